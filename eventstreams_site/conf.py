@@ -1,0 +1,379 @@
+"""The service's configuration: one YAML file in the old service's own keys, and environment variables over it.
+
+`SETTINGS` is the one table: names, rules, defaults, help. Source: wire contract, "Configuration".
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from eventstreams_site import conf_values as values
+from streams.core.catalogue import deep_merge
+from streams.engine.kafka_options import kafka_options
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "EVENTSTREAMS_"
+FILE_VARIABLE = "EVENTSTREAMS_CONFIG"
+REDACTED_PAGES = "mediawiki_redacted_pages"
+
+_MIB = 1024 * 1024
+
+
+class ConfigError(Exception):
+    """A mistake in the configuration: which key, its value, what was expected, and which file or variable has it."""
+
+
+class Setting(NamedTuple):
+    """One key of the configuration.
+
+    `parse` takes the value as YAML gives it and the folder that relative paths start from, and returns the value of the
+    attribute of `Config`, or raises `InvalidValueError`. A null is not parsed: it gives the default, unless `null_counts`.
+    The value of a `secret` setting never appears in a message.
+    """
+
+    name: str
+    parse: Callable[[object, Path], Any]
+    default: Any
+    help: str
+    secret: bool = False
+    null_counts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration, one attribute for each of `SETTINGS` (which see for units); what may be secret is not in the
+    repr."""
+
+    stream_config_uri: str | None
+    stream_config_uri_options: Mapping[str, Any] = field(repr=False)
+    stream_config_object_path: str | None
+    stream_config_ttl: float
+    stream_config_defaults: Mapping[str, Mapping[str, Any]]
+    stream_config_overrides: Mapping[str, Mapping[str, Any]]
+    allowed_streams: tuple[str, ...] | None
+    schema_base_uris: tuple[str, ...]
+    schema_uri_options: Mapping[str, Any] = field(repr=False)
+    schema_latest_version: str
+    client_ip_connection_limit: int
+    mediawiki_redacted_pages: Mapping[str, tuple[str, ...]]
+    cors: str
+    stream_ui_enabled: bool
+    kafka: Mapping[str, Any] = field(repr=False)
+    keepalive_seconds: float
+    max_streams: int
+    client_ip_header: str
+    trusted_proxies: tuple[values.Network, ...]
+    redis_url: str | None = field(repr=False)
+    max_connections: int
+    history_readers: int
+    ring_bytes: int
+    history_cache_bytes: int
+    drain_seconds: float
+
+
+def load_config(environ: Mapping[str, str]) -> Config:
+    """Read the file that EVENTSTREAMS_CONFIG names, if it is set, and the EVENTSTREAMS_<KEY> variables over it.
+
+    A variable's text is a YAML value; a mapping is merged deeply into the file's, anything else replaces it. An empty
+    variable counts as not set (but `EVENTSTREAMS_CORS=` switches CORS off), a null gives the default. Relative paths,
+    in a variable too, start from the file's folder; without a file, from the current directory.
+
+    What is not known, or has no effect, is named in a warning in the log. Raises ConfigError.
+    """
+    path = Path(environ[FILE_VARIABLE]).absolute() if environ.get(FILE_VARIABLE) else None
+    folder = Path.cwd() if path is None else path.parent
+    given: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if path is not None:
+        given = _read_file(path)
+        origins = dict.fromkeys(given, f"the file {path}")
+    for setting in SETTINGS:
+        variable = PREFIX + setting.name.upper()
+        text = environ.get(variable)
+        if text is not None and (text.strip() or setting.null_counts):
+            origin = f"the variable {variable}"
+            _override(setting, _yaml(text, origin, setting.name), origin, given, origins)
+    _warn_of_unknown(given, environ, path)
+    parsed = {setting.name: _parsed(setting, given, folder, origins) for setting in SETTINGS}
+    _check_kafka(parsed["kafka"], origins.get("kafka", "the defaults"))
+    return Config(**parsed)
+
+
+def _override(setting: Setting, value: object, origin: str, given: dict[str, Any], origins: dict[str, str]) -> None:
+    name = setting.name
+    below = given.get(name)
+    if isinstance(below, Mapping) and isinstance(value, Mapping):
+        given[name] = deep_merge(below, value)
+        origins[name] = f"{origins[name]} and {origin}"
+    else:
+        given[name] = value
+        origins[name] = origin
+
+
+def _parsed(setting: Setting, given: Mapping[str, Any], folder: Path, origins: Mapping[str, str]) -> Any:
+    value = given.get(setting.name)
+    if setting.name not in given or (value is None and not setting.null_counts):
+        return setting.default
+    try:
+        return setting.parse(value, folder)
+    except values.InvalidValueError as invalid:
+        shown = "the value (not shown)" if setting.secret else _shown(invalid.value)
+        raise ConfigError(
+            f"{setting.name}{invalid.at}: {shown} is not accepted; expected {invalid.expected} "
+            f"(it comes from {origins[setting.name]})"
+        ) from None
+
+
+def _check_kafka(settings: Mapping[str, Any], origin: str) -> None:
+    try:
+        options = kafka_options(settings)
+    except ValueError as error:
+        raise ConfigError(f"kafka: {error} (it comes from {origin})") from None
+    for warning in options.warnings:
+        logger.warning("%s", warning)
+
+
+def _warn_of_unknown(given: Mapping[str, Any], environ: Mapping[str, str], path: Path | None) -> None:
+    names = [setting.name for setting in SETTINGS]
+    for key in given:
+        if key not in names:
+            logger.warning("Unknown key %s in %s is ignored%s", key, path, _alike(str(key), names))
+    variables = [PREFIX + name.upper() for name in names] + [FILE_VARIABLE]
+    for variable in environ:
+        if variable.startswith(PREFIX) and variable not in variables:
+            logger.warning("Unknown variable %s is ignored%s", variable, _alike(variable, variables))
+
+
+def _alike(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+# Reading YAML.
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    origin = f"the file {path}"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{FILE_VARIABLE}: {path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{FILE_VARIABLE}: {path} is not UTF-8 text (byte {error.start})") from error
+    given = _yaml(text, origin, None)
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise ConfigError(f"{FILE_VARIABLE}: {path} holds {type(given).__name__}, expected a mapping of settings")
+    return given
+
+
+def _yaml(text: str, origin: str, key: str | None) -> Any:
+    """The value of `text`: of the setting `key`, or, where that is None, of a mapping of settings."""
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _refuse_duplicates(node, origin, set())
+            _keep_titles(node, text, origin, key)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        # Neither the lines around the place nor what PyYAML quotes of them: there may be a password.
+        mark = error.problem_mark
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = re.sub(r"'.*'", "...", error.problem or "")
+        raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML{place}: {problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML") from None
+
+
+def _refuse_duplicates(node: yaml.Node, origin: str, seen: set[int]) -> None:
+    """A key twice: YAML forbids it (1.2.2, 3.2.1.3); PyYAML keeps the last, and a list of redacted pages would be lost."""
+    if isinstance(node, yaml.ScalarNode) or id(node) in seen:
+        return
+    seen.add(id(node))  # an alias may lead back
+    keys: set[str] = set()
+    for child in node.value:
+        key, value = child if isinstance(node, yaml.MappingNode) else (None, child)
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in keys:
+                raise ConfigError(
+                    f"{key.value}: it is there again at line {key.start_mark.line + 1} of {origin}; keep one"
+                )
+            keys.add(key.value)
+        _refuse_duplicates(value, origin, seen)
+
+
+def _keep_titles(node: yaml.Node, text: str, origin: str, key: str | None) -> None:
+    """Make every domain and title of the redacted pages text as written, whatever YAML takes it for."""
+    if key is None:
+        pages = [
+            value
+            for name, value in (node.value if isinstance(node, yaml.MappingNode) else ())
+            if name.value == REDACTED_PAGES
+        ]
+    else:
+        pages = [node] if key == REDACTED_PAGES else []
+    for mapping in pages:
+        for domain, titles in mapping.value if isinstance(mapping, yaml.MappingNode) else ():
+            for scalar in (domain, *(titles.value if isinstance(titles, yaml.SequenceNode) else ())):
+                if isinstance(scalar, yaml.ScalarNode):
+                    _keep_text(scalar, text, origin)
+
+
+def _keep_text(scalar: yaml.ScalarNode, text: str, origin: str) -> None:
+    line = f"line {scalar.start_mark.line + 1} of {origin}"
+    if text.startswith(("!", "&"), scalar.start_mark.index):
+        # To YAML it is a tag or an anchor, and no part of the value.
+        raise ConfigError(f"{REDACTED_PAGES}: a title that begins with ! or & must be quoted: {line}")
+    if scalar.style is None and re.match(r"[ \t]+#[^\s#]", text[scalar.end_mark.index :]):
+        logger.warning(
+            "%s: %r ends where YAML sees a comment; quote the title if the rest belongs to it: %s",
+            REDACTED_PAGES,
+            scalar.value,
+            line,
+        )
+    scalar.tag = "tag:yaml.org,2002:str"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "stream_config_uri",
+        values.uri,
+        None,
+        "Where the streams are described: a path, or a file: or http(s): URL, to YAML or JSON. Unset: stream_config_overrides describes them.",
+    ),
+    Setting(
+        "stream_config_uri_options",
+        values.uri_options,
+        {},
+        "For http: `headers`, a mapping of names to texts.",
+        secret=True,
+    ),
+    Setting(
+        "stream_config_object_path",
+        values.text("keys joined by dots"),
+        None,
+        "Keys joined by dots that lead to the mapping of streams inside the fetched document.",
+    ),
+    Setting(
+        "stream_config_ttl", values.seconds, 0.0, "Seconds between refreshes of the stream configuration; 0: read once."
+    ),
+    Setting(
+        "stream_config_defaults",
+        values.stream_settings,
+        {},
+        "Stream name to settings that fill, deeply, what the fetched configuration lacks.",
+    ),
+    Setting(
+        "stream_config_overrides",
+        values.stream_settings,
+        {},
+        "Stream name to settings that win, deeply, over the fetched ones; streams that were not fetched are added.",
+    ),
+    Setting("allowed_streams", values.texts, None, "The only streams that are exposed, by canonical name; unset: all."),
+    Setting("schema_base_uris", values.uris, (), "Where schemas are looked for, in this order: paths or URLs."),
+    Setting("schema_uri_options", values.uri_options, {}, "As stream_config_uri_options, for schemas.", secret=True),
+    Setting(
+        "schema_latest_version",
+        values.text("text; quote it if it looks like a number"),
+        "latest",
+        "The version in the path of a schema that is found by its title.",
+    ),
+    Setting(
+        "client_ip_connection_limit",
+        values.integer(0),
+        0,
+        "Concurrent connections of one client address; 0: any number.",
+    ),
+    Setting(
+        REDACTED_PAGES,
+        values.redacted_pages,
+        {},
+        "Domain to list of page titles, text exactly as written, from whose events every trace of who acted is removed.",
+    ),
+    Setting(
+        "cors",
+        values.cors_origin,
+        "*",
+        'The value of Access-Control-Allow-Origin: "*" or one origin; false or empty: no cross-origin access.',
+        null_counts=True,
+    ),
+    Setting(
+        "stream_ui_enabled",
+        values.boolean,
+        False,
+        "Whether / leads to the demo page (/v2/ui) rather than to the documentation.",
+    ),
+    Setting(
+        "kafka",
+        values.mapping,
+        {},
+        "librdkafka's settings: metadata.broker.list, security.protocol, ssl.*, sasl.*, fetch.* and others.",
+        secret=True,
+    ),
+    Setting(
+        "keepalive_seconds",
+        values.seconds,
+        15.0,
+        "Seconds without anything to send after which a sign of life is sent; 0: never.",
+    ),
+    Setting("max_streams", values.integer(1), 50, "Streams that can be joined in one request."),
+    Setting(
+        "client_ip_header",
+        values.matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header"),
+        "X-Client-IP",
+        "The header that holds the client's address, believed only from trusted_proxies.",
+    ),
+    Setting(
+        "trusted_proxies",
+        values.networks,
+        values.PRIVATE_NETWORKS,
+        "Networks whose peers are believed; by default loopback and the private ones.",
+    ),
+    Setting(
+        "redis_url",
+        values.matching(r"(?:rediss?|unix)://\S+", "a redis://, rediss:// or unix:// URL"),
+        None,
+        "Where the connection counts of all replicas are kept; unset: each host counts for itself.",
+        secret=True,
+    ),
+    Setting(
+        "max_connections", values.integer(0), 10_000, "Concurrent connections of one server process; 0: any number."
+    ),
+    Setting(
+        "history_readers", values.integer(1), 8, "Clients that may read, at once, events older than those in memory."
+    ),
+    Setting(
+        "ring_bytes",
+        values.integer(1),
+        8 * _MIB,
+        "Bytes of the newest events of each partition that are kept in memory.",
+    ),
+    Setting(
+        "history_cache_bytes",
+        values.integer(0),
+        64 * _MIB,
+        "Bytes of older events, lately read, that are kept in memory; 0: none.",
+    ),
+    Setting("drain_seconds", values.seconds, 5.0, "Seconds over which the streams are ended when the server stops."),
+)
+"""Every key there is, in the order of the documentation."""

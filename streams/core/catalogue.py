@@ -1,0 +1,205 @@
+"""The catalogue: which streams there are, under which names, made of which topics.
+
+An immutable snapshot, compiled from the stream configuration; a refresh compiles another one.
+
+Source: wire contract, "Configuration".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
+# A name is asked for in a path, in a list separated by commas.
+_NAME = re.compile(r"[^,/\s\x00-\x1f\x7f]+")
+
+
+class Problem(NamedTuple):
+    """Something about the stream (or alias) `name` that somebody who edits the configuration should know."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream that is exposed.
+
+    `topics` are consumed; `topics_allowed` are those that a Last-Event-ID may name besides. `aliases` are the further
+    names that lead here. `schema_uri` is the setting ``$schema``. `settings` is the whole effective configuration of
+    the stream, with the keys that have no attribute here.
+    """
+
+    name: str
+    topics: tuple[str, ...]
+    topics_allowed: tuple[str, ...]
+    aliases: tuple[str, ...]
+    description: str
+    schema_title: str | None
+    schema_uri: str | None
+    canary_events_enabled: bool
+    settings: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All streams that are exposed, by canonical name, in the order of the configuration.
+
+    `skipped` says which streams of the configuration are left out and why (a stream that `allowed_streams` does not
+    name is left out on purpose and not listed); `problems` says what else was ignored. `version` is the caller's.
+    """
+
+    streams: Mapping[str, Stream]
+    version: int
+    skipped: tuple[Problem, ...]
+    problems: tuple[Problem, ...]
+    aliases: Mapping[str, str]
+    """Alias to canonical name."""
+
+    def get(self, name: str) -> Stream | None:
+        """The stream of this name or alias, if it is exposed."""
+        return self.streams.get(self.aliases.get(name, name))
+
+    def resolve(self, names: Iterable[str]) -> tuple[list[Stream], list[str]]:
+        """The streams asked for, each once, in the order of the request; and the names that lead nowhere, each once."""
+        found: dict[str, Stream] = {}
+        invalid: dict[str, None] = {}
+        for name in names:
+            stream = self.get(name)
+            if stream is None:
+                invalid[name] = None
+            else:
+                found[stream.name] = stream
+        return list(found.values()), list(invalid)
+
+
+def compile_catalogue(
+    fetched: Mapping[Any, object],
+    defaults: Mapping[str, object],
+    overrides: Mapping[str, object],
+    allowed: Collection[str] | None,
+    version: int,
+) -> Catalogue:
+    """Make the catalogue out of what was fetched and what the configuration file adds.
+
+    All three are mappings of stream name to settings. `defaults` fill what a stream lacks and never create one (the
+    old service's list of defaults serves as decoration of streams that may come and go); `overrides` win, and create
+    the streams that were not fetched. `allowed`, when it is not None, is the whitelist of canonical names: an empty
+    one allows nothing. Nothing in the data raises: a stream that cannot be served is skipped with its reason.
+    """
+    streams: dict[str, Stream] = {}
+    skipped: list[Problem] = []
+    problems: list[Problem] = []
+    for name in dict.fromkeys([*fetched, *overrides]):
+        if not isinstance(name, str):
+            skipped.append(Problem(str(name), "its name is not text; quote it"))
+        elif name.startswith("/"):
+            skipped.append(Problem(name, "its name is a regular expression, not a stream"))
+        elif allowed is None or name in allowed:
+            try:
+                streams[name] = _stream(name, fetched.get(name), defaults.get(name), overrides.get(name))
+            except _UnfitError as unfit:
+                skipped.append(Problem(name, str(unfit)))
+    known = streams.keys() | {problem.name for problem in skipped}
+    problems += [
+        Problem(name, "allowed_streams names it, but no such stream is configured")
+        for name in allowed or ()
+        if name not in known
+    ]
+    aliases = _aliases(streams, problems)
+    served = {name: _with_aliases(stream, aliases) for name, stream in streams.items()}
+    return Catalogue(MappingProxyType(served), version, tuple(skipped), tuple(problems), MappingProxyType(aliases))
+
+
+def deep_merge(low: Mapping[Any, Any], high: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Both, `high` winning; mappings are merged at every depth, anything else (a list too) is replaced as a whole."""
+    merged = dict(low)
+    for key, value in high.items():
+        below = merged.get(key)
+        merged[key] = deep_merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+class _UnfitError(Exception):
+    """Why a stream cannot be served."""
+
+
+def _stream(name: str, fetched: object, default: object, override: object) -> Stream:
+    if _NAME.fullmatch(name) is None:
+        raise _UnfitError("its name is empty or has a comma, a slash or a blank: no client could ask for it")
+    settings: dict[str, Any] = {}
+    for layer in (default, fetched, override):
+        if layer is not None and not isinstance(layer, Mapping):
+            raise _UnfitError(f"its configuration is not a mapping but {_shown(layer)}")
+        settings = deep_merge(settings, layer or {})
+    topics = _texts(settings, "topics")
+    if not topics:
+        raise _UnfitError("it has no topics")
+    topics_allowed = _texts(settings, "topics_allowed")
+    for topic in (*topics, *topics_allowed):
+        if _TOPIC.fullmatch(topic) is None or topic in {".", ".."}:
+            raise _UnfitError(f"{_shown(topic)} is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)")
+    canary_events_enabled = settings.get("canary_events_enabled") or False
+    if not isinstance(canary_events_enabled, bool):
+        raise _UnfitError(f"canary_events_enabled is neither true nor false but {_shown(canary_events_enabled)}")
+    return Stream(
+        name=name,
+        topics=topics,
+        topics_allowed=topics_allowed,
+        aliases=_texts(settings, "stream_aliases"),
+        description=_text(settings, "description") or "",
+        schema_title=_text(settings, "schema_title"),
+        schema_uri=_text(settings, "$schema"),
+        canary_events_enabled=canary_events_enabled,
+        settings=MappingProxyType(settings),
+    )
+
+
+def _text(settings: Mapping[str, object], key: str) -> str | None:
+    value = settings.get(key)
+    if value is None or isinstance(value, str):
+        return value or None
+    raise _UnfitError(f"{key} is not text but {_shown(value)}")
+
+
+def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:
+    """A list of texts, each once."""
+    value = settings.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise _UnfitError(f"{key} is not a list of texts but {_shown(value)}")
+    return tuple(dict.fromkeys(value))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _aliases(streams: Mapping[str, Stream], problems: list[Problem]) -> dict[str, str]:
+    """Alias to canonical name. A stream's own name outranks an alias, and of two equal aliases the first counts."""
+    aliases: dict[str, str] = {}
+    for stream in streams.values():
+        for alias in stream.aliases:
+            if alias == stream.name:
+                continue
+            if _NAME.fullmatch(alias) is None:
+                problems.append(Problem(stream.name, f"its alias {_shown(alias)} has a comma, a slash or a blank"))
+            elif alias in streams:
+                problems.append(Problem(stream.name, f"its alias {alias} is the name of another stream"))
+            elif alias in aliases:
+                problems.append(Problem(stream.name, f"its alias {alias} is already one of {aliases[alias]}"))
+            else:
+                aliases[alias] = stream.name
+    return aliases
+
+
+def _with_aliases(stream: Stream, aliases: Mapping[str, str]) -> Stream:
+    """The stream with those of its aliases that lead to it."""
+    effective = tuple(alias for alias in stream.aliases if aliases.get(alias) == stream.name)
+    return stream if effective == stream.aliases else replace(stream, aliases=effective)

@@ -1,0 +1,148 @@
+"""What can go wrong for a client, as values.
+
+EventStreamsError               status, type, title; becomes problem+json (RFC 9457)
+├── StreamNotFound              404  not_found
+├── TooManyStreams              400  too_many_streams
+├── InvalidTimestamp            400  invalid_timestamp
+├── InvalidLastEventId          400  invalid_last_event_id
+├── TopicNotAvailable           404  topic_not_available
+├── MethodNotAllowed            405  method_not_allowed
+├── TooManyRequests             429  too_many_requests
+├── InternalError               500  internal_error
+├── NoTopicsAvailable           503  no_topics_available
+├── NoStreamConfiguration       503  no_stream_configuration
+└── Unavailable                 503  the client may have its answer as an SSE event, and come back by itself
+    ├── KafkaUnavailable        503  kafka_unavailable
+    ├── Draining                503  draining
+    └── Overloaded              503  overloaded
+
+Source: wire contract, "Errors before the stream begins".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class EventStreamsError(Exception):
+    """An error that a client is told of.
+
+    `detail` is one sentence for the client; it never holds a value of an event.
+    `retry_after` is in seconds, or None where coming back would not help.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal Error"
+    retry_after: ClassVar[int | None] = None
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def problem(self, method: str, uri: str) -> dict[str, str | int]:
+        """The error as the members of a problem+json object."""
+        return {
+            "status": self.status,
+            "type": self.type,
+            "title": self.title,
+            "detail": self.detail,
+            "method": method,
+            "uri": uri,
+        }
+
+
+class StreamNotFound(EventStreamsError):
+    status, type, title = 404, "not_found", "Stream Not Found"
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(f"Invalid streams: {','.join(names)}")
+
+
+class TooManyStreams(EventStreamsError):
+    status, type, title = 400, "too_many_streams", "Too Many Streams"
+
+    def __init__(self, asked: int, allowed: int) -> None:
+        super().__init__(f"{asked} streams were asked for; at most {allowed} can be joined in one request")
+
+
+class InvalidTimestamp(EventStreamsError):
+    status, type, title = 400, "invalid_timestamp", "Invalid timestamp"
+
+
+class InvalidLastEventId(EventStreamsError):
+    status, type, title = 400, "invalid_last_event_id", "Invalid Last-Event-ID"
+
+
+class TopicNotAvailable(EventStreamsError):
+    status, type, title = 404, "topic_not_available", "Topic Not Available"
+
+
+class MethodNotAllowed(EventStreamsError):
+    status, type, title = 405, "method_not_allowed", "Method Not Allowed"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"{method[:20]} is not supported here; use GET, HEAD or OPTIONS")
+
+
+class TooManyRequests(EventStreamsError):
+    status, type, title = 429, "too_many_requests", "Too Many Concurrent Connections From Your Client IP"
+    retry_after = 30
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"At most {limit} concurrent connections are allowed from one client IP; close one, or join the streams "
+            "in one request (/v2/stream/a,b)"
+        )
+
+
+class InternalError(EventStreamsError):
+    """Ours, not the client's; what it was is in the log, never in the answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The server failed on this request; it has been logged. Resume with the last id you have")
+
+
+class NoTopicsAvailable(EventStreamsError):
+    status, type, title = 503, "no_topics_available", "No Topics Available"
+    retry_after = 30
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        super().__init__(f"None of the topics of these streams exists in Kafka: {', '.join(sorted(topics))}")
+
+
+class NoStreamConfiguration(EventStreamsError):
+    status, type, title = 503, "no_stream_configuration", "No Stream Configuration"
+    retry_after = 10
+
+    def __init__(self) -> None:
+        super().__init__("The stream configuration has not been loaded yet; the server keeps trying")
+
+
+class Unavailable(EventStreamsError):
+    """A passing state of the whole server."""
+
+    status = 503
+    retry_after = 10
+
+
+class KafkaUnavailable(Unavailable):
+    type, title = "kafka_unavailable", "Kafka Unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("Kafka cannot be reached at the moment; nothing is lost, resume with the last id you have")
+
+
+class Draining(Unavailable):
+    type, title = "draining", "Draining"
+
+    def __init__(self) -> None:
+        super().__init__("This server is about to stop; connect again and another one will answer")
+
+
+class Overloaded(Unavailable):
+    type, title = "overloaded", "Overloaded"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"This server has all the {limit} connections that it allows; try again in a while")

@@ -1,0 +1,38 @@
+"""The bytes of the two formats: SSE (WHATWG HTML, section 9.2) and newline-delimited JSON.
+
+Source: wire contract, "The two formats" and "When something is wrong after the client has committed to SSE".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from streams.core.positions import Gap, gaps_json
+
+SSE_START = b":ok\n\n"
+NDJSON_START = b"\n"
+SSE_KEEPALIVE = b":\n"
+"""A comment and one newline: a comment with a blank line reaches several client libraries as an empty event."""
+NDJSON_KEEPALIVE = b"\n"
+
+ERROR_RETRY_MS = 10_000
+
+
+def sse_head(ids: bytes) -> bytes:
+    """All of an SSE event that comes before its JSON."""
+    return b"event: message\nid: [%s]\ndata: " % ids
+
+
+SSE_TAIL = b"\n\n"
+
+
+def sse_gap(gaps: Iterable[Gap]) -> bytes:
+    """A comment that says what is missing."""
+    return b":gap %s\n" % gaps_json(gaps)
+
+
+def sse_error(problem: Mapping[str, str | int], retry_ms: int = ERROR_RETRY_MS) -> bytes:
+    """An error event: without an id, so that the client resumes where it was."""
+    data = json.dumps(problem, separators=(",", ":")).encode()
+    return b"retry: %d\nevent: error\ndata: %s\n\n" % (retry_ms, data)

@@ -1,0 +1,220 @@
+"""Positions, and the ids that carry them: reading a ``Last-Event-ID``, writing the ``id`` of an event.
+
+The one convention for offsets, everywhere: **an offset is the next record to read.** Offsets have holes, so they are
+searched and compared, never subtracted.
+
+Source: wire contract, "Choosing where to start" and "Resuming".
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from streams.core.errors import InvalidLastEventId
+
+MAX_OFFSET = 2**63 - 1
+MAX_PARTITION = 2**31 - 1
+END = -1
+"""In place of an offset: the end of the partition (Kafka's ListOffsets, KIP-79)."""
+OLDEST = -2
+"""In place of an offset: the oldest retained event."""
+
+CLUSTER_PREFIX = 8
+"""So many characters of the cluster's id go into a cursor."""
+
+_CURSOR = re.compile(r"([^:]{0,%d}):([0-9]{1,19})" % CLUSTER_PREFIX, re.ASCII)
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
+
+
+class TopicPartition(NamedTuple):
+    topic: str
+    partition: int
+
+
+class Mark(NamedTuple):
+    """How far one partition has been read.
+
+    `incarnation` counts how often the partition began anew (recreated or truncated) since this process watches it;
+    marks are ordered by it, then by `offset`, the next record to read. `timestamp` is that of the last record seen,
+    plus one, in ms.
+    """
+
+    incarnation: int
+    offset: int
+    timestamp: int
+
+
+Position = Mapping[TopicPartition, Mark]
+
+
+class Scope(enum.Enum):
+    """What a subscription follows besides the partitions that it lists; it travels in the id, as `only`."""
+
+    STREAMS = None
+    """All topics of the streams, and whatever partitions they get."""
+    TOPICS = "topics"
+    """Just these topics, and whatever partitions they get (a client that fails over to one datacentre)."""
+    PARTITIONS = "partitions"
+    """Just these partitions."""
+
+
+class Cursor(NamedTuple):
+    """Where an id of ours says to go on: the next offset, and in which cluster that is true."""
+
+    cluster: str
+    offset: int
+
+
+class Entry(NamedTuple):
+    """One topic-partition of a Last-Event-ID. `partition` is None for a bare topic name; `offset` outranks the rest."""
+
+    topic: str
+    partition: int | None
+    offset: int | None = None
+    timestamp: int | None = None
+    cursor: Cursor | None = None
+
+
+class LastEventId(NamedTuple):
+    entries: tuple[Entry, ...]
+    scope: Scope
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this server (or another of its kind) made the id: it carries cursors."""
+        return any(entry.cursor for entry in self.entries)
+
+
+def parse_last_event_id(text: str) -> LastEventId | None:
+    """What a client sent as its last id; None where it sent nothing.
+
+    Raises InvalidLastEventId, which says which entry is wrong and why.
+    """
+    if not text.strip():
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidLastEventId("Last-Event-ID is not JSON; send the id of an event as it was received") from None
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise InvalidLastEventId("Last-Event-ID is not a JSON array of {topic, partition, timestamp or offset} objects")
+    if not value:
+        raise InvalidLastEventId("Last-Event-ID lists no topic; leave it out to start without an id")
+    entries = tuple(_entry(number, item) for number, item in enumerate(value))
+    _refuse_twice(entries)
+    scopes = {item.get("only") for item in value if isinstance(item, dict)}
+    scope = next((s for s in (Scope.PARTITIONS, Scope.TOPICS) if s.value in scopes), Scope.STREAMS)
+    return LastEventId(entries, scope)
+
+
+def _entry(number: int, item: Any) -> Entry:
+    def wrong(why: str) -> InvalidLastEventId:
+        return InvalidLastEventId(f"Last-Event-ID, entry {number}: {why}")
+
+    def integer(name: str, low: int, high: int) -> int | None:
+        if name not in item:
+            return None
+        value = item[name]
+        if type(value) is not int or not low <= value <= high:
+            raise wrong(f"{name} is {_shown(value)}, not an integer from {low} to {high}")
+        return value
+
+    topic = item.get("topic") if isinstance(item, dict) else item
+    if not isinstance(topic, str):
+        raise wrong("it is neither an object with a topic nor a topic's name")
+    if not _TOPIC.fullmatch(topic):
+        raise wrong(f"{_shown(topic)} cannot be the name of a Kafka topic")
+    if not isinstance(item, dict):
+        return Entry(topic, None)
+    partition = integer("partition", 0, MAX_PARTITION)
+    if partition is None:
+        raise wrong("it has no partition")
+    offset = integer("offset", OLDEST, MAX_OFFSET)
+    timestamp = integer("timestamp", 0, MAX_OFFSET)
+    cursor = None
+    if offset is None:
+        if timestamp is None:
+            raise wrong("it has neither offset nor timestamp")
+        if "cursor" in item:
+            match = _CURSOR.fullmatch(item["cursor"]) if isinstance(item["cursor"], str) else None
+            if match is None or int(match[2]) > MAX_OFFSET:
+                raise wrong(f"cursor is {_shown(item['cursor'])}, not <cluster>:<offset> as this service writes it")
+            cursor = Cursor(match[1], int(match[2]))
+    return Entry(topic, partition, offset, timestamp, cursor)
+
+
+def _refuse_twice(entries: Sequence[Entry]) -> None:
+    seen: set[tuple[str, int | None]] = set()
+    whole = {entry.topic for entry in entries if entry.partition is None}
+    for number, entry in enumerate(entries):
+        named = (entry.topic, entry.partition)
+        if named in seen or (entry.topic in whole and entry.partition is not None):
+            where = entry.topic if entry.partition is None else f"{entry.topic} partition {entry.partition}"
+            raise InvalidLastEventId(f"Last-Event-ID, entry {number}: {where} is listed twice")
+        seen.add(named)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+class IdWriter:
+    """Writes the ids of one subscription: ASCII JSON, in the order of the partitions' names.
+
+    Only the entry of the partition that moved is formatted anew, by `set`; `ids()` joins what is there.
+    """
+
+    def __init__(self, cluster: str, scope: Scope) -> None:
+        self._cluster = json.dumps(cluster[:CLUSTER_PREFIX]).encode()[1:-1]
+        self._only = f',"only":"{scope.value}"'.encode() if scope.value else b""
+        self._heads: dict[TopicPartition, bytes] = {}
+        self._entries: dict[TopicPartition, bytes] = {}
+
+    def reset(self, position: Position) -> None:
+        """Take over a whole position, with just its partitions."""
+        self._heads = {tp: self._head(tp) for tp in sorted(position)}
+        self._entries = dict.fromkeys(self._heads, b"")
+        for tp, mark in position.items():
+            self.set(tp, mark.offset, mark.timestamp)
+
+    def set(self, tp: TopicPartition, offset: int, timestamp: int) -> None:
+        self._entries[tp] = b'%s%d,"cursor":"%s:%d"%s}' % (
+            self._heads[tp],
+            timestamp,
+            self._cluster,
+            offset,
+            self._only,
+        )
+
+    def ids(self) -> bytes:
+        """The members of the JSON array, without its brackets."""
+        return b",".join(self._entries.values())
+
+    @staticmethod
+    def _head(tp: TopicPartition) -> bytes:
+        return b'{"topic":%s,"partition":%d,"timestamp":' % (json.dumps(tp.topic).encode(), tp.partition)
+
+
+class Gap(NamedTuple):
+    """Records that a client asked for and cannot have.
+
+    `asked` and `served` are offsets where an offset or cursor was asked for, else ms; `served` is None for a topic
+    that is gone.
+    """
+
+    topic: str
+    partition: int
+    asked: int
+    served: int | None
+
+
+def gaps_json(gaps: Iterable[Gap]) -> bytes:
+    """Gaps as the contract writes them: an array of {topic, partition, asked, served}; ASCII."""
+    return json.dumps([gap._asdict() for gap in gaps], separators=(",", ":")).encode()
