@@ -26,6 +26,8 @@ FILE_VARIABLE = "EVENTSTREAMS_CONFIG"
 REDACTED_PAGES = "mediawiki_redacted_pages"
 
 _MIB = 1024 * 1024
+# As in `- Title #1`: perhaps a comment, perhaps a part of the title.
+_GLUED_COMMENT = re.compile(r"[ \t]+#[^\s#]")
 
 
 class ConfigError(Exception):
@@ -35,9 +37,8 @@ class ConfigError(Exception):
 class Setting(NamedTuple):
     """One key of the configuration.
 
-    `parse` takes the value as YAML gives it and the folder that relative paths start from, and returns the value of the
-    attribute of `Config`, or raises `InvalidValueError`. A null is not parsed: it gives the default, unless `null_counts`.
-    The value of a `secret` setting never appears in a message.
+    `parse` is a rule of conf_values. A null is not parsed: it gives the default, unless `null_counts`. The value of a
+    `secret` setting never appears in a message.
     """
 
     name: str
@@ -200,13 +201,14 @@ def _yaml(text: str, origin: str, key: str | None) -> Any:
         mark = error.problem_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = re.sub(r"'.*'", "...", error.problem or "")
-        raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML{place}: {problem}") from None
+        advice = "; quote text that begins with a sign" if key else ""
+        raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML{place}: {problem}{advice}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML") from None
 
 
 def _refuse_duplicates(node: yaml.Node, origin: str, seen: set[int]) -> None:
-    """A key twice: YAML forbids it (1.2.2, 3.2.1.3); PyYAML keeps the last, and a list of redacted pages would be lost."""
+    """YAML forbids a key twice (1.2.2, 3.2.1.3); PyYAML keeps the last, and a list of redacted pages would be lost."""
     if isinstance(node, yaml.ScalarNode) or id(node) in seen:
         return
     seen.add(id(node))  # an alias may lead back
@@ -244,7 +246,7 @@ def _keep_text(scalar: yaml.ScalarNode, text: str, origin: str) -> None:
     if text.startswith(("!", "&"), scalar.start_mark.index):
         # To YAML it is a tag or an anchor, and no part of the value.
         raise ConfigError(f"{REDACTED_PAGES}: a title that begins with ! or & must be quoted: {line}")
-    if scalar.style is None and re.match(r"[ \t]+#[^\s#]", text[scalar.end_mark.index :]):
+    if scalar.style is None and _GLUED_COMMENT.match(text, scalar.end_mark.index):
         logger.warning(
             "%s: %r ends where YAML sees a comment; quote the title if the rest belongs to it: %s",
             REDACTED_PAGES,
@@ -259,7 +261,7 @@ SETTINGS: tuple[Setting, ...] = (
         "stream_config_uri",
         values.uri,
         None,
-        "Where the streams are described: a path, or a file: or http(s): URL, to YAML or JSON. Unset: stream_config_overrides describes them.",
+        "Where the streams are described: path or URL of YAML or JSON; unset: stream_config_overrides describes them.",
     ),
     Setting(
         "stream_config_uri_options",
@@ -308,7 +310,7 @@ SETTINGS: tuple[Setting, ...] = (
         REDACTED_PAGES,
         values.redacted_pages,
         {},
-        "Domain to list of page titles, text exactly as written, from whose events every trace of who acted is removed.",
+        "Domain to list of page titles, text as written; from their events every trace of who acted is removed.",
     ),
     Setting(
         "cors",

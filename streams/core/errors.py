@@ -1,6 +1,7 @@
 """What can go wrong for a client, as values.
 
 EventStreamsError               status, type, title; becomes problem+json (RFC 9457)
+├── PathNotFound                404  not_found
 ├── StreamNotFound              404  not_found
 ├── TooManyStreams              400  too_many_streams
 ├── InvalidTimestamp            400  invalid_timestamp
@@ -51,6 +52,13 @@ class EventStreamsError(Exception):
             "method": method,
             "uri": uri,
         }
+
+
+class PathNotFound(EventStreamsError):
+    status, type, title = 404, "not_found", "Not Found"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"There is nothing at {path[:200]}; streams are at /v2/stream/{{streams}}")
 
 
 class StreamNotFound(EventStreamsError):

@@ -8,7 +8,8 @@ UTC as the local zone (wire contract, "Choosing where to start", item 2). A date
    number is what follows from its neighbours; words before the first number and all that is in parentheses count for
    nothing.
 
-One departure: a blank where the client sent an unencoded `+` is read as the `+`. All work is linear in the text's length.
+One departure: a blank where the client sent an unencoded `+` is read as the `+`. All work is linear in the text's
+length: possessive quantifiers keep the patterns from trying a long run of digits again and again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _JS_BLANKS: Final = (
     "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
 
-_DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_DECIMAL: Final = re.compile(r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:e[+-]?\d++)?", re.ASCII | re.IGNORECASE)
 _RADIX: Final = re.compile(r"0(?:x([\da-f]+)|o([0-7]+)|b([01]+))", re.ASCII | re.IGNORECASE)
 
 _ISO_DATE: Final = re.compile(
@@ -48,7 +49,7 @@ _ISO_DATE: Final = re.compile(
 )
 _ISO_TIME: Final = re.compile(
     r"""
-    T (?P<hour>[01]\d|2[0-4]) : (?P<minute>[0-5]\d) (?: : (?P<second>[0-5]\d) (?: \. (?P<fraction>\d+) )? )?
+    T (?P<hour>[01]\d|2[0-4]) : (?P<minute>[0-5]\d) (?: : (?P<second>[0-5]\d) (?: \. (?P<fraction>\d++) )? )?
     (?: Z | (?P<sign>[+\ -]) (?P<zone_hour>[01]\d|2[0-3]) :? (?P<zone_minute>[0-5]\d) )?
     """,
     re.ASCII | re.IGNORECASE | re.VERBOSE,
@@ -59,15 +60,16 @@ _TOKEN: Final = re.compile(
     rf"(?P<number>[0-9]+)|(?P<blank>[{_JS_BLANKS}])|(?P<word>[^\0-@{_JS_BLANKS}]+)|(?P<mark>.)", re.DOTALL
 )
 _MONTHS: Final = {
-    name: number
-    for number, name in enumerate(("jan feb mar apr may jun jul aug sep oct nov dec").split(), start=1)
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
+    "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
 }  # fmt: skip
 _ZONES: Final = {
     "z": 0, "ut": 0, "utc": 0, "gmt": 0,
     "edt": -4, "est": -5, "cdt": -5, "cst": -6, "mdt": -6, "mst": -7, "pdt": -7, "pst": -8,
 }  # fmt: skip
 _HALVES: Final = {"am": 0, "pm": 12}
-_ONE_BLANK: Final = [("blank", " ")]
+_MAX_ZONE_HOURS: Final = 14
+"""Kiritimati's, the most in use; what is beyond it is a year or another number, not an offset that lost its `+`."""
 _SIGNIFICANT_DIGITS: Final = 9
 """V8 leaves out the further digits of a number; this also keeps int() cheap."""
 
@@ -134,17 +136,16 @@ def _date_ms(text: str) -> int | None:
     """`Date.parse(text)` where the local zone is UTC, or None for NaN."""
     moment: _Moment | None
     iso = _ISO_DATE.match(text)
-    if iso is None:
-        moment = _LegacyDate([], text).moment()
-    else:
+    rest = text[iso.end() :] if iso else text
+    ends_iso = not rest or (rest[0] in "Tt" and not rest[1:2] >= "A")
+    parts: list[int] = []
+    if iso and (iso["sign"] != " " or rest[:1] in ("T", "t")):
         year = int(iso["year"] or iso["long_year"])
         parts = [-year if iso["sign"] == "-" else year, *(int(iso[name]) for name in ("month", "day") if iso[name])]
-        rest = text[iso.end() :]
-        complete = not iso[0].endswith("-")
-        if complete and (not rest or (rest[0] in "Tt" and not rest[1:2] >= "A")):
-            moment = _with_iso_time(_Moment(*(parts + [1, 1])[:3]), rest)
-        else:
-            moment = _LegacyDate(parts, rest).moment()
+    if iso and parts and ends_iso and not iso[0].endswith("-"):
+        moment = _with_iso_time(_Moment(*[*parts, 1, 1][:3]), rest)
+    else:
+        moment = _LegacyDate(parts, rest if parts else text).moment()
     return None if moment is None else moment.since_epoch()
 
 
@@ -175,7 +176,7 @@ def _integer(digits: str) -> int:
     return int(digits.lstrip("0")[:_SIGNIFICANT_DIGITS] or 0)
 
 
-class _NotADate(Exception):
+class _NotADateError(Exception):
     """What has been read cannot begin or be a date-time."""
 
 
@@ -200,7 +201,7 @@ class _LegacyDate:
             while self._next < len(self._tokens):
                 self._read(*self._take())
             return self._result()
-        except _NotADate:
+        except _NotADateError:
             return None
 
     # Tokens
@@ -234,7 +235,7 @@ class _LegacyDate:
         elif token in ("+", "-") and (self._clock or self._is_utc):
             self._read_offset(1 if token == "+" else -1)
         elif token in ("+", "-", ")") and self._seen_number:
-            raise _NotADate
+            raise _NotADateError
 
     def _read_number(self, digits: str) -> None:
         if self._is_behind_a_lost_plus(digits):
@@ -246,7 +247,7 @@ class _LegacyDate:
         if self._skip(":"):
             if self._skip(":"):  # 10::30 is half a minute past ten
                 if self._clock:
-                    raise _NotADate
+                    raise _NotADateError
                 self._clock = [number, 0]
             else:
                 self._add_to_clock(number)
@@ -254,7 +255,7 @@ class _LegacyDate:
         elif self._skip(".") and self._clock_takes(number):
             kind, fraction = self._take() if self._peek()[0] == "number" else ("end", "")
             if kind == "end":
-                raise _NotADate
+                raise _NotADateError
             self._add_to_clock(number)
             self._end_clock(_thousandths(fraction))
         elif self._zone_hour is not None and self._zone_minute is None and number <= 59:
@@ -263,10 +264,10 @@ class _LegacyDate:
             self._end_clock(number)
             kind, token = self._peek()
             if kind not in ("end", "blank") and token not in ("+", "-", "z", "Z"):
-                raise _NotADate
+                raise _NotADateError
         else:
             if len(self._date) == 3:
-                raise _NotADate
+                raise _NotADateError
             self._date.append(number)
             self._skip("-")
 
@@ -284,7 +285,7 @@ class _LegacyDate:
             if hours == 0:
                 self._clock_end = self._next
         elif self._seen_number or self._peek()[0] == "number":
-            raise _NotADate
+            raise _NotADateError
 
     def _read_offset(self, sign: int) -> None:
         self._seen_number = True
@@ -298,7 +299,7 @@ class _LegacyDate:
         elif len(digits) in (3, 4):
             self._zone_hour, self._zone_minute = divmod(number, 100)
         else:
-            raise _NotADate
+            raise _NotADateError
 
     def _is_behind_a_lost_plus(self, digits: str) -> bool:
         """Whether a number just read is a zone's offset whose `+` has become a blank on the way.
@@ -306,13 +307,16 @@ class _LegacyDate:
         That is where it is written as an offset (hh, hhmm, hh:mm), right behind the time of day or the name of UTC,
         and the date is complete: what ends `Mar 7 10:00:00 2024` is the year.
         """
-        between = self._tokens[self._clock_end : self._next - 1]
         has_date = len(self._date) == 3 or (self._month is not None and len(self._date) == 2)
-        if len(self._clock) < 4 or not has_date or between not in (_ONE_BLANK, _ONE_BLANK * 2):
+        blanks = self._next - 1 - self._clock_end
+        if len(self._clock) < 4 or not has_date or blanks not in (1, 2) or len(digits) not in (2, 4):
             return False
-        if len(digits) != 2 and (len(digits) != 4 or self._peek() == ("mark", ":")):
+        if any(token != " " for _, token in self._tokens[self._clock_end : self._next - 1]):
             return False
-        return int(digits[:2]) <= 23 and int(digits[2:] or 0) <= 59
+        kind, token = self._peek()
+        if kind not in ("end", "blank") and token != "(" and (token != ":" or len(digits) == 4):
+            return False
+        return int(digits[:2]) <= _MAX_ZONE_HOURS and int(digits[2:] or 0) <= 59
 
     @property
     def _is_utc(self) -> bool:
@@ -323,7 +327,7 @@ class _LegacyDate:
 
     def _add_to_clock(self, number: int) -> None:
         if len(self._clock) == 4:
-            raise _NotADate
+            raise _NotADateError
         self._clock.append(number)
 
     def _end_clock(self, number: int) -> None:
@@ -334,20 +338,20 @@ class _LegacyDate:
 
     def _result(self) -> _Moment:
         year, month, day = self._year_month_day()
-        hour, minute, second, ms = (self._clock + [0, 0, 0, 0])[:4]
+        hour, minute, second, ms = [*self._clock, 0, 0, 0, 0][:4]
         if self._half is not None:
             if hour > 12:
-                raise _NotADate
+                raise _NotADateError
             hour = hour % 12 + self._half
         if not (1 <= month <= 12 and 1 <= day <= 31):
-            raise _NotADate
+            raise _NotADateError
         if not (hour <= 23 and minute <= 59 and second <= 59 and ms <= 999) and (hour, minute, second, ms) != (
             24,
             0,
             0,
             0,
         ):
-            raise _NotADate
+            raise _NotADateError
         offset = self._sign * ((self._zone_hour or 0) * 3600 + (self._zone_minute or 0) * 60)
         return _Moment(year, month, day, hour, minute, second, ms, offset)
 
@@ -357,8 +361,8 @@ class _LegacyDate:
         What is not given is 1, the year 2001 with it; a year of two digits is one of 1950…2049.
         """
         if not self._date:
-            raise _NotADate
-        first, second, third = (self._date + [1, 1])[:3]
+            raise _NotADateError
+        first, second, third = [*self._date, 1, 1][:3]
         first_is_year = not 1 <= first <= 31
         if self._month is not None:
             year, month, day = (first, self._month, second) if first_is_year else (second, self._month, first)

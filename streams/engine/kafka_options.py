@@ -65,7 +65,7 @@ _SENTENCES = {
     "fetch.queue.backoff.ms": _QUEUE_SENTENCE,
     "queued.max.messages.kbytes": _QUEUE_SENTENCE,
     "queued.min.messages": _QUEUE_SENTENCE,
-    "request.timeout.ms": "has no effect: it is a producer's setting; the time limit of requests is `socket.timeout.ms`",
+    "request.timeout.ms": "has no effect: it is a producer's; the time limit of our requests is `socket.timeout.ms`",
     "statistics.interval.ms": "has no effect: statistics are not pushed, they are read at /metrics at any time",
 }
 _UNKNOWN_SENTENCE = "has no effect: the Kafka client used here (aiokafka) has no counterpart of it"
@@ -201,10 +201,8 @@ class _Translation:
         if ca == "probe":  # librdkafka's word for the system's own certificates
             ca = None
         try:
-            if ca is not None and Path(ca).is_dir():
-                context = create_ssl_context(capath=ca)
-            else:
-                context = create_ssl_context(cafile=ca)
+            place = "capath" if ca is not None and Path(ca).is_dir() else "cafile"
+            context: ssl.SSLContext = create_ssl_context(**{place: ca})
         except OSError as error:
             raise self._wrong("ssl.ca.location", f"a readable PEM file or folder ({_reason(error)})") from None
         self._load_certificate(context)

@@ -49,16 +49,11 @@ def listed(**fields: Any) -> dict[str, Any]:
 # What is removed
 
 
-@pytest.mark.parametrize(
-    "clue",
-    [
-        {"meta": {"domain": RU, "stream": "mediawiki.page_change.v1"}},
-        {"$schema": "/mediawiki/page/change/1.2.0"},
-    ],
-)
-def test_the_performer_of_a_page_change_becomes_an_empty_object_because_its_schema_requires_the_key(
-    clue: dict[str, Any],
-) -> None:
+CLUES = [{"meta": {"domain": RU, "stream": "mediawiki.page_change.v1"}}, {"$schema": "/mediawiki/page/change/1.2.0"}]
+
+
+@pytest.mark.parametrize("clue", CLUES)
+def test_the_performer_of_a_page_change_becomes_an_empty_object_as_its_schema_requires(clue: dict[str, Any]) -> None:
     event = {
         "meta": {"domain": RU},
         "performer": {"user_text": "Alice", "groups": ["sysop"]},
@@ -67,6 +62,8 @@ def test_the_performer_of_a_page_change_becomes_an_empty_object_because_its_sche
         "prior_state": {"revision": {"rev_id": 1, "editor": {"user_text": "Bob"}}},
         **clue,
     }
+    without_performer = {name: value for name, value in event.items() if name != "performer"}
+    assert "performer" not in redact(without_performer)
     assert redact(event) == {
         "meta": {"domain": RU},
         "performer": {},
@@ -77,18 +74,12 @@ def test_the_performer_of_a_page_change_becomes_an_empty_object_because_its_sche
     }
 
 
-def test_a_page_change_without_a_performer_is_given_none() -> None:
-    assert "performer" not in redact(listed(**{"$schema": "/mediawiki/page/change/1.2.0"}))
-
-
 def test_the_user_of_a_recent_change_is_removed_and_the_key_order_kept() -> None:
     redacted = redact(listed(user="Alice", bot=False, wiki="ruwiki"))
     assert list(redacted) == ["meta", "title", "bot", "wiki"]
 
 
-@pytest.mark.parametrize(
-    "stream", ["mediawiki.revision-create", "mediawiki.page_revert_risk_prediction_change.v1", "unheard.of"]
-)
+@pytest.mark.parametrize("stream", ["mediawiki.revision-create", "mediawiki.page_content_change.v1", "unheard.of"])
 def test_the_performer_of_any_other_stream_is_removed(stream: str) -> None:
     event = {"meta": {"domain": RU, "stream": stream}, "page_title": LISTED, "performer": {"user_text": "Alice"}}
     assert redact(event) == {"meta": {"domain": RU, "stream": stream}, "page_title": LISTED}
@@ -170,10 +161,9 @@ def test_a_title_is_found_in_each_field_that_may_have_it(fields: dict[str, Any])
     [
         {},
         {"title": ""},
-        {"title": None, "page": None, "prior_state": None, "log_params": None},
+        {"title": None, "page": None, "prior_state": {}, "log_params": None},
         {"title": "Other", "comment": LISTED},
         {"page": {"page_title": "Other", "redirect_page_link": {"page_title": LISTED}}},
-        {"page": {}, "prior_state": {}},
     ],
 )
 def test_an_event_of_a_listed_domain_that_has_no_listed_title_is_left_as_it_is(fields: dict[str, Any]) -> None:
@@ -220,14 +210,14 @@ def test_the_target_of_a_log_entry_that_is_no_move_is_not_a_title_of_its_page() 
     ("listed_as", "seen_as"),
     [
         ("Foo bar", "Foo_bar"),
-        ("Foo_bar", "foo BAR"),
-        ("Foo   __ bar", "Foo bar"),
-        (" Foo bar_", "Foo_bar"),
-        ("Foo\u00a0bar", "Foo bar"),
+        (" Foo   __ bar_", "Foo bar"),
         ("Caf\u00e9", "cafe\u0301"),
         ("\u0418\u0306од", "Йод"),
         ("Σίσυφος", "σίσυφοσ"),
         ("\u01f0", "J\u030c"),
+        ("\u0390", "\u03aa\u0301"),
+        ("\u1fb4", "\u03b1\u0345\u0301"),
+        ("Foo\u00a0\u180ebar", "foo_BAR"),
         ("\u200eFoo\u202c bar", "Foo_bar"),
         ("участник:htriedman_(wmf)/Redacted Page_test", "Участник:HTriedman (WMF)/redacted page test"),
         ("007", "007"),
@@ -240,12 +230,10 @@ def test_a_title_matches_however_it_is_spelled(listed_as: str, seen_as: str) -> 
         assert is_redacted({"meta": {"domain": RU}, "title": one}, Redactor({RU: [other]}))
 
 
-@pytest.mark.parametrize(
-    ("listed_as", "seen_as"),
-    [("007", "7"), ("No", "False"), ("Foo bar", "Foobar"), ("Foo", "User:Foo"), ("Foo%20bar", "Foo bar")],
-)
-def test_a_title_matches_no_other(listed_as: str, seen_as: str) -> None:
-    assert not is_redacted({"meta": {"domain": RU}, "title": seen_as}, Redactor({RU: [listed_as]}))
+def test_a_title_matches_no_other() -> None:
+    redactor = Redactor({RU: ["007", "No", "Foo bar", "Foo%20baz"]})
+    for other in ("7", "False", "Foobar", "User:Foo bar", "Foo baz"):
+        assert not is_redacted({"meta": {"domain": RU}, "title": other}, redactor)
 
 
 @pytest.mark.parametrize(
@@ -288,10 +276,6 @@ def test_an_event_without_a_domain_is_held_against_the_lists_of_all_domains(even
     assert is_redacted({**event, "title": LISTED}, redactor)
     assert is_redacted({**event, "title": "Andere"}, redactor)
     assert not is_redacted({**event, "title": "Other"}, redactor)
-
-
-def test_a_title_is_held_against_the_list_of_its_own_domain_only() -> None:
-    redactor = Redactor({RU: [LISTED], "de.wikipedia.org": ["Andere"]})
     assert not is_redacted({"meta": {"domain": RU}, "title": "Andere"}, redactor)
 
 
@@ -306,7 +290,8 @@ def test_meta_that_the_caller_has_decoded_is_taken_as_it_is() -> None:
     assert REDACTOR.redact(fields, {"domain": msgspec.Raw(b'"ru.wikipedia.org"')})
 
 
-def test_an_empty_list_looks_at_nothing() -> None:
+def test_an_empty_list_looks_at_nothing_and_has_a_version_all_the_same() -> None:
+    assert (REDACTOR.version, Redactor({}).version) == (7, 0)
     assert not Redactor({}).redact({"meta": msgspec.Raw(b"1")})
     assert not Redactor({RU: []}).redact({"meta": msgspec.Raw(b"1")})
 
@@ -323,10 +308,6 @@ def test_a_list_that_is_not_made_of_texts_is_refused_by_name(pages: Any, named: 
         Redactor(pages)
 
 
-def test_the_version_is_that_of_the_list() -> None:
-    assert (REDACTOR.version, Redactor({}).version) == (7, 0)
-
-
 # What cannot be examined
 
 
@@ -339,11 +320,9 @@ def test_the_version_is_that_of_the_list() -> None:
         b'{"meta":{"uri":{"secret":1}},"title":"A"}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"title":7}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"title":"secret \xff"}',
-        b'{"meta":{"domain":"ru.wikipedia.org"},"page_title":["secret"]}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"page":"secret"}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"page":{"page_title":7}}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"prior_state":["secret"]}',
-        b'{"meta":{"domain":"ru.wikipedia.org"},"prior_state":{"page":"secret"}}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"log_type":"move","log_params":{"target":["secret"]}}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"log_type":"move","log_params":7}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"title":"TUT.BY","a":"secret \xff"}',
@@ -374,9 +353,6 @@ def test_what_an_event_of_another_domain_holds_is_not_examined() -> None:
     assert not is_redacted({"meta": {"domain": "de.wikipedia.org"}, "title": 7, "page": "x", "server_name": []})
 
 
-# Through encoding
-
-
 def record(event: dict[str, Any]) -> events.Record:
     return events.Record("eqiad.t", 0, 5, 1_596_207_527_000, None, json.dumps(event).encode())
 
@@ -393,18 +369,17 @@ def test_a_record_that_cannot_be_examined_is_skipped_as_withheld() -> None:
         events.encode(record({"meta": {"domain": RU}, "title": 7}), REDACTOR)
 
 
-# Any event
-
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 keys = st.sampled_from([*NAMED, *BLANKED, "a", "b", "rev_id", "title"]) | texts
 values = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=20
 )
-# Members in which the rule that picks the page has no say.
-members = st.dictionaries(
-    keys.filter(lambda key: key not in ("title", "page_title", "page", "prior_state", "server_name", "$schema")), values
+# Members that have no say in which page an event is of.
+PICKERS = (
+    "meta server_name title page_title page prior_state created_redirect_page new_redirect_page log_type log_action"
 )
+members = st.dictionaries(keys.filter(lambda key: key not in {*PICKERS.split(), "$schema"}), values)
 
 
 def expected(value: Any) -> Any:
@@ -449,9 +424,6 @@ def test_normalising_a_title_or_a_domain_twice_is_normalising_it_once(text: str)
 )
 def test_a_domain_is_a_host_in_lower_case_without_port_and_final_dot(text: str, domain: str) -> None:
     assert normalise_domain(text) == domain
-
-
-# The schemas' own examples
 
 
 def examples() -> list[Any]:

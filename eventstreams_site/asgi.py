@@ -1,0 +1,17 @@
+"""For plain ASGI servers (`daphne eventstreams_site.asgi:application`). `manage.py serve` does not come this way."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from eventstreams_site.conf import load_config
+from eventstreams_site.process import Process
+from eventstreams_site.routing import application_of
+
+application = application_of(Process(load_config(os.environ)).service)
+
+logging.getLogger(__name__).warning(
+    "This ASGI server gives no backpressure: a client that reads slowly costs the memory of all that it is sent, "
+    "and streams are not ended cleanly at a stop. Use `manage.py serve` in production."
+)

@@ -1,0 +1,119 @@
+"""How much a client's socket takes: writing and waiting for one streaming response.
+
+Daphne's own `send()` never waits; a client that reads nothing would cost all that is sent to it. Twisted tells a
+push producer when the socket's buffer is full and when it has emptied; here that becomes something to await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.tcp import Connection
+from zope.interface import implementer
+
+SLICE_BYTES = 64 * 1024
+"""So much is handed to the transport at a time, whatever the size of an event."""
+UNSENT_BYTES = 64 * 1024
+"""The kernel keeps no more unsent bytes than this for a client (TCP_NOTSENT_LOWAT): 4 MB otherwise."""
+DEAD_PEER_MS = 60_000
+"""A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT, RFC 5482)."""
+
+
+class ClientGone(OSError):
+    """The client has left; there is nobody to send to."""
+
+
+@implementer(IPushProducer)
+class Flow:
+    """The streaming response of one Twisted request. `open` after its first body chunk, `close` before its last."""
+
+    def __init__(self, request: Any) -> None:
+        self.paused = False
+        self._request = request
+        self._is_open = False
+        self._resumed = asyncio.Event()
+        self._direct: Connection | None = None
+
+    def open(self) -> None:
+        if self._is_open or self._request.channel is None:
+            return
+        self._is_open = True
+        self._request.registerProducer(self, True)
+        transport = self._request.channel.transport
+        # Only plain TCP may be written to directly: a TLS transport must not be bypassed.
+        if isinstance(transport, Connection) and not getattr(transport, "TLS", False):
+            self._direct = transport
+            with contextlib.suppress(OSError):
+                handle = transport.getHandle()
+                handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), UNSENT_BYTES)
+                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            if self._request.channel is not None:
+                self._request.unregisterProducer()
+
+    async def resumed(self) -> None:
+        """Wait until the client takes more."""
+        if self.paused:
+            await self._resumed.wait()
+
+    async def write(self, parts: tuple[bytes, ...]) -> None:
+        """Write one HTTP chunk; it returns when all of it is on its way, at most a slice of it in our buffers.
+
+        Raises ClientGone.
+        """
+        request = self._request
+        size = sum(map(len, parts))
+        head, tail = (b"%x\r\n" % size, b"\r\n") if request.chunked else (b"", b"")
+        if size <= SLICE_BYTES:
+            self._put(b"".join((head, *parts, tail)))
+            return
+        self._put(head)
+        for part in parts:
+            view = memoryview(part)
+            for start in range(0, len(part), SLICE_BYTES):
+                await self.resumed()
+                self._put(bytes(view[start : start + SLICE_BYTES]))
+        self._put(tail)
+
+    def _put(self, data: bytes) -> None:
+        channel = self._request.channel
+        if channel is None or self._request._disconnected:
+            raise ClientGone
+        transport = self._direct
+        if transport is not None and not self.paused and _is_empty(transport):
+            sent = transport.writeSomeData(data)
+            if isinstance(sent, int):
+                if sent == len(data):
+                    return
+                data = data[sent:]
+        channel.write(data)
+
+    # Twisted's IPushProducer.
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        self.paused = True
+        self._resumed.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self.paused = False
+        self._resumed.set()
+
+    def stopProducing(self) -> None:  # noqa: N802
+        self.resumeProducing()
+
+
+def _is_empty(transport: Connection) -> bool:
+    """Whether all that was written has gone to the kernel; what is written directly must not overtake the rest."""
+    return (
+        transport.connected
+        and not transport.disconnecting
+        and not transport.dataBuffer
+        and not transport._tempDataBuffer
+    )

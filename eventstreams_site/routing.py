@@ -1,0 +1,39 @@
+"""The ASGI application of one process: streams to Channels, the rest to Django, common headers around both."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import django
+from django.core.asgi import get_asgi_application
+
+from streams.http.headers import ASGIApp, CommonHeaders
+from streams.http.requests import STREAM_PATH
+from streams.http.service import SCOPE_KEY, Service
+
+
+def application_of(service: Service) -> ASGIApp:
+    """Serves `service`; starts it with the first request where the server has not."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "eventstreams_site.settings")
+    django.setup()
+    # Channels' consumers need Django's settings to be there when they are imported.
+    from streams.http.consumers import StreamConsumer
+
+    stream = StreamConsumer.as_asgi()
+    pages = get_asgi_application()
+
+    async def route(scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"]
+        is_stream = path.startswith(STREAM_PATH) and path != STREAM_PATH
+        await (stream if is_stream else pages)(scope, receive, send)
+
+    common = CommonHeaders(route, service.settings.cors)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise ValueError(f"Only HTTP is served here, not {scope['type']}")
+        await service.start()
+        await common({**scope, SCOPE_KEY: service}, receive, send)
+
+    return application

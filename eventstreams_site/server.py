@@ -1,0 +1,160 @@
+"""Daphne's server with what a streaming service needs: backpressure, a reaper that lives, a clean stop.
+
+Each override says which fact about Daphne it answers (docs/architecture.md, "What the framework does").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+from daphne.endpoints import build_endpoint_description_strings
+from daphne.http_protocol import HTTPFactory
+from daphne.server import Server
+from twisted.internet import defer, reactor
+from twisted.web.http import HTTPChannel
+
+from eventstreams_site.conf import Config
+from eventstreams_site.flow import ClientGone, Flow
+from eventstreams_site.process import Process
+from eventstreams_site.routing import application_of
+from streams.http.consumers import FLOW_EXTENSION
+from streams.http.requests import STREAM_PATH
+
+log = logging.getLogger(__name__)
+
+MAX_HEADER_BYTES = 64 * 1024
+"""Of a request line with all headers: an id of many partitions is long."""
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+def serve(config: Config, host: str, port: int) -> None:
+    """Run the server until it is stopped (SIGINT, SIGTERM). Raises ListenError."""
+    process = Process(config)
+    server = StreamServer(process, host, port)
+    server.run()
+    if server.failure:
+        raise ListenError(f"Cannot listen on {host} port {port}: {server.failure}")
+
+
+class StreamChannel(HTTPChannel):
+    """A connection that accepts long request lines and headers."""
+
+    MAX_LENGTH = MAX_HEADER_BYTES
+    totalHeadersSize = MAX_HEADER_BYTES
+
+
+class StreamFactory(HTTPFactory):
+    protocol = StreamChannel
+
+
+class StreamServer(Server):
+    def __init__(self, process: Process, host: str, port: int) -> None:
+        super().__init__(
+            application=application_of(process.service),
+            endpoints=build_endpoint_description_strings(host=host, port=port),
+            server_name="",
+            verbosity=1,
+        )
+        self.failure = ""
+        self._process = process
+        self._flows: dict[Any, Flow] = {}
+
+    @property
+    def http_factory(self) -> StreamFactory:
+        """`run` makes a factory of its own and listens with what it finds here."""
+        return self._factory
+
+    @http_factory.setter
+    def http_factory(self, stock: HTTPFactory) -> None:
+        self._factory = StreamFactory(self)
+
+    def run(self) -> None:
+        # Daphne has no lifespan: the hub starts when the reactor does.
+        reactor.callWhenRunning(lambda: asyncio.ensure_future(self._process.start()))
+        super().run()
+
+    def listen_success(self, port: Any) -> None:
+        super().listen_success(port)
+        for host, number in self.listening_addresses:
+            log.info("Listening on http://%s:%s", host, number)
+
+    def listen_error(self, failure: Any) -> None:
+        self.failure = failure.getErrorMessage()
+        self.stop()
+
+    def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
+        _take_absolute_form_apart(scope)
+        if scope["type"] == "http" and scope["path"].startswith(STREAM_PATH):
+            flow = self._flows[protocol] = Flow(protocol)
+            scope["extensions"] = {FLOW_EXTENSION: flow}
+        return super().create_application(protocol, scope)
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        flow = self._flows.pop(protocol, None)
+        if flow is not None:
+            flow.stopProducing()
+        super().protocol_disconnected(protocol)
+
+    async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
+        """Stock Daphne swallows what is sent to a client that has left, and registers nobody for backpressure."""
+        connection = self.connections.get(protocol)
+        if connection is None or connection.get("disconnected"):
+            raise ClientGone
+        flow = self._flows.get(protocol)
+        is_body = message["type"] == "http.response.body"
+        if flow is not None and is_body and not message.get("more_body"):
+            flow.close()
+        await super().handle_reply(protocol, message)
+        if flow is not None and is_body and message.get("more_body"):
+            flow.open()
+
+    def application_checker(self) -> None:
+        """Daphne's reaper ends for the life of the process where an application fails after its response began."""
+        for protocol, details in list(self.connections.items()):
+            application = details.get("application_instance")
+            if application is None or not application.done() or details.get("disconnected"):
+                continue
+            if getattr(protocol, "_response_started", False):
+                if not application.cancelled() and application.exception() is not None:
+                    log.error("A response failed after it had begun", exc_info=application.exception())
+                del details["application_instance"]
+                if protocol.channel is not None:
+                    protocol.channel.forceAbortClient()
+        try:
+            super().application_checker()
+        except Exception:
+            log.exception("The check of finished applications failed; going on")
+            reactor.callLater(1, self.application_checker)
+
+    def kill_all_applications(self) -> defer.Deferred[None]:
+        """Before the reactor stops: end the streams cleanly, then whatever is left."""
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._stop()))
+
+    async def _stop(self) -> None:
+        log.info("Stopping: %s streams are being ended", len(self._process.service.clients))
+        await self._process.close()
+        left = [
+            application
+            for details in self.connections.values()
+            if (application := details.get("application_instance")) is not None and not application.done()
+        ]
+        for application in left:
+            application.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+def _take_absolute_form_apart(scope: MutableMapping[str, Any]) -> None:
+    """A request target may be a whole URL (RFC 9112, 3.2.2); applications are to see its path."""
+    raw: bytes = scope.get("raw_path", b"")
+    for scheme in (b"http://", b"https://"):
+        if raw.lower().startswith(scheme):
+            _, slash, rest = raw[len(scheme) :].partition(b"/")
+            scope["raw_path"] = slash + rest or b"/"
+            scope["path"] = unquote(scope["raw_path"].decode("ascii"))

@@ -1,0 +1,174 @@
+"""Django's settings, out of the environment: DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, DATABASE_URL and
+DJANGO_LOG_LEVEL.
+
+The service's own configuration is another matter (`eventstreams_site.conf`): the service reads it when it starts, so
+that `manage.py migrate` and its like need none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _flag(name: str) -> bool:
+    text = os.environ.get(name, "").strip().lower()
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    if text in {"", "0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name} is {text!r}; expected true or false")
+
+
+def _secret_key() -> str:
+    key = os.environ.get("DJANGO_SECRET_KEY", "")
+    if key:
+        return key
+    if DEBUG:
+        return "django-insecure-development-only-never-use-it-where-others-can-reach-the-server"
+    raise ImproperlyConfigured(
+        "DJANGO_SECRET_KEY is not set. Make one with `python -c 'import secrets; print(secrets.token_urlsafe(64))'` "
+        "and keep it: all processes need the same one. (For development, DJANGO_DEBUG=true does without.)"
+    )
+
+
+def _allowed_hosts() -> list[str]:
+    hosts = [host.strip() for host in os.environ.get("DJANGO_ALLOWED_HOSTS", "").split(",") if host.strip()]
+    if hosts:
+        return hosts
+    # The public API makes nothing out of the Host header (no link, no mail, no cache key), and is asked under whatever
+    # name or address a load balancer, a probe or a mirror uses: refusing an unknown one would only break those.
+    return ["localhost", "127.0.0.1", "[::1]"] if DEBUG else ["*"]
+
+
+def _database() -> dict[str, Any]:
+    url = os.environ.get("DATABASE_URL") or "sqlite:///" + quote(str(BASE_DIR / ".local" / "eventstreams.sqlite3"))
+    try:
+        return dict(dj_database_url.parse(url))
+    except ValueError:
+        # Its own words may quote the password.
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not a database URL; expected one such as postgres://user:password@host:5432/name or "
+            "sqlite:////absolute/path, with special characters in the password percent-encoded"
+        ) from None
+
+
+def _log_level() -> str:
+    level = os.environ.get("DJANGO_LOG_LEVEL", "").strip().upper() or "INFO"
+    if level not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(f"DJANGO_LOG_LEVEL is {level!r}; expected DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    return level
+
+
+class LineFormatter(logging.Formatter):
+    """One line for each record (a traceback follows on its own): a text from outside cannot forge a second one."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+
+
+DEBUG = _flag("DJANGO_DEBUG")
+SECRET_KEY = _secret_key()
+ALLOWED_HOSTS = _allowed_hosts()
+# Behind a proxy that ends TLS, Django takes the admin's https origin for a foreign one unless it is told of it.
+CSRF_TRUSTED_ORIGINS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS if host != "*"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "streams",
+    "redaction",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "eventstreams_site.urls"
+ASGI_APPLICATION = "eventstreams_site.asgi.application"
+APPEND_SLASH = False  # the contract says which paths there are; every other one is a 404
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# The public views know no users: without this, each request would look for a session.
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / ".local" / "static"
+
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+X_FRAME_OPTIONS = "SAMEORIGIN"  # the wire contract's value
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"()": LineFormatter, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"},
+    },
+    "root": {"handlers": ["stderr"], "level": _log_level()},
+    "loggers": {
+        "django": {"handlers": [], "level": _log_level()},  # Django's own handlers would write each line twice
+        "aiokafka": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+    },
+}

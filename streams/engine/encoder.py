@@ -1,0 +1,61 @@
+"""Records into events, with the redactor of the moment; what cannot become an event is counted and logged.
+
+Hub and history share one encoder, so that nothing leaves by another way (invariant 2).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+
+from streams.core.events import Event, Record, Redactor, SkippedRecord, encode
+from streams.engine.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+LOG_SECONDS = 10.0
+"""A skipped record is logged at most once in so many seconds; the metric counts them all."""
+
+
+class Encoder:
+    def __init__(self, redactor: Redactor, metrics: Metrics) -> None:
+        self.redactor = redactor
+        self._metrics = metrics
+        self._next_log = 0.0
+
+    def events(self, records: Iterable[Record]) -> list[Event]:
+        """The events of the records that are events."""
+        events = []
+        for record in records:
+            event = self._event(record)
+            if event is not None:
+                events.append(event)
+        self._metrics.events_in.inc(len(events))
+        return events
+
+    def _event(self, record: Record) -> Event | None:
+        try:
+            return encode(record, self.redactor)
+        except SkippedRecord as skipped:
+            reason = skipped.reason
+        except Exception:
+            # A poisonous record must not stop every client that resumes at it: one more try, then it is passed over.
+            try:
+                return encode(record, self.redactor)
+            except Exception as error:
+                reason = f"error_{type(error).__name__}"
+        self._metrics.skipped.labels(reason).inc()
+        now = time.monotonic()
+        if now >= self._next_log:
+            self._next_log = now + LOG_SECONDS
+            # No part of the record: it may be what had to be redacted.
+            log.warning(
+                "Skipped %s partition %s offset %s: %s (further ones are only counted for %s s)",
+                record.topic,
+                record.partition,
+                record.offset,
+                reason,
+                int(LOG_SECONDS),
+            )
+        return None

@@ -1,0 +1,276 @@
+"""Kafka as a RecordSource, on aiokafka's client and protocol.
+
+Not on AIOKafkaConsumer: it forgets all positions and prefetched records at each `assign()` (up to 300 ms), delays a
+whole broker for one unread partition, and hides the log's start. Stateless fetches have none of that, and history and
+tail become the same request. Connections are apart (`group`), so that nothing waits behind the tail's long poll.
+
+Source: Kafka protocol guide, Fetch v4–11, ListOffsets v2–5, Metadata v4–5; KIP-74, KIP-98, KIP-207.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.errors import KafkaError, NoError, OffsetOutOfRangeError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.record.memory_records import MemoryRecords
+
+from streams.core.events import Record
+from streams.core.positions import TopicPartition
+from streams.engine.kafka_options import KafkaOptions
+from streams.engine.source import (
+    Batch,
+    Bounds,
+    Found,
+    OutOfRangeError,
+    PollResult,
+    SourceUnavailableError,
+    UnknownPartitionError,
+)
+
+log = logging.getLogger(__name__)
+
+LOOKUP_SECONDS = 2.5
+"""A lookup that takes longer has failed: the client is told within 3 seconds (wire contract, errors)."""
+READ_SECONDS = 10.0
+PING_SECONDS = 1.0
+RETRY_SECONDS = 0.25
+"""After a broker did not answer the tail's fetch, it is left alone for so long."""
+
+_LATEST, _EARLIEST = -1, -2
+_T = TypeVar("_T")
+
+
+class _Group(NamedTuple):
+    """A connection of its own to each broker."""
+
+    name: str
+    number: int = 0
+
+
+_LOOKUP = _Group("lookup")
+_TAIL = _Group("tail")
+
+
+class KafkaSource:
+    """`readers` connections to each broker serve history, one the lookups, one the tail."""
+
+    def __init__(self, options: KafkaOptions, readers: int) -> None:
+        self._options = options
+        self._isolation = READ_COMMITTED if options.isolation_level == "read_committed" else READ_UNCOMMITTED
+        self._client: AIOKafkaClient | None = None
+        self._cluster_id = ""
+        self._partitions: dict[str, int] = {}
+        self._leaders: dict[TopicPartition, int] = {}
+        self._reader_groups = itertools.cycle([_Group("history", n) for n in range(readers)])
+        self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
+
+    @property
+    def cluster_id(self) -> str:
+        return self._cluster_id
+
+    @property
+    def partitions(self) -> Mapping[str, int]:
+        return self._partitions
+
+    async def ping(self) -> None:
+        await self._within(PING_SECONDS, self._metadata([]))
+
+    async def refresh(self, topics: Iterable[str]) -> None:
+        response = await self._within(LOOKUP_SECONDS, self._metadata(sorted(topics)))
+        partitions: dict[str, int] = {}
+        leaders: dict[TopicPartition, int] = {}
+        for code, topic, _internal, found in response.topics:
+            if for_code(code) is not NoError:
+                continue
+            partitions[topic] = len(found)
+            for _code, partition, leader, *_ in found:
+                leaders[TopicPartition(topic, partition)] = leader
+        self._partitions, self._leaders = partitions, leaders
+
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
+        wanted = list(partitions)
+        begins, ends = await asyncio.gather(
+            self._list_offsets(dict.fromkeys(wanted, _EARLIEST)), self._list_offsets(dict.fromkeys(wanted, _LATEST))
+        )
+        return {tp: Bounds(begins[tp].offset, ends[tp].offset) for tp in wanted if tp in begins and tp in ends}
+
+    async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Found]:
+        found = await self._list_offsets(times)
+        return {tp: record for tp, record in found.items() if record.offset >= 0}
+
+    async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Batch:
+        leader = self._leaders.get(partition)
+        if leader is None:
+            raise UnknownPartitionError(partition)
+        # A record larger than max_bytes comes all the same, alone (KIP-74).
+        fetch = self._fetch(leader, {partition: offset}, max_bytes, 0, next(self._reader_groups))
+        fetched = await self._within(READ_SECONDS, fetch)
+        if partition not in fetched:
+            raise SourceUnavailableError(f"the leader of {partition.topic} partition {partition.partition} has moved")
+        _, result = fetched[partition]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
+        """Each leader has one fetch under way; whoever answers first ends the wait."""
+        by_leader: dict[int, dict[TopicPartition, int]] = defaultdict(dict)
+        for tp, offset in positions.items():
+            by_leader[self._leaders.get(tp, -1)][tp] = offset
+        results: dict[TopicPartition, PollResult] = {
+            tp: UnknownPartitionError(tp) for tp in by_leader.pop(-1, {}) if tp.topic not in self._partitions
+        }
+        for leader, wanted in by_leader.items():
+            if leader not in self._fetches:
+                self._fetches[leader] = asyncio.create_task(self._tail_fetch(leader, wanted))
+        wait = self._options.fetch_max_wait_ms / 1000
+        if not self._fetches:
+            await asyncio.sleep(wait)
+            return results
+        done, _ = await asyncio.wait(self._fetches.values(), timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        for leader in [leader for leader, task in self._fetches.items() if task in done]:
+            for tp, (offset, result) in self._fetches.pop(leader).result().items():
+                # What was asked for from another offset than is wanted by now is of no use.
+                if positions.get(tp) == offset:
+                    results[tp] = result
+        return results
+
+    async def close(self) -> None:
+        for task in self._fetches.values():
+            task.cancel()
+        await asyncio.gather(*self._fetches.values(), return_exceptions=True)
+        self._fetches.clear()
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def _tail_fetch(
+        self, leader: int, wanted: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, tuple[int, PollResult]]:
+        options = self._options
+        try:
+            return await self._fetch(
+                leader, wanted, options.max_partition_fetch_bytes, options.fetch_max_wait_ms, _TAIL
+            )
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("Kafka broker %s did not answer a fetch: %s", leader, error or type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+            return {}
+
+    async def _fetch(
+        self, leader: int, wanted: Mapping[TopicPartition, int], max_bytes: int, wait_ms: int, group: _Group
+    ) -> dict[TopicPartition, tuple[int, PollResult]]:
+        options = self._options
+        request = FetchRequest(
+            wait_ms,
+            options.fetch_min_bytes,
+            options.fetch_max_bytes,
+            self._isolation,
+            _by_topic({tp: (offset, max_bytes) for tp, offset in wanted.items()}),
+        )
+        response = await (await self._connected()).send(leader, request, group=group)
+        results: dict[TopicPartition, tuple[int, PollResult]] = {}
+        for topic, partitions in response.topics:
+            for partition, code, high_watermark, stable, begin, aborted, *_, data in partitions:
+                tp = TopicPartition(topic, partition)
+                error = for_code(code)
+                result: PollResult
+                if error is NoError:
+                    end = stable if self._isolation == READ_COMMITTED else high_watermark
+                    result = self._batch(tp, data, aborted, wanted[tp], Bounds(begin, end))
+                elif error is OffsetOutOfRangeError:
+                    result = OutOfRangeError(f"offset {wanted[tp]} of {topic} partition {partition}")
+                elif error is UnknownTopicOrPartitionError:
+                    result = UnknownPartitionError(tp)
+                else:
+                    # Another leader, or one that is not there yet: the next refresh says.
+                    log.info("Kafka cannot serve %s partition %s just now: %s", topic, partition, error.__name__)
+                    continue
+                results[tp] = wanted[tp], result
+        return results
+
+    def _batch(self, tp: TopicPartition, data: bytes | None, aborted: Any, offset: int, bounds: Bounds) -> Batch:
+        records = PartitionRecords(
+            tp, MemoryRecords(data or b""), aborted, offset, None, None, self._options.check_crcs, self._isolation
+        )
+        topic, partition = tp
+        found = [Record(topic, partition, r.offset, r.timestamp, r.key, r.value) for r in records]
+        return Batch(found, records.next_fetch_offset, bounds)
+
+    async def _list_offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
+        by_leader: dict[int, dict[TopicPartition, tuple[int]]] = defaultdict(dict)
+        for tp, ms in times.items():
+            if tp in self._leaders:
+                by_leader[self._leaders[tp]][tp] = (ms,)
+        answers = await self._within(
+            LOOKUP_SECONDS, asyncio.gather(*(self._list_of_leader(*item) for item in by_leader.items()))
+        )
+        return {tp: found for answer in answers for tp, found in answer.items()}
+
+    async def _list_of_leader(
+        self, leader: int, times: Mapping[TopicPartition, tuple[int]]
+    ) -> dict[TopicPartition, Found]:
+        request = OffsetRequest(-1, self._isolation, _by_topic(times))
+        response = await (await self._connected()).send(leader, request, group=_LOOKUP)
+        found = {}
+        for topic, partitions in response.topics:
+            for partition, code, timestamp, offset, *_ in partitions:
+                error = for_code(code)
+                if error is NoError:
+                    found[TopicPartition(topic, partition)] = Found(offset, timestamp)
+                elif error is not UnknownTopicOrPartitionError:
+                    raise SourceUnavailableError(f"{topic} partition {partition}: {error.__name__}")
+        return found
+
+    async def _metadata(self, topics: list[str]) -> Any:
+        client = await self._connected()
+        node = client.get_random_node()
+        try:
+            response = await client.send(node, MetadataRequest(topics, False), group=_LOOKUP)
+        except KafkaError:
+            # Every broker that we know may have got another address: ask the configured ones.
+            await client.bootstrap()
+            raise
+        self._cluster_id = response.cluster_id or ""
+        if not topics:
+            client.cluster.update_metadata(response)  # where the brokers are
+        return response
+
+    async def _connected(self) -> AIOKafkaClient:
+        if self._client is None:
+            client = AIOKafkaClient(**{"request_timeout_ms": int(READ_SECONDS * 1000), **self._options.client})
+            try:
+                await client.bootstrap()
+            except BaseException:
+                await client.close()
+                raise
+            if self._client is not None:  # somebody was faster
+                await client.close()
+            else:
+                self._client = client
+        return self._client
+
+    async def _within(self, seconds: float, work: Awaitable[_T]) -> _T:
+        try:
+            return await asyncio.wait_for(work, seconds)
+        except TimeoutError:
+            raise SourceUnavailableError(f"Kafka did not answer within {seconds} s") from None
+        except (KafkaError, OSError) as error:
+            raise SourceUnavailableError(str(error) or type(error).__name__) from error
+
+
+def _by_topic(items: Mapping[TopicPartition, tuple[Any, ...]]) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    grouped: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for tp, values in items.items():
+        grouped[tp.topic].append((tp.partition, *values))
+    return list(grouped.items())

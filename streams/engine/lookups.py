@@ -1,0 +1,147 @@
+"""Questions to Kafka about offsets and times, asked once for all who ask alike at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from typing import Generic, TypeVar
+
+from streams.core.events import Record
+from streams.core.positions import TopicPartition
+from streams.engine.source import Bounds, Found, OutOfRangeError, RecordSource, UnknownPartitionError
+
+BOUNDS_SECONDS = 0.5
+FOUND_SECONDS = 5.0
+BEFORE_SECONDS = 60.0
+MAX_ANSWERS = 10_000
+PROBE_BYTES = 16 * 1024
+MAX_STEPS_BACK = 1024
+"""So many offsets before a partition's end are searched for its newest record; beyond are only control markers."""
+
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V")
+
+
+class _Answers(Generic[_K, _V]):
+    """Answers by key for some seconds; what is being asked is not asked again, it is waited for."""
+
+    def __init__(self, ask: Callable[[list[_K]], Awaitable[Mapping[_K, _V]]], seconds: float) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._answers: OrderedDict[_K, tuple[float, asyncio.Future[_V | None]]] = OrderedDict()
+
+    async def get(self, keys: Iterable[_K], fresh: bool = False) -> dict[_K, _V]:
+        """The answers that there are; a key without one is missing."""
+        wanted = list(keys)
+        now = time.monotonic()
+        new = [key for key in wanted if fresh or not self._is_good(key, now)]
+        if new:
+            self._answers.update({key: (now + self._seconds, asyncio.Future()) for key in new})
+            # Whoever asked first may go away: the question goes on for the others.
+            task = asyncio.ensure_future(self._fill(new, [self._answers[key][1] for key in new]))
+            task.add_done_callback(lambda done: done.exception())
+        answers = [(key, self._answers[key][1]) for key in wanted]
+        while len(self._answers) > MAX_ANSWERS:
+            self._answers.popitem(last=False)
+        return {key: value for key, future in answers if (value := await asyncio.shield(future)) is not None}
+
+    def clear(self) -> None:
+        self._answers.clear()
+
+    def _is_good(self, key: _K, now: float) -> bool:
+        held = self._answers.get(key)
+        if held is None:
+            return False
+        until, future = held
+        if not future.done():
+            return True
+        return now < until and not future.cancelled() and future.exception() is None and future.result() is not None
+
+    async def _fill(self, keys: list[_K], futures: list[asyncio.Future[_V | None]]) -> None:
+        try:
+            answers = await self._ask(keys)
+        except BaseException as error:
+            for future in futures:
+                future.set_exception(error if isinstance(error, Exception) else ConnectionError("cancelled"))
+                future.exception()  # not everybody may have waited
+            raise
+        for key, future in zip(keys, futures, strict=True):
+            future.set_result(answers.get(key))
+
+
+class Lookups:
+    """All methods raise SourceUnavailableError; nothing here names a topic that the metadata does not have."""
+
+    def __init__(self, source: RecordSource) -> None:
+        self._source = source
+        self._bounds: _Answers[TopicPartition, Bounds] = _Answers(source.bounds, BOUNDS_SECONDS)
+        self._found: _Answers[tuple[TopicPartition, int], Found] = _Answers(self._find, FOUND_SECONDS)
+        self._before: _Answers[tuple[TopicPartition, int], int] = _Answers(self._read_before, BEFORE_SECONDS)
+
+    async def bounds(
+        self, partitions: Iterable[TopicPartition], fresh: bool = False
+    ) -> Mapping[TopicPartition, Bounds]:
+        """The bounds of the partitions, at most half a second old, or `fresh`."""
+        return await self._bounds.get(partitions, fresh)
+
+    async def at_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
+        """The first record at or after a time (ms) for each partition; missing where there is none."""
+        found = await self._found.get(times.items())
+        return {tp: record for (tp, _), record in found.items()}
+
+    async def timestamps_before(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """The timestamp (ms) of the record at offset - 1 for each partition; missing where there is none."""
+        found = await self._before.get(offsets.items())
+        return {tp: timestamp for (tp, _), timestamp in found.items()}
+
+    async def newest(self, tp: TopicPartition, bounds: Bounds) -> Record | None:
+        """The newest record of a partition, None where it holds none (in its last offsets)."""
+        step = 1
+        while step <= MAX_STEPS_BACK:
+            start = max(bounds.begin, bounds.end - step)
+            if start == bounds.end:
+                return None
+            records = [record for record in await self._records(tp, start) if record.offset < bounds.end]
+            if records:
+                return records[-1]
+            if start == bounds.begin:
+                return None
+            step *= 4
+        return None
+
+    def forget(self) -> None:
+        """What was answered before a partition began anew is no longer true."""
+        for answers in (self._bounds, self._found, self._before):
+            answers.clear()
+
+    async def _find(self, keys: list[tuple[TopicPartition, int]]) -> Mapping[tuple[TopicPartition, int], Found]:
+        answers: dict[tuple[TopicPartition, int], Found] = {}
+        rest = dict.fromkeys(keys)
+        while rest:  # one question can name each partition once
+            question: dict[TopicPartition, int] = {}
+            for tp, ms in rest:
+                question.setdefault(tp, ms)
+            found = await self._source.offsets_for_times(question)
+            answers.update({(tp, question[tp]): record for tp, record in found.items()})
+            for item in question.items():
+                del rest[item]
+        return answers
+
+    async def _read_before(self, keys: list[tuple[TopicPartition, int]]) -> Mapping[tuple[TopicPartition, int], int]:
+        async def one(key: tuple[TopicPartition, int]) -> tuple[tuple[TopicPartition, int], int | None]:
+            tp, offset = key
+            if offset <= 0:
+                return key, None
+            records = await self._records(tp, offset - 1)
+            return key, records[0].timestamp if records and records[0].offset == offset - 1 else None
+
+        answers = await asyncio.gather(*map(one, keys))
+        return {key: timestamp for key, timestamp in answers if timestamp is not None}
+
+    async def _records(self, tp: TopicPartition, offset: int) -> list[Record]:
+        try:
+            return list((await self._source.read(tp, offset, PROBE_BYTES)).records)
+        except (OutOfRangeError, UnknownPartitionError):
+            return []

@@ -1,0 +1,68 @@
+"""Every metric: its name, kind, labels and help, in one place.
+
+Two names are the old service's, so that existing dashboards go on working (wire contract, `/metrics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+MAX_COMBINATIONS = 200
+"""So many different combinations of streams are counted by name; further ones as "other"."""
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        r = self.registry = CollectorRegistry()
+        self.connected_clients = Gauge(
+            "eventstreams_connected_clients", "Clients connected now, by stream", ["stream"], registry=r
+        )
+        self._connections = Counter(
+            "eventstreams_client_connections", "Connections since the start, by combination", ["streams"], registry=r
+        )
+        self.events_in = Counter("eventstreams_events_encoded", "Records made into events", registry=r)
+        self.skipped = Counter("eventstreams_records_skipped", "Records that are no event", ["reason"], registry=r)
+        self.events_out = Counter("eventstreams_events_sent", "Events handed to clients", ["format"], registry=r)
+        self.bytes_out = Counter("eventstreams_bytes_sent", "Body bytes handed to clients", ["format"], registry=r)
+        self.errors = Counter("eventstreams_errors", "Errors told to clients, by type", ["type"], registry=r)
+        self.gaps = Counter("eventstreams_gaps", "Gaps said to clients", registry=r)
+        self.kafka_up = Gauge("eventstreams_kafka_up", "1 while Kafka answers", registry=r)
+        self.hub_lag = Gauge(
+            "eventstreams_hub_lag_records", "Offsets between the hub's position and the end, all partitions", registry=r
+        )
+        self.partitions = Gauge("eventstreams_hub_partitions", "Partitions that the hub reads", registry=r)
+        self.feeds = Gauge("eventstreams_feeds", "Different subscriptions with clients", registry=r)
+        self.ring_bytes = Gauge("eventstreams_ring_bytes", "Bytes of the newest events in memory", registry=r)
+        self.cache_bytes = Gauge("eventstreams_history_cache_bytes", "Bytes of historical events in memory", registry=r)
+        self.readers = Gauge("eventstreams_history_readers", "Clients that read below the rings now", registry=r)
+        self.reader_queue = Gauge(
+            "eventstreams_history_waiting", "Clients that wait to read below the rings", registry=r
+        )
+        self.kafka_reads = Counter("eventstreams_history_reads", "Fetches made to Kafka for history", registry=r)
+        self.catalogue_streams = Gauge("eventstreams_catalogue_streams", "Streams that are exposed", registry=r)
+        self._combinations: set[str] = set()
+
+    def connected(self, streams: Iterable[str]) -> None:
+        """Count a client's connection; `streams` are canonical names."""
+        names = sorted(streams)
+        combination = ",".join(names)
+        if combination not in self._combinations:
+            if len(self._combinations) >= MAX_COMBINATIONS:
+                combination = "other"
+            else:
+                self._combinations.add(combination)
+        self._connections.labels(combination).inc()
+        for name in names:
+            self.connected_clients.labels(name).inc()
+
+    def disconnected(self, streams: Iterable[str]) -> None:
+        for name in streams:
+            self.connected_clients.labels(name).dec()
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus's text format."""
+        return generate_latest(self.registry)

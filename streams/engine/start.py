@@ -1,0 +1,170 @@
+"""From where a client asked to start, to the offsets where it does: the position, and the gaps that have to be said.
+
+A warm stream is answered from memory; what memory cannot tell is looked up in Kafka, once for all who ask alike.
+Source: wire contract, "Choosing where to start" and "Resuming".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streams.core.errors import KafkaUnavailable
+from streams.core.plan import Start
+from streams.core.positions import CLUSTER_PREFIX, END, MAX_OFFSET, OLDEST, Gap, Mark, TopicPartition
+from streams.engine.hub import Hub, Partition
+from streams.engine.source import Bounds, Found, SourceUnavailableError
+
+
+async def resolve(hub: Hub, starts: Mapping[TopicPartition, Start]) -> tuple[dict[TopicPartition, Mark], list[Gap]]:
+    """The position of each partition that the hub watches. Raises KafkaUnavailable."""
+    position: dict[TopicPartition, Mark] = {}
+    cold: dict[TopicPartition, Start] = {}
+    for tp, start in starts.items():
+        partition = hub.partitions.get(tp)
+        if partition is None or partition.ring is None:
+            continue
+        mark = _from_memory(hub, partition, start)
+        if mark is None:
+            cold[tp] = start
+        else:
+            position[tp] = mark
+    if not cold:
+        return position, []
+    try:
+        resolver = _Resolver(hub, cold)
+        position |= await resolver.marks()
+    except SourceUnavailableError:
+        raise KafkaUnavailable from None
+    return position, resolver.gaps
+
+
+def _from_memory(hub: Hub, partition: Partition, start: Start) -> Mark | None:
+    ring = partition.ring
+    assert ring is not None
+    if start.offset == END:
+        return partition.mark
+    cursor = start.cursor
+    if (
+        start.offset is not None
+        or cursor is None
+        or start.timestamp is None
+        or cursor.cluster != hub.cluster_id[:CLUSTER_PREFIX]
+        or not ring.floor <= cursor.offset <= ring.tip
+    ):
+        return None
+    if cursor.offset == ring.tip and start.timestamp == partition.timestamp:
+        return partition.mark
+    before = ring.timestamp_before(cursor.offset)
+    if before is None or before + 1 != start.timestamp:
+        return None
+    return Mark(partition.incarnation, cursor.offset, start.timestamp)
+
+
+class _Resolver:
+    """One request's lookups. The hub's marks are taken first: an end that is found later would skip what came between."""
+
+    def __init__(self, hub: Hub, starts: Mapping[TopicPartition, Start]) -> None:
+        self.gaps: list[Gap] = []
+        self._hub = hub
+        self._starts = starts
+        self._tips = {tp: hub.partitions[tp].mark for tp in starts}
+        self._bounds: Mapping[TopicPartition, Bounds] = {}
+        self._oldest: Mapping[TopicPartition, Found] = {}
+
+    async def marks(self) -> dict[TopicPartition, Mark]:
+        lookups = self._hub.lookups
+        self._bounds = dict(await lookups.bounds(self._starts))
+        beyond = [tp for tp, start in self._starts.items() if _asked(start) > self._bounds.get(tp, Bounds(0, 0)).end]
+        if beyond:
+            self._bounds |= await lookups.bounds(beyond, fresh=True)
+        starts = {tp: start for tp, start in self._starts.items() if tp in self._bounds}
+        self._oldest = await lookups.at_times(
+            {tp: 0 for tp, start in starts.items() if self._bounds[tp].begin > 0 or start.offset == OLDEST}
+        )
+        offsets = {tp: self._offset(tp, start) for tp, start in starts.items()}
+        # A cursor is believed unless the record before it is another one than the id says.
+        before = await lookups.timestamps_before({tp: offset for tp, offset in offsets.items() if offset is not None})
+        times: dict[TopicPartition, int] = {}
+        marks: dict[TopicPartition, Mark] = {}
+        for tp, start in starts.items():
+            offset = offsets[tp]
+            seen = before.get(tp)
+            if offset is None or self._is_another(tp, start, offset, seen):
+                times[tp] = self._time(start)
+            else:
+                marks[tp] = self._mark(tp, start, offset, seen)
+        return marks | await self._at_times(times)
+
+    def _offset(self, tp: TopicPartition, start: Start) -> int | None:
+        """The offset to start from; None where a time decides."""
+        bounds = self._bounds[tp]
+        if start.offset == OLDEST:
+            return bounds.begin
+        asked = start.offset
+        if asked is None and start.cursor is not None and start.cursor.cluster == self._hub.cluster_id[:CLUSTER_PREFIX]:
+            asked = start.cursor.offset
+            if asked > bounds.end:
+                return None
+        if asked is None:
+            return None
+        if asked < bounds.begin:
+            self.gaps.append(Gap(*tp, asked, bounds.begin))
+            return bounds.begin
+        return min(asked, bounds.end)
+
+    def _is_another(self, tp: TopicPartition, start: Start, offset: int, seen: int | None) -> bool:
+        return (
+            start.offset is None
+            and start.cursor is not None
+            and start.cursor.offset == offset
+            and seen is not None
+            and seen + 1 != start.timestamp
+        )
+
+    def _time(self, start: Start) -> int:
+        assert start.timestamp is not None
+        # An id's timestamp is that of the last event plus one: nothing may be lost, so its own is asked for.
+        return max(0, start.timestamp - 1) if start.cursor else start.timestamp
+
+    async def _at_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Mark]:
+        lookups = self._hub.lookups
+        found = await lookups.at_times(times)
+        before = await lookups.timestamps_before({tp: record.offset for tp, record in found.items()})
+        marks = {}
+        for tp, ms in times.items():
+            record, first = found.get(tp), self._oldest.get(tp)
+            tip = self._tips[tp]
+            start = self._starts[tp]
+            offset = record.offset if record else tip.offset
+            is_cut = bool(record and first and record.offset == first.offset and ms < first.timestamp)
+            if start.cursor is not None:
+                if is_cut or start.cursor.cluster == self._hub.cluster_id[:CLUSTER_PREFIX]:
+                    self.gaps.append(Gap(*tp, start.cursor.offset, offset))
+            elif is_cut and first:
+                self.gaps.append(Gap(*tp, ms, first.timestamp))
+            if record is None:
+                marks[tp] = tip
+            else:
+                seen = before.get(tp)
+                marks[tp] = Mark(tip.incarnation, offset, min(ms, MAX_OFFSET) if seen is None else seen + 1)
+        return marks
+
+    def _mark(self, tp: TopicPartition, start: Start, offset: int, seen: int | None) -> Mark:
+        tip = self._tips[tp]
+        if start.offset is None and start.timestamp is not None and start.cursor and start.cursor.offset == offset:
+            timestamp = start.timestamp
+        elif seen is not None:
+            timestamp = seen + 1
+        elif tp in self._oldest and offset <= self._oldest[tp].offset:
+            timestamp = self._oldest[tp].timestamp
+        else:
+            # No record before it is known: what an id then says must not be later than what comes.
+            timestamp = tip.timestamp if offset >= tip.offset else 0
+        return Mark(tip.incarnation, offset, max(0, timestamp))
+
+
+def _asked(start: Start) -> int:
+    """The offset that was asked for, -1 where none was."""
+    if start.offset is not None:
+        return start.offset
+    return start.cursor.offset if start.cursor else -1

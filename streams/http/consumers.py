@@ -1,0 +1,227 @@
+"""The streaming edge: one StreamConsumer per request for streams.
+
+It races sending against the client's disconnect (Channels does not read `http.disconnect` while a handler runs), and
+lets nothing escape once the response has begun (Daphne's reaper would end for the life of the process).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.generic.http import AsyncHttpConsumer
+
+from streams.core import formats
+from streams.core.errors import (
+    Draining,
+    EventStreamsError,
+    InternalError,
+    KafkaUnavailable,
+    MethodNotAllowed,
+    NoStreamConfiguration,
+    StreamNotFound,
+    TooManyRequests,
+    Unavailable,
+)
+from streams.core.plan import plan
+from streams.core.positions import Gap, gaps_json
+from streams.engine.feed import Parts, Selection
+from streams.engine.start import resolve
+from streams.engine.subscription import Subscription
+from streams.http.problems import problem_headers
+from streams.http.requests import StreamRequest, client_ip
+from streams.http.service import SCOPE_KEY, Service
+
+log = logging.getLogger(__name__)
+
+FLOW_EXTENSION = "eventstreams.flow"
+"""In scope["extensions"]: whether the client's socket takes more, and how to write shared parts (see server.py)."""
+HOLD_SECONDS = 1.0
+"""A client that is told of an error by an event is held for so long: some ignore `retry`."""
+PARK_SECONDS = 0.25
+"""A client that is not writable for so long lets go of what it holds in memory."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class StreamConsumer(AsyncHttpConsumer):
+    """GET and HEAD /v2/stream/{streams}."""
+
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
+        self._receive = receive
+        self._service: Service = scope[SCOPE_KEY]
+        self._flow = scope.get("extensions", {}).get(FLOW_EXTENSION)
+        self._sender: asyncio.Task[None] | None = None
+        self._started = self._writing = self._ending = False
+        await super().__call__(scope, receive, send)
+
+    async def handle(self, body: bytes) -> None:
+        self._sender = asyncio.ensure_future(self._answer(StreamRequest.from_scope(self.scope)))
+        gone = asyncio.ensure_future(self._disconnected())
+        try:
+            await asyncio.wait({self._sender, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (self._sender, gone):
+                task.cancel()
+            await asyncio.gather(self._sender, gone, return_exceptions=True)
+
+    async def http_disconnect(self, message: Any) -> None:
+        """Nothing to clean up: `handle` has seen it."""
+
+    def end(self) -> None:
+        self._ending = True
+        if self._sender is not None and not self._writing:
+            self._sender.cancel()
+
+    async def _disconnected(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _answer(self, request: StreamRequest) -> None:
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                try:
+                    subscription, gaps = await self._open(request, stack)
+                except EventStreamsError as error:
+                    await self._refuse(request, error)
+                except OSError:
+                    raise
+                except Exception:
+                    log.exception("A request for %s failed", request.path[:200])
+                    await self._refuse(request, InternalError())
+                else:
+                    await self._stream(request, subscription, gaps)
+        except OSError:
+            pass  # the client has gone
+
+    async def _open(self, request: StreamRequest, stack: contextlib.AsyncExitStack) -> tuple[Subscription, list[Gap]]:
+        """From the request to a position; raises the contract's errors."""
+        service = self._service
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(request.method)
+        catalogue = service.catalogue
+        if catalogue is None:
+            raise NoStreamConfiguration
+        streams, invalid = catalogue.resolve(request.stream_names(service.settings.max_streams))
+        if invalid:
+            raise StreamNotFound(invalid)
+        since, last_event_id = request.since(), request.last_event_id()
+        if service.draining:
+            raise Draining
+        ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
+        stack.enter_context(service.limits.connection(ip))
+        if not service.hub.available:
+            raise KafkaUnavailable
+        kafka = await service.hub.topics({t for stream in streams for t in (*stream.topics, *stream.topics_allowed)})
+        planned = plan(streams, since, last_event_id, kafka)
+        others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
+        feed = await stack.enter_async_context(service.hub.feed(Selection(planned.topics, others, planned.scope)))
+        position, gaps = await resolve(service.hub, planned.starts)
+        if request.method == "GET":
+            names = [stream.name for stream in streams]
+            service.metrics.connected(names)
+            stack.callback(service.metrics.disconnected, names)
+        subscription = Subscription(
+            service.hub,
+            service.history,
+            feed,
+            # What the hub still watches and Kafka no longer has goes on from where the hub stands.
+            {**feed.vector, **position},
+            is_sse=request.format.is_sse,
+            keepalive_seconds=service.settings.keepalive_seconds,
+            metrics=service.metrics,
+        )
+        return subscription, [*planned.gaps, *gaps]
+
+    async def _stream(self, request: StreamRequest, subscription: Subscription, gaps: list[Gap]) -> None:
+        service = self._service
+        is_sse = request.format.is_sse
+        headers = self._stream_headers(request)
+        if gaps:
+            headers.append((b"EventStreams-Gap", gaps_json(gaps)))
+            service.metrics.gaps.inc(len(gaps))
+        await self.send_headers(headers=headers)
+        self._started = True
+        if request.method == "HEAD":
+            await self.send_body(b"")
+            return
+        service.clients.add(self)
+        try:
+            start = formats.SSE_START if is_sse else formats.NDJSON_START
+            await self.send_body(start + (formats.sse_gap(gaps) if gaps and is_sse else b""), more_body=True)
+            await self._pump(subscription, is_sse)
+        except asyncio.CancelledError:
+            if not self._ending:
+                raise
+        except OSError:
+            raise
+        except Exception:
+            log.exception("A stream of %s failed", request.path[:200])
+            await self._tell(request, InternalError())
+        finally:
+            service.clients.discard(self)
+        await self.send_body(b"")
+
+    async def _pump(self, subscription: Subscription, is_sse: bool) -> None:
+        label = "sse" if is_sse else "ndjson"
+        events_out = self._service.metrics.events_out.labels(label)
+        bytes_out = self._service.metrics.bytes_out.labels(label)
+        async with contextlib.aclosing(subscription.chunks()) as chunks:
+            async for chunk in chunks:
+                await self._write(chunk.parts)
+                events_out.inc(chunk.events)
+                bytes_out.inc(sum(map(len, chunk.parts)))
+                if self._ending:
+                    return
+                if self._flow is not None and self._flow.paused:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._flow.resumed(), PARK_SECONDS)
+                    if self._flow.paused:
+                        subscription.park()
+                        await self._flow.resumed()
+
+    async def _write(self, parts: Parts) -> None:
+        """One HTTP chunk of whole events; it is not interrupted by the drain."""
+        self._writing = True
+        try:
+            if self._flow is not None:
+                await self._flow.write(parts)
+            else:
+                await self.send_body(b"".join(parts), more_body=True)
+        finally:
+            self._writing = False
+
+    async def _refuse(self, request: StreamRequest, error: EventStreamsError) -> None:
+        """The answer to a request that opens no stream."""
+        self._service.metrics.errors.labels(error.type).inc()
+        problem = error.problem(request.method, request.uri)
+        soft = request.may_be_told_by_event and (
+            isinstance(error, Unavailable) or (isinstance(error, TooManyRequests) and request.has_id)
+        )
+        if soft and request.method == "GET":
+            await self.send_headers(headers=self._stream_headers(request))
+            retry = formats.sse_error(problem, self._service.soft_retry_ms())
+            await self.send_body(formats.SSE_START + retry, more_body=True)
+            await asyncio.sleep(HOLD_SECONDS)
+            await self.send_body(b"")
+            return
+        body = b"" if request.method == "HEAD" else json.dumps(problem).encode()
+        await self.send_response(error.status, body, headers=problem_headers(error, len(json.dumps(problem))))
+
+    async def _tell(self, request: StreamRequest, error: EventStreamsError) -> None:
+        """An error after the response has begun: an event in SSE; NDJSON just ends."""
+        self._service.metrics.errors.labels(error.type).inc()
+        if request.format.is_sse:
+            await self._write((formats.sse_error(error.problem(request.method, request.uri)),))
+
+    def _stream_headers(self, request: StreamRequest) -> Headers:
+        return [
+            (b"Content-Type", request.format.content_type.encode()),
+            (b"Cache-Control", b"no-cache"),
+            (b"Vary", b"Accept"),
+            (b"X-Accel-Buffering", b"no"),
+        ]

@@ -1,0 +1,72 @@
+"""Headers that every answer has, CORS and OPTIONS: one ASGI layer around all that we serve.
+
+Source: wire contract, "Routes"; Fetch standard, CORS protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from streams.http.problems import ALLOWED_METHODS
+
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+SECURITY = (
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"X-Frame-Options", b"SAMEORIGIN"),
+)
+CONTENT_SECURITY_POLICY = (
+    b"default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+CORS_HEADERS = b"Accept, Last-Event-ID, X-Requested-With, Content-Type, Cache-Control"
+CORS_EXPOSED = b"EventStreams-Gap"
+PREFLIGHT_SECONDS = b"86400"
+PRIVATE_PATHS = ("/admin/",)
+"""Never answered cross-origin."""
+
+
+class CommonHeaders:
+    """`cors` is the value of Access-Control-Allow-Origin, "" for none."""
+
+    def __init__(self, app: ASGIApp, cors: str) -> None:
+        self._app = app
+        self._cors = cors.encode()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        path = scope["path"]
+        is_public = not path.startswith(PRIVATE_PATHS) and path != "/admin"
+        extra = [*SECURITY]
+        if self._cors and is_public:
+            extra += [
+                (b"Access-Control-Allow-Origin", self._cors),
+                (b"Access-Control-Expose-Headers", CORS_EXPOSED),
+            ]
+            if self._cors != b"*":
+                extra.append((b"Vary", b"Origin"))
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                given = message.get("headers", [])
+                names = {name.lower() for name, _ in given}
+                more = [header for header in extra if header[0].lower() not in names or header[0] == b"Vary"]
+                if b"content-security-policy" not in names:
+                    more.append((b"Content-Security-Policy", CONTENT_SECURITY_POLICY))
+                message = {**message, "headers": [*given, *more]}
+            await send(message)
+
+        if scope["method"] == "OPTIONS" and is_public:
+            await self._options(send_with_headers)
+        else:
+            await self._app(scope, receive, send_with_headers)
+
+    async def _options(self, send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
+        headers = [(b"Allow", ALLOWED_METHODS)]
+        if self._cors:
+            headers += [
+                (b"Access-Control-Allow-Methods", ALLOWED_METHODS),
+                (b"Access-Control-Allow-Headers", CORS_HEADERS),
+                (b"Access-Control-Max-Age", PREFLIGHT_SECONDS),
+            ]
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})

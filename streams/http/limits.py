@@ -1,0 +1,36 @@
+"""How many connections there may be: of one client IP, and of the whole process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+
+from streams.core.errors import Overloaded, TooManyRequests
+
+
+class ConnectionLimits:
+    """Counts streams in this process; a limit of 0 is none."""
+
+    def __init__(self, per_ip: int, total: int) -> None:
+        self._per_ip = per_ip
+        self._total = total
+        self._by_ip: Counter[str] = Counter()
+        self.connections = 0
+
+    @contextlib.contextmanager
+    def connection(self, ip: str) -> Iterator[None]:
+        """A connection of `ip`, while the context lasts. Raises Overloaded, TooManyRequests."""
+        if self._total and self.connections >= self._total:
+            raise Overloaded(self._total)
+        if self._per_ip and self._by_ip[ip] >= self._per_ip:
+            raise TooManyRequests(self._per_ip)
+        self.connections += 1
+        self._by_ip[ip] += 1
+        try:
+            yield
+        finally:
+            self.connections -= 1
+            self._by_ip[ip] -= 1
+            if not self._by_ip[ip]:
+                del self._by_ip[ip]

@@ -1,0 +1,23 @@
+"""Errors as answers: application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from streams.core.errors import EventStreamsError
+
+PROBLEM_TYPE = b"application/problem+json"
+ALLOWED_METHODS = b"GET, HEAD, OPTIONS"
+
+
+def problem_headers(error: EventStreamsError, length: int) -> list[tuple[bytes, bytes]]:
+    """The headers of an error's answer; `length` is that of its body in bytes."""
+    headers = [
+        (b"Content-Type", PROBLEM_TYPE),
+        (b"Content-Length", str(length).encode()),
+        (b"Cache-Control", b"no-store"),
+        (b"Vary", b"Accept"),
+    ]
+    if error.retry_after is not None:
+        headers.append((b"Retry-After", str(error.retry_after).encode()))
+    if error.status == 405:
+        headers.append((b"Allow", ALLOWED_METHODS))
+    return headers

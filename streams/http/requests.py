@@ -1,0 +1,125 @@
+"""What a client asked for: an ASGI scope becomes a StreamRequest.
+
+Source: wire contract, "Routes", "The two formats", "Choosing where to start".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+from urllib.parse import parse_qs
+
+from streams.core.errors import InvalidTimestamp, StreamNotFound, TooManyStreams
+from streams.core.negotiation import Format, names_event_stream, negotiate
+from streams.core.positions import LastEventId, parse_last_event_id
+from streams.core.since import parse_since
+
+STREAM_PATH = "/v2/stream/"
+ID_PARAMETERS = ("lastEventId", "last-event-id", "last_event_id")
+"""For polyfills that cannot set headers."""
+
+Scope = Mapping[str, Any]
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True)
+class StreamRequest:
+    """A request for streams, read but not yet judged: the methods that can fail raise the contract's errors."""
+
+    method: str
+    uri: str
+    path: str
+    format: Format
+    names_event_stream: bool
+    last_event_id_text: str
+    since_texts: tuple[str, ...]
+
+    @classmethod
+    def from_scope(cls, scope: Scope) -> StreamRequest:
+        accept = header(scope, b"accept")
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        texts = [header(scope, b"last-event-id") or "", *(query.get(name, [""])[0] for name in ID_PARAMETERS)]
+        return cls(
+            method=scope["method"],
+            uri=request_uri(scope),
+            path=scope["path"],
+            format=negotiate(accept),
+            names_event_stream=names_event_stream(accept),
+            last_event_id_text=next((text for text in texts if text.strip()), ""),
+            since_texts=tuple(query.get("since", ())),
+        )
+
+    @property
+    def may_be_told_by_event(self) -> bool:
+        """Whether the client speaks SSE for certain, so that an error can be an event and it comes back by itself."""
+        return self.format.is_sse and (self.has_id or self.names_event_stream)
+
+    @property
+    def has_id(self) -> bool:
+        return bool(self.last_event_id_text)
+
+    def stream_names(self, limit: int) -> list[str]:
+        """The names asked for, each once. Raises TooManyStreams; StreamNotFound for an empty name."""
+        names = list(dict.fromkeys(self.path.removeprefix(STREAM_PATH).removesuffix("/").split(",")))
+        if len(names) > limit:
+            raise TooManyStreams(len(names), limit)
+        if "" in names:
+            raise StreamNotFound([""])
+        return names
+
+    def since(self) -> int | None:
+        """The time asked for, in ms, None where none was. Raises InvalidTimestamp."""
+        if len(self.since_texts) > 1:
+            raise InvalidTimestamp("since was given more than once; give it once")
+        text = self.since_texts[0] if self.since_texts else ""
+        return parse_since(text) if text else None
+
+    def last_event_id(self) -> LastEventId | None:
+        """Raises InvalidLastEventId."""
+        return parse_last_event_id(self.last_event_id_text)
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A request header; several of one name are one list (RFC 9110, 5.3)."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return b", ".join(values).decode("utf-8", "replace") if values else None
+
+
+def request_uri(scope: Scope) -> str:
+    """Path and query as they were sent."""
+    uri: bytes = scope.get("raw_path") or scope["path"].encode()
+    if scope["query_string"]:
+        uri += b"?" + scope["query_string"]
+    return uri.decode("latin-1")
+
+
+def client_ip(scope: Scope, header_name: str, trusted: Iterable[Network]) -> str:
+    """Whose connection it is. The header counts only where a trusted proxy sent it, else the peer itself does.
+
+    Where the header holds a list (X-Forwarded-For), the rightmost address that is not a trusted proxy's own.
+    """
+    networks = list(trusted)
+    peer_text = (scope.get("client") or ["", 0])[0]
+    peer = _address(peer_text)
+    if peer is None or not _is_in(peer, networks):
+        return str(peer or peer_text)
+    claimed = [_address(text.strip()) for text in (header(scope, header_name.lower().encode()) or "").split(",")]
+    if None in claimed:
+        return str(peer)
+    addresses = [address for address in claimed if address is not None]
+    return str(next((a for a in reversed(addresses) if not _is_in(a, networks)), addresses[0]))
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_in(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks)

@@ -1,0 +1,44 @@
+"""`manage.py local_kafka`: a Kafka on this machine, in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from streams.local_kafka import LocalKafka, LocalKafkaError
+
+
+class Command(BaseCommand):
+    help = "Runs a local Kafka (fetched through Maven, run by Java) until Ctrl-C; its data stay in the folder."
+    requires_system_checks = ()  # it concerns none of the site's parts
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--folder",
+            type=Path,
+            default=settings.BASE_DIR / ".local" / "kafka",
+            help="where configuration, data and log are kept (default: .local/kafka)",
+        )
+        parser.add_argument("--port", type=int, default=9092, help="port on 127.0.0.1 (default: 9092)")
+
+    def handle(self, *, folder: Path, port: int, **options: Any) -> None:
+        stopped = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        kafka = LocalKafka(folder, port=port)
+        try:
+            self.stdout.write(f"Starting Kafka in {folder} ...")
+            kafka.start()
+            self.stdout.write(f"Kafka answers at {kafka.bootstrap}; its log is {kafka.log}. Ctrl-C stops it.")
+            while not stopped.wait(0.2):
+                if not kafka.running:
+                    kafka.wait_ready()  # raises, with the end of its log
+        except LocalKafkaError as error:
+            raise CommandError(str(error)) from None
+        finally:
+            kafka.stop()

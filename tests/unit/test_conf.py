@@ -1,0 +1,415 @@
+"""The configuration file, the variables over it, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import logging
+from pathlib import Path
+
+import pytest
+
+from eventstreams_site.conf import SETTINGS, Config, ConfigError, load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCTION = ROOT.parent / "shared" / "data" / "config.production.yaml"
+
+
+def load(tmp_path: Path, text: str = "", **variables: str) -> Config:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    environ = {f"EVENTSTREAMS_{name.upper()}": value for name, value in variables.items()}
+    return load_config({"EVENTSTREAMS_CONFIG": str(path), **environ})
+
+
+def refusal(tmp_path: Path, text: str = "", **variables: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text, **variables)
+    return str(caught.value)
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+# The table and its defaults
+
+
+def test_the_config_has_exactly_one_attribute_for_each_setting_in_the_table() -> None:
+    assert [setting.name for setting in SETTINGS] == [field.name for field in dataclasses.fields(Config)]
+
+
+def test_every_setting_has_a_help_sentence() -> None:
+    assert all(setting.help.endswith(".") for setting in SETTINGS)
+
+
+def test_without_file_and_variables_the_defaults_hold() -> None:
+    config = load_config({})
+    assert {setting.name: getattr(config, setting.name) for setting in SETTINGS} == {
+        setting.name: setting.default for setting in SETTINGS
+    }
+    assert (config.cors, config.keepalive_seconds, config.max_streams) == ("*", 15.0, 50)
+    assert (config.client_ip_connection_limit, config.max_connections, config.drain_seconds) == (0, 10_000, 5.0)
+    assert (config.ring_bytes, config.history_cache_bytes, config.history_readers) == (8 << 20, 64 << 20, 8)
+    assert config.allowed_streams is None
+    assert not config.stream_ui_enabled
+
+
+@pytest.mark.parametrize(
+    ("peer", "believed"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("10.1.2.3", True),
+        ("172.31.0.1", True),
+        ("172.32.0.1", False),
+        ("192.168.7.7", True),
+        ("fd00::1", True),
+        ("fe80::1", True),
+        ("8.8.8.8", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_by_default_proxies_on_loopback_and_private_networks_are_believed(peer: str, believed: bool) -> None:
+    address = ipaddress.ip_address(peer)
+    assert any(address in network for network in load_config({}).trusted_proxies) is believed
+
+
+# Values
+
+
+def test_the_production_file_is_read_without_a_word_about_keys_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    if not PRODUCTION.exists():
+        pytest.skip("the folder `shared` is not beside the repository")
+    config = load_config({"EVENTSTREAMS_CONFIG": str(PRODUCTION)})
+    assert config.stream_config_uri == str(PRODUCTION.parent / "streamconfigs.json")
+    assert config.schema_base_uris == (str(PRODUCTION.parent / "schemas"),)
+    assert config.client_ip_connection_limit == 2
+    assert config.stream_ui_enabled
+    assert len(config.allowed_streams or ()) == 21
+    assert "TUT.BY" in config.mediawiki_redacted_pages["ru.wikipedia.org"]
+    assert [warning.split()[1] for warning in warnings_of(caplog)] == [
+        "queued.max.messages.kbytes",
+        "queued.min.messages",
+        "statistics.interval.ms",
+    ]
+
+
+def test_the_development_file_that_ships_is_read_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    config = load_config({"EVENTSTREAMS_CONFIG": str(ROOT / "config" / "development.yaml")})
+    assert config.stream_config_uri == str(ROOT / "config" / "streams.yaml")
+    assert warnings_of(caplog) == []
+
+
+def test_every_key_of_the_contract_is_accepted_without_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = load(
+        tmp_path,
+        """
+        stream_config_uri: https://meta.example.org/w/api.php?action=streamconfigs
+        stream_config_uri_options: {headers: {Host: meta.example.org}}
+        stream_config_object_path: streams
+        stream_config_ttl: 60
+        stream_config_defaults: {a: {description: A}}
+        stream_config_overrides: {b: {topics: [b]}, c:}
+        allowed_streams: [a, b]
+        schema_base_uris: [https://schema.example.org/primary, file:///srv/schemas, /srv/more, ./schemas]
+        schema_uri_options: {headers: {Accept: application/json}}
+        schema_latest_version: latest
+        client_ip_connection_limit: 2
+        mediawiki_redacted_pages: {example.org: [A page]}
+        cors: https://example.org
+        stream_ui_enabled: true
+        kafka: {metadata.broker.list: "kafka:9092"}
+        keepalive_seconds: 0.5
+        max_streams: 3
+        client_ip_header: X-Real-IP
+        trusted_proxies:
+        - ::1
+        - 10.0.0.0/8
+        - 192.0.2.7
+        redis_url: redis://redis:6379/0
+        """,
+    )
+    assert warnings_of(caplog) == []
+    assert config.stream_config_uri == "https://meta.example.org/w/api.php?action=streamconfigs"
+    assert config.schema_base_uris[1:] == ("file:///srv/schemas", "/srv/more", str(tmp_path / "schemas"))
+    assert config.stream_config_overrides == {"b": {"topics": ["b"]}, "c": {}}
+    assert config.keepalive_seconds == 0.5
+    assert [str(network) for network in config.trusted_proxies] == ["::1/128", "10.0.0.0/8", "192.0.2.7/32"]
+
+
+def test_relative_paths_start_from_the_current_directory_where_there_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config({"EVENTSTREAMS_STREAM_CONFIG_URI": "./s.yaml"}).stream_config_uri == str(tmp_path / "s.yaml")
+
+
+def test_a_relative_path_in_a_variable_starts_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, stream_config_uri="other/s.yaml").stream_config_uri == str(tmp_path / "other" / "s.yaml")
+
+
+@pytest.mark.parametrize("text", ["cors: false", "cors: ''", "cors:"])
+def test_cors_that_is_false_or_empty_is_off(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text).cors == ""
+
+
+@pytest.mark.parametrize("text", ["false", "", '""'])
+def test_cors_is_switched_off_by_a_variable_too(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, "cors: '*'", cors=text).cors == ""
+
+
+def test_a_null_gives_the_default(tmp_path: Path) -> None:
+    config = load(tmp_path, "max_streams:\nkafka: ~\nredis_url: null\nmediawiki_redacted_pages:\n")
+    assert (config.max_streams, config.kafka, config.redis_url, config.mediawiki_redacted_pages) == (50, {}, None, {})
+
+
+def test_an_allowed_streams_that_is_empty_counts_as_set(tmp_path: Path) -> None:
+    assert load(tmp_path, "allowed_streams: []").allowed_streams == ()
+
+
+# Variables over the file
+
+
+def test_a_variable_replaces_the_value_of_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path, "max_streams: 3\nallowed_streams: [a, b]", max_streams="7", allowed_streams="[c]")
+    assert (config.max_streams, config.allowed_streams) == (7, ("c",))
+
+
+def test_a_mapping_in_a_variable_is_merged_into_that_of_the_file_at_every_depth(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        "kafka: {client.id: one, fetch.min.bytes: 2}\nstream_config_overrides: {a: {description: A, topics: [x, y]}}",
+        kafka="{metadata.broker.list: 'b:9', fetch.min.bytes: 3}",
+        stream_config_overrides='{"a": {"topics": ["z"]}, "b": {"topics": ["b"]}}',
+    )
+    assert config.kafka == {"client.id": "one", "fetch.min.bytes": 3, "metadata.broker.list": "b:9"}
+    assert config.stream_config_overrides == {
+        "a": {"description": "A", "topics": ["z"]},
+        "b": {"topics": ["b"]},
+    }
+
+
+def test_an_empty_variable_leaves_the_list_of_redacted_pages_as_it_is(tmp_path: Path) -> None:
+    config = load(tmp_path, "mediawiki_redacted_pages: {x.org: [A]}", mediawiki_redacted_pages=" ")
+    assert config.mediawiki_redacted_pages == {"x.org": ("A",)}
+
+
+# Redacted pages
+
+
+def test_titles_are_text_exactly_as_written_whatever_yaml_takes_them_for(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+        max_streams: 7
+        mediawiki_redacted_pages:
+          No:
+          - 007
+          - No
+          - 12:30
+          - 1e3
+          - 2001-01-01
+          - ~
+          - 0x1F
+          - "quoted: 'yes' #1"
+          - 'it''s'
+          - Участник:HTriedman (WMF)/redacted page test
+        """,
+    )
+    assert config.max_streams == 7
+    assert config.mediawiki_redacted_pages == {
+        "No": (
+            "007",
+            "No",
+            "12:30",
+            "1e3",
+            "2001-01-01",
+            "~",
+            "0x1F",
+            "quoted: 'yes' #1",
+            "it's",
+            "Участник:HTriedman (WMF)/redacted page test",
+        )
+    }
+
+
+def test_titles_in_a_variable_are_text_exactly_as_written_too(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        "mediawiki_redacted_pages: {a.org: [1], b.org: [0777]}",
+        mediawiki_redacted_pages='{a.org: [007, No, 12:30, "on: #1"], c.org: [1.0]}',
+    )
+    assert config.mediawiki_redacted_pages == {
+        "a.org": ("007", "No", "12:30", "on: #1"),
+        "b.org": ("0777",),
+        "c.org": ("1.0",),
+    }
+
+
+@pytest.mark.parametrize("title", ["!Kung people", "&c", "& Juliet", "*nix", "Foo: bar", "'a' b", '""', '" _ "', "[x]"])
+def test_a_title_that_yaml_would_change_is_refused_rather_than_not_redacted(tmp_path: Path, title: str) -> None:
+    assert str(tmp_path / "config.yaml") in refusal(tmp_path, f"mediawiki_redacted_pages:\n  a.org:\n  - {title}\n")
+
+
+def test_a_title_that_is_cut_at_what_looks_like_a_comment_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(tmp_path, "mediawiki_redacted_pages:\n  a.org:\n  - Agent #47\n  - Other # a comment\n")
+    (warning,) = [warning for warning in warnings_of(caplog) if "mediawiki_redacted_pages" in warning]
+    assert "'Agent'" in warning
+    assert "line 3" in warning
+
+
+def test_a_domain_that_is_listed_twice_is_refused_since_one_list_would_be_lost(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "mediawiki_redacted_pages:\n  a.org: [A]\n  b.org: [B]\n  a.org: [C]\n")
+    assert "a.org" in message
+    assert "line 4" in message
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("max_streams", "0"),
+        ("max_streams", "many"),
+        ("max_streams", "true"),
+        ("max_streams", "1.5"),
+        ("max_connections", "-1"),
+        ("client_ip_connection_limit", "-2"),
+        ("client_ip_connection_limit", "false"),
+        ("history_readers", "0"),
+        ("ring_bytes", "0"),
+        ("history_cache_bytes", "-1"),
+        ("keepalive_seconds", "-1"),
+        ("keepalive_seconds", ".nan"),
+        ("keepalive_seconds", ".inf"),
+        ("drain_seconds", "true"),
+        ("stream_config_ttl", "1 minute"),
+        ("stream_ui_enabled", "1"),
+        ("stream_ui_enabled", "'true'"),
+        ("allowed_streams", "a,b"),
+        ("allowed_streams", "[a, 5]"),
+        ("schema_base_uris", "./schemas"),
+        ("schema_base_uris", "['s3://bucket']"),
+        ("stream_config_uri", "5"),
+        ("stream_config_uri", "ftp://example.org/x"),
+        ("stream_config_uri", "file:relative.yaml"),
+        ("stream_config_object_path", "[streams]"),
+        ("stream_config_defaults", "[a]"),
+        ("stream_config_overrides", "{a: b}"),
+        ("stream_config_overrides", "{1: {}}"),
+        ("schema_latest_version", "1.0"),
+        ("mediawiki_redacted_pages", "[a]"),
+        ("mediawiki_redacted_pages", "{a.org: Title}"),
+        ("mediawiki_redacted_pages", "{a.org: }"),
+        ("cors", "true"),
+        ("cors", "'https://a.org, https://b.org'"),
+        ("cors", '"https://a.org\\r\\nX: y"'),
+        ("client_ip_header", "X Client IP"),
+        ("trusted_proxies", "[10.0.0.1/8]"),
+        ("trusted_proxies", "[localhost]"),
+        ("trusted_proxies", "10.0.0.0/8"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_key_value_expectation_and_origin(tmp_path: Path, key: str, text: str) -> None:
+    from_file = refusal(tmp_path, f"{key}: {text}")
+    from_variable = refusal(tmp_path, "", **{key: text})
+    assert from_file.startswith(key)
+    assert from_variable.startswith(key)
+    assert "expected" in from_file
+    assert str(tmp_path / "config.yaml") in from_file
+    assert f"EVENTSTREAMS_{key.upper()}" in from_variable
+
+
+def test_the_message_names_the_place_inside_a_list_and_the_value(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "trusted_proxies: [10.0.0.0/8, 10.0.0.1/8]")
+    assert message.startswith("trusted_proxies[1]: '10.0.0.1/8' is not accepted; expected an address or a network")
+
+
+def test_a_wrong_mapping_of_file_and_variable_names_both(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "kafka: {fetch.min.bytes: x}", kafka="{client.id: a}")
+    assert "fetch.min.bytes: 'x'" in message
+    assert str(tmp_path / "config.yaml") in message
+    assert "EVENTSTREAMS_KAFKA" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("kafka", "{security.protocol: sasl_plaintext, sasl.mechanism: PLAIN, sasl.username: u, sasl.password: 48151}"),
+        ("kafka", "{sasl.password: 48151, sasl.password: 48151}"),
+        ("kafka", "{sasl.password: *x48151}"),
+        ("kafka", "{sasl.password: !x48151}"),
+        ("kafka", "'sasl.password=48151'"),
+        ("redis_url", "http://:48151@redis"),
+        ("stream_config_uri_options", "{headers: {Authorization: 48151}}"),
+        ("schema_uri_options", "{headers: [Bearer 48151]}"),
+    ],
+)
+def test_a_secret_never_appears_in_a_message(tmp_path: Path, key: str, text: str) -> None:
+    for message in (refusal(tmp_path, f"{key}: {text}"), refusal(tmp_path, "", **{key: text})):
+        assert "48151" not in message
+
+
+def test_a_secret_never_appears_in_the_repr_of_the_config(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        "kafka: {security.protocol: sasl_plaintext, sasl.mechanism: PLAIN, sasl.username: u, sasl.password: s3cr3t}\n"
+        "redis_url: redis://:s3cr3t@redis\nstream_config_uri_options: {headers: {Authorization: s3cr3t}}",
+    )
+    assert "s3cr3t" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "text", ["- a\n- b\n", "just text", "a: [", "a: b: c", "max_streams: 1\nmax_streams: 2\n", "\x00"]
+)
+def test_a_file_that_is_no_mapping_of_settings_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
+    assert str(tmp_path / "config.yaml") in refusal(tmp_path, text)
+
+
+def test_a_file_that_is_absent_or_not_utf8_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    with pytest.raises(ConfigError, match=r"EVENTSTREAMS_CONFIG: .*x\.yaml cannot be read: No such file"):
+        load_config({"EVENTSTREAMS_CONFIG": str(path)})
+    path.write_bytes(b"cors: \xff")
+    with pytest.raises(ConfigError, match=r"x\.yaml is not UTF-8"):
+        load_config({"EVENTSTREAMS_CONFIG": str(path)})
+
+
+def test_an_unquoted_asterisk_in_a_variable_is_refused_with_the_advice_to_quote_it(tmp_path: Path) -> None:
+    message = refusal(tmp_path, cors="*")
+    assert "EVENTSTREAMS_CORS" in message
+    assert "quote" in message
+
+
+# Warnings
+
+
+def test_an_unknown_key_is_named_in_a_warning_with_what_was_perhaps_meant(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(tmp_path, "kafka: {metadata.broker.list: a}\nmax_stream: 5\nzzz: 1\n3: 4")
+    first, second, third = warnings_of(caplog)
+    assert "max_stream " in first
+    assert "did you mean max_streams?" in first
+    assert "zzz" in second
+    assert "did you mean" not in second
+    assert "key 3 " in third
+
+
+def test_an_unknown_variable_is_named_in_a_warning_but_not_those_of_others(caplog: pytest.LogCaptureFixture) -> None:
+    load_config({"EVENTSTREAMS_KAFKA": "{metadata.broker.list: a}", "EVENTSTREAMS_MAX_STREAM": "5", "HOME": "/"})
+    (warning,) = warnings_of(caplog)
+    assert "EVENTSTREAMS_MAX_STREAM " in warning
+    assert "did you mean EVENTSTREAMS_MAX_STREAMS?" in warning
+
+
+def test_a_kafka_setting_without_effect_is_named_in_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load(tmp_path, "kafka: {metadata.broker.list: a, group.id: g}")
+    (warning,) = warnings_of(caplog)
+    assert warning.startswith("kafka: group.id has no effect")
