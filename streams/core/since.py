@@ -68,6 +68,7 @@ _ZONES: Final = {
     "edt": -4, "est": -5, "cdt": -5, "cst": -6, "mdt": -6, "mst": -7, "pdt": -7, "pst": -8,
 }  # fmt: skip
 _HALVES: Final = {"am": 0, "pm": 12}
+_END: Final = ("end", "")
 _MAX_ZONE_HOURS: Final = 14
 """Kiritimati's, the most in use; what is beyond it is a year or another number, not an offset that lost its `+`."""
 _SIGNIFICANT_DIGITS: Final = 9
@@ -211,7 +212,7 @@ class _LegacyDate:
         return self._tokens[self._next - 1]
 
     def _peek(self) -> tuple[str, str]:
-        return self._tokens[self._next] if self._next < len(self._tokens) else ("end", "")
+        return self._tokens[self._next] if self._next < len(self._tokens) else _END
 
     def _skip(self, mark: str) -> bool:
         found = self._peek() == ("mark", mark)
@@ -313,8 +314,11 @@ class _LegacyDate:
             return False
         if any(token != " " for _, token in self._tokens[self._clock_end : self._next - 1]):
             return False
-        kind, token = self._peek()
-        if kind not in ("end", "blank") and token != "(" and (token != ":" or len(digits) == 4):
+        ahead = [*self._tokens[self._next : self._next + 3], _END, _END, _END]
+        if ahead[0] == ("mark", ":") and ahead[1][0] == "number" and len(digits + ahead[1][1]) == 4:
+            digits += ahead[1][1]
+            del ahead[:2]
+        if ahead[0][0] not in ("end", "blank") and ahead[0][1] != "(":
             return False
         return int(digits[:2]) <= _MAX_ZONE_HOURS and int(digits[2:] or 0) <= 59
 

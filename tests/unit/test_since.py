@@ -78,7 +78,7 @@ def test_a_number_that_is_not_finite_is_no_timestamp(text: str) -> None:
     assert is_invalid(text)
 
 
-@pytest.mark.parametrize("text", ["-0x10", "0x", "0xg", "0o8", "0b2", "1_000", "1e", "0x1p3", "inf", "1e5.5", "--5"])
+@pytest.mark.parametrize("text", ["-0x10", "0x", "0xg", "0o8", "0b2", "1_000", "1e", "0x1p3", "inf", "1e5.5", "+-x"])
 def test_what_javascript_calls_not_a_number_is_not_one_here(text: str) -> None:
     assert is_invalid(text)
 
@@ -145,7 +145,6 @@ NOT_ISO = [
     "2024-T10:00",
     "2024-W10-1",
     "2024-060",
-    "2024-",
     "20240101T100000Z",
     "-000000-01-01T00:00:00Z",
     "+275760-09-13T00:00:00.001Z",
@@ -171,6 +170,7 @@ LEGACY_FORMS = [
     ("7-Mar-2024", DAY),
     ("2024/03/07", DAY),
     ("2024/3/7 10:00", TEN),
+    ("2024-", 1_704_067_200_000),
     ("2024-3-7", DAY),
     ("2024-03-07 10:00:00", TEN),
     ("2024-03-07 10:00:00.123456", TEN + 123),
@@ -263,6 +263,10 @@ def test_a_year_after_the_time_is_not_taken_for_an_offset_that_lost_its_plus() -
         "2024-03-07 10:00:00 02:00 foo",
         "2024-03-07 10:00:00 2000",
         "2024-03-07 10:00:00 0299",
+        "2024-03-07 10:00:00 02:0",
+        "2024-03-07 10:00:00 11::30",
+        "2024-03-07 10:00:00 01:30EST",
+        "2024-03-07 10:00:00 0100:30",
         " 002024::",
     ],
 )
@@ -307,10 +311,9 @@ def test_digits_of_other_scripts_are_not_digits(text: str) -> None:
     assert is_invalid(text)
 
 
-pieces = st.sampled_from(
-    "2024 07 3 00 99 0100 + - : :: . , / T Z z GMT EST Mar jan am PM foo ( ) 12:30 10:00:00 2024-03-07 +002024 "
-    "-002024 -000000 0x1f 1e 999999999999 ٣ é \ud800 💥 \0 \ufeff K ſ".split(" ")
-)
+PIECES = """2024 07 3 00 99 0100 + - : :: . , / T Z z GMT EST Mar jan am PM foo ( ) 12:30 10:00:00 2024-03-07 +002024
+-002024 -000000 0x1f 1e 999999999999 ٣ é \ud800 💥 \0 \ufeff K ſ"""
+pieces = st.sampled_from(PIECES.split())
 
 
 @example("1e300")
@@ -327,7 +330,7 @@ def test_any_text_is_a_timestamp_within_bounds_or_invalid(text: str) -> None:
 
 
 HOSTILE = [
-    "0" * 65_536 + "z",
+    "0" * 65_536 + "y",
     "0x" + "0" * 65_536 + "z",
     "1e" + "0" * 65_536 + "z",
     "2024-03-07T10:00:00." + "1" * 65_536 + "x",

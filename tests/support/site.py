@@ -1,0 +1,137 @@
+"""The service as it is deployed: `manage.py serve` in a process of its own, on a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30.0
+
+
+class Site:
+    """One server process. `streams` is stream name → its configuration (`topics`, `stream_aliases` …)."""
+
+    def __init__(
+        self, folder: Path, bootstrap: str, streams: Mapping[str, Mapping[str, Any]], **settings: Any
+    ) -> None:
+        self.port = free_port()
+        self.log = folder / f"server-{self.port}.log"
+        self._config = folder / f"config-{self.port}.yaml"
+        catalogue = folder / f"streams-{self.port}.yaml"
+        catalogue.write_text(yaml.safe_dump(dict(streams)))
+        settings = {"kafka": {"metadata.broker.list": bootstrap}, "stream_config_uri": str(catalogue), **settings}
+        self._config.write_text(yaml.safe_dump(settings))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, *, wait_ready: bool = True) -> Site:
+        environ = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("EVENTSTREAMS_")},
+            "EVENTSTREAMS_CONFIG": str(self._config),
+            "DJANGO_DEBUG": "",
+            "DJANGO_SECRET_KEY": "for-tests-only",
+            "DJANGO_SETTINGS_MODULE": "eventstreams_site.settings",
+        }
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve", "--port", str(self.port)],
+                cwd=ROOT,
+                env=environ,
+                stdout=log,
+                stderr=log,
+            )
+        if wait_ready:
+            self.wait_for(200)
+        return self
+
+    def wait_for(self, status: int, path: str = "/readyz", seconds: float = START_SECONDS) -> None:
+        """Wait until `path` answers with `status`."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._process is not None and self._process.poll() is not None:
+                break
+            try:
+                if self.get(path)[0] == status:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"{path} did not answer {status}:\n{self.log.read_text()[-4000:]}")
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers (lower-case names) and body of a small answer; redirects are not followed."""
+        request = urllib.request.Request(self.url + path, headers=dict(headers or {}))
+        try:
+            with _opener.open(request, timeout=10) as answer:
+                return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+    def json(self, path: str) -> Any:
+        return json.loads(self.get(path)[2])
+
+    def metric(self, name: str) -> float:
+        """The sum of all samples of a metric."""
+        text = self.get("/metrics")[2].decode()
+        return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE))
+
+    def rss_mb(self) -> float:
+        """Resident memory of the process."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> int:
+        """End the process; its exit status."""
+        assert self._process is not None
+        self._process.send_signal(with_signal)
+        try:
+            return self._process.wait(30)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
