@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.demo_world import TOPICS, DemoWorld
 from streams.local_kafka import create_topics
@@ -118,19 +118,14 @@ async def _produce(
 
 async def _newest_timestamp(client: Mapping[str, Any]) -> int | None:
     """The timestamp in ms of the newest event in the demo's topics; None if they are empty."""
-    consumer = AIOKafkaConsumer(**client, enable_auto_commit=False)
-    await consumer.start()
+    consumer = AIOKafkaConsumer(*TOPICS, **client, enable_auto_commit=False)
+    await consumer.start()  # without a group: all partitions are assigned
     try:
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in TOPICS
-            for partition in await _partitions(consumer, topic)
-        ]
+        partitions = consumer.assignment()
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         missing = {partition for partition in partitions if ends[partition] > begins[partition]}
         newest = None
-        consumer.assign(list(missing))
         for partition in missing:
             consumer.seek(partition, ends[partition] - 1)
         deadline = time.monotonic() + 10

@@ -69,6 +69,7 @@ _ZONES: Final = {
 }  # fmt: skip
 _HALVES: Final = {"am": 0, "pm": 12}
 _END: Final = ("end", "")
+_MAX_OFFSET_SECONDS: Final = 2**31 - 1
 _MAX_ZONE_HOURS: Final = 14
 """Kiritimati's, the most in use; what is beyond it is a year or another number, not an offset that lost its `+`."""
 _SIGNIFICANT_DIGITS: Final = 9
@@ -157,14 +158,18 @@ def _with_iso_time(day: _Moment, text: str) -> _Moment | None:
     if time is None:
         return None
     hour, minute, second = int(time["hour"]), int(time["minute"]), int(time["second"] or 0)
-    ms = _thousandths(time["fraction"] or "0")
-    if hour == 24 and (minute, second, ms) != (0, 0, 0):
+    fraction = time["fraction"] or "0"
+    if hour == 24 and (minute or second or fraction.strip("0")):
         return None
     offset = 0
     if time["sign"]:
         offset = int(time["zone_hour"]) * 3600 + int(time["zone_minute"]) * 60
     return day._replace(
-        hour=hour, minute=minute, second=second, ms=ms, offset=-offset if time["sign"] == "-" else offset
+        hour=hour,
+        minute=minute,
+        second=second,
+        ms=_thousandths(fraction),
+        offset=-offset if time["sign"] == "-" else offset,
     )
 
 
@@ -254,7 +259,7 @@ class _LegacyDate:
                 self._add_to_clock(number)
                 self._skip(".")
         elif self._skip(".") and self._clock_takes(number):
-            kind, fraction = self._take() if self._peek()[0] == "number" else ("end", "")
+            kind, fraction = self._take() if self._peek()[0] == "number" else _END
             if kind == "end":
                 raise _NotADateError
             self._add_to_clock(number)
@@ -357,6 +362,8 @@ class _LegacyDate:
         ):
             raise _NotADateError
         offset = self._sign * ((self._zone_hour or 0) * 3600 + (self._zone_minute or 0) * 60)
+        if abs(offset) > _MAX_OFFSET_SECONDS:
+            raise _NotADateError
         return _Moment(year, month, day, hour, minute, second, ms, offset)
 
     def _year_month_day(self) -> tuple[int, int, int]:
