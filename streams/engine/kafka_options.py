@@ -62,6 +62,7 @@ _QUEUE_SENTENCE = (
     "has no effect: the Kafka client keeps no queue of that kind; `ring_bytes` bounds the events held in memory"
 )
 _SENTENCES = {
+    "client.rack": "has no effect: records are read from the leader of each partition",
     "fetch.queue.backoff.ms": _QUEUE_SENTENCE,
     "queued.max.messages.kbytes": _QUEUE_SENTENCE,
     "queued.min.messages": _QUEUE_SENTENCE,
@@ -87,7 +88,6 @@ class KafkaOptions:
     max_partition_fetch_bytes: int
     isolation_level: str
     check_crcs: bool
-    client_rack: str | None
     warnings: tuple[str, ...]
 
 
@@ -110,7 +110,7 @@ class _Translation:
         self._warnings: list[str] = []
 
     def options(self) -> KafkaOptions:
-        # librdkafka's 500 ms halved: a fetch in flight delays a change of the consumer's assignment by that much.
+        # librdkafka's 500 ms halved: a partition newly watched waits for the fetch in flight to end.
         fetch_max_wait_ms = self._integer("fetch.wait.max.ms", 0, 300_000, 250)
         client = self._connection(fetch_max_wait_ms) | self._security()
         fetch_min_bytes = self._integer("fetch.min.bytes", 1, 100_000_000, 1)
@@ -120,7 +120,6 @@ class _Translation:
         isolation_level = self._choice("isolation.level", ("read_committed", "read_uncommitted"), "read_committed")
         # librdkafka does not check by default; it costs little, and a damaged batch must not reach clients.
         check_crcs = self._boolean("check.crcs", True)
-        client_rack = self._text("client.rack")
         self._warn_of_the_rest()  # last: by now everything that has a counterpart has been read
         return KafkaOptions(
             client=client,
@@ -130,7 +129,6 @@ class _Translation:
             max_partition_fetch_bytes=max_partition_fetch_bytes,
             isolation_level=isolation_level,
             check_crcs=check_crcs,
-            client_rack=client_rack,
             warnings=tuple(self._warnings),
         )
 

@@ -66,7 +66,6 @@ def test_a_broker_alone_gives_the_defaults() -> None:
         max_partition_fetch_bytes=1024 * 1024,
         isolation_level="read_committed",
         check_crcs=True,
-        client_rack=None,
         warnings=(),
     )
 
@@ -106,11 +105,10 @@ def test_every_fetch_setting_reaches_its_counterpart() -> None:
         fetch_message_max_bytes=4,
         isolation_level="READ_UNCOMMITTED",
         check_crcs="false",
-        client_rack="a",
     )
     assert (translated.fetch_max_wait_ms, translated.fetch_min_bytes, translated.fetch_max_bytes) == (10, 2, 3)
     assert (translated.max_partition_fetch_bytes, translated.isolation_level) == (4, "read_uncommitted")
-    assert (translated.check_crcs, translated.client_rack, translated.warnings) == (False, "a", ())
+    assert (translated.check_crcs, translated.warnings) == (False, ())
 
 
 async def test_aiokafka_takes_the_keyword_arguments_with_every_security_protocol() -> None:
@@ -199,7 +197,6 @@ def test_what_is_no_list_of_brokers_is_refused(brokers: object) -> None:
         ("isolation.level", "committed", "one of read_committed, read_uncommitted"),
         ("security.protocol", "tls", "one of plaintext, ssl, sasl_plaintext, sasl_ssl"),
         ("client.id", 5, "text"),
-        ("client.rack", "", "text"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_value_and_expectation(name: str, value: object, expected: str) -> None:
