@@ -113,14 +113,20 @@ class Hub:
     def cluster_id(self) -> str:
         return self._source.cluster_id
 
-    async def topics(self, wanted: Iterable[str]) -> dict[str, int]:
-        """Those of `wanted` that Kafka has, with the number of their partitions; asks anew where it has none."""
+    async def topics(self, wanted: Iterable[str], needed: Iterable[str] = ()) -> dict[str, int]:
+        """Those of `wanted` that Kafka has, with the number of their partitions.
+
+        Asks anew where it has none of them, or one of `needed` is missing. Raises KafkaUnavailable.
+        """
         wanted = set(wanted)
-        known = {topic: count for topic, count in self._source.partitions.items() if topic in wanted}
-        if not known:
-            await self.refresh()
-            known = {topic: count for topic, count in self._source.partitions.items() if topic in wanted}
-        return known
+        known = self._source.partitions
+        if not wanted & known.keys() or not wanted.intersection(needed) <= known.keys():
+            try:
+                await self.refresh()
+            except SourceUnavailableError:
+                raise KafkaUnavailable from None
+            known = self._source.partitions
+        return {topic: count for topic, count in known.items() if topic in wanted}
 
     async def refresh(self) -> None:
         """Ask Kafka for topics and partitions, unless that was done in the last second."""
@@ -309,7 +315,7 @@ class Hub:
         failures = 0
         while True:
             try:
-                if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
+                if self._source.is_stale or time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
                     await self.refresh()
                 await self._source.ping()
             except SourceError as error:

@@ -69,6 +69,7 @@ class KafkaSource:
         self._isolation = READ_COMMITTED if options.isolation_level == "read_committed" else READ_UNCOMMITTED
         self._client: AIOKafkaClient | None = None
         self._cluster_id = ""
+        self._is_stale = False
         self._partitions: dict[str, int] = {}
         self._leaders: dict[TopicPartition, int] = {}
         self._reader_groups = itertools.cycle([_Group("history", n) for n in range(readers)])
@@ -81,6 +82,10 @@ class KafkaSource:
     @property
     def partitions(self) -> Mapping[str, int]:
         return self._partitions
+
+    @property
+    def is_stale(self) -> bool:
+        return self._is_stale
 
     async def ping(self) -> None:
         await self._within(PING_SECONDS, self._metadata([]))
@@ -95,7 +100,7 @@ class KafkaSource:
             partitions[topic] = len(found)
             for _code, partition, leader, *_ in found:
                 leaders[TopicPartition(topic, partition)] = leader
-        self._partitions, self._leaders = partitions, leaders
+        self._partitions, self._leaders, self._is_stale = partitions, leaders, False
 
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         wanted = list(partitions)
@@ -158,14 +163,17 @@ class KafkaSource:
         self, leader: int, wanted: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, tuple[int, PollResult]]:
         options = self._options
+        fetched: dict[TopicPartition, tuple[int, PollResult]] = {}
         try:
-            return await self._fetch(
+            fetched = await self._fetch(
                 leader, wanted, options.max_partition_fetch_bytes, options.fetch_max_wait_ms, _TAIL
             )
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("Kafka broker %s did not answer a fetch: %s", leader, error or type(error).__name__)
+            self._is_stale = True
+        if len(fetched) < len(wanted):
             await asyncio.sleep(RETRY_SECONDS)
-            return {}
+        return fetched
 
     async def _fetch(
         self, leader: int, wanted: Mapping[TopicPartition, int], max_bytes: int, wait_ms: int, group: _Group
@@ -195,6 +203,7 @@ class KafkaSource:
                 else:
                     # Another leader, or one that is not there yet: the next refresh says.
                     log.info("Kafka cannot serve %s partition %s just now: %s", topic, partition, error.__name__)
+                    self._is_stale = True
                     continue
                 results[tp] = wanted[tp], result
         return results
@@ -229,6 +238,7 @@ class KafkaSource:
                 if error is NoError:
                     found[TopicPartition(topic, partition)] = Found(offset, timestamp)
                 elif error is not UnknownTopicOrPartitionError:
+                    self._is_stale = True
                     raise SourceUnavailableError(f"{topic} partition {partition}: {error.__name__}")
         return found
 
@@ -266,6 +276,7 @@ class KafkaSource:
         except TimeoutError:
             raise SourceUnavailableError(f"Kafka did not answer within {seconds} s") from None
         except (KafkaError, OSError) as error:
+            self._is_stale = True
             raise SourceUnavailableError(str(error) or type(error).__name__) from error
 
 

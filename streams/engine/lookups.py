@@ -10,7 +10,14 @@ from typing import Generic, TypeVar
 
 from streams.core.events import Record
 from streams.core.positions import TopicPartition
-from streams.engine.source import Bounds, Found, OutOfRangeError, RecordSource, UnknownPartitionError
+from streams.engine.source import (
+    Bounds,
+    Found,
+    OutOfRangeError,
+    RecordSource,
+    SourceUnavailableError,
+    UnknownPartitionError,
+)
 
 BOUNDS_SECONDS = 0.5
 FOUND_SECONDS = 5.0
@@ -64,7 +71,7 @@ class _Answers(Generic[_K, _V]):
             answers = await self._ask(keys)
         except BaseException as error:
             for future in futures:
-                future.set_exception(error if isinstance(error, Exception) else ConnectionError("cancelled"))
+                future.set_exception(error if isinstance(error, Exception) else SourceUnavailableError("stopped"))
                 future.exception()  # not everybody may have waited
             raise
         for key, future in zip(keys, futures, strict=True):

@@ -97,6 +97,10 @@ class MemorySource:
     def partitions(self) -> Mapping[str, int]:
         return self._known
 
+    @property
+    def is_stale(self) -> bool:
+        return False
+
     async def ping(self) -> None:
         self._check()
 

@@ -73,6 +73,11 @@ class RecordSource(Protocol):
         """How many partitions each topic has, as of the last `refresh`; a topic that does not exist is not in it."""
         ...
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether an answer has shown that the last `refresh` is out of date: a leader has moved or gone."""
+        ...
+
     async def ping(self) -> None:
         """Ask for a sign of life."""
         ...

@@ -61,7 +61,7 @@ def _from_memory(hub: Hub, partition: Partition, start: Start) -> Mark | None:
 
 
 class _Resolver:
-    """One request's lookups. The hub's marks are taken first: an end that is found later would skip what came between."""
+    """One request's lookups. The hub's marks are taken first: an end found later would skip what came between."""
 
     def __init__(self, hub: Hub, starts: Mapping[TopicPartition, Start]) -> None:
         self.gaps: list[Gap] = []

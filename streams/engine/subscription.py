@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any, NamedTuple
 
 from streams.core import formats
+from streams.core.errors import KafkaUnavailable
 from streams.core.events import Event
 from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
 from streams.engine.feed import BLOCK_BYTES, WHOLE_BYTES, Feed, Parts, ahead, behind, ndjson_parts
 from streams.engine.history import History, Seat
 from streams.engine.hub import RETRY_SECONDS, Hub
 from streams.engine.metrics import Metrics
-from streams.engine.source import OutOfRangeError, SourceError
+from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError
 
 FEED_SECONDS = 0.05
 
@@ -190,8 +191,8 @@ class Subscription:
                     yield chunk
                 try:
                     block = reading.result()
-                except OutOfRangeError:
-                    for chunk in self._gap_chunks(await self._skip_what_is_gone(tp)):
+                except (OutOfRangeError, UnknownPartitionError):
+                    for chunk in self._gap_chunks(await self._skip_what_is_gone(tp, target)):
                         yield chunk
                     continue
                 except SourceError:
@@ -270,20 +271,24 @@ class Subscription:
         self.position[tp] = mark
         self._writer.set(tp, mark.offset, mark.timestamp)
 
-    async def _skip_what_is_gone(self, tp: TopicPartition) -> list[Gap]:
-        """The log no longer has the position: retention has overtaken it, or the partition began anew."""
+    async def _skip_what_is_gone(self, tp: TopicPartition, target: Mark) -> list[Gap]:
+        """The log no longer has the position: retention has overtaken it, it began anew, or the topic is gone."""
         self._history.forget(tp)
         mark = self.position[tp]
         try:
+            exists = await self._hub.topics([tp.topic], needed=[tp.topic])
             bounds = (await self._hub.lookups.bounds([tp], fresh=True)).get(tp)
-        except SourceError:
-            bounds = None
+        except (SourceError, KafkaUnavailable):
+            exists, bounds = {tp.topic: 1}, None
+        if not exists:
+            self._move(tp, target)
+            return [Gap(*tp, mark.offset, None)]
         if bounds is None or mark.offset > bounds.end:
             self._hub.suspect(tp)
             await asyncio.sleep(RETRY_SECONDS)
         elif mark.offset < bounds.begin:
             self._move(tp, mark._replace(offset=bounds.begin))
-            return [Gap(tp.topic, tp.partition, mark.offset, bounds.begin)]
+            return [Gap(*tp, mark.offset, bounds.begin)]
         return []
 
     def _gap_chunks(self, gaps: Iterable[Gap]) -> list[Chunk]:
