@@ -47,7 +47,7 @@ class StreamChannel(HTTPChannel):
     """A connection that accepts long request lines and headers."""
 
     MAX_LENGTH = MAX_HEADER_BYTES
-    totalHeadersSize = MAX_HEADER_BYTES
+    totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
 
 
 class StreamFactory(HTTPFactory):

@@ -1,0 +1,49 @@
+# `make run` and `make test` are all that is needed; each installs what it needs first.
+# Wants Python 3.11 or newer; for Kafka on this machine also Java 17 or newer and Maven (not where Docker runs, for tests).
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev run test test-all lint bench clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+install: .venv/installed ## make .venv with what the service runs on
+
+install-dev: .venv/installed-dev ## the same, with what tests and lint need
+
+run: .venv/installed ## start Kafka, demo events and the server at http://127.0.0.1:8092 (PORT=... for another port)
+	@exec $(BIN)/python -m eventstreams_site.devserver
+
+test: .venv/installed-dev ## run the tests, but for the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/installed-dev ## run all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed-dev ## run the benchmarks
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv, .local (with the local Kafka's data and the database) and caches
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1): try make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@ .venv/installed

@@ -1,0 +1,69 @@
+"""Events for the benchmarks: like those of recentchange, 1.4 kB, each with the time at which it was produced."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+from aiokafka import AIOKafkaProducer
+
+_EVENT = {
+    "$schema": "/mediawiki/recentchange/1.0.0",
+    "meta": {
+        "uri": "https://commons.wikimedia.org/wiki/File:Example_%D0%A4.jpg",
+        "request_id": "b5b1a5c1-7f6a-4d28-9d27-0a9b3d2a5a3f",
+        "id": "5d3e2f1a-6b4c-4e8d-9f10-aabbccddeeff",
+        "domain": "commons.wikimedia.org",
+        "stream": "mediawiki.recentchange",
+        "dt": "2026-08-01T12:00:00Z",
+    },
+    "id": 2345678901,
+    "type": "categorize",
+    "namespace": 14,
+    "title": "Category:Пример of a page — with text",
+    "title_url": "https://commons.wikimedia.org/wiki/Category:Example",
+    "comment": "[[:File:Example.jpg]] added to category, [[Special:WhatLinksHere/File:Example.jpg|this page is included "
+    "within other pages]] " * 2,
+    "timestamp": 1785585600,
+    "user": "ExampleBot",
+    "bot": True,
+    "notify_url": "https://commons.wikimedia.org/w/index.php?diff=900000001&oldid=800000001&rcid=2345678901",
+    "server_url": "https://commons.wikimedia.org",
+    "server_name": "commons.wikimedia.org",
+    "server_script_path": "/w",
+    "wiki": "commonswiki",
+    "parsedcomment": '<a href="/wiki/File:Example.jpg" title="File:Example.jpg">File:Example.jpg</a> added to category, '
+    '<a href="/wiki/Special:WhatLinksHere/File:Example.jpg" title="Special:WhatLinksHere/File:Example.jpg">this page '
+    "is included within other pages</a>",
+}
+_HEAD = json.dumps(_EVENT, ensure_ascii=False, separators=(",", ":"))[:-1].encode()
+
+
+def value(sequence: int, now: float) -> bytes:
+    """The value of a record; "sent_us" is `now` (seconds since the epoch) in microseconds, as ssebench reads it."""
+    return _HEAD + b',"sent_us":%d,"seq":%d}' % (int(now * 1e6), sequence)
+
+
+async def produce_steadily(bootstrap: str, topic: str, rate: float) -> None:
+    """One event every 1/rate seconds to partition 0, until cancelled."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        start = time.time()
+        sequence = 0
+        while True:
+            await producer.send(topic, value(sequence, time.time()), partition=0)
+            sequence += 1
+            await asyncio.sleep(max(0.0, start + sequence / rate - time.time()))
+
+
+async def produce_history(bootstrap: str, topic: str, count: int, rate: float) -> None:
+    """`count` events to partition 0 at once, with timestamps 1/rate seconds apart that end a minute ago."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=256 * 1024) as producer:
+        end = time.time() - 60
+        sent = None
+        for sequence in range(count):
+            at = end - (count - sequence) / rate
+            sent = await producer.send(topic, value(sequence, at), partition=0, timestamp_ms=int(at * 1000))
+        await producer.flush()
+        if sent is not None:
+            await sent

@@ -1,0 +1,192 @@
+"""`make run`: Kafka, demo events and the server, started together and stopped together.
+
+Kafka is the one that the configuration names, if it answers, else a local one with its data in .local/kafka. All
+children die with this process, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import yaml
+
+from eventstreams_site.conf import FILE_VARIABLE, Config, ConfigError, load_config
+from streams.engine.kafka_options import kafka_options
+from streams.local_kafka import LocalKafka, LocalKafkaError, answers
+from streams.processes import HOST, free_port, last_lines, port_is_free, spawn, terminate
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"
+LOGS = STATE / "log"
+
+KAFKA_PORT = 9092
+PORT = 8092
+READY_SECONDS = 60
+STOP_SECONDS = 10
+
+_DEMO = ("demo_events", "--rate", "20", "--backfill", "1h")
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
+
+
+class DevServerError(Exception):
+    """Something could not be started, or ended by itself; the text says what, and what to do."""
+
+
+class Child(NamedTuple):
+    """A child process by the name that messages give it."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Raises DevServerError if it has ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise DevServerError(f"{self.name} ended (exit {code}); {self.log} ends with:\n{last_lines(self.log)}")
+
+
+def main() -> int:
+    """Run until Ctrl-C, SIGTERM or SIGHUP (0), or until something fails (1)."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        signal.signal(number, _interrupt)
+    stack = ExitStack()
+    try:
+        _run(dict(os.environ), stack)
+    except KeyboardInterrupt:
+        _say("\nStopping ...")
+        return 0
+    except (ConfigError, DevServerError, LocalKafkaError) as error:
+        print(f"make run: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)  # the way down takes its seconds, and is not to be cut short
+        stack.close()
+
+
+def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
+    port = _port(environ)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    environ.setdefault(FILE_VARIABLE, str(ROOT / "config" / "development.yaml"))
+    environ.setdefault("DJANGO_DEBUG", "1")
+    environ["PYTHONUNBUFFERED"] = "1"
+    config = load_config(environ)
+
+    migrate = _manage("The migration", "migrate", environ=environ, stack=stack)
+    kafka, brokers = _kafka(config, environ, stack)
+    if migrate.process.wait() != 0:
+        migrate.check()
+    children = []
+    if all(broker.rpartition(":")[0] in _LOCAL_HOSTS for broker in brokers.split(",")):
+        children.append(_manage("The demo producer", *_DEMO, environ=environ, stack=stack))
+    else:
+        _say(f"No demo events are written, since {brokers} is not on this machine.")
+    arguments = ("serve", "--host", HOST, "--port", str(port))
+    children.append(_manage("The server", *arguments, environ=environ, stack=stack))
+    _wait_until_ready(port, children)
+    _welcome(port, config)
+    while True:
+        for child in children:
+            child.check()
+        if kafka is not None and not kafka.running:
+            kafka.wait_ready()  # raises, with the end of its log
+        time.sleep(0.2)
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    text = environ.get("PORT") or str(PORT)
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise DevServerError(f"PORT is {text!r}; expected a number from 1 to 65535")
+    if not port_is_free(int(text)):
+        raise DevServerError(f"Port {text} on {HOST} is in use: stop what listens there, or try PORT=8093 make run")
+    return int(text)
+
+
+def _kafka(config: Config, environ: dict[str, str], stack: ExitStack) -> tuple[LocalKafka | None, str]:
+    """The local Kafka (None if the configuration's answers) and the brokers; `environ` is made to lead there."""
+    client = kafka_options(config.kafka).client
+    configured = str(client["bootstrap_servers"])
+    # One that wants TLS or a password was written down on purpose: whether it answers is for the server to find out.
+    if client["security_protocol"] != "PLAINTEXT" or answers(configured):
+        _say(f"Using Kafka at {configured}.")
+        return None, configured
+    kafka = LocalKafka(STATE / "kafka", port=KAFKA_PORT if port_is_free(KAFKA_PORT) else free_port())
+    stack.callback(kafka.stop)
+    _say(f"Starting Kafka at {kafka.bootstrap}, with its data in {kafka.folder} ...")
+    kafka.start()
+    given = [name for name in ("metadata.broker.list", "bootstrap.servers") if name in config.kafka]
+    override = yaml.safe_load(environ.get("EVENTSTREAMS_KAFKA") or "{}")
+    override |= dict.fromkeys(given or ["metadata.broker.list"], kafka.bootstrap)
+    environ["EVENTSTREAMS_KAFKA"] = yaml.safe_dump(override, default_flow_style=True)
+    return kafka, kafka.bootstrap
+
+
+def _manage(name: str, *arguments: str, environ: Mapping[str, str], stack: ExitStack) -> Child:
+    log = LOGS / f"{arguments[0]}.log"
+    process = spawn([sys.executable, str(ROOT / "manage.py"), *arguments], log, env=environ, cwd=ROOT)
+    stack.callback(terminate, process, STOP_SECONDS)
+    return Child(name, process, log)
+
+
+def _wait_until_ready(port: int, children: list[Child]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    said = "nothing"
+    while time.monotonic() < deadline:
+        for child in children:
+            child.check()
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=5):
+                return
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read(2000).decode(errors="replace")
+        except OSError:
+            pass
+        time.sleep(0.1)
+    log = children[-1].log
+    raise DevServerError(
+        f"The server is not ready after {READY_SECONDS} s; /readyz said: {said}; {log} ends with:\n{last_lines(log)}"
+    )
+
+
+def _welcome(port: int, config: Config) -> None:
+    site = f"http://{HOST}:{port}"
+    pages = [f"{site}/?doc  (the API)", f"{site}/admin/  (needs `.venv/bin/python manage.py createsuperuser`)"]
+    if config.stream_ui_enabled:
+        pages.insert(0, f"{site}/v2/ui  (streams in the browser)")
+    _say(
+        "\n".join(
+            (
+                "",
+                "EventStreams is up. Open",
+                *(f"    {page}" for page in pages),
+                "or watch the events go by:",
+                f"    curl -N {site}/v2/stream/recentchange",
+                f"Logs are in {LOGS}. Ctrl-C stops everything.",
+            )
+        )
+    )
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
