@@ -168,6 +168,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": _log_level()},
     "loggers": {
         "django": {"handlers": [], "level": _log_level()},  # Django's own handlers would write each line twice
+        "django.request": {"level": "ERROR"},  # anybody can ask for what is not there, as often as they like
         "aiokafka": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
     },

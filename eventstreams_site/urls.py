@@ -17,6 +17,8 @@ urlpatterns = [
     path("readyz", views.readyz),
     path("metrics", views.metrics),
     path("admin/", admin.site.urls),
+    # Also with DEBUG on, clients are to see what they will see in production.
+    re_path("", views.not_found),
 ]
 
 handler404 = views.not_found

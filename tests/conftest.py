@@ -1,0 +1,163 @@
+"""What all tests share: the one place that decides where their Kafka comes from.
+
+EVENTSTREAMS_TEST_KAFKA=host:port names one that runs already; else it is the apache/kafka image where a Docker engine
+answers; else a LocalKafka. Nothing of it is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from docker.errors import DockerException
+from testcontainers.core.container import DockerContainer
+
+from streams.kafka_jars import KAFKA_VERSION
+from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_topics
+from streams.processes import HOST, free_port
+
+KAFKA_VARIABLE = "EVENTSTREAMS_TEST_KAFKA"
+CONTAINER_START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class TestKafka:
+    """The Kafka of the test session: host:port, and its LocalKafka where it is one."""
+
+    __test__ = False
+
+    bootstrap: str
+    local: LocalKafka | None = None
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[TestKafka]:
+    """One Kafka for all tests; a test that breaks it takes `own_kafka` instead."""
+    external = os.environ.get(KAFKA_VARIABLE)
+    if external:
+        if not answers(external):
+            pytest.fail(f"{KAFKA_VARIABLE} is {external}, and no Kafka answers there")
+        yield TestKafka(external)
+    elif _docker_answers():
+        with _container() as bootstrap:
+            yield TestKafka(bootstrap)
+    else:
+        yield from _local({})
+
+
+@pytest.fixture
+def own_kafka(request: pytest.FixtureRequest) -> Iterator[LocalKafka]:
+    """A LocalKafka of the test's own, to be killed, paused and restarted; its `properties` can be a parameter:
+    `@pytest.mark.parametrize("own_kafka", [{"log.retention.check.interval.ms": "500"}], indirect=True)`.
+    """
+    try:
+        for started in _local(getattr(request, "param", {})):
+            assert started.local is not None
+            yield started.local
+    except LocalKafkaError as error:
+        if os.environ.get(KAFKA_VARIABLE) or _docker_answers():
+            pytest.skip(f"this test needs a Kafka that it may kill: {error}")
+        raise
+
+
+@pytest.fixture
+def make_topic(kafka: TestKafka) -> Iterator[Callable[..., str]]:
+    """`make_topic(partitions=1, retention_ms="-1", ...)` creates a topic and returns its name, in any kind of test.
+
+    Old timestamps are kept (retention.ms is -1) unless the test says otherwise.
+    """
+    made: list[str] = []
+
+    def make(partitions: int = 1, **config: str) -> str:
+        name = f"test.{uuid.uuid4().hex}"
+        settings = {"retention_ms": "-1", **config}
+        dotted = {key.replace("_", "."): value for key, value in settings.items()}
+        _run(create_topics(kafka.bootstrap, {name: partitions}, dotted))
+        made.append(name)
+        return name
+
+    yield make
+    if made and kafka.local is None:
+        _run(_delete_topics(kafka.bootstrap, made))
+
+
+@pytest.fixture
+def topic(make_topic: Callable[..., str]) -> str:
+    """A new topic of one partition."""
+    return make_topic()
+
+
+def _local(properties: dict[str, str]) -> Iterator[TestKafka]:
+    with tempfile.TemporaryDirectory(prefix="eventstreams-kafka-") as folder:
+        local = LocalKafka(Path(folder), properties=properties)
+        try:
+            local.start()
+            yield TestKafka(local.bootstrap, local)
+        finally:
+            local.kill()  # its data go as well
+
+
+def _docker_answers() -> bool:
+    try:
+        engine = docker.from_env(timeout=3)
+    except DockerException:
+        return False
+    engine.close()
+    return True
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    """The apache/kafka image, at one port inside and outside, since a broker tells its clients where it is."""
+    port = free_port()
+    bootstrap = f"{HOST}:{port}"
+    environment = {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@127.0.0.1:9093",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_LISTENERS": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://127.0.0.1:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{bootstrap}",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+    }
+    container = DockerContainer(f"apache/kafka:{KAFKA_VERSION}").with_bind_ports(port, port)
+    for name, value in environment.items():
+        container.with_env(name, value)
+    with container:
+        deadline = time.monotonic() + CONTAINER_START_SECONDS
+        while not answers(bootstrap):
+            if time.monotonic() > deadline:
+                said = b"".join(container.get_logs()).decode(errors="replace")
+                pytest.fail(f"Kafka in Docker does not answer after {CONTAINER_START_SECONDS} s: {said[-2000:]}")
+            time.sleep(0.2)
+        yield bootstrap
+
+
+async def _delete_topics(bootstrap: str, names: list[str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics(names)
+    finally:
+        await admin.close()
+
+
+def _run(coroutine: Coroutine[Any, Any, None]) -> None:
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a loop of its own: the test may have one running
+        thread.submit(asyncio.run, coroutine).result()

@@ -1,0 +1,163 @@
+"""A reader that is cut off at any byte and resumes by its last id gets every event once, and each partition in order.
+
+Wire contract, "Resuming": many events within a millisecond and timestamps out of order are what the old service loses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from streams.core.positions import TopicPartition
+from tests.support.client import StreamClient
+from tests.support.reading import NDJSON, SSE, CutReader, Follower, by_partition
+from tests.support.serving import PATH, freeze, serving
+from tests.support.writing import Writer, partitions_of, writer
+
+PARTITIONS = 3
+SEED = 2026
+
+
+def from_the_beginning(partitions: Sequence[TopicPartition]) -> str:
+    return resume_at(dict.fromkeys(partitions, 0))
+
+
+def resume_at(offsets: dict[TopicPartition, int]) -> str:
+    """An id as a client makes it itself."""
+    return json.dumps([{"topic": t, "partition": p, "offset": offset} for (t, p), offset in offsets.items()])
+
+
+async def write_unevenly(
+    to: Writer, partitions: Sequence[TopicPartition], count: int, seconds: float, chance: random.Random
+) -> None:
+    """At least `count` events in bursts at random moments: many of one millisecond, some older or newer than others."""
+    start = time.monotonic()
+    while to.count < count:
+        now = int(time.time() * 1000)
+        moved = chance.random() < 0.2
+        timestamps = [
+            now + (chance.randint(-30_000, 3_000) if moved else chance.randint(0, 1))
+            for _ in range(chance.randint(1, 60))
+        ]
+        await to.write(chance.choice(partitions), timestamps, "x" * chance.randint(0, 1200))
+        ahead = to.count / count * seconds - (time.monotonic() - start)
+        await asyncio.sleep(chance.uniform(0, 2 * max(0.0, ahead)))
+
+
+def some_bytes(chance: random.Random) -> int:
+    """Where to cut: in the headers, within the first events, or anywhere later."""
+    return chance.choice([chance.randint(1, 600), chance.randint(300, 6_000), chance.randint(5_000, 300_000)])
+
+
+async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_restart_and_two_processes(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    topics = [make_topic(PARTITIONS) for _ in range(2)]
+    partitions = partitions_of(topics, PARTITIONS)
+    async with (
+        serving(tmp_path, kafka.bootstrap, topics, drain_seconds=0.2) as first,
+        serving(tmp_path, kafka.bootstrap, topics) as second,
+        writer(kafka.bootstrap) as to,
+    ):
+        watchers = [await Follower.connect(site.port, PATH, SSE) for site in (first, second)]
+        watching = [asyncio.create_task(watcher.until(lambda: False)) for watcher in watchers]
+        writing = asyncio.create_task(write_unevenly(to, partitions, 5_000, 12.0, chance))
+        reader = CutReader(PATH, from_the_beginning(partitions))
+        for cut in range(80):
+            if cut == 40:
+                await asyncio.to_thread(first.stop)
+                await asyncio.to_thread(first.start)
+            elif cut % 10 == 5:
+                # Meanwhile the feed of the second falls behind; then it takes one partition after the other.
+                freeze(second, 0.3)
+            await reader.read(chance.choice([first, second]).port, some_bytes(chance))
+            await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
+        await writing
+        await reader.read(second.port, 1 << 30, 20.0, to.count)
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        for watcher in watchers:
+            watcher.abort()
+    assert by_partition(reader.seen) == to.held
+    assert not any(comment.startswith(b":gap") for comment in reader.comments)
+    both = min(len(watcher.order) for watcher in watchers)
+    orders = [watcher.order[:both] for watcher in watchers]
+    assert orders[0] != orders[1], "the feeds of the two processes were to be interleaved otherwise"
+
+
+async def test_a_reader_cut_within_the_first_events_every_time_gets_every_event_once(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    topics = [make_topic(PARTITIONS) for _ in range(2)]
+    partitions = partitions_of(topics, PARTITIONS)
+    async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
+        writing = asyncio.create_task(write_unevenly(to, partitions, 400, 4.0, chance))
+        reader = CutReader(PATH, from_the_beginning(partitions))
+        cuts = 0
+        while not writing.done() or len(reader.seen) < to.count:
+            await reader.read(site.port, chance.randint(1_500, 5_000))
+            cuts += 1
+            assert cuts < 2_000, "no progress"
+        await writing
+    assert cuts >= 50
+    assert by_partition(reader.seen) == to.held
+
+
+async def test_an_ndjson_reader_that_makes_its_own_ids_gets_every_event_once(kafka: Any, make_topic: Callable[..., str], tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    topics = [make_topic(PARTITIONS) for _ in range(2)]
+    partitions = partitions_of(topics, PARTITIONS)
+    held: dict[TopicPartition, list[tuple[int, int]]] = {tp: [] for tp in partitions}
+    async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
+        writing = asyncio.create_task(write_unevenly(to, partitions, 1_500, 4.0, chance))
+        while not writing.done() or sum(map(len, held.values())) < to.count:
+            last_id = resume_at({tp: events[-1][0] + 1 if events else 0 for tp, events in held.items()})
+            client = await StreamClient.connect(site.port, PATH, {**NDJSON, "Last-Event-ID": last_id})
+            try:
+                for event in await client.take_lines(chance.randint(1, 60), 0.4):
+                    meta = event["meta"]
+                    held[TopicPartition(meta["topic"], meta["partition"])].append((meta["offset"], event["n"]))
+            except TimeoutError:
+                pass  # what had come is asked for again
+            finally:
+                client.abort()
+        await writing
+    assert held == to.held
+
+
+async def test_a_reader_that_fails_over_to_another_cluster_loses_nothing(kafka: Any, make_topic: Callable[..., str], tmp_path: Path) -> None:
+    """There the cursors mean nothing, and the timestamps decide: events may be repeated."""
+    chance = random.Random(SEED)
+    topics = [make_topic(PARTITIONS) for _ in range(2)]
+    partitions = partitions_of(topics, PARTITIONS)
+    async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
+        writing = asyncio.create_task(write_unevenly(to, partitions, 2_000, 5.0, chance))
+        reader = CutReader(PATH, from_the_beginning(partitions))
+        starts = [0]
+        for _ in range(30):
+            await reader.read(site.port, chance.randint(2_000, 400_000), 0.5)
+            starts.append(len(reader.seen))
+            elsewhere = re.sub(r'"cursor":"[^:]+:', '"cursor":"mirrored:', reader.last_id)
+            assert elsewhere != reader.last_id
+            reader.last_id = elsewhere
+        await writing
+        # What is missing now comes by the last of these ids.
+        last = await Follower.connect(site.port, PATH, {**SSE, "Last-Event-ID": reader.last_id})
+        await last.has({tp: events[-1][0] for tp, events in to.held.items()})
+        last.abort()
+    for start, end in pairwise(starts):
+        for events in by_partition(reader.seen[start:end]).values():
+            assert events == sorted(set(events)), "within one connection nothing is repeated"
+    seen = {(tp, offset) for tp, offset, _ in reader.seen}
+    seen |= {(tp, offset) for tp, offsets in last.offsets.items() for offset in offsets}
+    assert seen == {(tp, offset) for tp, events in to.held.items() for offset, _ in events}

@@ -1,0 +1,152 @@
+"""Readers that check what they get: one that is cut off at any byte, and a fast one that keeps only where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from streams.core.positions import TopicPartition
+from tests.support.client import StreamClient
+
+SSE = {"Accept": "text/event-stream"}
+NDJSON = {"Accept": "application/json"}
+
+# As the service writes it; ids have a timestamp between partition and cursor, so they do not match.
+_META = re.compile(rb'"topic":"([^"]+)","partition":(\d+),"offset":(\d+)')
+_COMMENT = re.compile(rb"^:.*$", re.MULTILINE)
+
+
+class Seen(NamedTuple):
+    """One event, as a client got it: from where in Kafka, and which."""
+
+    tp: TopicPartition
+    offset: int
+    number: int
+
+
+class CutReader:
+    """An SSE client that is cut off again and again, and resumes by the id of the last event that it has whole."""
+
+    def __init__(self, path: str, last_id: str) -> None:
+        self.seen: list[Seen] = []
+        self.last_id = last_id
+        self.comments: list[bytes] = []
+        self._path = path
+
+    async def read(self, port: int, cut: int, seconds: float = 1.0, total: int | None = None) -> int:
+        """Connect, and leave after `cut` bytes, at the latest when nothing has come for `seconds`, or with `total` seen.
+
+        Returns the number of whole events that came.
+        """
+        before = len(self.seen)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        raw = b""
+        try:
+            head = f"GET {self._path} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n"
+            writer.write(f"{head}Last-Event-ID: {self.last_id}\r\n\r\n".encode())
+            while len(raw) < cut:
+                async with asyncio.timeout(seconds):
+                    data = await reader.read(min(1 << 16, cut - len(raw)))
+                assert data, "the server ended the stream"
+                raw += data
+                if total is not None and before + raw.count(b"\nevent: message\n") >= total:
+                    break
+        except TimeoutError:
+            pass
+        finally:
+            writer.transport.abort()
+        self._take(raw)
+        return len(self.seen) - before
+
+    def _take(self, raw: bytes) -> None:
+        head, _, rest = raw.partition(b"\r\n\r\n")
+        if not rest:
+            return
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        *blocks, _unfinished = dechunk(rest).split(b"\n\n")
+        for block in blocks:
+            event_id = data = b""
+            for line in block.split(b"\n"):
+                field, _, value = line.partition(b": ")
+                if line.startswith(b":"):
+                    self.comments.append(line)
+                elif field == b"id":
+                    event_id = value
+                elif field == b"data":
+                    data = value
+                else:
+                    assert line == b"event: message", line
+            if data:
+                event = json.loads(data)
+                meta = event["meta"]
+                self.seen.append(Seen(TopicPartition(meta["topic"], meta["partition"]), meta["offset"], event["n"]))
+                self.last_id = event_id.decode()
+
+
+def dechunk(raw: bytes) -> bytes:
+    """The body of a chunked response that may be cut off anywhere."""
+    parts = []
+    at = 0
+    while (end := raw.find(b"\r\n", at)) >= 0:
+        size = int(raw[at:end], 16)
+        parts.append(raw[end + 2 : end + 2 + size])
+        at = end + 2 + size + 2
+    return b"".join(parts)
+
+
+def by_partition(seen: Iterable[Seen]) -> dict[TopicPartition, list[tuple[int, int]]]:
+    """Offsets and numbers of each partition, in the order in which they came."""
+    grouped: dict[TopicPartition, list[tuple[int, int]]] = defaultdict(list)
+    for tp, offset, number in seen:
+        grouped[tp].append((offset, number))
+    return dict(grouped)
+
+
+class Follower:
+    """A client that keeps the offsets that it got, by partition, and the order of the partitions."""
+
+    def __init__(self, client: StreamClient) -> None:
+        self.client = client
+        self.offsets: dict[TopicPartition, list[int]] = defaultdict(list)
+        self.order: list[TopicPartition] = []
+        self.comments: list[str] = []
+        self._is_sse = client.headers["content-type"].startswith("text/event-stream")
+        self._chunks = client.chunks()
+
+    @classmethod
+    async def connect(cls, port: int, path: str, headers: dict[str, str], **options: Any) -> Follower:
+        """Connected, and the first chunk (`:ok`, or an empty line) has come."""
+        client = await StreamClient.connect(port, path, headers, **options)
+        assert client.status == 200, client.headers
+        follower = cls(client)
+        follower._take(await anext(follower._chunks))
+        return follower
+
+    async def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Read until `done`; asked after each chunk."""
+        async with asyncio.timeout(seconds):
+            while not done():
+                self._take(await anext(self._chunks))
+
+    async def has(self, offsets: dict[TopicPartition, int], seconds: float = 60.0) -> None:
+        """Read until every partition has got to its offset."""
+        await self.until(
+            lambda: all(self.offsets[tp] and self.offsets[tp][-1] >= offset for tp, offset in offsets.items()), seconds
+        )
+
+    def _take(self, chunk: bytes) -> None:
+        if self._is_sse:
+            comments = _COMMENT.findall(chunk)
+            assert chunk.endswith(b"\n\n") or chunk.endswith(comments[-1] + b"\n"), "a chunk ends inside an event"
+            self.comments += [comment.decode() for comment in comments]
+        for topic, partition, offset in _META.findall(chunk):
+            tp = TopicPartition(topic.decode(), int(partition))
+            self.offsets[tp].append(int(offset))
+            self.order.append(tp)
+
+    def abort(self) -> None:
+        self.client.abort()

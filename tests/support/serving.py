@@ -1,0 +1,35 @@
+"""A server process for the time of a block."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.site import Site
+
+PATH = "/v2/stream/test"
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, bootstrap: str, topics: Sequence[str] | Mapping[str, Sequence[str]], *, ready: bool = True, **settings: Any
+) -> AsyncIterator[Site]:
+    """A ready server with the stream `test` of `topics`, or with the streams that a mapping names."""
+    streams = topics if isinstance(topics, Mapping) else {"test": topics}
+    site = Site(folder, bootstrap, {name: {"topics": list(of)} for name, of in streams.items()}, **settings)
+    try:
+        await asyncio.to_thread(site.start, wait_ready=ready)
+        yield site
+    finally:
+        await asyncio.to_thread(site.close)
+
+
+def freeze(site: Site, seconds: float) -> None:
+    """Stop the process (SIGSTOP), and let it go on a while later."""
+    os.kill(site.pid, signal.SIGSTOP)
+    asyncio.get_running_loop().call_later(seconds, os.kill, site.pid, signal.SIGCONT)
