@@ -29,7 +29,7 @@ lint: .venv/installed-dev ## check style and types
 	$(BIN)/mypy
 
 bench: .venv/installed-dev ## run the benchmarks
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.run
 
 clean: ## remove .venv, .local (with the local Kafka's data and the database) and caches
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis

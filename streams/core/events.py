@@ -91,7 +91,7 @@ def encode(record: Record, redactor: Redactor) -> Event:
             value.decode()
         except UnicodeDecodeError:
             raise SkippedRecord("bad_utf8") from None
-    fields, marker = _decode_object(value)
+    fields, marker = _decode_object(value, record.key or b"")
     meta = _decode_meta(fields)
     try:
         if redactor.redact(fields, meta):
@@ -103,8 +103,11 @@ def encode(record: Record, redactor: Redactor) -> Event:
     return Event(record.offset, record.timestamp, _one_line(_encode(fields), marker))
 
 
-def _decode_object(value: bytes) -> tuple[Fields, bytes]:
-    """The members of the object, and what stands in for the ``\\u`` of lone surrogates (b"" where none does)."""
+def _decode_object(value: bytes, key: bytes) -> tuple[Fields, bytes]:
+    """The members of the object, and what stands in for the ``\\u`` of lone surrogates (b"" where none does).
+
+    `key` is the record's, which will stand in the event beside them.
+    """
     try:
         return _decode(value), b""
     except msgspec.ValidationError:
@@ -115,7 +118,7 @@ def _decode_object(value: bytes) -> tuple[Fields, bytes]:
         raise SkippedRecord("empty")
     # JSON's grammar allows lone surrogates, msgspec does not: they travel as plain text and come back at the end.
     # No end of the marker is a beginning of it, so it is found again where it was put and nowhere else.
-    marker = next(m for n in itertools.count() if (m := b"<%d>" % n) not in value)
+    marker = next(m for n in itertools.count() if (m := b"<%d>" % n) not in value and m not in key)
     guarded = _ESCAPE.sub(lambda m: marker + m[1] if m[1] else m[0], value)
     try:
         return _decode(guarded), marker

@@ -108,7 +108,7 @@ def parse_last_event_id(text: str) -> LastEventId | None:
         raise InvalidLastEventId("Last-Event-ID lists no topic; leave it out to start without an id")
     entries = tuple(_entry(number, item) for number, item in enumerate(value))
     _refuse_twice(entries)
-    scopes = {item.get("only") for item in value if isinstance(item, dict)}
+    scopes = [item.get("only") for item in value if isinstance(item, dict)]
     scope = next((s for s in (Scope.PARTITIONS, Scope.TOPICS) if s.value in scopes), Scope.STREAMS)
     return LastEventId(entries, scope)
 

@@ -28,6 +28,13 @@ YIELD_EVENTS = 200
 TURN_SECONDS = 2.0
 
 
+class Log(NamedTuple):
+    """A partition in one incarnation: another one has other records at the same offsets."""
+
+    tp: TopicPartition
+    incarnation: int
+
+
 class Block(NamedTuple):
     """The events of one partition from `start` up to, but not including, `next`.
 
@@ -76,7 +83,7 @@ class Seats:
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
                     self._pass_on()
-                else:
+                elif turn in self._queue:  # else it has just been passed over
                     self._queue.remove(turn)
                 raise
             finally:
@@ -122,47 +129,47 @@ class History:
         self._metrics = metrics
         self._max_bytes = cache_bytes
         self._bytes = 0
-        self._blocks: OrderedDict[tuple[TopicPartition, int], Block] = OrderedDict()
-        self._starts: dict[TopicPartition, list[int]] = {}
-        self._reads: dict[tuple[TopicPartition, int], asyncio.Task[Block]] = {}
+        self._blocks: OrderedDict[tuple[Log, int], Block] = OrderedDict()
+        self._starts: dict[Log, list[int]] = {}
+        self._reads: dict[tuple[Log, int], asyncio.Task[Block]] = {}
 
-    def cached(self, tp: TopicPartition, offset: int, limit: int) -> Block | None:
+    def cached(self, log: Log, offset: int, limit: int) -> Block | None:
         """Events from `offset` on and below `limit`, where memory has them."""
-        starts = self._starts.get(tp)
+        starts = self._starts.get(log)
         index = bisect_right(starts, offset) - 1 if starts else -1
         if starts is None or index < 0:
             return None
-        key = tp, starts[index]
+        key = log, starts[index]
         block = self._blocks[key]
         if offset >= block.next:
             return None
         self._blocks.move_to_end(key)
         return block.part(offset, limit)
 
-    async def read(self, tp: TopicPartition, offset: int, limit: int) -> Block:
+    async def read(self, log: Log, offset: int, limit: int) -> Block:
         """Events from `offset` on and below `limit`; at least one, or none up to its `next`.
 
         Raises what RecordSource.read raises.
         """
-        block = self.cached(tp, offset, limit)
+        block = self.cached(log, offset, limit)
         if block is None:
-            read = self._reads.get((tp, offset))
+            read = self._reads.get((log, offset))
             if read is None:
-                read = self._reads[tp, offset] = asyncio.ensure_future(self._read(tp, offset))
+                read = self._reads[log, offset] = asyncio.ensure_future(self._read(log, offset))
                 read.add_done_callback(lambda task: task.cancelled() or task.exception())
             block = (await asyncio.shield(read)).part(offset, limit)
         return block
 
-    def forget(self, tp: TopicPartition | None = None) -> None:
-        """Drop what is held of a partition (it began anew), or of all (another redaction list)."""
-        for key in [key for key in self._blocks if tp is None or key[0] == tp]:
+    def forget(self) -> None:
+        """Drop all that is held (another redaction list)."""
+        for key in list(self._blocks):
             self._drop(key)
 
-    async def _read(self, tp: TopicPartition, offset: int) -> Block:
+    async def _read(self, log: Log, offset: int) -> Block:
         """Read from Kafka, keep the blocks, return the first."""
         try:
             redactor = self._encoder.redactor
-            batch = await self._source.read(tp, offset, READ_BYTES)
+            batch = await self._source.read(log.tp, offset, READ_BYTES)
             self._metrics.kafka_reads.inc()
             blocks: list[Block] = []
             start, size = offset, 0
@@ -182,17 +189,17 @@ class History:
             blocks.append(Block(start, batch.next_offset, events, seen, size))
             if self._encoder.redactor is redactor:
                 for block in blocks:
-                    self._keep(tp, block)
+                    self._keep(log, block)
             return blocks[0]
         finally:
-            del self._reads[tp, offset]
+            del self._reads[log, offset]
 
-    def _keep(self, tp: TopicPartition, block: Block) -> None:
-        key = tp, block.start
+    def _keep(self, log: Log, block: Block) -> None:
+        key = log, block.start
         # A block beyond an eighth of the cache would push out what others share; an empty one may be the log's end.
         if block.nbytes > self._max_bytes // 8 or block.next == block.start or key in self._blocks:
             return
-        starts = self._starts.setdefault(tp, [])
+        starts = self._starts.setdefault(log, [])
         starts.insert(bisect_right(starts, block.start), block.start)
         self._blocks[key] = block
         self._bytes += block.nbytes
@@ -200,13 +207,13 @@ class History:
             self._drop(next(iter(self._blocks)))
         self._metrics.cache_bytes.set(self._bytes)
 
-    def _drop(self, key: tuple[TopicPartition, int]) -> None:
-        tp, start = key
+    def _drop(self, key: tuple[Log, int]) -> None:
+        log, start = key
         self._bytes -= self._blocks.pop(key).nbytes
-        starts = self._starts[tp]
+        starts = self._starts[log]
         del starts[bisect_left(starts, start)]
         if not starts:
-            del self._starts[tp]
+            del self._starts[log]
         self._metrics.cache_bytes.set(self._bytes)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +51,12 @@ class HubLimits:
 class Partition:
     """One watched partition. `ring` is None until the hub knows where it begins."""
 
-    def __init__(self, tp: TopicPartition, from_beginning: bool) -> None:
+    def __init__(self, tp: TopicPartition, incarnation: int, from_beginning: bool) -> None:
         self.tp = tp
         self.from_beginning = from_beginning
         self.ring: Ring | None = None
-        self.incarnation = 0
-        self.begin = Mark(0, 0, 0)
+        self.incarnation = incarnation
+        self.begin = Mark(incarnation, 0, 0)
         """Where its incarnation began to be read."""
         self.timestamp = 0
         self.end = 0
@@ -86,6 +87,8 @@ class Hub:
         self._topics: frozenset[str] = frozenset()
         self._refreshed_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
+        # Never the same one twice, also where a partition is watched again: History holds blocks of the last one.
+        self._incarnations = itertools.count()
         self._unpositioned = asyncio.Event()
         self._watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,14 +116,15 @@ class Hub:
     def cluster_id(self) -> str:
         return self._source.cluster_id
 
-    async def topics(self, wanted: Iterable[str], needed: Iterable[str] = ()) -> dict[str, int]:
+    async def topics(self, wanted: Iterable[str], needed: Iterable[TopicPartition] = ()) -> dict[str, int]:
         """Those of `wanted` that Kafka has, with the number of their partitions.
 
         Asks anew where it has none of them, or one of `needed` is missing. Raises KafkaUnavailable.
         """
         wanted = set(wanted)
         known = self._source.partitions
-        if not wanted & known.keys() or not wanted.intersection(needed) <= known.keys():
+        lacks = any(tp.topic in wanted and tp.partition >= known.get(tp.topic, 0) for tp in needed)
+        if lacks or not wanted & known.keys():
             try:
                 await self.refresh()
             except SourceUnavailableError:
@@ -130,15 +134,19 @@ class Hub:
 
     async def refresh(self) -> None:
         """Ask Kafka for topics and partitions, unless that was done in the last second."""
-        if self._refreshing is None and time.monotonic() - self._refreshed_at > 1.0:
-            self._refreshing = asyncio.ensure_future(self._refresh())
-            self._refreshing.add_done_callback(lambda task: task.exception())
-        if self._refreshing is not None:
+        # More than one round where the catalogue has changed during the first.
+        while time.monotonic() - self._refreshed_at > 1.0:
+            if self._refreshing is None:
+                self._refreshing = asyncio.ensure_future(self._refresh(self._topics))
+                self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
             await asyncio.shield(self._refreshing)
 
     @contextlib.asynccontextmanager
-    async def feed(self, selection: Selection) -> AsyncIterator[Feed]:
-        """The feed of a selection, with all its partitions positioned. Raises KafkaUnavailable."""
+    async def feed(self, selection: Selection, needed: Collection[TopicPartition] = ()) -> AsyncIterator[Feed]:
+        """The feed of a selection, with its partitions positioned. Raises KafkaUnavailable.
+
+        One that was added meanwhile is read from its beginning: nobody has to wait for it who has not `needed` it.
+        """
         feed = self._feeds.get(selection)
         if feed is None:
             feed = self._feeds[selection] = Feed(
@@ -150,7 +158,7 @@ class Hub:
         feed.clients += 1
         try:
             if feed.missing:
-                await self._until_positioned(feed)
+                await self._until_positioned(feed, needed)
             yield feed
         finally:
             feed.clients -= 1
@@ -208,7 +216,7 @@ class Hub:
     def _watch(self, feed: Feed, tp: TopicPartition, from_beginning: bool) -> None:
         partition = self.partitions.get(tp)
         if partition is None:
-            partition = self.partitions[tp] = Partition(tp, from_beginning)
+            partition = self.partitions[tp] = Partition(tp, next(self._incarnations), from_beginning)
         partition.feeds.append(feed)
         if partition.ring is None:
             feed.missing.add(tp)
@@ -291,7 +299,7 @@ class Hub:
         )
         self.lookups.forget()
         if asked > bounds.begin:
-            partition.incarnation += 1
+            partition.incarnation = next(self._incarnations)
         partition.ring = Ring(bounds.begin, self._limits.ring_bytes)
         partition.timestamp = _unseen_timestamp()
         partition.begin = partition.mark
@@ -299,11 +307,10 @@ class Hub:
         for feed in partition.feeds:
             feed.restart(partition.tp, partition.mark, gap, time.monotonic())
 
-    async def _until_positioned(self, feed: Feed) -> None:
+    async def _until_positioned(self, feed: Feed, needed: Collection[TopicPartition]) -> None:
         try:
             async with asyncio.timeout(self._limits.ready_seconds):
-                # One that was added meanwhile is read from its beginning: nobody has to wait for it.
-                while any(not self.partitions[tp].from_beginning for tp in feed.missing):
+                while any(tp in needed or not self.partitions[tp].from_beginning for tp in feed.missing):
                     await feed.changed()
         except TimeoutError:
             raise KafkaUnavailable from None
@@ -335,13 +342,14 @@ class Hub:
         self.available = available
         self._metrics.kafka_up.set(available)
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, topics: frozenset[str]) -> None:
         try:
             if not self._source.cluster_id:
                 await self._source.ping()
-            await self._source.refresh(self._topics)
-            self._refreshed_at = time.monotonic()
-            self.has_metadata = True
+            await self._source.refresh(topics)
+            if topics is self._topics:
+                self._refreshed_at = time.monotonic()
+                self.has_metadata = True
         finally:
             self._refreshing = None
         for feed in self._feeds.values():

@@ -107,11 +107,18 @@ class KafkaSource:
         begins, ends = await asyncio.gather(
             self._list_offsets(dict.fromkeys(wanted, _EARLIEST)), self._list_offsets(dict.fromkeys(wanted, _LATEST))
         )
-        return {tp: Bounds(begins[tp].offset, ends[tp].offset) for tp in wanted if tp in begins and tp in ends}
+        # A partition without a leader must not keep those back that have one.
+        pairs = ((tp, begins.get(tp), ends.get(tp)) for tp in wanted)
+        return {tp: Bounds(a.offset, b.offset) for tp, a, b in pairs if isinstance(a, Found) and isinstance(b, Found)}
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Found]:
-        found = await self._list_offsets(times)
-        return {tp: record for tp, record in found.items() if record.offset >= 0}
+        found: dict[TopicPartition, Found] = {}
+        for tp, answer in (await self._list_offsets(times)).items():
+            if isinstance(answer, SourceUnavailableError):
+                raise answer
+            if answer.offset >= 0:
+                found[tp] = answer
+        return found
 
     async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Batch:
         leader = self._leaders.get(partition)
@@ -216,30 +223,39 @@ class KafkaSource:
         found = [Record(topic, partition, r.offset, r.timestamp, r.key, r.value) for r in records]
         return Batch(found, records.next_fetch_offset, bounds)
 
-    async def _list_offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
+    async def _list_offsets(
+        self, times: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, Found | SourceUnavailableError]:
         by_leader: dict[int, dict[TopicPartition, tuple[int]]] = defaultdict(dict)
         for tp, ms in times.items():
             if tp in self._leaders:
                 by_leader[self._leaders[tp]][tp] = (ms,)
-        answers = await self._within(
+        found: dict[TopicPartition, Found | SourceUnavailableError] = {}
+        for tp in by_leader.pop(-1, ()):
+            self._is_stale = True
+            found[tp] = SourceUnavailableError(f"{tp.topic} partition {tp.partition} has no leader")
+        for answer in await self._within(
             LOOKUP_SECONDS, asyncio.gather(*(self._list_of_leader(*item) for item in by_leader.items()))
-        )
-        return {tp: found for answer in answers for tp, found in answer.items()}
+        ):
+            found |= answer
+        return found
 
     async def _list_of_leader(
         self, leader: int, times: Mapping[TopicPartition, tuple[int]]
-    ) -> dict[TopicPartition, Found]:
+    ) -> dict[TopicPartition, Found | SourceUnavailableError]:
         request = OffsetRequest(-1, self._isolation, _by_topic(times))
         response = await (await self._connected()).send(leader, request, group=_LOOKUP)
-        found = {}
+        found: dict[TopicPartition, Found | SourceUnavailableError] = {}
         for topic, partitions in response.topics:
             for partition, code, timestamp, offset, *_ in partitions:
                 error = for_code(code)
+                tp = TopicPartition(topic, partition)
                 if error is NoError:
-                    found[TopicPartition(topic, partition)] = Found(offset, timestamp)
-                elif error is not UnknownTopicOrPartitionError:
-                    self._is_stale = True
-                    raise SourceUnavailableError(f"{topic} partition {partition}: {error.__name__}")
+                    found[tp] = Found(offset, timestamp)
+                    continue
+                self._is_stale = True
+                if error is not UnknownTopicOrPartitionError:
+                    found[tp] = SourceUnavailableError(f"{topic} partition {partition}: {error.__name__}")
         return found
 
     async def _metadata(self, topics: list[str]) -> Any:

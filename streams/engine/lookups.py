@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from streams.core.events import Record
 from streams.core.positions import TopicPartition
@@ -31,40 +31,62 @@ _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
 
 
+class _Answer(NamedTuple, Generic[_V]):
+    asked_at: float
+    future: asyncio.Future[_V | None]
+
+
 class _Answers(Generic[_K, _V]):
     """Answers by key for some seconds; what is being asked is not asked again, it is waited for."""
 
     def __init__(self, ask: Callable[[list[_K]], Awaitable[Mapping[_K, _V]]], seconds: float) -> None:
         self._ask = ask
         self._seconds = seconds
-        self._answers: OrderedDict[_K, tuple[float, asyncio.Future[_V | None]]] = OrderedDict()
+        self._answers: OrderedDict[_K, _Answer[_V]] = OrderedDict()
 
     async def get(self, keys: Iterable[_K], fresh: bool = False) -> dict[_K, _V]:
-        """The answers that there are; a key without one is missing."""
+        """The answers that there are; a key without one is missing, and was so when this was called."""
+        began = time.monotonic()
+        found: dict[_K, _V] = {}
         wanted = list(keys)
+        while wanted:
+            answers = self._asked(wanted, began, fresh)
+            wanted = []
+            for key, answer in answers:
+                value = await asyncio.shield(answer.future)
+                if value is not None:
+                    found[key] = value
+                elif answer.asked_at < began:
+                    # The question was under way already: what it missed may have come since.
+                    wanted.append(key)
+        return found
+
+    def _asked(self, keys: list[_K], began: float, fresh: bool) -> list[tuple[_K, _Answer[_V]]]:
         now = time.monotonic()
-        new = [key for key in wanted if fresh or not self._is_good(key, now)]
+        new = [key for key in keys if fresh or not self._is_good(key, began, now)]
         if new:
-            self._answers.update({key: (now + self._seconds, asyncio.Future()) for key in new})
+            self._answers.update({key: _Answer(now, asyncio.Future()) for key in new})
             # Whoever asked first may go away: the question goes on for the others.
-            task = asyncio.ensure_future(self._fill(new, [self._answers[key][1] for key in new]))
-            task.add_done_callback(lambda done: done.exception())
-        answers = [(key, self._answers[key][1]) for key in wanted]
+            task = asyncio.ensure_future(self._fill(new, [self._answers[key].future for key in new]))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        answers = [(key, self._answers[key]) for key in keys]
         while len(self._answers) > MAX_ANSWERS:
             self._answers.popitem(last=False)
-        return {key: value for key, future in answers if (value := await asyncio.shield(future)) is not None}
+        return answers
 
     def clear(self) -> None:
         self._answers.clear()
 
-    def _is_good(self, key: _K, now: float) -> bool:
+    def _is_good(self, key: _K, began: float, now: float) -> bool:
         held = self._answers.get(key)
         if held is None:
             return False
-        until, future = held
+        asked_at, future = held
         if not future.done():
             return True
-        return now < until and not future.cancelled() and future.exception() is None and future.result() is not None
+        if future.cancelled() or future.exception() is not None:
+            return False
+        return asked_at >= began if future.result() is None else now < asked_at + self._seconds
 
     async def _fill(self, keys: list[_K], futures: list[asyncio.Future[_V | None]]) -> None:
         try:
@@ -110,11 +132,12 @@ class Lookups:
             start = max(bounds.begin, bounds.end - step)
             if start == bounds.end:
                 return None
-            records = [record for record in await self._records(tp, start) if record.offset < bounds.end]
-            if records:
-                return records[-1]
-            if start == bounds.begin:
-                return None
+            newest = None
+            while records := [record for record in await self._records(tp, start) if record.offset < bounds.end]:
+                newest = records[-1]
+                start = newest.offset + 1  # large ones come one by one
+            if newest is not None or start == bounds.begin:
+                return newest
             step *= 4
         return None
 

@@ -77,7 +77,10 @@ class _Resolver:
         beyond = [tp for tp, start in self._starts.items() if _asked(start) > self._bounds.get(tp, Bounds(0, 0)).end]
         if beyond:
             self._bounds |= await lookups.bounds(beyond, fresh=True)
-        starts = {tp: start for tp, start in self._starts.items() if tp in self._bounds}
+        if not self._starts.keys() <= self._bounds.keys():
+            # Without a leader, or just gone: anything but an error would leave out what it holds in silence.
+            raise KafkaUnavailable
+        starts = self._starts
         self._oldest = await lookups.at_times(
             {tp: 0 for tp, start in starts.items() if self._bounds[tp].begin > 0 or start.offset == OLDEST}
         )

@@ -8,6 +8,7 @@ T, and then follows the feed after T (invariant 4).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from streams.core.errors import KafkaUnavailable
 from streams.core.events import Event
 from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
 from streams.engine.feed import BLOCK_BYTES, WHOLE_BYTES, Feed, Parts, ahead, behind, ndjson_parts
-from streams.engine.history import History, Seat
+from streams.engine.history import History, Log, Seat
 from streams.engine.hub import RETRY_SECONDS, Hub
 from streams.engine.metrics import Metrics
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError
@@ -71,25 +72,15 @@ class Subscription:
         self._ahead: dict[TopicPartition, _Ahead] = {}
         self._seat: Seat | None = None
         self._ended = False
+        self._last_chunk_at = 0.0
 
     async def chunks(self) -> AsyncIterator[Chunk]:
         """All that the client is to be sent, without end."""
+        self._last_chunk_at = time.monotonic()
         try:
-            while True:
-                number, target = self._feed.tip, dict(self._feed.vector)
-                for chunk in self._gap_chunks(self._adopt(target)):
-                    yield chunk
-                if ahead(self.position, target):
-                    async for chunk in self._patiently(self._feed_to_come()):
-                        yield chunk
-                elif behind(self.position, target):
-                    async for chunk in self._catch_up(target):
-                        yield chunk
-                if all(self.position[tp][:2] == mark[:2] for tp, mark in target.items()):
-                    self.position = target
-                    self.park()
-                    async for chunk in self._follow(number):
-                        yield chunk
+            async for chunk in self._chunks():
+                yield chunk
+                self._last_chunk_at = time.monotonic()
         finally:
             self._ended = True
             self.park()
@@ -100,6 +91,23 @@ class Subscription:
         if self._seat is not None:
             self._seat.leave()
             self._seat = None
+
+    async def _chunks(self) -> AsyncIterator[Chunk]:
+        while True:
+            number, target = self._feed.tip, dict(self._feed.vector)
+            for chunk in self._gap_chunks(self._adopt(target)):
+                yield chunk
+            if ahead(self.position, target):
+                async for chunk in self._patiently(self._feed_to_come()):
+                    yield chunk
+            elif behind(self.position, target):
+                async for chunk in self._catch_up(target):
+                    yield chunk
+            if all(self.position[tp][:2] == mark[:2] for tp, mark in target.items()):
+                self.position = target
+                self.park()
+                async for chunk in self._follow(number):
+                    yield chunk
 
     # Live.
 
@@ -171,6 +179,8 @@ class Subscription:
     async def _read_ahead(self, tp: TopicPartition, target: Mark) -> AsyncIterator[Chunk]:
         """Read until there is an event of the partition at hand, or it is at `target`. Yields what is to be said."""
         while self._needs_events(tp, target):
+            if self._seat is not None and self._seat.is_over:
+                self.park()
             offset = self.position[tp].offset
             partition = self._hub.partitions[tp]
             if partition.ring is None or partition.incarnation != target.incarnation:
@@ -184,9 +194,10 @@ class Subscription:
                     yield chunk
                 # While it waited, the position may have come into the ring.
                 continue
-            block = self._history.cached(tp, offset, target.offset)
+            log = Log(tp, target.incarnation)
+            block = self._history.cached(log, offset, target.offset)
             if block is None:
-                reading = asyncio.ensure_future(self._history.read(tp, offset, target.offset))
+                reading = asyncio.ensure_future(self._history.read(log, offset, target.offset))
                 async for chunk in self._patiently(reading):
                     yield chunk
                 try:
@@ -273,10 +284,9 @@ class Subscription:
 
     async def _skip_what_is_gone(self, tp: TopicPartition, target: Mark) -> list[Gap]:
         """The log no longer has the position: retention has overtaken it, it began anew, or the topic is gone."""
-        self._history.forget(tp)
         mark = self.position[tp]
         try:
-            exists = await self._hub.topics([tp.topic], needed=[tp.topic])
+            exists = await self._hub.topics([tp.topic], needed=[tp])
             bounds = (await self._hub.lookups.bounds([tp], fresh=True)).get(tp)
         except (SourceError, KafkaUnavailable):
             exists, bounds = {tp.topic: 1}, None
@@ -301,7 +311,8 @@ class Subscription:
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
-                await asyncio.wait({task}, timeout=self._keepalive)
+                due = self._keepalive and self._last_chunk_at + self._keepalive - time.monotonic()
+                await asyncio.wait({task}, timeout=due and max(0.0, due))
                 if not task.done():
                     yield self._comment
         finally:

@@ -28,7 +28,7 @@ from streams.core.errors import (
     Unavailable,
 )
 from streams.core.plan import plan
-from streams.core.positions import Gap, gaps_json
+from streams.core.positions import Gap, TopicPartition, gaps_json
 from streams.engine.feed import Parts, Selection
 from streams.engine.start import resolve
 from streams.engine.subscription import Subscription
@@ -119,11 +119,12 @@ class StreamConsumer(AsyncHttpConsumer):
         try:
             async with asyncio.timeout(KAFKA_SECONDS):
                 wanted = {topic for stream in streams for topic in (*stream.topics, *stream.topics_allowed)}
-                listed = [entry.topic for entry in last_event_id.entries] if last_event_id else []
-                planned = plan(streams, since, last_event_id, await service.hub.topics(wanted, needed=listed))
+                listed = last_event_id.entries if last_event_id else ()
+                needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in listed]
+                planned = plan(streams, since, last_event_id, await service.hub.topics(wanted, needed))
                 others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
                 selection = Selection(planned.topics, others, planned.scope)
-                feed = await stack.enter_async_context(service.hub.feed(selection))
+                feed = await stack.enter_async_context(service.hub.feed(selection, needed))
                 position, gaps = await resolve(service.hub, planned.starts)
         except TimeoutError:
             raise KafkaUnavailable from None

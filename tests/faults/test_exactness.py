@@ -17,7 +17,7 @@ from typing import Any
 
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE, CutReader, Follower, by_partition
+from tests.support.reading import NDJSON, SSE, Crowd, CutReader, by_partition
 from tests.support.serving import PATH, freeze, serving
 from tests.support.writing import Writer, partitions_of, writer
 
@@ -66,9 +66,9 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
         serving(tmp_path, kafka.bootstrap, topics, drain_seconds=0.2) as first,
         serving(tmp_path, kafka.bootstrap, topics) as second,
         writer(kafka.bootstrap) as to,
+        Crowd() as crowd,
     ):
-        watchers = [await Follower.connect(site.port, PATH, SSE) for site in (first, second)]
-        watching = [asyncio.create_task(watcher.until(lambda: False)) for watcher in watchers]
+        watchers = [await crowd.connect(site.port, PATH, SSE) for site in (first, second)]
         writing = asyncio.create_task(write_unevenly(to, partitions, 5_000, 12.0, chance))
         reader = CutReader(PATH, from_the_beginning(partitions))
         for cut in range(80):
@@ -82,11 +82,6 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
             await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
         await writing
         await reader.read(second.port, 1 << 30, 20.0, to.count)
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
-        for watcher in watchers:
-            watcher.abort()
     assert by_partition(reader.seen) == to.held
     assert not any(comment.startswith(b":gap") for comment in reader.comments)
     both = min(len(watcher.order) for watcher in watchers)
@@ -152,9 +147,9 @@ async def test_a_reader_that_fails_over_to_another_cluster_loses_nothing(kafka: 
             reader.last_id = elsewhere
         await writing
         # What is missing now comes by the last of these ids.
-        last = await Follower.connect(site.port, PATH, {**SSE, "Last-Event-ID": reader.last_id})
-        await last.has({tp: events[-1][0] for tp, events in to.held.items()})
-        last.abort()
+        async with Crowd() as crowd:
+            last = await crowd.connect(site.port, PATH, {**SSE, "Last-Event-ID": reader.last_id})
+            await last.has({tp: events[-1][0] for tp, events in to.held.items()})
     for start, end in pairwise(starts):
         for events in by_partition(reader.seen[start:end]).values():
             assert events == sorted(set(events)), "within one connection nothing is repeated"

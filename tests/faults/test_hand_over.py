@@ -1,61 +1,139 @@
 """From history to live: clients that start anywhere get every event once while new ones keep coming.
 
-Invariant 4: hand-over is by position. Offsets have holes where transactions were aborted or ended.
+Invariant 4: hand-over is by position. Offsets have holes where a transaction ended or was aborted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streams.core.positions import TopicPartition
-from tests.support.reading import NDJSON, SSE, Follower
+from tests.support.reading import NDJSON, SSE, Crowd
 from tests.support.serving import PATH, serving
 from tests.support.writing import Writer, partitions_of, writer
 
 EVENTS = 50_000
-PER_SECOND = 200
+CLIENTS = 20
 PARTITIONS = 3
-PAD = "x" * 150
-TINY_RING = 65_536
+BLOCK = 100
 STEP_MS = 10
-"""Between two events of history, by their timestamps."""
+PAD = "x" * 150
 
 
-class History:
-    """A topic with EVENTS events, each STEP_MS after the one before it, dealt to the partitions in blocks."""
+class Topic:
+    """A topic that is being written: history first, then 200 events a second. Perhaps all in transactions."""
 
-    def __init__(self, to: Writer, partitions: list[TopicPartition]) -> None:
+    def __init__(self, name: str, to: Writer, transactional: bool) -> None:
+        self.partitions = partitions_of([name], PARTITIONS)
+        self.start = int(time.time() * 1000) - 2 * EVENTS * STEP_MS
         self.to = to
-        self.partitions = partitions
-        self.start = int(time.time() * 1000) - (EVENTS + 1000) * STEP_MS
-        self.timestamps: dict[TopicPartition, list[int]] = {tp: [] for tp in partitions}
+        self._transactional = transactional
+        self._writes = 0
 
-    async def write(self) -> None:
-        block = 100
-        for number, first in enumerate(range(0, EVENTS, block)):
-            tp = self.partitions[number % PARTITIONS]
-            timestamps = [self.start + i * STEP_MS for i in range(first, first + block)]
-            if await self._write(tp, timestamps, abort=number % 7 == 3):
-                self.timestamps[tp] += timestamps
+    async def write_history(self) -> None:
+        """EVENTS events, by their timestamps STEP_MS apart."""
+        while self.to.count < EVENTS:
+            first = self.start + self.to.count * STEP_MS
+            await self._write(list(range(first, first + BLOCK * STEP_MS, STEP_MS)))
 
-    async def _write(self, tp: TopicPartition, timestamps: list[int], *, abort: bool) -> bool:
-        await self.to.write(tp, timestamps, PAD)
-        return True
+    async def go_on(self, enough: asyncio.Event) -> None:
+        while not enough.is_set():
+            await self._write([None] * 10)
+            await asyncio.sleep(0.05)
 
-    async def go_on(self, seconds: float) -> None:
-        await self.to.go_on(self.partitions, PER_SECOND, seconds, PAD)
+    async def _write(self, timestamps: list[int | None]) -> None:
+        """To the partitions in turn; some transactions are aborted, which nobody must see."""
+        tp = self.partitions[self._writes % PARTITIONS]
+        self._writes += 1
+        if self._transactional:
+            await self.to.transact(tp, timestamps, PAD, abort=self._writes % 7 == 3)
+        else:
+            await self.to.write(tp, timestamps, PAD)
 
-    def since(self, ms: int) -> dict[TopicPartition, list[int]]:
-        """The offsets of history from a time on, by partition."""
-        return {
-            tp: [offset for (offset, _), at in zip(self.to.held[tp], self.timestamps[tp], strict=False) if at >= ms]
-            for tp in self.partitions
-        }
+    def held(self, tp: TopicPartition, since_number: int = 0, since_offset: int = 0) -> list[int]:
+        """The offsets that readers must get."""
+        return [o for o, number in self.to.held[tp] if number >= since_number and o >= since_offset]
+
+
+class Client:
+    """One of the clients: how it starts, and what it must get."""
+
+    def __init__(self, number: int, topic: Topic, chance: random.Random) -> None:
+        self.query = ""
+        self.headers = dict(SSE if number % 2 else NDJSON)
+        self.first_number = 0
+        self.first_offsets = dict.fromkeys(topic.partitions, 0)
+        self.from_end = False
+        self._topic = topic
+        match number // 2 % 4:
+            case 0:
+                self.first_number = chance.randrange(EVENTS)
+                self.query = f"?since={topic.start + self.first_number * STEP_MS}"
+            case 1:
+                self.first_offsets = {tp: chance.randrange(topic.to.held[tp][-1][0]) for tp in topic.partitions}
+                self._start_at(self.first_offsets)
+            case 2:
+                self._start_at(dict.fromkeys(topic.partitions, -2))
+            case _:
+                self.from_end = True
+
+    def _start_at(self, offsets: dict[TopicPartition, int]) -> None:
+        entries = [{"topic": t, "partition": p, "offset": offset} for (t, p), offset in offsets.items()]
+        self.headers["Last-Event-ID"] = json.dumps(entries)
+
+    async def connect(self, crowd: Crowd, port: int) -> None:
+        self._follower = await crowd.connect(port, PATH + self.query, self.headers)
+        if self.from_end:
+            self.first_number = self._topic.to.count
+
+    async def check(self) -> None:
+        """Wait for the last event, and look at all."""
+        await self._follower.has({tp: self._topic.held(tp)[-1] for tp in self._topic.partitions})
+        for tp, offsets in self._follower.offsets.items():
+            expected = self._topic.held(tp, self.first_number, self.first_offsets[tp])
+            if self.from_end:
+                # It may also have got events from just before.
+                assert len(expected) <= len(offsets) < len(expected) + 1_000
+                expected = self._topic.held(tp)[-len(offsets) :]
+            assert offsets == expected
+
+
+@pytest.mark.parametrize(
+    ("transactional", "settings"),
+    [
+        pytest.param(False, {}, id="plain"),
+        pytest.param(True, {}, id="transactions"),
+        pytest.param(True, {"ring_bytes": 65_536}, id="transactions-and-tiny-rings"),
+    ],
+)
+async def test_clients_that_start_anywhere_get_every_event_once_while_events_go_on(
+    transactional: bool, settings: dict[str, Any], kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    chance = random.Random(2026)
+    name = make_topic(PARTITIONS)
+    options = {"transactional_id": name} if transactional else {}
+    async with (
+        serving(tmp_path, kafka.bootstrap, [name], **settings) as site,
+        writer(kafka.bootstrap, **options) as to,
+        Crowd() as crowd,
+    ):
+        topic = Topic(name, to, transactional)
+        await topic.write_history()
+        enough = asyncio.Event()
+        writing = asyncio.create_task(topic.go_on(enough))
+        clients = [Client(number, topic, chance) for number in range(CLIENTS)]
+        for client in clients:
+            await client.connect(crowd, site.port)
+            await asyncio.sleep(0.2)
+        enough.set()
+        await writing
+        for client in clients:
+            await client.check()

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pytest
 
 from streams.local_kafka import create_topics
-from tests.integration.kit import KEEP, Feed, Writer
+from tests.integration.kit import KEEP, Broker, Feed
 from tests.support.client import StreamClient
 from tests.support.site import Site, free_port
 
@@ -68,7 +68,7 @@ class Connect(Protocol):
 
 
 @pytest.fixture(scope="session")
-def supply(kafka: Any) -> Supply:
+def supply(kafka: Any) -> Iterator[Supply]:
     supply = Supply()
     by_count: dict[int, dict[str, int]] = {}
     for topic, count in supply.partitions.items():
@@ -79,7 +79,9 @@ def supply(kafka: Any) -> Supply:
             await create_topics(kafka.bootstrap, topics, KEEP)
 
     asyncio.run(create())
-    return supply
+    yield supply
+    if kafka.local is None:
+        asyncio.run(Broker(kafka.bootstrap).drop(supply.partitions))
 
 
 @pytest.fixture(scope="session")
@@ -123,8 +125,8 @@ def bare_site(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def writer(kafka: Any) -> Writer:
-    return Writer(kafka.bootstrap)
+def broker(kafka: Any) -> Broker:
+    return Broker(kafka.bootstrap)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -42,8 +42,8 @@ class Rec(NamedTuple):
     key: bytes | None = None
 
 
-class Writer:
-    """Writes records and changes topics."""
+class Broker:
+    """The tests' Kafka: records are written to it, and topics changed."""
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
@@ -76,6 +76,11 @@ class Writer:
 
     async def create(self, topic: str, partitions: int = 1) -> None:
         await create_topics(self.bootstrap, {topic: partitions}, KEEP)
+
+    async def drop(self, topics: Iterable[str]) -> None:
+        """Delete topics, those that exist."""
+        async with _admin(self.bootstrap) as admin:
+            await admin.delete_topics(list(set(topics).intersection(await admin.list_topics())))
 
     async def topics(self) -> list[str]:
         async with _admin(self.bootstrap) as admin:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from streams.demo_world import TOPICS
 from streams.kafka_jars import java_version, maven_error
 from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_topics
 from streams.processes import HOST, free_port, port_is_free, spawn, terminate
+from tests.conftest import TestKafka
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,14 +82,15 @@ async def test_a_second_backfill_writes_only_what_is_missing(own_kafka: LocalKaf
     assert "after those that are there" in said[-2]
 
 
-async def test_topics_that_exist_are_left_as_they_are(own_kafka: LocalKafka) -> None:
-    await create_topics(own_kafka.bootstrap, {"twice": 1})
-    await produce(own_kafka.bootstrap, "twice", 1)
-    await create_topics(own_kafka.bootstrap, {"twice": 3, "new": 2})
-    assert await count(own_kafka.bootstrap, "twice") == 1
+async def test_topics_that_exist_are_left_as_they_are(kafka: TestKafka, topic: str) -> None:
+    await produce(kafka.bootstrap, topic, 1)
+    await create_topics(kafka.bootstrap, {topic: 3})
+    assert await count(kafka.bootstrap, topic) == 1
+    async with AIOKafkaConsumer(topic, bootstrap_servers=kafka.bootstrap) as consumer:
+        assert len(consumer.assignment()) == 1
 
 
-def test_a_kafka_dies_with_the_process_that_started_it(own_kafka: LocalKafka, tmp_path: Path) -> None:
+def test_a_kafka_dies_with_the_process_that_started_it(own_kafka: LocalKafka) -> None:
     own_kafka.stop()
     code = (
         "import sys; from pathlib import Path; from streams.local_kafka import LocalKafka\n"
@@ -128,11 +131,13 @@ def _runs(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"  # one that its new parent has not yet buried
 
 
-def test_a_port_that_is_taken_is_said_before_anything_starts(own_kafka: LocalKafka, tmp_path: Path) -> None:
-    second = LocalKafka(tmp_path / "second", port=own_kafka.port)
-    with pytest.raises(LocalKafkaError, match=rf"Port {own_kafka.port} on {HOST} is in use: stop what listens there"):
-        second.start()
-    assert not second.folder.exists()
+def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        kafka = LocalKafka(tmp_path / "kafka", port=port)
+        with pytest.raises(LocalKafkaError, match=rf"Port {port} on {HOST} is in use: stop what listens there"):
+            kafka.start()
+    assert not kafka.folder.exists()
 
 
 def test_a_kafka_that_ends_at_start_shows_the_end_of_its_log(tmp_path: Path) -> None:

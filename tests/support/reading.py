@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from streams.core.positions import TopicPartition
@@ -107,36 +107,50 @@ def by_partition(seen: Iterable[Seen]) -> dict[TopicPartition, list[tuple[int, i
 
 
 class Follower:
-    """A client that keeps the offsets that it got, by partition, and the order of the partitions."""
+    """A client that reads in the background, and keeps the offsets that it got and the order of the partitions."""
 
     def __init__(self, client: StreamClient) -> None:
         self.client = client
         self.offsets: dict[TopicPartition, list[int]] = defaultdict(list)
         self.order: list[TopicPartition] = []
         self.comments: list[str] = []
-        self._is_sse = client.headers["content-type"].startswith("text/event-stream")
+        self._is_sse = client.headers.get("content-type", "").startswith("text/event-stream")
         self._chunks = client.chunks()
+        self._reading: asyncio.Task[None] | None = None
 
-    @classmethod
-    async def connect(cls, port: int, path: str, headers: dict[str, str], **options: Any) -> Follower:
-        """Connected, and the first chunk (`:ok`, or an empty line) has come."""
-        client = await StreamClient.connect(port, path, headers, **options)
-        assert client.status == 200, client.headers
-        follower = cls(client)
-        follower._take(await anext(follower._chunks))
-        return follower
+    async def begin(self) -> None:
+        """Read the first chunk: `:ok`, or an empty line."""
+        self._take(await anext(self._chunks))
+
+    def read(self) -> None:
+        """Read on in the background."""
+        self._reading = asyncio.create_task(self._read())
 
     async def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Read until `done`; asked after each chunk."""
+        """Wait until `done`, while reading goes on."""
+        assert self._reading is not None
         async with asyncio.timeout(seconds):
             while not done():
-                self._take(await anext(self._chunks))
+                if self._reading.done():
+                    await self._reading
+                    raise AssertionError("the server ended the stream")
+                await asyncio.sleep(0.02)
 
-    async def has(self, offsets: dict[TopicPartition, int], seconds: float = 60.0) -> None:
-        """Read until every partition has got to its offset."""
+    async def has(self, offsets: Mapping[TopicPartition, int], seconds: float = 60.0) -> None:
+        """Wait until every partition has got to its offset."""
         await self.until(
             lambda: all(self.offsets[tp] and self.offsets[tp][-1] >= offset for tp, offset in offsets.items()), seconds
         )
+
+    async def leave(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        self.client.abort()
+
+    async def _read(self) -> None:
+        async for chunk in self._chunks:
+            self._take(chunk)
 
     def _take(self, chunk: bytes) -> None:
         if self._is_sse:
@@ -148,5 +162,28 @@ class Follower:
             self.offsets[tp].append(int(offset))
             self.order.append(tp)
 
-    def abort(self) -> None:
-        self.client.abort()
+
+class Crowd:
+    """Followers, who leave at the end of the block."""
+
+    def __init__(self) -> None:
+        self._followers: list[Follower] = []
+
+    async def __aenter__(self) -> Crowd:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for follower in self._followers:
+            await follower.leave()
+
+    async def connect(
+        self, port: int, path: str, headers: Mapping[str, str], *, read: bool = True, **options: Any
+    ) -> Follower:
+        """One more, as soon as its first chunk is there; it reads on, unless `read` says that it is to be told to."""
+        follower = Follower(await StreamClient.connect(port, path, headers, **options))
+        self._followers.append(follower)
+        assert follower.client.status == 200, follower.client.headers
+        await follower.begin()
+        if read:
+            follower.read()
+        return follower
