@@ -52,6 +52,8 @@ class Rig:
         try:
             await asyncio.to_thread(server.wait_ready)
             yield server
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{error}\nThe server's log ends with:\n{last_lines(server.log)}") from None
         finally:
             await asyncio.to_thread(terminate, server.process, 10)
 
@@ -103,7 +105,7 @@ class Server:
             with contextlib.suppress(OSError), direct.open(f"{self.url}/readyz", timeout=2):
                 return
             time.sleep(0.05)
-        raise BenchmarkError(f"The server did not become ready:\n{last_lines(self.log)}")
+        raise BenchmarkError(f"The server was not ready after {START_SECONDS:g} s")
 
 
 @contextlib.contextmanager

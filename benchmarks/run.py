@@ -52,8 +52,8 @@ async def live(rig: Rig, clients: int, rate: float, seconds: int) -> dict[str, f
             producing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await producing
-    if report["clients_with_events"] != clients or "errors" in report:
-        raise BenchmarkError(f"Not all of {clients} clients got events: {report}")
+        if report["clients_with_events"] != clients or "errors" in report:
+            raise BenchmarkError(f"Not all of {clients} clients got events: {report}")
     return {
         "per_cpu_s": report["deliveries_per_cpu_s"],
         "cpu_percent": report["server_cpu_cores"] * 100,
@@ -69,8 +69,8 @@ async def history(rig: Rig, topic: str, events: int, accept: str) -> dict[str, f
     async with rig.server(topic) as server:
         path = f"{PATH}?since=0"
         report = await rig.clients(server, path, n=1, accept=accept, until=events, window="60s")
-    if report["finished"] != 1:
-        raise BenchmarkError(f"{events} events of history did not arrive within a minute: {report}")
+        if report["finished"] != 1:
+            raise BenchmarkError(f"{events} events of history did not arrive within a minute: {report}")
     return {
         "per_cpu_s": report["events_per_cpu_s"],
         "events_per_s": report["events_per_s"],

@@ -87,7 +87,7 @@ class RecordSource(Protocol):
         ...
 
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
-        """The bounds of each partition that exists; others are missing from the answer."""
+        """The bounds of each partition that exists and has a leader; others are missing from the answer."""
         ...
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Found]:

@@ -19,7 +19,7 @@ from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
 from tests.support.reading import NDJSON, SSE, Crowd, CutReader, by_partition
 from tests.support.serving import PATH, freeze, serving
-from tests.support.writing import Writer, partitions_of, writer
+from tests.support.writing import Writer, meanwhile, partitions_of, writer
 
 PARTITIONS = 3
 SEED = 2026
@@ -69,18 +69,17 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
         Crowd() as crowd,
     ):
         watchers = [await crowd.connect(site.port, PATH, SSE) for site in (first, second)]
-        writing = asyncio.create_task(write_unevenly(to, partitions, 5_000, 12.0, chance))
         reader = CutReader(PATH, from_the_beginning(partitions))
-        for cut in range(80):
-            if cut == 40:
-                await asyncio.to_thread(first.stop)
-                await asyncio.to_thread(first.start)
-            elif cut % 10 == 5:
-                # Meanwhile the feed of the second falls behind; then it takes one partition after the other.
-                freeze(second, 0.3)
-            await reader.read(chance.choice([first, second]).port, some_bytes(chance))
-            await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
-        await writing
+        async with meanwhile(write_unevenly(to, partitions, 5_000, 12.0, chance)):
+            for cut in range(80):
+                if cut == 40:
+                    await asyncio.to_thread(first.stop)
+                    await asyncio.to_thread(first.start)
+                elif cut % 10 == 5:
+                    # Meanwhile the feed of the second falls behind; then it takes one partition after the other.
+                    freeze(second, 0.3)
+                await reader.read(chance.choice([first, second]).port, some_bytes(chance))
+                await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
         await reader.read(second.port, 1 << 30, 20.0, to.count)
     assert by_partition(reader.seen) == to.held
     assert not any(comment.startswith(b":gap") for comment in reader.comments)
@@ -96,56 +95,57 @@ async def test_a_reader_cut_within_the_first_events_every_time_gets_every_event_
     topics = [make_topic(PARTITIONS) for _ in range(2)]
     partitions = partitions_of(topics, PARTITIONS)
     async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
-        writing = asyncio.create_task(write_unevenly(to, partitions, 400, 4.0, chance))
         reader = CutReader(PATH, from_the_beginning(partitions))
         cuts = 0
-        while not writing.done() or len(reader.seen) < to.count:
-            await reader.read(site.port, chance.randint(1_500, 5_000))
-            cuts += 1
-            assert cuts < 2_000, "no progress"
-        await writing
+        async with meanwhile(write_unevenly(to, partitions, 400, 4.0, chance)) as writing:
+            while not writing.done() or len(reader.seen) < to.count:
+                await reader.read(site.port, chance.randint(1_500, 5_000))
+                cuts += 1
+                assert cuts < 2_000, "no progress"
     assert cuts >= 50
     assert by_partition(reader.seen) == to.held
 
 
-async def test_an_ndjson_reader_that_makes_its_own_ids_gets_every_event_once(kafka: Any, make_topic: Callable[..., str], tmp_path: Path) -> None:
+async def test_an_ndjson_reader_that_makes_its_own_ids_gets_every_event_once(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
     chance = random.Random(SEED)
     topics = [make_topic(PARTITIONS) for _ in range(2)]
     partitions = partitions_of(topics, PARTITIONS)
     held: dict[TopicPartition, list[tuple[int, int]]] = {tp: [] for tp in partitions}
     async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
-        writing = asyncio.create_task(write_unevenly(to, partitions, 1_500, 4.0, chance))
-        while not writing.done() or sum(map(len, held.values())) < to.count:
-            last_id = resume_at({tp: events[-1][0] + 1 if events else 0 for tp, events in held.items()})
-            client = await StreamClient.connect(site.port, PATH, {**NDJSON, "Last-Event-ID": last_id})
-            try:
-                for event in await client.take_lines(chance.randint(1, 60), 0.4):
-                    meta = event["meta"]
-                    held[TopicPartition(meta["topic"], meta["partition"])].append((meta["offset"], event["n"]))
-            except TimeoutError:
-                pass  # what had come is asked for again
-            finally:
-                client.abort()
-        await writing
+        async with meanwhile(write_unevenly(to, partitions, 1_500, 4.0, chance)) as writing:
+            while not writing.done() or sum(map(len, held.values())) < to.count:
+                last_id = resume_at({tp: events[-1][0] + 1 if events else 0 for tp, events in held.items()})
+                client = await StreamClient.connect(site.port, PATH, {**NDJSON, "Last-Event-ID": last_id})
+                try:
+                    for event in await client.take_lines(chance.randint(1, 60), 0.4):
+                        meta = event["meta"]
+                        held[TopicPartition(meta["topic"], meta["partition"])].append((meta["offset"], event["n"]))
+                except TimeoutError:
+                    pass  # what had come is asked for again
+                finally:
+                    client.abort()
     assert held == to.held
 
 
-async def test_a_reader_that_fails_over_to_another_cluster_loses_nothing(kafka: Any, make_topic: Callable[..., str], tmp_path: Path) -> None:
+async def test_a_reader_that_fails_over_to_another_cluster_loses_nothing(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
     """There the cursors mean nothing, and the timestamps decide: events may be repeated."""
     chance = random.Random(SEED)
     topics = [make_topic(PARTITIONS) for _ in range(2)]
     partitions = partitions_of(topics, PARTITIONS)
     async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
-        writing = asyncio.create_task(write_unevenly(to, partitions, 2_000, 5.0, chance))
         reader = CutReader(PATH, from_the_beginning(partitions))
         starts = [0]
-        for _ in range(30):
-            await reader.read(site.port, chance.randint(2_000, 400_000), 0.5)
-            starts.append(len(reader.seen))
-            elsewhere = re.sub(r'"cursor":"[^:]+:', '"cursor":"mirrored:', reader.last_id)
-            assert elsewhere != reader.last_id
-            reader.last_id = elsewhere
-        await writing
+        async with meanwhile(write_unevenly(to, partitions, 2_000, 5.0, chance)):
+            for _ in range(30):
+                await reader.read(site.port, chance.randint(2_000, 400_000), 0.5)
+                starts.append(len(reader.seen))
+                elsewhere = re.sub(r'"cursor":"[^:]+:', '"cursor":"mirrored:', reader.last_id)
+                assert elsewhere != reader.last_id or not reader.seen
+                reader.last_id = elsewhere
         # What is missing now comes by the last of these ids.
         async with Crowd() as crowd:
             last = await crowd.connect(site.port, PATH, {**SSE, "Last-Event-ID": reader.last_id})

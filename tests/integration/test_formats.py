@@ -187,7 +187,7 @@ SKIPPED = [
     (b'{"n":NaN}', "not_json"),
     (b'{"n":"a\nb"}', "not_json"),
     (b"\xef\xbb\xbf{}", "not_json"),
-    (b"[" * 100_000, "not_json"),
+    (b'{"n":' + b"[" * 100_000, "not_json"),
 ]
 
 

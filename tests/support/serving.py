@@ -17,7 +17,12 @@ PATH = "/v2/stream/test"
 
 @asynccontextmanager
 async def serving(
-    folder: Path, bootstrap: str, topics: Sequence[str] | Mapping[str, Sequence[str]], *, ready: bool = True, **settings: Any
+    folder: Path,
+    bootstrap: str,
+    topics: Sequence[str] | Mapping[str, Sequence[str]],
+    *,
+    ready: bool = True,
+    **settings: Any,
 ) -> AsyncIterator[Site]:
     """A ready server with the stream `test` of `topics`, or with the streams that a mapping names."""
     streams = topics if isinstance(topics, Mapping) else {"test": topics}

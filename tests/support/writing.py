@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -45,7 +45,9 @@ class Writer:
         written: list[RecordMetadata] = await asyncio.gather(*futures)
         self.held[tp] += [(metadata.offset, number) for metadata, number in zip(written, numbers, strict=True)]
 
-    async def transact(self, tp: TopicPartition, timestamps: Sequence[int | None], pad: str = "", *, abort: bool) -> None:
+    async def transact(
+        self, tp: TopicPartition, timestamps: Sequence[int | None], pad: str = "", *, abort: bool
+    ) -> None:
         """Write in a transaction; what is aborted is held by nobody. Needs a transactional producer."""
         await self._producer.begin_transaction()
         held = len(self.held[tp])
@@ -66,3 +68,15 @@ async def writer(bootstrap: str, **options: Any) -> AsyncIterator[Writer]:
         yield Writer(producer)
     finally:
         await producer.stop()
+
+
+@asynccontextmanager
+async def meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Work beside the block, which then waits for it to end; if the block fails, it is broken off."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

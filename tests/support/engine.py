@@ -1,0 +1,96 @@
+"""The engine on a MemorySource: what its tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redaction.redactor import Redactor
+from streams.core.positions import Scope, TopicPartition
+from streams.engine.encoder import Encoder
+from streams.engine.feed import Selection
+from streams.engine.history import History
+from streams.engine.hub import Hub, HubLimits
+from streams.engine.memory import MemorySource
+from streams.engine.metrics import Metrics
+
+PATIENCE_SECONDS = 20.0
+"""So long a test waits for what must come; only a failing one waits it out."""
+
+
+class Engine:
+    """A hub and a history, wired up as one process has them, on a source that others may share."""
+
+    def __init__(self, source: MemorySource, *, cache_bytes: int = 1 << 20, seats: int = 2, **limits: Any) -> None:
+        self.source = source
+        self.metrics = Metrics()
+        self.encoder = Encoder(Redactor({}), self.metrics)
+        self.hub = Hub(source, self.encoder, self.metrics, HubLimits(**limits))
+        self.history = History(source, self.encoder, self.metrics, seats, cache_bytes)
+
+    def count(self, name: str) -> float:
+        """A metric's value; 0 where it has none yet."""
+        return self.metrics.registry.get_sample_value(name) or 0.0
+
+    @asynccontextmanager
+    async def running(self, *topics: str) -> AsyncIterator[Engine]:
+        self.hub.know(topics)
+        self.hub.start()
+        try:
+            await eventually(lambda: self.hub.available)
+            yield self
+        finally:
+            await self.hub.close()
+
+
+def whole(*topics: str) -> Selection:
+    """The selection of who asks for these topics and nothing in particular."""
+    return Selection(frozenset(topics), frozenset(), Scope.STREAMS)
+
+
+def numbered(number: int, padding: int = 0) -> bytes:
+    """The value of a record that is an event."""
+    return b'{"n":%d,"pad":"%s"}' % (number, b"x" * padding)
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Received:
+    """What one client has been sent, read as strictly as the contract allows."""
+
+    _EVENT = re.compile(rb"event: message\nid: (\[.*\])\ndata: (\{.*\})\n\n")
+    _COMMENT = re.compile(rb":(?:gap (\[.*\]))?\n")
+
+    def __init__(self) -> None:
+        self.offsets: dict[TopicPartition, list[int]] = {}
+        self.events: list[tuple[TopicPartition, int]] = []
+        self.ids: list[str] = []
+        self.gaps: list[dict[str, Any]] = []
+        self.keepalives = 0
+
+    def take(self, sse: bytes) -> None:
+        at = 0
+        while at < len(sse):
+            if match := self._EVENT.match(sse, at):
+                meta = json.loads(match[2])["meta"]
+                tp = TopicPartition(meta["topic"], meta["partition"])
+                self.offsets.setdefault(tp, []).append(meta["offset"])
+                self.events.append((tp, meta["offset"]))
+                self.ids.append(match[1].decode("ascii"))
+            elif match := self._COMMENT.match(sse, at):
+                if match[1]:
+                    self.gaps += json.loads(match[1])
+                else:
+                    self.keepalives += 1
+            else:
+                raise AssertionError(f"neither an event nor a comment: {sse[at : at + 200]!r}")
+            at = match.end()
