@@ -26,6 +26,9 @@ BLOCK_BYTES = 128 << 10
 YIELD_EVENTS = 200
 """The event loop is given up after encoding so many."""
 TURN_SECONDS = 2.0
+MIN_TURN_BYTES = 1 << 20
+TURN_SHARE = 8
+"""A turn ends after an eighth of the cache: who waits for the same range then still finds it there."""
 
 
 class Log(NamedTuple):
@@ -60,9 +63,10 @@ class Block(NamedTuple):
 
 
 class Seats:
-    """Who may read history now, first come, first served."""
+    """Who may read history now, first come, first served; a turn is `turn_bytes` long where others wait."""
 
-    def __init__(self, count: int, metrics: Metrics) -> None:
+    def __init__(self, count: int, turn_bytes: int, metrics: Metrics) -> None:
+        self.turn_bytes = turn_bytes
         self._free = count
         self._queue: deque[asyncio.Future[None]] = deque()
         self._metrics = metrics
@@ -110,10 +114,15 @@ class Seat:
     def __init__(self, seats: Seats) -> None:
         self._seats = seats
         self._until = time.monotonic() + TURN_SECONDS
+        self._left = seats.turn_bytes
 
     @property
     def is_over(self) -> bool:
-        return self._seats.is_wanted and time.monotonic() > self._until
+        return self._seats.is_wanted and (self._left <= 0 or time.monotonic() > self._until)
+
+    def account(self, nbytes: int) -> None:
+        """So much has been sent from this seat."""
+        self._left -= nbytes
 
     def leave(self) -> None:
         self._seats.give_back()
@@ -123,7 +132,7 @@ class History:
     """Blocks by partition and offset; what is being read is not read again, it is waited for."""
 
     def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, seats: int, cache_bytes: int) -> None:
-        self.seats = Seats(seats, metrics)
+        self.seats = Seats(seats, max(MIN_TURN_BYTES, cache_bytes // TURN_SHARE), metrics)
         self._source = source
         self._encoder = encoder
         self._metrics = metrics

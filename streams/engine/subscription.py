@@ -169,7 +169,10 @@ class Subscription:
                         return
             if not self._ahead:
                 return
-            yield self._merge()
+            chunk = self._merge()
+            if self._seat is not None:
+                self._seat.account(sum(map(len, chunk.parts)))
+            yield chunk
             if self._seat is not None and self._seat.is_over:
                 self.park()
 
