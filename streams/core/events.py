@@ -22,7 +22,8 @@ _encode = msgspec.json.Encoder().encode
 
 _NULL = b"null"
 # Legal inside a JSON string, but clients that split lines by Unicode's rules would cut the event there.
-_LINE_BREAKS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+_LINE_BREAKS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\u0085": "\\u0085"}
+_ESCAPED = str.maketrans(_LINE_BREAKS)
 # One escape sequence inside a JSON string: a pair of surrogates, a lone one (the group), or any other.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
@@ -152,7 +153,7 @@ def _one_line(json: bytes, marker: bytes) -> bytes:
     if b"\n" in json or b"\r" in json:
         json = msgspec.json.format(json, indent=-1)
     if not json.isascii():
-        for raw, escaped in _LINE_BREAKS:
-            if raw in json:
-                json = json.replace(raw, escaped)
+        text = json.decode()  # a character is found in text four times as fast as its bytes in bytes
+        if any(line_break in text for line_break in _LINE_BREAKS):
+            json = text.translate(_ESCAPED).encode()
     return json.replace(marker, b"\\u") if marker else json

@@ -20,6 +20,9 @@ BLOCK_BYTES = 64 * 1024
 WHOLE_BYTES = 256 * 1024
 """An event larger than this is not copied into a frame: its parts go out one after the other."""
 
+WAKE_SECONDS = 0.025
+"""Clients are woken at once, but then not again for so long: events that come meanwhile share one write to each."""
+
 Parts = tuple[bytes, ...]
 
 
@@ -78,6 +81,8 @@ class Feed:
         self._first = 0
         self._bytes = 0
         self._changed = asyncio.Event()
+        self._rest: asyncio.TimerHandle | None = None
+        self._is_wake_due = False
         self._keepalive_seconds = keepalive_seconds
         self._last_block_at = now
 
@@ -104,7 +109,7 @@ class Feed:
         self.missing.discard(tp)
         self.vector[tp] = mark
         self._writer.reset(self.vector)
-        self._wake()
+        self._wake_now()
 
     def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
         """New events of one partition, after which it stands at `mark`; `now` in seconds."""
@@ -155,6 +160,19 @@ class Feed:
             self._first += 1
 
     def _wake(self) -> None:
+        if self._rest is None:
+            self._wake_now()
+            self._rest = asyncio.get_running_loop().call_later(WAKE_SECONDS, self._rested)
+        else:
+            self._is_wake_due = True
+
+    def _rested(self) -> None:
+        self._rest = None
+        if self._is_wake_due:
+            self._is_wake_due = False
+            self._wake()
+
+    def _wake_now(self) -> None:
         self._changed.set()
         self._changed.clear()
 

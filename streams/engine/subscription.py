@@ -71,7 +71,7 @@ class Subscription:
         self._writer = IdWriter(hub.cluster_id, feed.selection.scope)
         self._ahead: dict[TopicPartition, _Ahead] = {}
         self._seat: Seat | None = None
-        self._ended = False
+        self._taking_seat: asyncio.Future[None] | None = None
         self._last_chunk_at = 0.0
 
     async def chunks(self) -> AsyncIterator[Chunk]:
@@ -82,12 +82,14 @@ class Subscription:
                 yield chunk
                 self._last_chunk_at = time.monotonic()
         finally:
-            self._ended = True
             self.park()
 
     def park(self) -> None:
         """Let go of all that is held besides the position."""
         self._ahead.clear()
+        if self._taking_seat is not None:
+            self._taking_seat.cancel()
+            self._taking_seat = None
         if self._seat is not None:
             self._seat.leave()
             self._seat = None
@@ -193,9 +195,10 @@ class Subscription:
                 self._hold(tp, live[0], live[1], None, target)
                 continue
             if self._seat is None:
-                async for chunk in self._patiently(self._take_seat()):
+                self._taking_seat = asyncio.ensure_future(self._take_seat())
+                async for chunk in self._patiently(self._taking_seat):
                     yield chunk
-                # While it waited, the position may have come into the ring.
+                # While it waited, the position may have come into the ring, or the client may have been parked.
                 continue
             log = Log(tp, target.incarnation)
             block = self._history.cached(log, offset, target.offset)
@@ -221,11 +224,7 @@ class Subscription:
             self._hold(tp, block.events, block.next, block.timestamp, target)
 
     async def _take_seat(self) -> None:
-        seat = await self._history.seats.take()
-        if self._ended:
-            seat.leave()
-        else:
-            self._seat = seat
+        self._seat = await self._history.seats.take()
 
     async def _feed_to_come(self) -> None:
         """Wait for a feed that is behind (an id from another worker, a hub that lags)."""

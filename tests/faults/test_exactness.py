@@ -113,19 +113,22 @@ async def test_an_ndjson_reader_that_makes_its_own_ids_gets_every_event_once(
     topics = [make_topic(PARTITIONS) for _ in range(2)]
     partitions = partitions_of(topics, PARTITIONS)
     held: dict[TopicPartition, list[tuple[int, int]]] = {tp: [] for tp in partitions}
-    async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
-        async with meanwhile(write_unevenly(to, partitions, 1_500, 4.0, chance)) as writing:
-            while not writing.done() or sum(map(len, held.values())) < to.count:
-                last_id = resume_at({tp: events[-1][0] + 1 if events else 0 for tp, events in held.items()})
-                client = await StreamClient.connect(site.port, PATH, {**NDJSON, "Last-Event-ID": last_id})
-                try:
-                    for event in await client.take_lines(chance.randint(1, 60), 0.4):
-                        meta = event["meta"]
-                        held[TopicPartition(meta["topic"], meta["partition"])].append((meta["offset"], event["n"]))
-                except TimeoutError:
-                    pass  # what had come is asked for again
-                finally:
-                    client.abort()
+    async with (
+        serving(tmp_path, kafka.bootstrap, topics) as site,
+        writer(kafka.bootstrap) as to,
+        meanwhile(write_unevenly(to, partitions, 1_500, 4.0, chance)) as writing,
+    ):
+        while not writing.done() or sum(map(len, held.values())) < to.count:
+            last_id = resume_at({tp: events[-1][0] + 1 if events else 0 for tp, events in held.items()})
+            client = await StreamClient.connect(site.port, PATH, {**NDJSON, "Last-Event-ID": last_id})
+            try:
+                for event in await client.take_lines(chance.randint(1, 60), 0.4):
+                    meta = event["meta"]
+                    held[TopicPartition(meta["topic"], meta["partition"])].append((meta["offset"], event["n"]))
+            except TimeoutError:
+                pass  # what had come is asked for again
+            finally:
+                client.abort()
     assert held == to.held
 
 

@@ -140,6 +140,13 @@ class StreamClient:
                     return taken[:count]
         raise AssertionError(f"the stream ended after {len(taken)} of {count} events")
 
+    def pause(self) -> None:
+        """Take nothing more from the kernel, whose buffer then fills."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        self._writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     def abort(self) -> None:
         """Leave without a word."""
         self._writer.transport.abort()

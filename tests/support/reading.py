@@ -38,7 +38,7 @@ class CutReader:
         self._path = path
 
     async def read(self, port: int, cut: int, seconds: float = 1.0, total: int | None = None) -> int:
-        """Connect, and leave after `cut` bytes, at the latest when nothing has come for `seconds`, or with `total` seen.
+        """Connect, and leave after `cut` bytes, or when nothing has come for `seconds`, or with `total` seen.
 
         Returns the number of whole events that came.
         """
@@ -124,6 +124,7 @@ class Follower:
 
     def read(self) -> None:
         """Read on in the background."""
+        self.client.resume()
         self._reading = asyncio.create_task(self._read())
 
     async def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -179,11 +180,13 @@ class Crowd:
     async def connect(
         self, port: int, path: str, headers: Mapping[str, str], *, read: bool = True, **options: Any
     ) -> Follower:
-        """One more, as soon as its first chunk is there; it reads on, unless `read` says that it is to be told to."""
+        """One more, as soon as its first chunk is there; it reads on, or (`read` False) stalls until it is told to."""
         follower = Follower(await StreamClient.connect(port, path, headers, **options))
         self._followers.append(follower)
         assert follower.client.status == 200, follower.client.headers
         await follower.begin()
         if read:
             follower.read()
+        else:
+            follower.client.pause()
         return follower

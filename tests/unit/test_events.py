@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streams.core.events import Event, Fields, Record, SkippedRecord, Withheld, encode
 
-QUICKLY = settings(max_examples=400, deadline=None, database=None)
+QUICKLY = settings(max_examples=150, deadline=None, database=None)
 
 
 class Nobody:
@@ -95,7 +95,7 @@ def test_what_the_redactor_cannot_examine_is_withheld_without_a_word_about_its_c
         b'"10":1,"9":2,"1":3,"a":4',
         b'"null":null,"true":true,"false":false,"empty":{},"none":[]',
         b'"escapes":"\\u0041\\/\\b\\f\\n\\r\\t\\"\\\\\\u007f"',
-        '"text":"Ünïcödé 漢字 🦊 \u0000"'.replace("\u0000", "").encode(),
+        '"text":"Ünïcödé 漢字 🦊"'.encode(),
         b'"nested":{"b":[1,{"a":"\\u00e4"}],"a":1e2}',
         b'"surrogate":"\\uD800","low":"\\udfff","pair":"\\ud83d\\ude00","backslash":"\\\\ud800"',
         b'"surrogate":"\\ud800<0>","text":"<0>d800<1>","more":"<0\\ud800>"',
@@ -123,7 +123,13 @@ def test_meta_is_made_where_it_is_missing_and_its_keys_are_replaced_in_place(val
 
 @pytest.mark.parametrize(
     ("key", "shown"),
-    [(b"page 1", "page 1"), (b"", ""), ("ключ\n\u2028".encode(), "ключ\n\u2028"), (b"\xff\x00", "/wA="), (b'"\\', '"\\')],
+    [
+        (b"page 1", "page 1"),
+        (b"", ""),
+        ("ключ\n\u2028".encode(), "ключ\n\u2028"),
+        (b"\xff\x00", "/wA="),
+        (b'"\\', '"\\'),
+    ],
 )
 def test_a_key_is_shown_as_text_or_else_as_base64(key: bytes, shown: str) -> None:
     event = encoded(b"{}", key)
@@ -161,7 +167,24 @@ def test_the_event_keeps_the_offset_and_the_timestamp_of_its_record() -> None:
 
 # Pieces that have meant something to the code on their way.
 _pieces = st.sampled_from(
-    ["<0>", "<1>", "<", "0", ">", "\ud800", "\udbff", "\udfff", "d800", "\\", '"', "\n", "\r", "\x85", "\u2028", "\u2029"]
+    [
+        "<0>",
+        "<1>",
+        "<",
+        "0",
+        ">",
+        "\ud800",
+        "\udbff",
+        "\udfff",
+        "d800",
+        "\\",
+        '"',
+        "\n",
+        "\r",
+        "\x85",
+        "\u2028",
+        "\u2029",
+    ]
 )
 _texts = st.lists(_pieces | st.characters(exclude_categories=()), max_size=8).map("".join)
 _values = st.recursive(
@@ -213,8 +236,8 @@ def test_any_object_comes_out_as_it_went_in_but_for_what_is_added(
 @given(st.binary(max_size=40) | _values.map(lambda value: json.dumps(value).encode()))
 def test_whatever_a_record_holds_it_is_an_event_or_is_skipped_for_one_of_the_known_reasons(value: bytes) -> None:
     try:
-        event = encoded(value)
+        offset, reason = json.loads(encoded(value).json)["meta"]["offset"], ""
     except SkippedRecord as caught:
-        assert caught.reason in {"empty", "not_json", "not_an_object", "bad_utf8", "bad_meta"}
-    else:
-        assert json.loads(event.json)["meta"]["offset"] == 7
+        offset, reason = 7, caught.reason
+    assert offset == 7
+    assert reason in {"", "empty", "not_json", "not_an_object", "bad_utf8", "bad_meta"}
