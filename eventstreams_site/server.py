@@ -6,13 +6,15 @@ Each override says which fact about Daphne it answers (docs/architecture.md, "Wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
 from daphne.endpoints import build_endpoint_description_strings
-from daphne.http_protocol import HTTPFactory
+from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
 from twisted.internet import defer, reactor
 from twisted.web.http import HTTPChannel
@@ -22,6 +24,7 @@ from eventstreams_site.flow import ClientGone, Flow
 from eventstreams_site.process import Process
 from eventstreams_site.routing import application_of
 from streams.http.consumers import FLOW_EXTENSION
+from streams.http.headers import SECURITY
 from streams.http.requests import STREAM_PATH
 
 log = logging.getLogger(__name__)
@@ -30,17 +33,32 @@ MAX_HEADER_BYTES = 64 * 1024
 """Of a request line with all headers: an id of many partitions is long."""
 
 
+M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 256 * 1024
+
+
 class ListenError(Exception):
     """The address cannot be listened on."""
 
 
 def serve(config: Config, host: str, port: int) -> None:
     """Run the server until it is stopped (SIGINT, SIGTERM). Raises ListenError."""
+    _return_large_memory_at_once()
     process = Process(config)
     server = StreamServer(process, host, port)
     server.run()
     if server.failure:
         raise ListenError(f"Cannot listen on {host} port {port}: {server.failure}")
+
+
+def _return_large_memory_at_once() -> None:
+    """Ask glibc to give large blocks back to the system when they are freed; elsewhere nothing is done.
+
+    After the first large block has been freed it would keep the next ones (mallopt(3), M_MMAP_THRESHOLD): one client
+    that reads a 10 MB record would cost tens of MB for good.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 class StreamChannel(HTTPChannel):
@@ -50,8 +68,21 @@ class StreamChannel(HTTPChannel):
     totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
 
 
+class StreamRequest(WebRequest):
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """What Daphne answers by itself, where no application sees the request, has the headers of every answer."""
+        for name, value in SECURITY:
+            self.responseHeaders.setRawHeaders(name, [value])
+        super().basic_error(status, status_text, body)
+
+
 class StreamFactory(HTTPFactory):
     protocol = StreamChannel
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
+        channel = super().buildProtocol(addr)
+        channel.requestFactory = StreamRequest
+        return channel
 
 
 class StreamServer(Server):
