@@ -373,7 +373,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "history_cache_bytes",
         values.integer(0),
-        16 * _MIB,
+        8 * _MIB,
         "Bytes of older events, lately read, that are kept in memory; 0: none.",
     ),
     Setting("drain_seconds", values.seconds, 5.0, "Seconds over which the streams are ended when the server stops."),

@@ -67,6 +67,13 @@ class StreamChannel(HTTPChannel):
     MAX_LENGTH = MAX_HEADER_BYTES
     totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
 
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
+        """To what is no request, or too long for one; Twisted's own answer has no headers at all."""
+        headers = (*SECURITY, (b"Content-Length", b"0"), (b"Connection", b"close"))
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%s\r\n" % lines)
+        self.loseConnection()
+
 
 class StreamRequest(WebRequest):
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:

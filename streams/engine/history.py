@@ -20,7 +20,7 @@ from streams.engine.metrics import Metrics
 from streams.engine.source import RecordSource
 
 READ_BYTES = 1 << 20
-"""Of one fetch; compressed records may become a few times more."""
+"""Of one fetch, at most; compressed records may become a few times more."""
 BLOCK_BYTES = 128 << 10
 """Of one cached block: what a client may hold of one partition."""
 YIELD_EVENTS = 200
@@ -137,6 +137,8 @@ class History:
         self._encoder = encoder
         self._metrics = metrics
         self._max_bytes = cache_bytes
+        # Blocks that there is no room to keep are not fetched ahead.
+        self._read_bytes = min(READ_BYTES, max(BLOCK_BYTES, cache_bytes // 8))
         self._bytes = 0
         self._blocks: OrderedDict[tuple[Log, int], Block] = OrderedDict()
         self._starts: dict[Log, list[int]] = {}
@@ -178,7 +180,7 @@ class History:
         """Read from Kafka, keep the blocks, return the first."""
         try:
             redactor = self._encoder.redactor
-            batch = await self._source.read(log.tp, offset, READ_BYTES)
+            batch = await self._source.read(log.tp, offset, self._read_bytes)
             self._metrics.kafka_reads.inc()
             blocks: list[Block] = []
             start, size = offset, 0

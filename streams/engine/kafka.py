@@ -10,7 +10,6 @@ Source: Kafka protocol guide, Fetch v4–11, ListOffsets v2–5, Metadata v4–5
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Mapping
@@ -79,7 +78,8 @@ class KafkaSource:
         self._is_stale = False
         self._partitions: dict[str, int] = {}
         self._leaders: dict[TopicPartition, int] = {}
-        self._reader_groups = itertools.cycle([_Group("history", n) for n in range(readers)])
+        self._reads = [0] * readers
+        """How many reads are under way on each of the connections for history."""
         self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
 
     @property
@@ -131,12 +131,21 @@ class KafkaSource:
         leader = self._leaders.get(partition)
         if leader is None:
             raise UnknownPartitionError(partition)
-        # A record larger than max_bytes comes all the same, alone (KIP-74).
-        fetch = self._fetch(leader, {partition: offset}, max_bytes, 0, next(self._reader_groups))
-        fetched = await self._within(READ_SECONDS, fetch)
-        if partition not in fetched:
+        # The first that is idle: each connection that is used keeps its latest response in memory (aiokafka's reader).
+        number = self._reads.index(min(self._reads))
+        self._reads[number] += 1
+        try:
+            # A record larger than max_bytes comes all the same, alone (KIP-74).
+            fetch = self._fetch(leader, {partition: offset}, max_bytes, 0, _Group("history", number))
+            fetched = await self._within(READ_SECONDS, fetch)
+            _, result = fetched.get(partition, (offset, None))
+            if isinstance(result, Batch) and any(len(r.value or b"") > 2 * max_bytes for r in result.records):
+                # A small response takes the place of the large one.
+                await self._within(READ_SECONDS, self._metadata([], leader, _Group("history", number)))
+        finally:
+            self._reads[number] -= 1
+        if result is None:
             raise SourceUnavailableError(f"the leader of {partition.topic} partition {partition.partition} has moved")
-        _, result = fetched[partition]
         if isinstance(result, Exception):
             raise result
         return result
@@ -263,11 +272,12 @@ class KafkaSource:
                     found[tp] = SourceUnavailableError(f"{topic} partition {partition}: {error.__name__}")
         return found
 
-    async def _metadata(self, topics: list[str]) -> Any:
+    async def _metadata(self, topics: list[str], node: int | None = None, group: _Group = _LOOKUP) -> Any:
         client = await self._connected()
-        node = client.get_random_node()
+        if node is None:
+            node = client.get_random_node()
         try:
-            response = await client.send(node, MetadataRequest(topics, False), group=_LOOKUP)
+            response = await client.send(node, MetadataRequest(topics, False), group=group)
         except KafkaError:
             # Every broker that we know may have got another address: ask the configured ones.
             await client.bootstrap()

@@ -130,12 +130,14 @@ class Lookups:
         step = 1
         while step <= MAX_STEPS_BACK:
             start = max(bounds.begin, bounds.end - step)
-            if start == bounds.end:
-                return None
             newest = None
-            while records := [record for record in await self._records(tp, start) if record.offset < bounds.end]:
+            following = start
+            while following < bounds.end:  # large records come one by one
+                records = [record for record in await self._records(tp, following) if record.offset < bounds.end]
+                if not records:
+                    break
                 newest = records[-1]
-                start = newest.offset + 1  # large ones come one by one
+                following = newest.offset + 1
             if newest is not None or start == bounds.begin:
                 return newest
             step *= 4
@@ -147,17 +149,8 @@ class Lookups:
             answers.clear()
 
     async def _find(self, keys: list[tuple[TopicPartition, int]]) -> Mapping[tuple[TopicPartition, int], Found]:
-        answers: dict[tuple[TopicPartition, int], Found] = {}
-        rest = dict.fromkeys(keys)
-        while rest:  # one question can name each partition once
-            question: dict[TopicPartition, int] = {}
-            for tp, ms in rest:
-                question.setdefault(tp, ms)
-            found = await self._source.offsets_for_times(question)
-            answers.update({(tp, question[tp]): record for tp, record in found.items()})
-            for item in question.items():
-                del rest[item]
-        return answers
+        times = dict(keys)
+        return {(tp, times[tp]): record for tp, record in (await self._source.offsets_for_times(times)).items()}
 
     async def _read_before(self, keys: list[tuple[TopicPartition, int]]) -> Mapping[tuple[TopicPartition, int], int]:
         async def one(key: tuple[TopicPartition, int]) -> tuple[tuple[TopicPartition, int], int | None]:

@@ -15,10 +15,12 @@ ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 SECURITY = (
     (b"X-Content-Type-Options", b"nosniff"),
     (b"X-Frame-Options", b"SAMEORIGIN"),
+    (
+        b"Content-Security-Policy",
+        b"default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'",
+    ),
 )
-CONTENT_SECURITY_POLICY = (
-    b"default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
-)
+"""On every answer; one that sets its own keeps it."""
 CORS_HEADERS = b"Accept, Last-Event-ID, X-Requested-With, Content-Type, Cache-Control"
 CORS_EXPOSED = b"EventStreams-Gap"
 PREFLIGHT_SECONDS = b"86400"
@@ -50,8 +52,6 @@ class CommonHeaders:
                 given = message.get("headers", [])
                 names = {name.lower() for name, _ in given}
                 more = [header for header in extra if header[0].lower() not in names or header[0] == b"Vary"]
-                if b"content-security-policy" not in names:
-                    more.append((b"Content-Security-Policy", CONTENT_SECURITY_POLICY))
                 message = {**message, "headers": [*given, *more]}
             await send(message)
 

@@ -269,7 +269,7 @@ async def test_the_third_connection_of_one_client_ip_is_refused(strict_site: Sit
     mine = of_ip("203.0.113.7")
     clients = [await connect(strict_site, one.path, mine | accept) for accept in (SSE, NDJSON)]
     assert [client.status for client in clients] == [200, 200]
-    for headers in ({}, SSE, NDJSON, NDJSON | resume_at(one.topic)):
+    for headers in ({}, SSE, NDJSON, NDJSON | resume_at(json.dumps(one.topic))):
         problem = await is_told_by_status(
             await connect(strict_site, one.path, mine | headers), 429, "too_many_requests"
         )
@@ -349,8 +349,8 @@ async def test_a_server_that_ends_turns_newcomers_away_and_ends_streams_with_the
         body = await client.body(15)  # fails where the final chunk is missing
         assert client.ended_cleanly
         assert body.count(b'"n":') == 2
-        # Nothing but the start and the events: without `keepalive_seconds` there are no signs of life.
+        # Nothing but the start and the events: with `keepalive_seconds` 0 there are no signs of life.
         is_sse = client.headers["content-type"].startswith("text/event-stream")
         assert (b"\n:" in body, body.count(b"\n\n")) == (False, 3 if is_sse else 0)
     assert (await old.body(15)).count(b'"n":') == 2
-    assert await asyncio.to_thread(site.stop, signal.SIGCONT) == 0
+    assert await asyncio.to_thread(site.stop, signal.SIGCONT) == 0  # it has been told; this waits for it

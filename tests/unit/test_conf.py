@@ -50,7 +50,7 @@ def test_without_file_and_variables_the_defaults_hold() -> None:
     }
     assert (config.cors, config.keepalive_seconds, config.max_streams) == ("*", 15.0, 50)
     assert (config.client_ip_connection_limit, config.max_connections, config.drain_seconds) == (0, 10_000, 5.0)
-    assert (config.ring_bytes, config.history_cache_bytes, config.history_readers) == (8 << 20, 16 << 20, 8)
+    assert (config.ring_bytes, config.history_cache_bytes, config.history_readers) == (8 << 20, 8 << 20, 8)
     assert config.allowed_streams is None
     assert not config.stream_ui_enabled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_skipped_records_are_logged_at_a_bounded_rate_and_all_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     metrics = Metrics()
     encoder = Encoder(Redactor({}), metrics)
     encoder.events(records(*[None] * 500))

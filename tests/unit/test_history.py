@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -312,7 +313,7 @@ async def test_seats_are_taken_first_come_first_served() -> None:
 
 async def test_a_seat_is_over_only_after_a_while_and_only_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     of, _ = seats(1)
     seat = await of.take()
     now += module.TURN_SECONDS + 1
