@@ -33,6 +33,8 @@ REFRESH_SECONDS = 10.0
 RETRY_SECONDS = 0.5
 STRIKES = 3
 """So many times in a row a partition must look new before it is begun anew."""
+FEED_MIN_BYTES = 256 * 1024
+"""All feeds together take as much as one ring, but each so much: what is needed longer is in the rings."""
 UNSEEN_MS = 10 * 60 * 1000
 """A partition without records is said, in ids, to have been seen up to so long before it was watched."""
 
@@ -42,7 +44,6 @@ class HubLimits:
     """Bytes in memory, and times in seconds."""
 
     ring_bytes: int = 8 << 20
-    feeds_bytes: int = 64 << 20
     keepalive_seconds: float = 15.0
     grace_seconds: float = 60.0
     ready_seconds: float = 2.7
@@ -126,16 +127,16 @@ class Hub:
         lacks = any(tp.topic in wanted and tp.partition >= known.get(tp.topic, 0) for tp in needed)
         if lacks or not wanted & known.keys():
             try:
-                await self.refresh()
+                await self.refresh(max_age=0.0 if lacks else 1.0)
             except SourceUnavailableError:
                 raise KafkaUnavailable from None
             known = self._source.partitions
         return {topic: count for topic, count in known.items() if topic in wanted}
 
-    async def refresh(self) -> None:
-        """Ask Kafka for topics and partitions, unless that was done in the last second."""
-        # More than one round where the catalogue has changed during the first.
-        while time.monotonic() - self._refreshed_at > 1.0:
+    async def refresh(self, max_age: float = 1.0) -> None:
+        """Ask Kafka for topics and partitions, unless the last answer is at most `max_age` seconds old."""
+        oldest = time.monotonic() - max_age
+        while self._refreshed_at < oldest:  # more than one round where the one under way was begun too early
             if self._refreshing is None:
                 self._refreshing = asyncio.ensure_future(self._refresh(self._topics))
                 self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -182,7 +183,8 @@ class Hub:
         if not positions:
             self._watching.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._watching.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._watching.wait()
             return
         for tp, result in (await self._source.poll(positions)).items():
             partition = self.partitions.get(tp)
@@ -343,12 +345,13 @@ class Hub:
         self._metrics.kafka_up.set(available)
 
     async def _refresh(self, topics: frozenset[str]) -> None:
+        began = time.monotonic()
         try:
             if not self._source.cluster_id:
                 await self._source.ping()
             await self._source.refresh(topics)
             if topics is self._topics:
-                self._refreshed_at = time.monotonic()
+                self._refreshed_at = began
                 self.has_metadata = True
         finally:
             self._refreshing = None
@@ -389,7 +392,7 @@ class Hub:
 
     def _share_feed_bytes(self) -> None:
         for feed in self._feeds.values():
-            feed.max_bytes = max(256 << 10, self._limits.feeds_bytes // len(self._feeds))
+            feed.max_bytes = max(FEED_MIN_BYTES, self._limits.ring_bytes // len(self._feeds))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -303,7 +303,8 @@ class KafkaSource:
 
     async def _within(self, seconds: float, work: Awaitable[_T]) -> _T:
         try:
-            return await asyncio.wait_for(work, seconds)
+            async with asyncio.timeout(seconds):  # wait_for may swallow a cancellation (until Python 3.12)
+                return await work
         except TimeoutError:
             raise SourceUnavailableError(f"Kafka did not answer within {seconds} s") from None
         except (KafkaError, OSError) as error:

@@ -144,7 +144,8 @@ class MemorySource:
                 await asyncio.sleep(0)
                 return results
         try:
-            await asyncio.wait_for(self._written.wait(), POLL_SECONDS)
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._written.wait()
         except TimeoutError:
             return {}
         return self._poll(positions) if self.available else {}

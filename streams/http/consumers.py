@@ -186,7 +186,8 @@ class StreamConsumer(AsyncHttpConsumer):
                     return
                 if self._flow is not None and self._flow.paused:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._flow.resumed(), PARK_SECONDS)
+                        async with asyncio.timeout(PARK_SECONDS):
+                            await self._flow.resumed()
                     if self._flow.paused:
                         subscription.park()
                         await self._flow.resumed()

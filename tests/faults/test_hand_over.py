@@ -26,6 +26,7 @@ PARTITIONS = 3
 BLOCK = 100
 STEP_MS = 10
 PAD = "x" * 150
+TINY_RING = 65_536
 
 
 class Topic:
@@ -114,7 +115,7 @@ class Client:
     [
         pytest.param(False, {}, id="plain"),
         pytest.param(True, {}, id="transactions"),
-        pytest.param(True, {"ring_bytes": 65_536}, id="transactions-and-tiny-rings"),
+        pytest.param(True, {"ring_bytes": TINY_RING}, id="transactions-and-tiny-rings"),
     ],
 )
 async def test_clients_that_start_anywhere_get_every_event_once_while_events_go_on(
@@ -139,3 +140,36 @@ async def test_clients_that_start_anywhere_get_every_event_once_while_events_go_
             enough.set()
         for client in clients:
             await client.check()
+
+
+async def test_clients_that_fall_behind_again_and_again_get_every_event_once(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    """Too slow for the feed, and below the ring: out of Kafka, then out of the ring, then live once more."""
+    chance = random.Random(2026)
+    partitions = partitions_of([make_topic(PARTITIONS)], PARTITIONS)
+    async with (
+        serving(tmp_path, kafka.bootstrap, [partitions[0].topic], ring_bytes=TINY_RING) as site,
+        writer(kafka.bootstrap) as to,
+        Crowd() as crowd,
+    ):
+
+        async def write(rounds: int) -> None:
+            for number in range(rounds):
+                await to.write(partitions[number % PARTITIONS], [None] * 10, "x" * 2_000)
+                await asyncio.sleep(0.02)
+
+        followers = [
+            await crowd.connect(site.port, PATH, SSE if number % 2 else NDJSON, receive_buffer=8_192)
+            for number in range(6)
+        ]
+        reads = site.metric("eventstreams_history_reads_total")
+        async with meanwhile(write(300)) as writing:
+            while not writing.done():
+                chance.choice(followers).stall(chance.uniform(0.2, 1.5))
+                await asyncio.sleep(0.1)
+        for follower in followers:
+            await follower.has({tp: events[-1][0] for tp, events in to.held.items()})
+        assert site.metric("eventstreams_history_reads_total") - reads > 20, "they were to fall behind"
+    for follower in followers:
+        assert follower.offsets == {tp: [offset for offset, _ in events] for tp, events in to.held.items()}

@@ -15,8 +15,8 @@ from streams.engine.encoder import Encoder
 from streams.engine.feed import Selection
 from streams.engine.history import History
 from streams.engine.hub import Hub, HubLimits
-from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
+from streams.engine.source import RecordSource
 
 PATIENCE_SECONDS = 20.0
 """So long a test waits for what must come; only a failing one waits it out."""
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 20.0
 class Engine:
     """A hub and a history, wired up as one process has them, on a source that others may share."""
 
-    def __init__(self, source: MemorySource, *, cache_bytes: int = 1 << 20, seats: int = 2, **limits: Any) -> None:
+    def __init__(self, source: RecordSource, *, cache_bytes: int = 1 << 20, seats: int = 2, **limits: Any) -> None:
         self.source = source
         self.metrics = Metrics()
         self.encoder = Encoder(Redactor({}), self.metrics)

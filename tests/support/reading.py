@@ -127,6 +127,11 @@ class Follower:
         self.client.resume()
         self._reading = asyncio.create_task(self._read())
 
+    def stall(self, seconds: float) -> None:
+        """Take nothing for a while."""
+        self.client.pause()
+        asyncio.get_running_loop().call_later(seconds, self.client.resume)
+
     async def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until `done`, while reading goes on."""
         assert self._reading is not None

@@ -93,6 +93,7 @@ async def test_what_memory_cannot_tell_is_an_error_while_kafka_is_away() -> None
     async with watched(source) as engine:
         source.available = False
         for start in (Start(offset=0), Start(timestamp=5), cursor(1, 101), Start(offset=OLDEST)):
+            engine.hub.lookups.forget()
             with pytest.raises(KafkaUnavailable):
                 await started(engine, start)
 
@@ -101,6 +102,7 @@ async def test_a_partition_that_kafka_denies_just_now_is_an_error_and_not_its_en
     source = log_of(100, 200)
     async with watched(source) as engine:
         source.delete("t")
+        engine.hub.lookups.forget()
         with pytest.raises(KafkaUnavailable):
             await started(engine, cursor(1, 101))
 
