@@ -23,8 +23,8 @@ _EVENT = {
     "namespace": 14,
     "title": "Category:Пример of a page — with text",
     "title_url": "https://commons.wikimedia.org/wiki/Category:Example",
-    "comment": "[[:File:Example.jpg]] added to category, [[Special:WhatLinksHere/File:Example.jpg|this page is included "
-    "within other pages]] " * 2,
+    "comment": "[[:File:Example.jpg]] added to category, [[Special:WhatLinksHere/File:Example.jpg|this page is "
+    "included within other pages]] " * 2,
     "timestamp": 1785585600,
     "user": "ExampleBot",
     "bot": True,
@@ -33,9 +33,9 @@ _EVENT = {
     "server_name": "commons.wikimedia.org",
     "server_script_path": "/w",
     "wiki": "commonswiki",
-    "parsedcomment": '<a href="/wiki/File:Example.jpg" title="File:Example.jpg">File:Example.jpg</a> added to category, '
-    '<a href="/wiki/Special:WhatLinksHere/File:Example.jpg" title="Special:WhatLinksHere/File:Example.jpg">this page '
-    "is included within other pages</a>",
+    "parsedcomment": '<a href="/wiki/File:Example.jpg" title="File:Example.jpg">File:Example.jpg</a> added to '
+    'category, <a href="/wiki/Special:WhatLinksHere/File:Example.jpg" title="Special:WhatLinksHere/File:Example.jpg">'
+    "this page is included within other pages</a>",
 }
 _HEAD = json.dumps(_EVENT, ensure_ascii=False, separators=(",", ":"))[:-1].encode()
 

@@ -84,17 +84,17 @@ async def run(rig: Rig, options: argparse.Namespace) -> list[Row]:
     for clients in options.clients:
         rounds = [await live(rig, clients, options.rate, options.seconds) for _ in range(options.rounds)]
         old = OLD_SERVICE["live_50" if clients <= 50 else "live_200"]
-        rows.append(Row(f"live, {clients} clients, {options.rate:g}/s", old, _medians(rounds), rounds))
+        rows.append(Row(f"live, {clients} clients, {options.rate:g}/s", old, medians(rounds), rounds))
     topic = await rig.topic("history")
     await produce_history(rig.bootstrap, topic, options.events, HISTORY_RATE)
     for name, accept in (("SSE", "text/event-stream"), ("NDJSON", "application/json")):
         rounds = [await history(rig, topic, options.events, accept) for _ in range(options.rounds)]
         case = f"history, 1 client, {options.events:,} events, {name}"
-        rows.append(Row(case, OLD_SERVICE["history"], _medians(rounds), rounds))
+        rows.append(Row(case, OLD_SERVICE["history"], medians(rounds), rounds))
     return rows
 
 
-def _medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 

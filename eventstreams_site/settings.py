@@ -169,7 +169,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": _log_level()},  # Django's own handlers would write each line twice
         "django.request": {"level": "ERROR"},  # anybody can ask for what is not there, as often as they like
-        "aiokafka": {"level": "WARNING"},
+        "aiokafka": {"level": "CRITICAL"},  # it says each failed try; the engine says when Kafka goes and comes back
         "daphne": {"level": "WARNING"},
     },
 }

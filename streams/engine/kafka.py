@@ -80,6 +80,8 @@ class KafkaSource:
         self._leaders: dict[TopicPartition, int] = {}
         self._reads = [0] * readers
         """How many reads are under way on each of the connections for history."""
+        self._silent: set[int] = set()
+        """The leaders whose last fetch failed: said once, not at each try."""
         self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
 
     @property
@@ -192,8 +194,12 @@ class KafkaSource:
                 leader, wanted, options.max_partition_fetch_bytes, options.fetch_max_wait_ms, _TAIL
             )
         except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("Kafka broker %s did not answer a fetch: %s", leader, error or type(error).__name__)
+            if leader not in self._silent:
+                log.warning("Kafka broker %s does not answer: %s; trying on", leader, error or type(error).__name__)
+            self._silent.add(leader)
             self._is_stale = True
+        else:
+            self._silent.discard(leader)
         if len(fetched) < len(wanted):
             await asyncio.sleep(RETRY_SECONDS)
         return fetched

@@ -1,0 +1,121 @@
+"""What the documents say of the code, as far as it can be looked up there."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+
+from eventstreams_site.conf import SETTINGS, Setting
+from streams.core import errors
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/wire.md"]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _rows(text: str) -> dict[str, list[str]]:
+    """The tables' rows by the name in their first cell, as `name`; what follows the name there is left out."""
+    rows = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("| `") else []
+        if cells:
+            name = re.match(r"`([^`]+)`", cells[0].removeprefix("| "))
+            assert name, line
+            rows[name[1]] = [cell.strip("| ") for cell in cells[1:]]
+    return rows
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_in_the_readme_with_its_default(setting: Setting) -> None:
+    default, help_text = _rows(README)[setting.name]
+    assert len(help_text) > 20
+    if isinstance(setting.default, bool):
+        assert default == f"`{str(setting.default).lower()}`"
+    elif isinstance(setting.default, int | float):
+        assert default == f"`{setting.default:.10g}`"
+    elif isinstance(setting.default, str):
+        assert default == f"`{setting.default}`"
+    elif setting.default == {}:
+        assert default == "`{}`"
+    elif setting.default == ():
+        assert default == "`[]`"
+    else:
+        assert "`" not in default, "a default that is described in words"
+
+
+def test_the_readme_names_no_setting_that_does_not_exist() -> None:
+    table = README.partition("\n| key | default | what |")[2].partition("\n\n")[0]
+    assert list(_rows(table)) == [setting.name for setting in SETTINGS]
+
+
+def test_every_variable_that_the_settings_read_is_in_the_readme() -> None:
+    source = (ROOT / "eventstreams_site" / "settings.py").read_text()
+    read = set(re.findall(r'"((?:DJANGO|DATABASE)_[A-Z_]+)"', source))
+    assert "DJANGO_SECRET_KEY" in read
+    assert read | {"EVENTSTREAMS_CONFIG"} <= _rows(README).keys()
+
+
+def test_every_error_that_clients_are_told_of_is_in_the_wire_document() -> None:
+    wire = (ROOT / "docs" / "wire.md").read_text()
+    told = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.EventStreamsError) and "type" in vars(kind)
+    ]
+    assert len(told) > 10
+    table = wire.partition("| status | type | when |")[2].partition("\n\n")[0].splitlines()
+    for kind in {error.type: error for error in told}.values():
+        assert any(line.startswith(f"| {kind.status} |") and f"`{kind.type}`" in line for line in table), kind.type
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_and_paths_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    text = path.read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+    # Code is named by its path, or by the end of one.
+    for name in re.findall(r"`([\w/]+\.(?:py|yaml|md)|[\w/]+/)`", text):
+        if not name.startswith(".") and not name.startswith("/"):
+            found = (ROOT / name).exists() or any(ROOT.glob(f"[!.]*/**/{name}"))
+            assert found, f"{document} names {name}"
+
+
+def test_every_command_that_the_readme_names_exists() -> None:
+    commands = get_commands()
+    for command in re.findall(r"manage\.py (\w+)", README):
+        assert command in commands, command
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:^    |`)make ([\w-]+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for module in re.findall(r"python -m ([\w.]+)", README):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+
+
+def test_what_the_architecture_calls_by_name_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    sources = "\n".join(
+        path.read_text()
+        for folder in ("streams", "eventstreams_site", "redaction")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    for name in set(re.findall(r"`(?:\w+\.)?(_?[A-Za-z]\w+)(?:\(\))?`", text)):
+        assert re.search(rf"\b{name}\b", sources), name
+
+
+def test_the_picture_stands_on_its_own_in_light_and_dark() -> None:
+    text = (ROOT / "docs" / "overview.svg").read_text()
+    picture = ElementTree.fromstring(text)
+    assert picture.tag == f"{SVG}svg"
+    assert picture.findtext(f"{SVG}title")
+    assert picture.findtext(f"{SVG}desc")
+    assert "prefers-color-scheme: dark" in text
+    assert "@font-face" not in text
+    assert "@import" not in text
+    assert set(re.findall(r"url\(([^)]*)\)", text)) == {"#head"}
+    assert "href" not in text
