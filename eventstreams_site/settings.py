@@ -7,6 +7,7 @@ that `manage.py migrate` and its like need none.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -50,7 +51,12 @@ def _allowed_hosts() -> list[str]:
 
 
 def _database() -> dict[str, Any]:
-    url = os.environ.get("DATABASE_URL") or "sqlite:///" + quote(str(BASE_DIR / ".local" / "eventstreams.sqlite3"))
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        folder = BASE_DIR / ".local"
+        with contextlib.suppress(OSError):  # SQLite will say what is wrong, if it is ever asked
+            folder.mkdir(exist_ok=True)
+        url = "sqlite:///" + quote(str(folder / "eventstreams.sqlite3"))
     try:
         return dict(dj_database_url.parse(url))
     except ValueError:

@@ -151,8 +151,7 @@ class World:
         self._make_bounds_tiny(monkeypatch)
         self.source = MemorySource()
         self.source.create("a", chance.randint(1, 3))
-        if chance.random() < 0.7:
-            self.source.create("b", chance.randint(1, 2))
+        self.source.create("b", chance.randint(1, 2))
         self.engines = [
             Engine(
                 View(self.source, random.Random(seed + n)),  # type: ignore[arg-type]

@@ -1,0 +1,96 @@
+"""Clients that leave without a word, in whatever state, leave nothing behind in the server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from streams.core.positions import TopicPartition
+from tests.support.client import StreamClient
+from tests.support.reading import NDJSON, SSE, Crowd
+from tests.support.serving import PATH, serving
+from tests.support.site import Site
+from tests.support.writing import meanwhile, writer
+
+ABORTS = 300
+AT_ONCE = 20
+FROM_THE_START = f"{PATH}?since=0"
+GAUGES = ("eventstreams_connected_clients", "eventstreams_history_readers", "eventstreams_history_waiting")
+
+
+async def open_and_abort(port: int, number: int, chance: random.Random) -> None:
+    """Idle at the tip, reading history, stalled in it, in the middle of the answer, or gone before it."""
+    headers = chance.choice([SSE, NDJSON])
+    match number % 5:
+        case 0:
+            client = await StreamClient.connect(port, PATH, headers)
+            await asyncio.sleep(chance.uniform(0, 0.3))
+        case 1:
+            client = await StreamClient.connect(port, FROM_THE_START, headers)
+            chunks = client.chunks()
+            for _ in range(chance.randint(1, 20)):
+                await anext(chunks)
+        case 2:
+            client = await StreamClient.connect(port, FROM_THE_START, headers, receive_buffer=4096)
+            client.pause()
+            await asyncio.sleep(chance.uniform(0.3, 0.6))  # beyond the time after which it is parked
+        case 3:
+            client = await StreamClient.connect(port, FROM_THE_START, headers)
+        case _:
+            _, opened = await asyncio.open_connection("127.0.0.1", port)
+            opened.write(f"GET {FROM_THE_START} HTTP/1.1\r\nHost: test\r\n\r\n".encode()[: chance.randint(1, 80)])
+            await asyncio.sleep(chance.uniform(0, 0.01))
+            opened.transport.abort()
+            return
+    client.abort()
+
+
+async def settles(site: Site, descriptors: int) -> None:
+    """Soon there is nothing left of the clients: no descriptor, no gauge above 0."""
+    async with asyncio.timeout(10):
+        while site.descriptors() > descriptors or any(await asyncio.to_thread(site.metric, name) for name in GAUGES):
+            await asyncio.sleep(0.1)
+
+
+async def test_hundreds_of_clients_that_vanish_leave_nothing_behind(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    chance = random.Random(2026)
+    tp = TopicPartition(make_topic(), 0)
+    enough = asyncio.Event()
+    async with (
+        serving(tmp_path, kafka.bootstrap, [tp.topic], drain_seconds=0) as site,
+        writer(kafka.bootstrap) as to,
+    ):
+        await to.write(tp, [None] * 5_000, "x" * 1_000)
+
+        async def write() -> None:
+            while not enough.is_set():
+                await to.write(tp, [None], "x" * 1_000)
+                await asyncio.sleep(0.02)
+
+        async with meanwhile(write()):
+            # Afterwards the connections to Kafka are there, which stay.
+            await asyncio.gather(*(open_and_abort(site.port, number, chance) for number in range(50)))
+            await settles(site, site.descriptors())
+            descriptors = site.descriptors()
+            memory = site.rss_mb()
+            for first in range(0, ABORTS, AT_ONCE):
+                numbers = range(first, first + AT_ONCE)
+                await asyncio.gather(*(open_and_abort(site.port, number, chance) for number in numbers))
+            await settles(site, descriptors)
+            enough.set()
+        assert site.rss_mb() - memory < 20
+        async with Crowd() as crowd:  # who comes after them is served
+            last = await crowd.connect(site.port, FROM_THE_START, SSE)
+            await last.has({tp: to.held[tp][-1][0]})
+            assert await asyncio.to_thread(site.metric, GAUGES[0]) == 1
+        await settles(site, descriptors)
+        await asyncio.to_thread(site.stop)
+        log = site.log.read_text()
+    assert "Stopping: 0 streams are being ended" in log
+    assert "Traceback" not in log
+    assert "took too long" not in log
