@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import statistics
 import sys
 from collections.abc import Sequence
@@ -139,11 +140,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10, help="measured, of each live round (default: %(default)s)")
     parser.add_argument("--events", type=int, default=100_000, help="of history (default: %(default)s)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # that what was started is ended, and the folder removed
     try:
         with rig() as started:
             rows = asyncio.run(_within_time(started, options))
     except (BenchmarkError, LocalKafkaError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
     print(table(rows), end="\n\n")
     results: list[dict[str, Any]] = [row._asdict() for row in rows]
     print(json.dumps({"benchmark": "run", "cores": os.cpu_count(), "results": results}))

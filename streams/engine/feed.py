@@ -20,8 +20,9 @@ BLOCK_BYTES = 64 * 1024
 WHOLE_BYTES = 256 * 1024
 """An event larger than this is not copied into a frame: its parts go out one after the other."""
 
+FEW_CLIENTS = 50
 WAKE_SECONDS = 0.025
-"""Clients are woken at once, but then not again for so long: events that come meanwhile share one write to each."""
+"""More than a few clients are woken at once, but then not again for so long: what comes meanwhile shares a write."""
 
 Parts = tuple[bytes, ...]
 
@@ -162,7 +163,8 @@ class Feed:
     def _wake(self) -> None:
         if self._rest is None:
             self._wake_now()
-            self._rest = asyncio.get_running_loop().call_later(WAKE_SECONDS, self._rested)
+            if self.clients > FEW_CLIENTS:
+                self._rest = asyncio.get_running_loop().call_later(WAKE_SECONDS, self._rested)
         else:
             self._is_wake_due = True
 

@@ -133,6 +133,10 @@ class Hub:
             known = self._source.partitions
         return {topic: count for topic, count in known.items() if topic in wanted}
 
+    def exists(self, tp: TopicPartition) -> bool:
+        """Whether Kafka had the partition when it was last asked."""
+        return tp.partition < self._source.partitions.get(tp.topic, 0)
+
     async def refresh(self, max_age: float = 1.0) -> None:
         """Ask Kafka for topics and partitions, unless the last answer is at most `max_age` seconds old."""
         oldest = time.monotonic() - max_age

@@ -46,7 +46,8 @@ class _Ahead:
 class Subscription:
     """One client's position and its way forward. Iterate over `chunks`; `park` where the client cannot be written to.
 
-    `position` has a mark for each partition of the feed (one that is missing begins where the hub began it).
+    `position` has a mark for each partition of the feed. One that is missing has been added meanwhile, and begins where
+    the hub began it; or the hub watches it and Kafka no longer has it: then it goes on from where the feed stands.
     """
 
     def __init__(
@@ -145,10 +146,11 @@ class Subscription:
         gaps = []
         position = dict(self.position)
         for tp in target:
-            begin = self._hub.partitions[tp].begin
+            partition = self._hub.partitions[tp]
+            begin = partition.begin
             mark = position.get(tp)
             if mark is None:
-                position[tp] = begin
+                position[tp] = begin if partition.from_beginning and self._hub.exists(tp) else target[tp]
             elif mark.incarnation < begin.incarnation and mark.incarnation < target[tp].incarnation:
                 position[tp] = begin
                 gaps.append(Gap(tp.topic, tp.partition, mark.offset, begin.offset))

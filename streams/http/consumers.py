@@ -136,8 +136,7 @@ class StreamConsumer(AsyncHttpConsumer):
             service.hub,
             service.history,
             feed,
-            # What the hub still watches and Kafka no longer has goes on from where the hub stands.
-            {**feed.vector, **position},
+            position,
             is_sse=request.format.is_sse,
             keepalive_seconds=service.settings.keepalive_seconds,
             metrics=service.metrics,

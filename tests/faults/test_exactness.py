@@ -6,7 +6,6 @@ Wire contract, "Resuming": many events within a millisecond and timestamps out o
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import re
 import time
@@ -17,21 +16,12 @@ from typing import Any
 
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE, Crowd, CutReader, by_partition
+from tests.support.reading import NDJSON, SSE, Crowd, CutReader, by_partition, from_the_beginning, resume_at
 from tests.support.serving import PATH, freeze, serving
 from tests.support.writing import Writer, meanwhile, partitions_of, writer
 
 PARTITIONS = 3
 SEED = 2026
-
-
-def from_the_beginning(partitions: Sequence[TopicPartition]) -> str:
-    return resume_at(dict.fromkeys(partitions, 0))
-
-
-def resume_at(offsets: dict[TopicPartition, int]) -> str:
-    """An id as a client makes it itself."""
-    return json.dumps([{"topic": t, "partition": p, "offset": offset} for (t, p), offset in offsets.items()])
 
 
 async def write_unevenly(
@@ -83,6 +73,7 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
         await reader.read(second.port, 1 << 30, 20.0, to.count)
     assert by_partition(reader.seen) == to.held
     assert not any(comment.startswith(b":gap") for comment in reader.comments)
+    assert not reader.errors
     both = min(len(watcher.order) for watcher in watchers)
     orders = [watcher.order[:both] for watcher in watchers]
     assert orders[0] != orders[1], "the feeds of the two processes were to be interleaved otherwise"
@@ -104,6 +95,7 @@ async def test_a_reader_cut_within_the_first_events_every_time_gets_every_event_
                 assert cuts < 2_000, "no progress"
     assert cuts >= 50
     assert by_partition(reader.seen) == to.held
+    assert not reader.errors
 
 
 async def test_an_ndjson_reader_that_makes_its_own_ids_gets_every_event_once(

@@ -6,7 +6,6 @@ Invariant 4: hand-over is by position. Offsets have holes where a transaction en
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
-from tests.support.reading import NDJSON, SSE, Crowd
+from tests.support.reading import NDJSON, SSE, Crowd, resume_at
 from tests.support.serving import PATH, serving
 from tests.support.writing import Writer, meanwhile, partitions_of, writer
 
@@ -90,8 +89,7 @@ class Client:
                 self.from_end = self.may_be_earlier = True
 
     def _start_at(self, offsets: dict[TopicPartition, int]) -> None:
-        entries = [{"topic": t, "partition": p, "offset": offset} for (t, p), offset in offsets.items()]
-        self.headers["Last-Event-ID"] = json.dumps(entries)
+        self.headers["Last-Event-ID"] = resume_at(offsets)
 
     async def connect(self, crowd: Crowd, port: int) -> None:
         self._follower = await crowd.connect(port, PATH + self.query, self.headers)

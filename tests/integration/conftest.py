@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -113,7 +114,11 @@ def strict_site(kafka: Any, supply: Supply, tmp_path_factory: pytest.TempPathFac
 def deaf_site(supply: Supply, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The service where no Kafka listens."""
     site = Site(_folder(tmp_path_factory), f"127.0.0.1:{free_port()}", supply.catalogue)
-    yield from _running(site, ready=False)
+    for running in _running(site, ready=False):
+        deadline = time.monotonic() + 20
+        while not site.metric("eventstreams_catalogue_streams") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -325,8 +325,8 @@ async def status_from(
 
 @pytest.fixture
 def ending_site(kafka: Any, supply: Supply, tmp_path: Path) -> Iterator[Site]:
-    """A server that takes four seconds over its end."""
-    site = Site(tmp_path, kafka.bootstrap, supply.catalogue, drain_seconds=4, keepalive_seconds=0)
+    """A server that takes six seconds over its end."""
+    site = Site(tmp_path, kafka.bootstrap, supply.catalogue, drain_seconds=6, keepalive_seconds=0)
     try:
         yield site.start()
     finally:
@@ -337,9 +337,13 @@ async def test_a_server_that_ends_turns_newcomers_away_and_ends_streams_with_the
     ending_site: Site, connect: Connect, broker: Broker, one: Feed
 ) -> None:
     site = ending_site
-    open_ones = [await connect(site, one.path, headers) for headers in (SSE, NDJSON, SSE, NDJSON, SSE)]
+    # So many, at random times, that one of them keeps the server up while newcomers are looked at.
+    open_ones = [await connect(site, one.path, headers) for headers in (SSE, NDJSON) * 15]
     old = await connect(site, one.path, SSE, version="1.0")
     await broker.send(one.topic, *numbered(0, 1))
+    async with asyncio.timeout(20):
+        while await asyncio.to_thread(site.metric, "eventstreams_events_sent_total") < 2 * (len(open_ones) + 1):
+            await asyncio.sleep(0.05)
     os.kill(site.pid, signal.SIGTERM)
     await asyncio.to_thread(site.wait_for, 503)
     assert site.json("/readyz")["reasons"] == ["draining"]

@@ -6,28 +6,40 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from streams.processes import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
+SERVE = ("manage.py", "serve")
 
 
 class Site:
-    """One server process. `streams` is stream name → its configuration (`topics`, `stream_aliases` …)."""
+    """One server process. `streams` is stream name → its configuration (`topics`, `stream_aliases` …).
+
+    `command` is what Python is to run; it is also given `--port`.
+    """
 
     def __init__(
-        self, folder: Path, bootstrap: str, streams: Mapping[str, Mapping[str, Any]], **settings: Any
+        self,
+        folder: Path,
+        bootstrap: str,
+        streams: Mapping[str, Mapping[str, Any]],
+        *,
+        command: Sequence[str] = SERVE,
+        **settings: Any,
     ) -> None:
+        self._command = command
         self.port = free_port()
         self.log = folder / f"server-{self.port}.log"
         self._config = folder / f"config-{self.port}.yaml"
@@ -56,7 +68,7 @@ class Site:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", "--port", str(self.port)],
+                [sys.executable, *self._command, "--port", str(self.port)],
                 cwd=ROOT,
                 env=environ,
                 stdout=log,
@@ -128,10 +140,3 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 _opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,0 +1,42 @@
+"""Our Daphne server with an application that does what none should: the server must live with it.
+
+Run by test_exception_after_headers: ``python -m tests.support.careless --port N``
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+
+async def careless(scope: Any, receive: Any, send: Any) -> None:
+    """`/raise`: raises in the middle of its answer. `/forget`: ends without ending its answer.
+
+    `/wait`: waits for the client to leave. Else: how many connections the server has in its books.
+    """
+    path = scope["path"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if path in ("/raise", "/forget", "/wait"):
+        await send({"type": "http.response.body", "body": b"begun\n", "more_body": True})
+    if path == "/raise":
+        raise RuntimeError("in the middle of an answer")
+    if path == "/wait":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    elif path != "/forget":
+        await send({"type": "http.response.body", "body": b"%d" % len(server.connections)})
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.install()
+
+    from eventstreams_site.conf import load_config
+    from eventstreams_site.process import Process
+    from eventstreams_site.server import StreamServer
+
+    server = StreamServer(Process(load_config(os.environ)), "127.0.0.1", int(sys.argv[2]))
+    server.application = careless
+    server.run()
