@@ -18,6 +18,7 @@ from tests.support.writing import meanwhile, writer
 ABORTS = 300
 AT_ONCE = 20
 READERS = 2
+IDLE_PATH = "/v2/stream/idle"
 FROM_THE_START = f"{PATH}?since=0"
 GAUGES = ("eventstreams_connected_clients", "eventstreams_history_readers", "eventstreams_history_waiting")
 
@@ -27,7 +28,8 @@ async def open_and_abort(port: int, number: int, chance: random.Random) -> None:
     headers = chance.choice([SSE, NDJSON])
     match number % 5:
         case 0:
-            client = await StreamClient.connect(port, PATH, headers)
+            # Nothing will be written to it, which would show that it has gone.
+            client = await StreamClient.connect(port, IDLE_PATH, headers)
             await asyncio.sleep(chance.uniform(0, 0.3))
         case 1:
             client = await StreamClient.connect(port, FROM_THE_START, headers)
@@ -65,9 +67,10 @@ async def test_hundreds_of_clients_that_vanish_leave_nothing_behind(
 ) -> None:
     chance = random.Random(2026)
     tp = TopicPartition(make_topic(), 0)
+    streams = {"test": [tp.topic], "idle": [make_topic()]}
     enough = asyncio.Event()
     async with (
-        serving(tmp_path, kafka.bootstrap, [tp.topic], drain_seconds=0, history_readers=READERS) as site,
+        serving(tmp_path, kafka.bootstrap, streams, drain_seconds=0, history_readers=READERS) as site,
         writer(kafka.bootstrap) as to,
     ):
         await to.write(tp, [None] * 5_000, "x" * 1_000)

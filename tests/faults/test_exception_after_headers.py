@@ -41,7 +41,7 @@ async def test_an_exception_inside_a_stream_is_told_by_an_event_and_the_stream_e
         writer(kafka.bootstrap) as to,
     ):
         await to.write(tp, [None] * EVENTS)
-        descriptors = site.descriptors()
+        descriptors = 0
         for _ in range(10):
             client = await StreamClient.connect(site.port, f"{PATH}?since=0", SSE)
             *events, error = [event async for event in client.events()]
@@ -60,7 +60,9 @@ async def test_an_exception_inside_a_stream_is_told_by_an_event_and_the_stream_e
             assert len(lines) == EVENTS
             assert client.ended_cleanly
             await client.close()
-        await becomes(lambda: site.metric(GAUGE) == 0 and site.descriptors() <= descriptors + 1)
+            await becomes(lambda: site.metric(GAUGE) == 0)
+            descriptors = descriptors or site.descriptors()  # with the connections to Kafka, which stay
+        await becomes(lambda: site.descriptors() <= descriptors)
         assert SECRET in site.log.read_text()
 
 
@@ -73,7 +75,8 @@ async def test_the_server_lives_with_applications_that_fail_in_the_middle_of_an_
         await asyncio.to_thread(site.wait_for, 200, "/")
         for path in ("/raise", "/forget") * 3:
             client = await StreamClient.connect(site.port, path)
-            with pytest.raises(asyncio.IncompleteReadError):  # what was not ended is not made to look so
+            # What was not ended is not made to look so.
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
                 await client.body()
             client.abort()
         for _ in range(5):

@@ -607,6 +607,33 @@ def readers(engine: Engine) -> float:
     return engine.count("eventstreams_history_readers")
 
 
+async def read_on(*connections: Connection) -> list[Connection]:
+    """Read each to the end of the topic, and on, as the edge does while the client takes what it is sent.
+
+    Returns whose turn it was, chunk by chunk.
+    """
+    order: list[Connection] = []
+
+    async def pull(connection: Connection) -> None:
+        while True:
+            await connection.chunk()
+            order.append(connection)
+
+    pulling = [asyncio.ensure_future(pull(connection)) for connection in connections]
+    await eventually(
+        lambda: all(
+            connection.received.events and connection.received.events[-1][1] == 99 for connection in connections
+        )
+    )
+    await asyncio.sleep(0.01)
+    for task in pulling:
+        task.cancel()
+    await asyncio.gather(*pulling, return_exceptions=True)
+    for connection in connections:
+        assert offsets(connection.received) == list(range(100))
+    return order
+
+
 async def test_a_client_that_is_parked_holds_neither_a_seat_nor_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_module, "READ_BYTES", 200)
     async with Engine(topic(100), seats=1).running("a") as engine:
@@ -619,8 +646,8 @@ async def test_a_client_that_is_parked_holds_neither_a_seat_nor_events(monkeypat
             stalled.subscription.park()
             assert readers(engine) == 0
             assert not stalled.subscription._ahead
-            await other.until(lambda got: len(got.events) == 100)
-            assert offsets(await stalled.until(lambda got: len(got.events) == 100)) == list(range(100))
+            await read_on(other)
+            await read_on(stalled)
         assert readers(engine) == 0
 
 
@@ -640,8 +667,7 @@ async def test_a_client_that_is_parked_while_it_waits_for_a_seat_is_not_given_on
             first.subscription.park()
             await asyncio.sleep(0.01)
             assert readers(engine) == 0
-            await first.until(lambda got: len(got.events) == 100)
-            assert offsets(await second.until(lambda got: len(got.events) == 100)) == list(range(100))
+            await read_on(first, second)
         assert readers(engine) == 0
 
 
@@ -662,30 +688,21 @@ async def test_a_client_that_goes_while_it_waits_for_a_seat_leaves_it_to_the_nex
                     first.subscription.park()
                 waiting.cancel()
                 await asyncio.gather(waiting, return_exceptions=True)
-        assert offsets(await first.until(lambda got: len(got.events) == 100)) == list(range(100))
+        await read_on(first)
         await eventually(lambda: readers(engine) == 0)
 
 
 async def test_readers_that_wait_get_their_turn_before_one_has_read_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_module, "READ_BYTES", 200)
     monkeypatch.setattr(history_module, "MIN_TURN_BYTES", 1_000)
-    async with Engine(topic(200), seats=1, cache_bytes=0).running("a") as engine, contextlib.AsyncExitStack() as stack:
+    async with Engine(topic(100), seats=1, cache_bytes=0).running("a") as engine, contextlib.AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(connected(engine, ONE, last_event_id=FROM_THE_OLDEST)) for _ in range(4)
         ]
-        order: list[int] = []
-
-        async def read(number: int) -> None:
-            while len(clients[number].received.events) < 200:
-                await clients[number].chunk()
-                order.append(number)
-
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await asyncio.gather(*map(read, range(4)))
-        assert all(offsets(client.received) == list(range(200)) for client in clients)
-        last_first = max(order.index(number) for number in range(4))
-        first_last = min(len(order) - 1 - order[::-1].index(number) for number in range(4))
-        assert last_first < first_last, "all had begun before any had ended"
+        order = await read_on(*clients)
+        begun = max(order.index(client) for client in clients)
+        ended = min(len(order) - order[::-1].index(client) for client in clients)
+        assert begun < ended, "all had begun before any had ended"
 
 
 async def test_a_client_that_follows_needs_no_seat_and_no_kafka() -> None:
