@@ -127,7 +127,7 @@ class Hub:
         lacks = any(tp.topic in wanted and tp.partition >= known.get(tp.topic, 0) for tp in needed)
         if lacks or not wanted & known.keys():
             try:
-                await self.refresh(max_age=0.0 if lacks else 1.0)
+                await self.refresh(max_age=0.0)
             except SourceUnavailableError:
                 raise KafkaUnavailable from None
             known = self._source.partitions
