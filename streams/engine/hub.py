@@ -142,7 +142,7 @@ class Hub:
         oldest = time.monotonic() - max_age
         while self._refreshed_at < oldest:  # more than one round where the one under way was begun too early
             if self._refreshing is None:
-                self._refreshing = asyncio.ensure_future(self._refresh(self._topics))
+                self._refreshing = self._spawn(self._refresh(self._topics))
                 self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
             await asyncio.shield(self._refreshing)
 
@@ -196,6 +196,7 @@ class Hub:
                 continue
             if isinstance(result, Batch):
                 self._take(partition, partition.ring, result)
+                await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
             else:
                 partition.was_away = True
                 self.suspect(tp)
@@ -398,10 +399,11 @@ class Hub:
         for feed in self._feeds.values():
             feed.max_bytes = max(FEED_MIN_BYTES, self._limits.ring_bytes // len(self._feeds))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _forever(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A fault in one round is ours and is logged; the hub goes on."""

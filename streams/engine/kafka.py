@@ -82,6 +82,8 @@ class KafkaSource:
         """How many reads are under way on each of the connections for history."""
         self._silent: set[int] = set()
         """The leaders whose last fetch failed: said once, not at each try."""
+        self._damaged: set[TopicPartition] = set()
+        """Partitions whose records could not be read; said once."""
         self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
 
     @property
@@ -103,13 +105,18 @@ class KafkaSource:
         response = await self._within(LOOKUP_SECONDS, self._metadata(sorted(topics)))
         partitions: dict[str, int] = {}
         leaders: dict[TopicPartition, int] = {}
+        is_stale = False
         for code, topic, _internal, found in response.topics:
-            if for_code(code) is not NoError:
-                continue
-            partitions[topic] = len(found)
-            for _code, partition, leader, *_ in found:
-                leaders[TopicPartition(topic, partition)] = leader
-        self._partitions, self._leaders, self._is_stale = partitions, leaders, False
+            error = for_code(code)
+            if error is NoError:
+                partitions[topic] = len(found)
+                leaders |= {TopicPartition(topic, partition): leader for _code, partition, leader, *_ in found}
+            elif error is not UnknownTopicOrPartitionError and topic in self._partitions:
+                # A passing state of the broker; a topic that exists must not be taken for one that is gone.
+                is_stale = True
+                partitions[topic] = self._partitions[topic]
+                leaders |= {tp: leader for tp, leader in self._leaders.items() if tp.topic == topic}
+        self._partitions, self._leaders, self._is_stale = partitions, leaders, is_stale
 
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         wanted = list(partitions)
@@ -224,7 +231,14 @@ class KafkaSource:
                 result: PollResult
                 if error is NoError:
                     end = stable if self._isolation == READ_COMMITTED else high_watermark
-                    result = self._batch(tp, data, aborted, wanted[tp], Bounds(begin, end))
+                    try:
+                        result = self._batch(tp, data, aborted, wanted[tp], Bounds(begin, end))
+                    except KafkaError as damage:  # it stops its own partition, not all of this broker's
+                        if tp not in self._damaged:
+                            log.error("Records of %s partition %s cannot be read: %s; trying on", *tp, damage)
+                        self._damaged.add(tp)
+                        continue
+                    self._damaged.discard(tp)
                 elif error is OffsetOutOfRangeError:
                     result = OutOfRangeError(f"offset {wanted[tp]} of {topic} partition {partition}")
                 elif error is UnknownTopicOrPartitionError:

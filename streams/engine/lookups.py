@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from streams.core.events import Record
 from streams.core.positions import TopicPartition
 from streams.engine.source import (
+    Batch,
     Bounds,
     Found,
     OutOfRangeError,
@@ -23,6 +24,8 @@ BOUNDS_SECONDS = 0.5
 FOUND_SECONDS = 5.0
 BEFORE_SECONDS = 60.0
 MAX_ANSWERS = 10_000
+_HOLE = -2
+"""In place of a timestamp: there is no record at that offset, and never will be. (Kafka has -1 for no timestamp.)"""
 PROBE_BYTES = 16 * 1024
 MAX_STEPS_BACK = 1024
 """So many offsets before a partition's end are searched for its newest record; beyond are only control markers."""
@@ -123,7 +126,7 @@ class Lookups:
     async def timestamps_before(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """The timestamp (ms) of the record at offset - 1 for each partition; missing where there is none."""
         found = await self._before.get(offsets.items())
-        return {tp: timestamp for (tp, _), timestamp in found.items()}
+        return {tp: timestamp for (tp, _), timestamp in found.items() if timestamp != _HOLE}
 
     async def newest(self, tp: TopicPartition, bounds: Bounds) -> Record | None:
         """The newest record of a partition, None where it holds none (in its last offsets)."""
@@ -133,7 +136,8 @@ class Lookups:
             newest = None
             following = start
             while following < bounds.end:  # large records come one by one
-                records = [record for record in await self._records(tp, following) if record.offset < bounds.end]
+                batch = await self._batch(tp, following)
+                records = [record for record in batch.records if record.offset < bounds.end] if batch else []
                 if not records:
                     break
                 newest = records[-1]
@@ -155,16 +159,17 @@ class Lookups:
     async def _read_before(self, keys: list[tuple[TopicPartition, int]]) -> Mapping[tuple[TopicPartition, int], int]:
         async def one(key: tuple[TopicPartition, int]) -> tuple[tuple[TopicPartition, int], int | None]:
             tp, offset = key
-            if offset <= 0:
+            batch = await self._batch(tp, offset - 1) if offset > 0 else None
+            if batch is None or batch.next_offset < offset:
                 return key, None
-            records = await self._records(tp, offset - 1)
-            return key, records[0].timestamp if records and records[0].offset == offset - 1 else None
+            found = batch.records and batch.records[0].offset == offset - 1
+            return key, batch.records[0].timestamp if found else _HOLE
 
         answers = await asyncio.gather(*map(one, keys))
         return {key: timestamp for key, timestamp in answers if timestamp is not None}
 
-    async def _records(self, tp: TopicPartition, offset: int) -> list[Record]:
+    async def _batch(self, tp: TopicPartition, offset: int) -> Batch | None:
         try:
-            return list((await self._source.read(tp, offset, PROBE_BYTES)).records)
+            return await self._source.read(tp, offset, PROBE_BYTES)
         except (OutOfRangeError, UnknownPartitionError):
-            return []
+            return None

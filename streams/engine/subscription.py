@@ -290,11 +290,11 @@ class Subscription:
         """The log no longer has the position: retention has overtaken it, it began anew, or the topic is gone."""
         mark = self.position[tp]
         try:
-            exists = await self._hub.topics([tp.topic], needed=[tp])
+            is_gone = tp.partition >= (await self._hub.topics([tp.topic], [tp])).get(tp.topic, 0)
             bounds = (await self._hub.lookups.bounds([tp], fresh=True)).get(tp)
         except (SourceError, KafkaUnavailable):
-            exists, bounds = {tp.topic: 1}, None
-        if not exists:
+            is_gone, bounds = False, None
+        if is_gone:
             self._move(tp, target)
             return [Gap(*tp, mark.offset, None)]
         if bounds is None or mark.offset > bounds.end:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -466,6 +467,73 @@ async def test_a_source_can_be_closed_in_the_middle_of_a_poll(on_kafka: KafkaHar
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
     await asyncio.wait_for(on_kafka.source.close(), PATIENCE_SECONDS)
+
+
+# What one broker alone cannot be brought to show: an answer of Kafka's is changed on its way.
+
+
+async def test_a_partition_without_a_leader_keeps_no_other_back_but_its_times_are_an_error(
+    on_kafka: KafkaHarness,
+) -> None:
+    source = on_kafka.source
+    topic = await on_kafka.create(2)
+    await source.refresh([topic])
+    led, leaderless = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    source._leaders[leaderless] = -1
+    assert await source.bounds([led, leaderless]) == {led: Bounds(0, 0)}
+    assert source.is_stale
+    with pytest.raises(SourceUnavailableError):
+        await source.offsets_for_times({led: 0, leaderless: 0})
+    with pytest.raises(SourceUnavailableError):
+        await source.read(leaderless, 0, MUCH)
+    await on_kafka.write(topic, new(1))
+    polled, _ = await poll_until(source, {led: 0, leaderless: 0}, lambda found, _: found)
+    assert offsets(polled) == [0]
+
+
+@pytest.mark.parametrize(("code", "is_known"), [(5, True), (29, True), (3, False)])
+async def test_only_a_topic_that_kafka_does_not_know_is_gone(
+    on_kafka: KafkaHarness, monkeypatch: pytest.MonkeyPatch, code: int, is_known: bool
+) -> None:
+    """5 is LEADER_NOT_AVAILABLE, 29 TOPIC_AUTHORIZATION_FAILED, 3 UNKNOWN_TOPIC_OR_PARTITION."""
+    source = on_kafka.source
+    tp = await one_topic(on_kafka, *new(3))
+
+    async def answer(topics: list[str]) -> Any:
+        return SimpleNamespace(topics=[(code, tp.topic, False, [])])
+
+    monkeypatch.setattr(source, "_metadata", answer)
+    await source.refresh([tp.topic])
+    assert (tp.topic in source.partitions) == is_known == source.is_stale
+    if is_known:
+        assert offsets(await read_all(source, tp)) == [0, 1, 2]
+
+
+async def test_damaged_records_stop_their_own_partition_and_no_other(
+    on_kafka: KafkaHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = on_kafka.source
+    topic = await on_kafka.create(2)
+    await source.refresh([topic])
+    sound, damaged = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    batch = source._batch
+
+    def damage(tp: TopicPartition, data: bytes | None, *rest: Any) -> Batch:
+        if tp == damaged and data:
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        return batch(tp, data, *rest)
+
+    monkeypatch.setattr(source, "_batch", damage)
+    for partition in (0, 1):
+        await on_kafka.write(topic, new(3), partition=partition)
+    polled, positions = await poll_until(source, {sound: 0, damaged: 0}, lambda found, _: len(found) == 3)
+    assert positions == {sound: 3, damaged: 0}
+    with pytest.raises(SourceUnavailableError):
+        await source.read(damaged, 0, MUCH)
+    assert caplog.text.count("cannot be read") == 1
+    monkeypatch.undo()
+    polled, _ = await poll_until(source, {damaged: 0}, lambda found, _: len(found) == 3)
+    assert offsets(polled) == [0, 1, 2]
 
 
 # At length.

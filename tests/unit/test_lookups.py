@@ -111,7 +111,7 @@ async def test_fresh_bounds_are_asked_anew(source: CountingSource, lookups: Look
 
 async def test_that_there_is_none_is_not_remembered(source: CountingSource, lookups: Lookups) -> None:
     assert await lookups.at_times({TP: 2000}) == {}
-    assert await lookups.timestamps_before({TP: 6}) == {}
+    assert await lookups.timestamps_before({TP: 6}) == {}, "beyond the end"
     assert await lookups.bounds([TopicPartition("u", 0)]) == {}
     source.append("t", numbered(5), 2000)
     source.create("u")
@@ -191,6 +191,21 @@ async def test_the_timestamp_before_an_offset_is_that_of_the_record_right_before
     for offset, timestamp in {2: None, 3: None, 4: 1003}.items():
         assert (await lookups.timestamps_before({TP: offset})).get(TP) == timestamp, offset
     assert await lookups.timestamps_before({TopicPartition("missing", 0): 5}) == {}
+
+
+async def test_that_there_is_no_record_where_the_log_has_a_hole_is_remembered(
+    source: CountingSource, lookups: Lookups
+) -> None:
+    """Behind a transaction there is one, and a storm of clients that resume there."""
+    source.skip("t")
+    source.append("t", numbered(6), 1006)
+    for _ in range(100):
+        assert await lookups.timestamps_before({TP: 6}) == {}
+    assert source.questions == 1
+    source.skip("t")
+    for _ in range(100):
+        assert await lookups.timestamps_before({TP: 8}) == {}
+    assert source.questions == 2
 
 
 # The newest record of a partition.

@@ -580,6 +580,29 @@ async def test_a_topic_that_goes_under_a_reader_is_a_gap_and_the_others_go_on(mo
         assert gap["asked"] == len(offsets(got))
 
 
+async def test_a_topic_that_comes_back_with_fewer_partitions_is_a_gap_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(history_module, "READ_BYTES", 200)
+    source = MemorySource()
+    source.create("a", 2)
+    for n in range(50):
+        source.append("a", numbered(n), n, partition=1)
+    gone = TopicPartition("a", 1)
+    async with (
+        Engine(source, cache_bytes=0).running("a") as engine,
+        connected(engine, ONE, last_event_id=id_of({TP: OLDEST, gone: OLDEST})) as connection,
+    ):
+        await connection.chunk()
+        source.delete("a")
+        source.create("a")
+        write(source, 3)
+        got = await connection.until(lambda got: len(offsets(got)) == 3)
+        assert [(gap["partition"], gap["asked"], gap["served"]) for gap in got.gaps] == [
+            (1, len(got.offsets[gone]), None)
+        ]
+
+
 async def test_a_partition_added_while_a_client_connects_comes_from_its_first_event() -> None:
     source = topic(1)
     engine = Engine(source)
