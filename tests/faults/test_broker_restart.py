@@ -161,7 +161,7 @@ async def test_clients_stay_while_kafka_is_frozen_and_miss_and_repeat_nothing(
             await is_refused_as_the_contract_says(site.port, f"{PATH}?since=1")
             await is_degraded(site)
             await is_refused_as_the_contract_says(site.port)
-            await asyncio.sleep(5)
+            await asyncio.sleep(2)
             own_kafka.resume()
             await topic.grows(500)
             enough.set()

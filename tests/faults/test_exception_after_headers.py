@@ -73,7 +73,7 @@ async def test_the_server_lives_with_applications_that_fail_in_the_middle_of_an_
     try:
         await asyncio.to_thread(site.start, wait_ready=False)
         await asyncio.to_thread(site.wait_for, 200, "/")
-        for path in ("/raise", "/forget") * 3:
+        for path in ("/raise", "/forget") * 2:
             client = await StreamClient.connect(site.port, path)
             # What was not ended is not made to look so.
             with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):

@@ -127,7 +127,7 @@ async def test_a_client_that_stalls_while_much_is_written_costs_little_and_later
             await quick.has({tp: to.held[tp][-1][0]})
             await peak_mb(site, 1.0, other)
             before = site.rss_mb()
-            async with meanwhile(fill(to, tp, SMALL, 60)) as writing:
+            async with meanwhile(fill(to, tp, SMALL, 40)) as writing:
                 while not writing.done():
                     assert await peak_mb(site, 0.1, other) - before < GROWTH_MB
             await quick.has({tp: to.held[tp][-1][0]})
