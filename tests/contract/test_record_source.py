@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -19,102 +15,23 @@ from streams.engine.source import (
     Bounds,
     Found,
     OutOfRangeError,
-    PollResult,
     RecordSource,
     SourceUnavailableError,
     UnknownPartitionError,
 )
 from streams.processes import HOST, free_port
-from tests.support.sources import Harness, KafkaHarness, MemoryHarness, New, kafka_harness
-
-PATIENCE_SECONDS = 30.0
-MUCH = 1 << 20
-
-
-@pytest.fixture(params=["memory", "kafka"])
-async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    if request.param == "memory":
-        yield MemoryHarness()
-    else:
-        async with kafka_harness(request.getfixturevalue("kafka").bootstrap) as made:
-            yield made
-
-
-@pytest.fixture
-async def on_kafka(kafka: Any) -> AsyncIterator[KafkaHarness]:
-    async with kafka_harness(kafka.bootstrap) as made:
-        yield made
-
-
-def new(count: int, timestamp: int = 1_000, first: int = 0) -> list[New]:
-    return [New(b"value %d" % n, timestamp + n) for n in range(first, first + count)]
-
-
-async def one_topic(harness: Harness, *records: New, **config: str) -> TopicPartition:
-    """A new topic of one partition that the source knows, with these records."""
-    topic = await harness.create(**config)
-    if records:
-        await harness.write(topic, records)
-    await harness.source.refresh([topic])
-    return TopicPartition(topic, 0)
-
-
-async def read_all(source: RecordSource, tp: TopicPartition, offset: int = 0, max_bytes: int = MUCH) -> list[Record]:
-    """All records from an offset to the end, read after read."""
-    found: list[Record] = []
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            batch = await source.read(tp, offset, max_bytes)
-            assert batch.next_offset >= offset
-            assert all(offset <= record.offset < batch.next_offset for record in batch.records)
-            found += batch.records
-            if batch.next_offset == offset:
-                assert offset == batch.bounds.end
-                return found
-            offset = batch.next_offset
-
-
-async def poll_until(
-    source: RecordSource,
-    positions: Mapping[TopicPartition, int],
-    done: Callable[[Sequence[Record], Mapping[TopicPartition, PollResult]], object],
-) -> tuple[list[Record], dict[TopicPartition, int]]:
-    """Poll on and on, as the hub does, until it is done."""
-    positions = dict(positions)
-    found: list[Record] = []
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            results = await source.poll(positions)
-            assert results.keys() <= positions.keys()
-            for tp, result in results.items():
-                if isinstance(result, Batch):
-                    found += result.records
-                    assert result.next_offset >= positions[tp]
-                    positions[tp] = result.next_offset
-            if done(found, results):
-                return found, positions
-
-
-async def refreshed(source: RecordSource, topic: str, partitions: int | None) -> None:
-    """Until the source knows of a change of a topic."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while source.partitions.get(topic) != partitions:
-            await source.refresh([topic])
-            await asyncio.sleep(0.02)
-        if partitions:
-            # A partition may be known before it has a leader.
-            while len(await source.bounds([TopicPartition(topic, n) for n in range(partitions)])) < partitions:
-                await asyncio.sleep(0.02)
-                await source.refresh([topic])
-
-
-def values(records: Sequence[Record]) -> list[bytes | None]:
-    return [record.value for record in records]
-
-
-def offsets(records: Sequence[Record]) -> list[int]:
-    return [record.offset for record in records]
-
+from tests.support.records import (
+    MUCH,
+    PATIENCE_SECONDS,
+    new,
+    offsets,
+    one_topic,
+    poll_until,
+    read_all,
+    refreshed,
+    values,
+)
+from tests.support.sources import Harness, KafkaHarness, MemoryHarness, New
 
 # Reading.
 
@@ -467,143 +384,3 @@ async def test_a_source_can_be_closed_in_the_middle_of_a_poll(on_kafka: KafkaHar
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
     await asyncio.wait_for(on_kafka.source.close(), PATIENCE_SECONDS)
-
-
-# What one broker alone cannot be brought to show: an answer of Kafka's is changed on its way.
-
-
-async def test_a_partition_without_a_leader_keeps_no_other_back_but_its_times_are_an_error(
-    on_kafka: KafkaHarness,
-) -> None:
-    source = on_kafka.source
-    topic = await on_kafka.create(2)
-    await source.refresh([topic])
-    led, leaderless = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    source._leaders[leaderless] = -1
-    assert await source.bounds([led, leaderless]) == {led: Bounds(0, 0)}
-    assert source.is_stale
-    with pytest.raises(SourceUnavailableError):
-        await source.offsets_for_times({led: 0, leaderless: 0})
-    with pytest.raises(SourceUnavailableError):
-        await source.read(leaderless, 0, MUCH)
-    await on_kafka.write(topic, new(1))
-    polled, _ = await poll_until(source, {led: 0, leaderless: 0}, lambda found, _: found)
-    assert offsets(polled) == [0]
-
-
-@pytest.mark.parametrize(("code", "is_known"), [(5, True), (29, True), (3, False)])
-async def test_only_a_topic_that_kafka_does_not_know_is_gone(
-    on_kafka: KafkaHarness, monkeypatch: pytest.MonkeyPatch, code: int, is_known: bool
-) -> None:
-    """5 is LEADER_NOT_AVAILABLE, 29 TOPIC_AUTHORIZATION_FAILED, 3 UNKNOWN_TOPIC_OR_PARTITION."""
-    source = on_kafka.source
-    tp = await one_topic(on_kafka, *new(3))
-
-    async def answer(topics: list[str]) -> Any:
-        return SimpleNamespace(topics=[(code, tp.topic, False, [])])
-
-    monkeypatch.setattr(source, "_metadata", answer)
-    await source.refresh([tp.topic])
-    assert (tp.topic in source.partitions) == is_known == source.is_stale
-    if is_known:
-        assert offsets(await read_all(source, tp)) == [0, 1, 2]
-
-
-async def test_damaged_records_stop_their_own_partition_and_no_other(
-    on_kafka: KafkaHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    source = on_kafka.source
-    topic = await on_kafka.create(2)
-    await source.refresh([topic])
-    sound, damaged = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    batch = source._batch
-
-    def damage(tp: TopicPartition, data: bytes | None, *rest: Any) -> Batch:
-        if tp == damaged and data:
-            data = data[:-1] + bytes([data[-1] ^ 1])
-        return batch(tp, data, *rest)
-
-    monkeypatch.setattr(source, "_batch", damage)
-    for partition in (0, 1):
-        await on_kafka.write(topic, new(3), partition=partition)
-    polled, positions = await poll_until(source, {sound: 0, damaged: 0}, lambda found, _: len(found) == 3)
-    assert positions == {sound: 3, damaged: 0}
-    with pytest.raises(SourceUnavailableError):
-        await source.read(damaged, 0, MUCH)
-    assert caplog.text.count("cannot be read") == 1
-    monkeypatch.undo()
-    polled, _ = await poll_until(source, {damaged: 0}, lambda found, _: len(found) == 3)
-    assert offsets(polled) == [0, 1, 2]
-
-
-# At length.
-
-
-async def _the_same_script(harness: Harness, seed: int, steps: int) -> list[object]:
-    """Write, transact, truncate and read at random; what was seen of it."""
-    chance = random.Random(seed)
-    topic = await harness.create(2)
-    await harness.source.refresh([topic])
-    partitions = [TopicPartition(topic, n) for n in range(2)]
-    seen: list[object] = []
-    for _ in range(steps):
-        tp = chance.choice(partitions)
-        records = [
-            New(b"%d" % chance.randint(0, 10**9), chance.randint(1, 1_000), chance.choice([None, b"key"]))
-            for _ in range(chance.randint(1, 5))
-        ]
-        what = chance.random()
-        if what < 0.4:
-            await harness.write(topic, records, partition=tp.partition)
-        elif what < 0.55:
-            await harness.transact(topic, records, partition=tp.partition)
-        elif what < 0.7:
-            await harness.transact(topic, records, abort=True, partition=tp.partition)
-        elif what < 0.75:
-            bounds = (await harness.source.bounds([tp]))[tp]
-            await harness.truncate(topic, chance.randint(bounds.begin, bounds.end), partition=tp.partition)
-        bounds = (await harness.source.bounds([tp]))[tp]
-        offset = chance.randint(bounds.begin, bounds.end)
-        found = await read_all(harness.source, tp, offset)
-        seen.append((bounds, offset, [record[1:] for record in found]))
-    for tp in partitions:
-        bounds = (await harness.source.bounds([tp]))[tp]
-        polled, positions = await poll_until(
-            harness.source, {tp: bounds.begin}, lambda _, got, end=bounds.end: _is_at(got, end)
-        )
-        seen.append(([record[1:] for record in polled], list(positions.values())))
-    return seen
-
-
-def _is_at(results: Mapping[TopicPartition, PollResult], end: int) -> bool:
-    return any(isinstance(result, Batch) and result.next_offset == end for result in results.values())
-
-
-@pytest.mark.parametrize(("seed", "steps"), [(1, 40), pytest.param(2, 400, marks=pytest.mark.slow)])
-async def test_memory_and_kafka_give_the_same_for_the_same(on_kafka: KafkaHarness, seed: int, steps: int) -> None:
-    assert await _the_same_script(on_kafka, seed, steps) == await _the_same_script(MemoryHarness(), seed, steps)
-
-
-@pytest.mark.slow
-async def test_compacted_records_are_passed_over(on_kafka: KafkaHarness) -> None:
-    topic = await on_kafka.create(
-        cleanup_policy="compact", segment_ms="100", min_cleanable_dirty_ratio="0.01", max_compaction_lag_ms="1000"
-    )
-    await on_kafka.source.refresh([topic])
-    tp = TopicPartition(topic, 0)
-    written = 0
-    async with asyncio.timeout(120):
-        while True:
-            await on_kafka.write(topic, [New(b"%d" % n, n, b"key %d" % (n % 3)) for n in range(written, written + 20)])
-            written += 20
-            await asyncio.sleep(0.5)
-            found = offsets(await read_all(on_kafka.source, tp))
-            assert found == sorted(set(found))
-            assert found[-1] == written - 1
-            if len(found) < written - 40:
-                break
-    begin = (await on_kafka.source.bounds([tp]))[tp].begin
-    for offset in range(begin, written, 7):
-        batch = await on_kafka.source.read(tp, offset, 1)
-        assert batch.next_offset > offset
-        assert offsets(await read_all(on_kafka.source, tp, offset)) == [o for o in found if o >= offset]
