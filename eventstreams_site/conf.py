@@ -368,7 +368,7 @@ SETTINGS: tuple[Setting, ...] = (
         "ring_bytes",
         values.integer(1),
         8 * _MIB,
-        "Bytes of the newest events of each partition that are kept in memory.",
+        "Bytes of the newest events of each partition that are kept in memory; all feeds together hold as much again.",
     ),
     Setting(
         "history_cache_bytes",

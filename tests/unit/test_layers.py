@@ -31,7 +31,7 @@ NO_HTTP = frozenset({"http", "urllib", "socket", "socketserver", "wsgiref", "xml
 CORE = Layer(
     ("streams.core", "redaction.redactor"),
     ours=("streams.core",),
-    others=STANDARD - NO_HTTP - {"asyncio", "time", "threading", "subprocess", "logging"} | {"msgspec", "dateutil"},
+    others=STANDARD - NO_HTTP - {"asyncio", "time", "threading", "subprocess", "logging"} | {"msgspec"},
 )
 ENGINE = Layer(
     ("streams.engine",),
