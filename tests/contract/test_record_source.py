@@ -22,16 +22,14 @@ from streams.engine.source import (
 from streams.processes import HOST, free_port
 from tests.support.records import (
     MUCH,
-    PATIENCE_SECONDS,
     new,
     offsets,
     one_topic,
     poll_until,
     read_all,
-    refreshed,
     values,
 )
-from tests.support.sources import Harness, KafkaHarness, MemoryHarness, New
+from tests.support.sources import PATIENCE_SECONDS, Harness, KafkaHarness, MemoryHarness, New, refreshed
 
 # Reading.
 

@@ -12,9 +12,8 @@ from streams.engine.source import (
     PollResult,
     RecordSource,
 )
-from tests.support.sources import Harness, New
+from tests.support.sources import PATIENCE_SECONDS, Harness, New
 
-PATIENCE_SECONDS = 30.0
 MUCH = 1 << 20
 
 
@@ -65,19 +64,6 @@ async def poll_until(
                     positions[tp] = result.next_offset
             if done(found, results):
                 return found, positions
-
-
-async def refreshed(source: RecordSource, topic: str, partitions: int | None) -> None:
-    """Until the source knows of a change of a topic."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while source.partitions.get(topic) != partitions:
-            await source.refresh([topic])
-            await asyncio.sleep(0.02)
-        if partitions:
-            # A partition may be known before it has a leader.
-            while len(await source.bounds([TopicPartition(topic, n) for n in range(partitions)])) < partitions:
-                await asyncio.sleep(0.02)
-                await source.refresh([topic])
 
 
 def values(records: Sequence[Record]) -> list[bytes | None]:

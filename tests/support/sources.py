@@ -20,6 +20,7 @@ from streams.engine.source import RecordSource
 from streams.local_kafka import create_topics
 
 LARGEST_RECORD = 20 << 20
+PATIENCE_SECONDS = 30.0
 
 
 class New(NamedTuple):
@@ -28,6 +29,19 @@ class New(NamedTuple):
     value: bytes | None
     timestamp: int
     key: bytes | None = None
+
+
+async def refreshed(source: RecordSource, topic: str, partitions: int | None) -> None:
+    """Until the source knows of a change of a topic."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while source.partitions.get(topic) != partitions:
+            await source.refresh([topic])
+            await asyncio.sleep(0.02)
+        if partitions:
+            # A partition may be known before it has a leader.
+            while len(await source.bounds([TopicPartition(topic, n) for n in range(partitions)])) < partitions:
+                await asyncio.sleep(0.02)
+                await source.refresh([topic])
 
 
 class Harness(Protocol):
@@ -115,6 +129,10 @@ class KafkaHarness:
         settings = {"retention.ms": "-1", **{key.replace("_", "."): value for key, value in config.items()}}
         await create_topics(self._bootstrap, {topic: partitions}, settings)
         self.made.add(topic)
+        # A partition has a leader before that leader answers for it; the harness's own source is not to know of it yet.
+        probe = KafkaSource(kafka_options({"metadata.broker.list": self._bootstrap}), 1)
+        await refreshed(probe, topic, partitions)
+        await probe.close()
         return topic
 
     async def write(self, topic: str, records: Sequence[New], *, partition: int = 0, compression: str = "") -> None:
