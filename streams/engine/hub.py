@@ -124,7 +124,7 @@ class Hub:
         """
         wanted = set(wanted)
         known = self._source.partitions
-        lacks = any(tp.topic in wanted and tp.partition >= known.get(tp.topic, 0) for tp in needed)
+        lacks = any(tp.topic in wanted and not self.exists(tp) for tp in needed)
         if lacks or not wanted & known.keys():
             try:
                 await self.refresh(max_age=0.0)
@@ -218,7 +218,7 @@ class Hub:
     def _wanted_by(self, selection: Selection) -> list[TopicPartition]:
         known = self._source.partitions
         wanted = [TopicPartition(t, p) for t in selection.topics for p in range(known.get(t, 0))]
-        return wanted + [tp for tp in selection.partitions if tp.partition < known.get(tp.topic, 0)]
+        return wanted + [tp for tp in selection.partitions if self.exists(tp)]
 
     def _watch(self, feed: Feed, tp: TopicPartition, from_beginning: bool) -> None:
         partition = self.partitions.get(tp)

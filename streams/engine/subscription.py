@@ -106,7 +106,7 @@ class Subscription:
             elif behind(self.position, target):
                 async for chunk in self._catch_up(target):
                     yield chunk
-            if all(self.position[tp][:2] == mark[:2] for tp, mark in target.items()):
+            if not ahead(self.position, target) and not behind(self.position, target):
                 self.position = target
                 self.park()
                 async for chunk in self._follow(number):
@@ -275,7 +275,7 @@ class Subscription:
                 self._move(tp, held.mark)
                 break
             held.index = index
-            if index:
+            if index:  # it may still stand at its first, where that is large and has to go alone
                 last = events[index - 1]
                 self.position[tp] = Mark(held.mark.incarnation, last.offset + 1, last.timestamp + 1)
         if not self._is_sse:
@@ -290,7 +290,8 @@ class Subscription:
         """The log no longer has the position: retention has overtaken it, it began anew, or the topic is gone."""
         mark = self.position[tp]
         try:
-            is_gone = tp.partition >= (await self._hub.topics([tp.topic], [tp])).get(tp.topic, 0)
+            await self._hub.topics([tp.topic], [tp])  # asks anew where it is missing
+            is_gone = not self._hub.exists(tp)
             bounds = (await self._hub.lookups.bounds([tp], fresh=True)).get(tp)
         except (SourceError, KafkaUnavailable):
             is_gone, bounds = False, None
