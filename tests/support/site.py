@@ -1,17 +1,21 @@
-"""The service as it is deployed: `manage.py serve` in a process of its own, on a free port."""
+"""The service as it is deployed: `manage.py serve` in a process of its own, with a free port and a database."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,8 @@ SERVE = ("manage.py", "serve")
 class Site:
     """One server process. `streams` is stream name → its configuration (`topics`, `stream_aliases` …).
 
-    `command` is what Python is to run; it is also given `--port`.
+    `command` is what Python is to run; it is also given `--port`. `database` is an SQLite file, to be shared with
+    another process, or one of its own.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class Site:
         streams: Mapping[str, Mapping[str, Any]],
         *,
         command: Sequence[str] = SERVE,
+        database: Path | None = None,
         **settings: Any,
     ) -> None:
         self._command = command
@@ -46,7 +52,11 @@ class Site:
         catalogue = folder / f"streams-{self.port}.yaml"
         catalogue.write_text(yaml.safe_dump(dict(streams)))
         settings = {"kafka": {"metadata.broker.list": bootstrap}, "stream_config_uri": str(catalogue), **settings}
-        self._config.write_text(yaml.safe_dump(settings))
+        self._config.write_text(yaml.safe_dump(settings, allow_unicode=True))
+        if database is None:
+            database = folder / f"database-{self.port}.sqlite3"
+            shutil.copy(_migrated(), database)
+        self.database = database
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,19 +68,28 @@ class Site:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def django_env(self) -> dict[str, str]:
+        """The environment in which the server runs, as in production."""
+        return {**_environment(self.database), "EVENTSTREAMS_CONFIG": str(self._config)}
+
+    def manage(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command beside the server."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env={**self.django_env, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
     def start(self, *, wait_ready: bool = True) -> Site:
-        environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("EVENTSTREAMS_")},
-            "EVENTSTREAMS_CONFIG": str(self._config),
-            "DJANGO_DEBUG": "",
-            "DJANGO_SECRET_KEY": "for-tests-only",
-            "DJANGO_SETTINGS_MODULE": "eventstreams_site.settings",
-        }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *self._command, "--port", str(self.port)],
                 cwd=ROOT,
-                env=environ,
+                env=self.django_env,
                 stdout=log,
                 stderr=log,
             )
@@ -132,6 +151,27 @@ class Site:
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop()
+
+
+def _environment(database: Path) -> dict[str, str]:
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("EVENTSTREAMS_")},
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DJANGO_DEBUG": "",
+        "DJANGO_SECRET_KEY": "for-tests-only",
+        "DJANGO_SETTINGS_MODULE": "eventstreams_site.settings",
+    }
+
+
+@cache
+def _migrated() -> Path:
+    """An SQLite file as `manage.py migrate` makes it, once for all tests."""
+    folder = tempfile.mkdtemp(prefix="eventstreams-database-")
+    atexit.register(shutil.rmtree, folder)
+    database = Path(folder) / "migrated.sqlite3"
+    command = [sys.executable, "manage.py", "migrate", "--noinput", "--verbosity", "0"]
+    subprocess.run(command, cwd=ROOT, env=_environment(database), check=True, timeout=120)
+    return database
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
