@@ -36,6 +36,9 @@ class Flow:
         self._request = request
         self._is_open = False
         self._resumed = asyncio.Event()
+        self.promised = 0
+        """Bytes of all chunks that were begun to be written."""
+        self._handed_on = 0
         self._direct: Connection | None = None
 
     def open(self) -> None:
@@ -71,6 +74,7 @@ class Flow:
         request = self._request
         size = sum(map(len, parts))
         head, tail = (b"%x\r\n" % size, b"\r\n") if request.chunked else (b"", b"")
+        self.promised += len(head) + size + len(tail)
         if size <= SLICE_BYTES:
             self._put(b"".join((head, *parts, tail)))
             return
@@ -82,10 +86,23 @@ class Flow:
                 self._put(bytes(view[start : start + SLICE_BYTES]))
         self._put(tail)
 
+    @property
+    def sent(self) -> int:
+        """Of the bytes promised, those that have gone to the kernel: never more than that."""
+        transport = self._direct
+        waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen if transport else 0
+        return self._handed_on - waiting
+
+    def abort(self) -> None:
+        """Close the connection at once; what is unsent, in the kernel also, is thrown away."""
+        if self._request.channel is not None:
+            self._request.channel.forceAbortClient()
+
     def _put(self, data: bytes) -> None:
         channel = self._request.channel
         if channel is None or self._request._disconnected:
             raise ClientGone
+        self._handed_on += len(data)
         transport = self._direct
         if transport is not None and not self.paused and _is_empty(transport):
             sent = transport.writeSomeData(data)

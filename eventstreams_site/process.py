@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import logging
 import random
+import time
 
 from eventstreams_site.conf import Config
+from eventstreams_site.watch import Watch
+from redaction import pages
 from redaction.redactor import Redactor
 from streams.core.catalogue import Catalogue
-from streams.engine.encoder import Encoder
+from streams.engine.encoder import Encoder, NoListYet
 from streams.engine.history import History
 from streams.engine.hub import Hub, HubLimits
 from streams.engine.kafka import KafkaSource
@@ -33,7 +36,7 @@ class Process:
         self._config = config
         options = kafka_options(config.kafka)
         metrics = Metrics()
-        encoder = Encoder(Redactor(config.mediawiki_redacted_pages), metrics)
+        encoder = self._encoder = Encoder(NoListYet(), metrics)
         source = KafkaSource(options, config.history_readers)
         hub = Hub(
             source,
@@ -52,16 +55,24 @@ class Process:
             ),
             hub=hub,
             history=History(source, encoder, metrics, config.history_readers, config.history_cache_bytes),
+            source=source,
             metrics=metrics,
             limits=ConnectionLimits(config.client_ip_connection_limit, config.max_connections),
             start=self.start,
+            configured_pages=config.mediawiki_redacted_pages,
         )
-        self._loading: asyncio.Task[None] | None = None
+        self._list = Watch(
+            "the redaction list",
+            functools.partial(pages.read, config.mediawiki_redacted_pages),
+            self._redact_with,
+            self._list_seen,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start what runs in the background, once."""
-        if self._loading is None:
-            self._loading = asyncio.ensure_future(self._load_streams())
+        if not self._tasks:
+            self._tasks = [asyncio.ensure_future(self._load_streams()), asyncio.ensure_future(self._list.run())]
             self.service.hub.start()
 
     async def close(self) -> None:
@@ -74,10 +85,10 @@ class Process:
         deadline = loop.time() + self._config.drain_seconds + 1
         while service.clients and loop.time() < deadline:
             await asyncio.sleep(0.05)
-        if self._loading is not None:
-            self._loading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loading
+        if self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await service.hub.close()
 
     async def _load_streams(self) -> None:
@@ -88,6 +99,22 @@ class Process:
             except StreamConfigError as error:
                 log.error("No stream configuration: %s; trying again in %s s", error, int(RELOAD_SECONDS))
             await asyncio.sleep(RELOAD_SECONDS)
+
+    def _redact_with(self, redactor: Redactor) -> None:
+        """Swap the redactor, and let go of all that was made with an older list, wherever it is held (invariant 5)."""
+        service = self.service
+        self._encoder.redactor = redactor
+        service.hub.forget()
+        service.history.forget()
+        for client in service.clients:
+            client.forget()
+        service.metrics.redacted_pages.set(len(redactor))
+        service.metrics.redaction_version.set(redactor.version)
+        log.info("The redaction list, version %s, has %s pages", redactor.version, len(redactor))
+
+    def _list_seen(self) -> None:
+        self.service.redaction_read_at = time.monotonic()
+        self.service.metrics.redaction_read.set_to_current_time()
 
     def _expose(self, catalogue: Catalogue) -> None:
         """Swap the catalogue, whole."""

@@ -50,6 +50,14 @@ def _allowed_hosts() -> list[str]:
     return ["localhost", "127.0.0.1", "[::1]"] if DEBUG else ["*"]
 
 
+_DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
+    # Readers do not wait for writers, and a writer that waits for another gets its turn instead of an error.
+    "django.db.backends.sqlite3": {"init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"},
+    # Each process asks every second: it must find out within seconds that nobody answers.
+    "django.db.backends.postgresql": {"connect_timeout": 5, "tcp_user_timeout": 10_000},
+}
+
+
 def _database() -> dict[str, Any]:
     url = os.environ.get("DATABASE_URL")
     if not url:
@@ -58,13 +66,16 @@ def _database() -> dict[str, Any]:
             folder.mkdir(exist_ok=True)
         url = "sqlite:///" + quote(str(folder / "eventstreams.sqlite3"))
     try:
-        return dict(dj_database_url.parse(url))
+        database = dict(dj_database_url.parse(url))
     except ValueError:
         # Its own words may quote the password.
         raise ImproperlyConfigured(
             "DATABASE_URL is not a database URL; expected one such as postgres://user:password@host:5432/name or "
             "sqlite:////absolute/path, with special characters in the password percent-encoded"
         ) from None
+    # A URL may set any of these itself (?connect_timeout=...).
+    database["OPTIONS"] = {**_DATABASE_OPTIONS.get(database["ENGINE"], {}), **database.get("OPTIONS", {})}
+    return database
 
 
 def _log_level() -> str:
@@ -94,6 +105,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "servestatic",
     "rest_framework",
     "drf_spectacular",
     "streams",
@@ -102,6 +114,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -156,8 +169,12 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / ".local" / "static"
+# The admin's styles and scripts are served by the service itself, out of the packages: no collectstatic.
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_MAX_AGE = 0 if DEBUG else 3600
+SERVESTATIC_ALLOW_ALL_ORIGINS = False  # CORS is the business of streams.http.headers
 
+SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff log in once a working day
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 X_FRAME_OPTIONS = "SAMEORIGIN"  # the wire contract's value

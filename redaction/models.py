@@ -21,8 +21,8 @@ class RedactedPage(models.Model):
     added_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        ordering = ["domain", "key"]
-        constraints = [models.UniqueConstraint(fields=["domain", "key"], name="a_page_is_listed_once")]
+        ordering = ("domain", "key")
+        constraints = (models.UniqueConstraint(fields=["domain", "key"], name="a_page_is_listed_once"),)
 
     def __str__(self) -> str:
         return f"{self.domain}: {self.title}"
@@ -38,12 +38,13 @@ class PageChange(models.Model):
     what = models.CharField(max_length=10, choices=What.choices)
     domain = models.CharField(max_length=253)
     title = models.CharField(max_length=512)
+    key = models.CharField(max_length=1536, default="", editable=False, help_text="As the page's, to be searched for.")
     reason = models.CharField(max_length=500)
     by = models.CharField(max_length=150, help_text="The user's name at the time.")
     at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
-        ordering = ["-at", "-id"]
+        ordering = ("-at", "-id")
         default_permissions = ("view",)
         verbose_name = "change of the list"
         verbose_name_plural = "changes of the list"

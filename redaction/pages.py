@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 
 from redaction.models import PageChange, RedactedPage
-from redaction.redactor import Redactor, normalise_domain, normalise_title
+from redaction.redactor import Redactor
+from redaction.written import Page as Page
 from streams.models import Version
 
 if TYPE_CHECKING:
@@ -18,23 +19,11 @@ BATCH = 500
 """Rows of one statement (SQLite bounds its parameters)."""
 
 
-class Page(NamedTuple):
-    """A page as somebody wrote it."""
-
-    domain: str
-    title: str
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """The same for every spelling of it."""
-        return normalise_domain(self.domain), normalise_title(self.title)
-
-
 def add(pages: Iterable[Page], reason: str, by: AbstractBaseUser | None) -> list[RedactedPage]:
     """List pages; those that are listed already are left as they are. Returns the new ones."""
     with transaction.atomic():
         Version.raise_for(Version.REDACTED_PAGES)
-        listed = set(RedactedPage.objects.values_list("domain", "key"))
+        listed = identities()
         new = []
         for page in pages:
             domain, key = page.identity
@@ -57,12 +46,12 @@ def remove(pages: Sequence[RedactedPage], reason: str, by: AbstractBaseUser | No
     return len(listed)
 
 
-def read(configured: Mapping[str, Sequence[str]], known: int | None = None) -> Redactor | None:
+def read(configured: Mapping[str, Sequence[str]], known: Redactor | None = None) -> Redactor | None:
     """The redactor of the list as it is now, with the pages of the configuration file; None where `known` still is
-    its version.
+    that.
     """
     version = Version.of(Version.REDACTED_PAGES)
-    if version == known:
+    if known is not None and version == known.version:
         return None
     pages = {domain: list(titles) for domain, titles in configured.items()}
     for domain, title in RedactedPage.objects.values_list("domain", "title"):
@@ -70,9 +59,15 @@ def read(configured: Mapping[str, Sequence[str]], known: int | None = None) -> R
     return Redactor(pages, version)
 
 
+def identities() -> set[tuple[str, str]]:
+    """Those of all listed pages."""
+    return set(RedactedPage.objects.values_list("domain", "key"))
+
+
 def _record(what: PageChange.What, pages: Sequence[RedactedPage], reason: str, by: AbstractBaseUser | None) -> None:
     name = by.get_username() if by is not None else ""
-    PageChange.objects.bulk_create(
-        [PageChange(what=what, domain=page.domain, title=page.title, reason=reason, by=name) for page in pages],
-        batch_size=BATCH,
-    )
+    changes = [
+        PageChange(what=what, domain=page.domain, title=page.title, key=page.key, reason=reason, by=name)
+        for page in pages
+    ]
+    PageChange.objects.bulk_create(changes, batch_size=BATCH)

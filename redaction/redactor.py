@@ -8,6 +8,7 @@ Source: wire contract, "Redaction".
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,23 +32,18 @@ class _PriorState(msgspec.Struct):
     page: _Page | None = None
 
 
-class _MoveParams(msgspec.Struct):
-    """`target`: the new title (log type move); `oldtitle`: the old one (log action move_prot)."""
-
-    target: str | None = None
-    oldtitle: str | None = None
-
-
 _decode_text = msgspec.json.Decoder(str | None).decode
 _decode_page = msgspec.json.Decoder(_Page | None).decode
 _decode_prior_state = msgspec.json.Decoder(_PriorState | None).decode
-_decode_move_params = msgspec.json.Decoder(_MoveParams | list[str | None] | str | None).decode
+_decode_move_params = msgspec.json.Decoder(Fields | list[str | None] | str | None).decode
 _decode_object = msgspec.json.Decoder(Fields).decode
 _decode_optional_object = msgspec.json.Decoder(Fields | None).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 _WHO = frozenset({"user", "performer", "editor", "actor"})
+# Log parameters that are titles: the new one (log type move) and the old one (log action move_prot).
+_MOVE_TITLES = frozenset({"target", "oldtitle"})
 _EMPTY_TEXT = msgspec.Raw(b'""')
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 # What stands in for a value whose key stays, at any depth.
@@ -62,31 +58,42 @@ _JSON_BLANKS = b" \t\n\r"
 _AUTHORITY = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)", re.IGNORECASE)
 # MediaWiki strips these from every title, so no event has them, but a title pasted into the list may.
 _DIRECTION_MARKS = re.compile("[\u200e\u200f\u202a-\u202e]+")
+# Greek letters that must be taken apart before they are folded (Unicode 3.13, "canonical caseless matching").
+_IOTA_BELOW = re.compile("[\u0345\u1f80-\u1fff]")
 
 
 def normalise_title(text: str) -> str:
     """The one spelling of a page title, with its namespace prefix: what is equal here is the same page.
 
-    Unicode NFC; runs of blanks and underscores are one underscore; none at the ends; letter case ignored. Writing
-    direction marks are dropped, as MediaWiki's own titles do. May be empty: such a title counts as missing.
+    Unicode NFC; runs of blanks and underscores are one underscore; none at the ends; letter case ignored, by Unicode's
+    rules for all languages (the Turkish pairs of dotted and dotless i are not one letter). Writing direction marks are
+    dropped, as MediaWiki's own titles do. Nothing is decoded: ``%20`` is three characters. May be empty: such a title
+    counts as missing.
     """
     if not text.isprintable():
         text = _DIRECTION_MARKS.sub("", text).replace("\u180e", " ")
     if text.isascii():
         return "_".join(text.replace("_", " ").split()).lower()
-    blanked = "_".join(unicodedata.normalize("NFC", text).replace("_", " ").split())
+    text = unicodedata.normalize("NFC", "_".join(text.replace("_", " ").split()))
+    if _IOTA_BELOW.search(text):
+        text = unicodedata.normalize("NFD", text)
     # Folding takes some composed letters apart, which their other case never was.
-    return unicodedata.normalize("NFC", blanked.casefold())
+    return unicodedata.normalize("NFC", text.casefold())
 
 
 def normalise_domain(text: str) -> str:
-    """The one spelling of a host name: letter case ignored, no port, no dot at the end. May be empty."""
+    """The one spelling of a host name: letter case ignored, no port, no dot at the end, in ASCII (``xn--``) where it
+    can be. May be empty.
+    """
     host = text.strip().casefold()
     if ":" in host:
         if host.startswith("["):
             host = host.partition("]")[0] + "]"
         elif host.count(":") == 1:
             host = host.partition(":")[0]
+    if not host.isascii():
+        with contextlib.suppress(UnicodeError):
+            host = _DIRECTION_MARKS.sub("", host).encode("idna").decode()
     return host.rstrip(".")
 
 
@@ -112,6 +119,10 @@ class Redactor:
                     lists.setdefault(normalise_domain(domain), set()).add(normalised)
         self._titles = {domain: frozenset(titles) for domain, titles in lists.items()}
         self._everywhere = frozenset[str]().union(*self._titles.values())
+
+    def __len__(self) -> int:
+        """How many pages are listed."""
+        return sum(map(len, self._titles.values()))
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
         """Redact `event`, the members of an event's object, in place; True if it is of a listed page.
@@ -140,6 +151,17 @@ class Redactor:
             return True
         # Raised out here so that it carries no context: a UnicodeDecodeError holds the text that it failed on.
         raise Withheld("a field that redaction has to read is not of the type, or not the JSON, that it should be")
+
+    def redact_key(self, key: bytes) -> bytes | None:
+        """What may leave of the Kafka key of an event that was redacted: ``meta.key`` is as much a part of it.
+
+        Of a JSON object (``{"wiki_id":…,"page_id":…}``, as the keyed streams have it) that which the event would keep
+        of it; else nothing: a bare value does not say what it is, and may be a name.
+        """
+        try:
+            return _encode(_redacted(_decode_object(key), keeps_performer=False))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
     def _titles_of_domain(self, event: Fields, meta: Fields) -> frozenset[str] | None:
         """The listed titles of the event's domain, None if it is not listed; of every domain if the event has none."""
@@ -177,15 +199,18 @@ def _page_titles(event: Fields) -> Iterator[str]:
     # with its page is logged at the new title, and has the old one there.
     if "log_params" in event and (_text(event, "log_type") == "move" or _text(event, "log_action") == "move_prot"):
         params = _decode_move_params(event["log_params"])
-        if isinstance(params, _MoveParams):
-            yield params.target or ""
-            yield params.oldtitle or ""
+        if isinstance(params, dict):
+            for name in params:
+                # As MediaWiki stores it, a parameter's name has its number before it: "4::target".
+                if name.rpartition(":")[2] in _MOVE_TITLES:
+                    yield _text(params, name)
         elif params:
             # Old log entries: the parameters by position, the title first.
             yield (params.split("\n", 1)[0] if isinstance(params, str) else params[0]) or ""
 
 
 def _is_page_change(event: Fields, meta: Fields) -> bool:
+    """Whether the event's schema requires a performer."""
     return _text(meta, "stream") == "mediawiki.page_change.v1" or _text(event, "$schema").startswith(
         "/mediawiki/page/change/"
     )

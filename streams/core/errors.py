@@ -14,6 +14,7 @@ EventStreamsError               status, type, title; becomes problem+json (RFC 9
 ├── NoStreamConfiguration       503  no_stream_configuration
 └── Unavailable                 503  the client may have its answer as an SSE event, and come back by itself
     ├── KafkaUnavailable        503  kafka_unavailable
+    ├── NoRedactionList         503  no_redaction_list
     ├── Draining                503  draining
     └── Overloaded              503  overloaded
 
@@ -140,6 +141,13 @@ class KafkaUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("Kafka cannot be reached at the moment; nothing is lost, resume with the last id you have")
+
+
+class NoRedactionList(Unavailable):
+    type, title = "no_redaction_list", "No Redaction List"
+
+    def __init__(self) -> None:
+        super().__init__("The list of redacted pages has not been read yet; no event leaves before. Nothing is lost")
 
 
 class Draining(Unavailable):

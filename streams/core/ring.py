@@ -45,6 +45,16 @@ class Ring:
             del self._events[: self._head], self._offsets[: self._head]
             self._head = 0
 
+    def forget(self) -> None:
+        """Let all events go; the ring goes on from its tip."""
+        if self._head < len(self._events):
+            newest = self._events[-1]
+            self.before = (newest.offset, newest.timestamp)
+        self.floor = self.tip
+        self.bytes = self._head = 0
+        self._events.clear()
+        self._offsets.clear()
+
     def read(self, offset: int, limit: int, max_bytes: int) -> tuple[list[Event], int] | None:
         """Events from `offset` on and below `limit`, at least one where one is there, then up to `max_bytes`.
 

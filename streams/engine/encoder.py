@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from streams.core.events import Event, Record, Redactor, SkippedRecord, encode
+from streams.core.events import Event, Fields, Record, Redactor, SkippedRecord, Withheld, encode
 from streams.engine.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -18,11 +18,27 @@ LOG_SECONDS = 10.0
 """A skipped record is logged at most once in so many seconds; the metric counts them all."""
 
 
+class NoListYet:
+    """The redactor until the list of pages has been read: nothing leaves (fail closed)."""
+
+    version = -1
+
+    def redact(self, event: Fields, meta: Fields | None = None) -> bool:
+        raise Withheld
+
+
 class Encoder:
+    """`redactor` is replaced when the list changes; who holds events of an older `version` drops them."""
+
     def __init__(self, redactor: Redactor, metrics: Metrics) -> None:
         self.redactor = redactor
         self._metrics = metrics
         self._next_log = 0.0
+
+    @property
+    def version(self) -> int:
+        """Of the redaction list that events are made with now."""
+        return self.redactor.version
 
     def events(self, records: Iterable[Record]) -> list[Event]:
         """The events of the records that are events."""

@@ -151,6 +151,12 @@ class Feed:
             self._append((formats.SSE_KEEPALIVE,), [], now, formats.NDJSON_KEEPALIVE)
             self._wake()
 
+    def forget(self) -> None:
+        """Let all blocks go: who has not had them catches up."""
+        self._first += len(self._blocks)
+        self._blocks.clear()
+        self._bytes = 0
+
     def _append(self, sse: Parts, events: Sequence[Event], now: float, ndjson_comment: bytes = b"") -> None:
         block = Block(sse, events, dict(self.vector), ndjson_comment)
         self._blocks.append(block)

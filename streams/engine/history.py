@@ -17,7 +17,7 @@ from streams.core.positions import TopicPartition
 from streams.core.ring import OVERHEAD
 from streams.engine.encoder import Encoder
 from streams.engine.metrics import Metrics
-from streams.engine.source import RecordSource
+from streams.engine.source import Batch, RecordSource
 
 READ_BYTES = 1 << 20
 """Of one fetch, at most; compressed records may become a few times more."""
@@ -144,6 +144,11 @@ class History:
         self._starts: dict[Log, list[int]] = {}
         self._reads: dict[tuple[Log, int], asyncio.Task[Block]] = {}
 
+    @property
+    def version(self) -> int:
+        """Of the redaction list now: who holds events of another one must not use them any more (invariant 5)."""
+        return self._encoder.version
+
     def cached(self, log: Log, offset: int, limit: int) -> Block | None:
         """Events from `offset` on and below `limit`, where memory has them."""
         starts = self._starts.get(log)
@@ -179,31 +184,38 @@ class History:
     async def _read(self, log: Log, offset: int) -> Block:
         """Read from Kafka, keep the blocks, return the first."""
         try:
-            redactor = self._encoder.redactor
             batch = await self._source.read(log.tp, offset, self._read_bytes)
             self._metrics.kafka_reads.inc()
-            blocks: list[Block] = []
-            start, size = offset, 0
-            events: list[Event] = []
-            records = batch.records
-            for first in range(0, len(records), YIELD_EVENTS):
-                if first:
-                    await asyncio.sleep(0)
-                for event in self._encoder.events(records[first : first + YIELD_EVENTS]):
-                    if events and size + len(event.json) > BLOCK_BYTES:
-                        end = events[-1]
-                        blocks.append(Block(start, end.offset + 1, events, end.timestamp + 1, size))
-                        start, size, events = end.offset + 1, 0, []
-                    events.append(event)
-                    size += len(event.json) + OVERHEAD
-            seen = records[-1].timestamp + 1 if records else None
-            blocks.append(Block(start, batch.next_offset, events, seen, size))
-            if self._encoder.redactor is redactor:
-                for block in blocks:
-                    self._keep(log, block)
+            while True:
+                version = self.version
+                blocks = await self._blocks_of(batch, offset)
+                if version == self.version:  # else the list has changed meanwhile
+                    break
+            for block in blocks:
+                self._keep(log, block)
             return blocks[0]
         finally:
             del self._reads[log, offset]
+
+    async def _blocks_of(self, batch: Batch, offset: int) -> list[Block]:
+        """The batch as blocks, the first of which begins at `offset`. At least one."""
+        blocks: list[Block] = []
+        start, size = offset, 0
+        events: list[Event] = []
+        records = batch.records
+        for first in range(0, len(records), YIELD_EVENTS):
+            if first:
+                await asyncio.sleep(0)
+            for event in self._encoder.events(records[first : first + YIELD_EVENTS]):
+                if events and size + len(event.json) > BLOCK_BYTES:
+                    end = events[-1]
+                    blocks.append(Block(start, end.offset + 1, events, end.timestamp + 1, size))
+                    start, size, events = end.offset + 1, 0, []
+                events.append(event)
+                size += len(event.json) + OVERHEAD
+        seen = records[-1].timestamp + 1 if records else None
+        blocks.append(Block(start, batch.next_offset, events, seen, size))
+        return blocks
 
     def _keep(self, log: Log, block: Block) -> None:
         key = log, block.start

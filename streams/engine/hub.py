@@ -111,6 +111,14 @@ class Hub:
         self._topics = frozenset(topics)
         self._refreshed_at = float("-inf")
 
+    def forget(self) -> None:
+        """Let all events go, not the positions: they were made with an older redaction list (invariant 5)."""
+        for partition in self.partitions.values():
+            if partition.ring is not None:
+                partition.ring.forget()
+        for feed in self._feeds.values():
+            feed.forget()
+
     # For clients.
 
     @property

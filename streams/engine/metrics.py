@@ -43,6 +43,16 @@ class Metrics:
             "eventstreams_history_waiting", "Clients that wait to read below the rings", registry=r
         )
         self.kafka_reads = Counter("eventstreams_history_reads", "Fetches made to Kafka for history", registry=r)
+        self.redacted_pages = Gauge("eventstreams_redacted_pages", "Pages on the redaction list", registry=r)
+        self.redaction_version = Gauge(
+            "eventstreams_redaction_list_version", "Version of the redaction list in force, -1 before any", registry=r
+        )
+        self.redaction_read = Gauge(
+            "eventstreams_redaction_list_read_timestamp_seconds", "When the list was last seen, Unix time", registry=r
+        )
+        self.cut = Counter(
+            "eventstreams_clients_cut", "Connections closed with events of an older redaction list unsent", registry=r
+        )
         self.catalogue_streams = Gauge("eventstreams_catalogue_streams", "Streams that are exposed", registry=r)
         self._combinations: set[str] = set()
 

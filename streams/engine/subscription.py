@@ -71,6 +71,7 @@ class Subscription:
         self._metrics = metrics
         self._writer = IdWriter(hub.cluster_id, feed.selection.scope)
         self._ahead: dict[TopicPartition, _Ahead] = {}
+        self._version = history.version
         self._seat: Seat | None = None
         self._taking_seat: asyncio.Future[None] | None = None
         self._last_chunk_at = 0.0
@@ -173,6 +174,11 @@ class Subscription:
                         return
             if not self._ahead:
                 return
+            if self._version != self._history.version:
+                # What is held was made with an older redaction list: read it again (invariant 5).
+                self._version = self._history.version
+                self._ahead.clear()
+                continue
             chunk = self._merge()
             if self._seat is not None:
                 self._seat.account(sum(map(len, chunk.parts)))

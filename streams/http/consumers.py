@@ -22,6 +22,7 @@ from streams.core.errors import (
     InternalError,
     KafkaUnavailable,
     MethodNotAllowed,
+    NoRedactionList,
     NoStreamConfiguration,
     StreamNotFound,
     TooManyRequests,
@@ -44,6 +45,8 @@ HOLD_SECONDS = 1.0
 """A client that is told of an error by an event is held for so long: some ignore `retry`."""
 KAFKA_SECONDS = 2.8
 """All that Kafka is asked before the answer begins takes no longer (wire contract: said within 3 seconds)."""
+FORGET_SECONDS = 1.0
+"""After a change of the redaction list, a client has so long to take what is on its way to it (3 s for all of it)."""
 PARK_SECONDS = 0.25
 """A client that is not writable for so long lets go of what it holds in memory."""
 
@@ -78,6 +81,16 @@ class StreamConsumer(AsyncHttpConsumer):
         self._ending = True
         if self._sender is not None and not self._writing:
             self._sender.cancel()
+
+    def forget(self) -> None:
+        flow = self._flow
+        if flow is not None and flow.sent < flow.promised:
+            asyncio.get_running_loop().call_later(FORGET_SECONDS, self._cut_unless_sent, flow.promised)
+
+    def _cut_unless_sent(self, promised: int) -> None:
+        if self._flow.sent < promised and self in self._service.clients:
+            self._service.metrics.cut.inc()
+            self._flow.abort()
 
     async def _disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -114,6 +127,8 @@ class StreamConsumer(AsyncHttpConsumer):
             raise Draining
         ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
         stack.enter_context(service.limits.connection(ip))
+        if service.redaction_read_at is None:
+            raise NoRedactionList
         if not service.hub.available:
             raise KafkaUnavailable
         try:

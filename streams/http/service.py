@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,18 +12,26 @@ from streams.core.catalogue import Catalogue
 from streams.engine.history import History
 from streams.engine.hub import Hub
 from streams.engine.metrics import Metrics
+from streams.engine.source import RecordSource
 from streams.http.limits import ConnectionLimits
 from streams.http.requests import Network
 
 SCOPE_KEY = "eventstreams.service"
 """Under this key of the ASGI scope the service reaches every view."""
 
+LIST_OLD_SECONDS = 10.0
+LIST_TOO_OLD_SECONDS = 600.0
+"""A redaction list that could not be read for so long is said, and then makes the server unready (wire contract)."""
+
 
 class Client(Protocol):
-    """An open stream, as the drain sees it."""
+    """An open stream, as the process sees it."""
 
     def end(self) -> None:
         """End after the event that is being sent, with the final chunk."""
+
+    def forget(self) -> None:
+        """The redaction list has changed: what is still unsent a moment later must not be sent any more."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +51,16 @@ class Service:
     settings: EdgeSettings
     hub: Hub
     history: History
+    source: RecordSource
     metrics: Metrics
     limits: ConnectionLimits
     start: Callable[[], Awaitable[None]]
     """Starts what runs in the background; called at each request, works once (plain ASGI servers have no lifespan)."""
+    configured_pages: Mapping[str, Sequence[str]]
+    """The redacted pages that the configuration file names: domain → titles."""
     catalogue: Catalogue | None = None
+    redaction_read_at: float | None = None
+    """When the redaction list was last seen (time.monotonic, seconds); None before the first time."""
     draining: bool = False
     clients: set[Client] = field(default_factory=set)
 
@@ -59,11 +73,20 @@ class Service:
             reasons.append("no stream configuration yet")
         if not self.hub.has_metadata:
             reasons.append("no metadata from Kafka yet")
+        if self.redaction_read_at is None:
+            reasons.append("the redaction list has not been read yet")
+        elif time.monotonic() - self.redaction_read_at > LIST_TOO_OLD_SECONDS:
+            reasons.append(f"the redaction list could not be read for {int(LIST_TOO_OLD_SECONDS / 60)} minutes")
         return reasons
 
     def degraded(self) -> list[str]:
         """What is amiss though traffic can come."""
-        return [] if self.hub.available else ["Kafka cannot be reached"]
+        reasons = []
+        if not self.hub.available:
+            reasons.append("Kafka cannot be reached")
+        if self.redaction_read_at is not None and time.monotonic() - self.redaction_read_at > LIST_OLD_SECONDS:
+            reasons.append("the redaction list cannot be read from the database; the last one is in force")
+        return reasons
 
     def soft_retry_ms(self) -> int:
         """When a client that was turned away by an event comes back: spread, so that not all come at once."""

@@ -19,7 +19,7 @@ from tests.support.writing import Writer, meanwhile, writer
 MEGABYTE = 1_000_000
 GROWTH_MB = 20.0
 READING_MB = 50.0
-"""Growth while events are read: a 10 MB record is for a moment there as Kafka's answer (twice), a record and an event."""
+"""Growth while events are read: a 10 MB record is for a moment there as an answer (twice), a record and an event."""
 SMALL, LARGE = 1_500, 10 * MEGABYTE
 SLOW_PATH, OTHER_PATH = "/v2/stream/slow", "/v2/stream/other"
 STALLED = {"read": False, "receive_buffer": 4096}

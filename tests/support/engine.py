@@ -9,7 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from redaction.redactor import Redactor
+from streams.core.events import Fields
 from streams.core.positions import Scope, TopicPartition
 from streams.engine.encoder import Encoder
 from streams.engine.feed import Selection
@@ -22,6 +25,17 @@ PATIENCE_SECONDS = 20.0
 """So long a test waits for what must come; only a failing one waits it out."""
 
 
+class Stamp:
+    """A redactor that shows in each event which list it was made with: its member `list`."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def redact(self, event: Fields, meta: Fields | None = None) -> bool:
+        event["list"] = msgspec.Raw(b"%d" % self.version)
+        return True
+
+
 class Engine:
     """A hub and a history, wired up as one process has them, on a source that others may share."""
 
@@ -31,6 +45,12 @@ class Engine:
         self.encoder = Encoder(Redactor({}), self.metrics)
         self.hub = Hub(source, self.encoder, self.metrics, HubLimits(**limits))
         self.history = History(source, self.encoder, self.metrics, seats, cache_bytes)
+
+    def redact_with(self, redactor: Redactor | Stamp) -> None:
+        """Another redaction list, as `eventstreams_site.process` puts it in force."""
+        self.encoder.redactor = redactor
+        self.hub.forget()
+        self.history.forget()
 
     def count(self, name: str) -> float:
         """A metric's value; 0 where it has none yet."""
@@ -76,12 +96,16 @@ class Received:
         self.ids: list[str] = []
         self.gaps: list[dict[str, Any]] = []
         self.keepalives = 0
+        self.lists: list[int | None] = []
+        """Of each event, the version of the list that it was made with, where a Stamp said so."""
 
     def take(self, sse: bytes) -> None:
         at = 0
         while at < len(sse):
             if match := self._EVENT.match(sse, at):
-                meta = json.loads(match[2])["meta"]
+                event = json.loads(match[2])
+                meta = event["meta"]
+                self.lists.append(event.get("list"))
                 tp = TopicPartition(meta["topic"], meta["partition"])
                 self.offsets.setdefault(tp, []).append(meta["offset"])
                 self.events.append((tp, meta["offset"]))

@@ -142,6 +142,19 @@ async def test_the_newest_block_is_kept_whatever_its_size() -> None:
     assert block.after[A].offset == 7
 
 
+async def test_a_feed_that_forgets_keeps_its_position_and_who_had_all_of_it_goes_on() -> None:
+    of = feed(A)
+    of.extend(A, [event(n) for n in range(5, 8)], Mark(0, 8, 71), 100.0)
+    tip, vector = of.tip, dict(of.vector)
+    of.forget()
+    assert (of.tip, of.vector) == (tip, vector)
+    assert of.after(tip) is None
+    with pytest.raises(LookupError):
+        of.after(tip - 1)
+    of.extend(A, [event(8)], Mark(0, 9, 81), 100.0)
+    assert [block.count for block in blocks(of, tip)] == [1]
+
+
 async def test_a_partition_that_is_placed_later_is_in_every_id_from_then_on() -> None:
     of = feed(B)
     of.extend(B, [event(5)], Mark(0, 6, 51), 100.0)

@@ -9,15 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from redaction.redactor import Redactor
 from streams.core.positions import TopicPartition
 from streams.engine import history as module
 from streams.engine.encoder import Encoder
-from streams.engine.history import Block, History, Log, Seats
+from streams.engine.history import YIELD_EVENTS, Block, History, Log, Seats
 from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
 from streams.engine.source import Batch, OutOfRangeError, SourceUnavailableError, UnknownPartitionError
-from tests.support.engine import Engine, eventually, numbered
+from tests.support.engine import Engine, Stamp, eventually, numbered
 
 TP = TopicPartition("t", 0)
 LOG = Log(TP, 0)
@@ -221,14 +220,21 @@ async def test_what_is_forgotten_is_read_again() -> None:
     assert made.source.reads == 2
 
 
-async def test_what_was_read_through_a_list_that_has_changed_meanwhile_is_not_kept() -> None:
-    made = engine(topic(10))
+async def test_what_is_being_read_when_the_list_changes_is_made_anew_with_the_new_list() -> None:
+    count = 3 * YIELD_EVENTS  # given up in between, so that the change comes in the middle
+    made = engine(topic(count))
     reading = asyncio.ensure_future(made.history.read(LOG, 0, FAR))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    made.encoder.redactor = Redactor({}, version=2)
-    await reading
-    assert made.history.cached(LOG, 0, FAR) is None
+    while not made.count("eventstreams_events_encoded_total"):
+        await asyncio.sleep(0)
+    assert made.count("eventstreams_events_encoded_total") < count
+    made.redact_with(Stamp(2))
+    block = await reading
+    assert len(block.events) > 1
+    assert all(b'"list":2' in event.json for event in block.events)
+    kept = made.history.cached(LOG, 0, FAR)
+    assert kept is not None
+    assert kept.events == block.events
+    assert made.source.reads == 1, "the records were still at hand"
 
 
 class SlowSource(MemorySource):

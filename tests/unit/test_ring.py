@@ -96,6 +96,23 @@ def test_what_has_been_evicted_is_no_longer_answered_for() -> None:
     assert ring.timestamp_before(8) == 70
 
 
+def test_a_ring_that_forgets_goes_on_from_its_tip_and_still_knows_the_last_timestamp() -> None:
+    ring = filled(*range(10), tip=10)
+    ring.forget()
+    assert (ring.floor, ring.tip, ring.bytes) == (10, 10, 0)
+    assert ring.timestamp_before(10) == 90
+    assert ring.read(9, 10, 100) is None
+    assert offsets(ring.read(10, 10, 100)) == ([], 10)
+    ring.extend([event(10)], 11)
+    assert offsets(ring.read(10, 11, 100)) == ([10], 11)
+
+
+def test_a_ring_without_events_forgets_nothing_of_what_it_knows() -> None:
+    ring = filled(tip=50, start=50, before=(49, 7))
+    ring.forget()
+    assert ring.timestamp_before(50) == 7
+
+
 _steps = st.lists(
     st.tuples(
         st.lists(st.tuples(st.integers(1, 4), st.integers(0, 300), st.integers(0, 50)), max_size=40), st.integers(0, 3)

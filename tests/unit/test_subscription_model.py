@@ -1,4 +1,4 @@
-"""Invariant 4, by a random model: every event exactly once, whatever happens."""
+"""Invariants 4 and 5, by a random model: every event exactly once, and none made with an older redaction list."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streams.engine.feed import Feed
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, PollResult
 from tests.support.connection import Connection, connected, id_of, quicken
-from tests.support.engine import PATIENCE_SECONDS, Engine, eventually, numbered
+from tests.support.engine import PATIENCE_SECONDS, Engine, Stamp, eventually, numbered
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +75,9 @@ class World:
             )
             for n in (1, 2)
         ]
+        self.lists = 0
+        for engine in self.engines:
+            self.change_list(engine)
         self.clock = 1_000
         self.is_over = False
         self.seen: list[str] = []
@@ -112,6 +115,11 @@ class World:
                 value = numbered(self.clock, chance.choice([0, 50, 400, 900]))
                 self.source.append(topic, value, timestamp, partition=partition)
 
+    def change_list(self, engine: Engine) -> None:
+        """A new version of the redaction list; the processes do not see it at the same time."""
+        self.lists += 1
+        engine.redact_with(Stamp(self.lists))
+
     def events(self, tp: TopicPartition, start: int = 0) -> list[int]:
         """What a client that starts there must get."""
         log = self.source._logs[tp]
@@ -139,6 +147,8 @@ class World:
             self.write(chance.choice([1, 3, 20]))
             if chance.random() < 0.08:
                 self.source.create("b", chance.randint(1, 4))
+            if chance.random() < 0.15:
+                self.change_list(chance.choice(self.engines))
             await asyncio.sleep(chance.choice([0, 0.001, 0.005]))
         # New partitions are to be found by both before the last records, or nobody would wait for them.
         for engine in self.engines:
@@ -183,13 +193,14 @@ class World:
         starts: dict[TopicPartition, int] = {}
         is_done = False
         while not is_done:
-            async with connected(chance.choice(self.engines), **ask) as connection:
+            engine = chance.choice(self.engines)
+            async with connected(engine, **ask) as connection:
                 if not starts:
                     starts = connection.start
                     for tp, offset in starts.items():
                         assert may_start_at(tp, offset), (ask, tp, offset)
                 assert connection.gaps == []
-                is_done = await self._read(connection, starts, got, chance.choice([1, 3, 10, 1_000]))
+                is_done = await self._read(engine, connection, starts, got, chance.choice([1, 3, 10, 1_000]))
                 ids = connection.received.ids
                 assert connection.received.gaps == []
                 self.seen += ids
@@ -204,6 +215,7 @@ class World:
 
     async def _read(
         self,
+        engine: Engine,
         connection: Connection,
         starts: dict[TopicPartition, int],
         got: dict[TopicPartition, list[int]],
@@ -214,11 +226,14 @@ class World:
         pace = chance.choice([0, 0, 0.001, 0.003])
         taken: Counter[TopicPartition] = Counter()
         for _ in range(chunks):
+            lists = connection.received.lists
+            before = len(lists)
             try:
                 async with asyncio.timeout(0.1):
                     await connection.chunk()
             except TimeoutError:
                 return self._is_complete(connection, starts, got)
+            assert set(lists[before:]) <= {engine.encoder.version}, "made with an older redaction list (invariant 5)"
             for tp, offsets in connection.received.offsets.items():
                 got.setdefault(tp, []).extend(offsets[taken[tp] :])
                 taken[tp] = len(offsets)
@@ -226,6 +241,8 @@ class World:
                 return True
             if chance.random() < 0.2:
                 connection.subscription.park()
+            if chance.random() < 0.02:
+                self.change_list(engine)
             if pace:
                 await asyncio.sleep(chance.choice([0, pace]))
         return False
