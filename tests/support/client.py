@@ -45,8 +45,9 @@ class StreamClient:
         version: str = "1.1",
         target: str = "",
         receive_buffer: int | None = None,
+        limit: int = 64 << 20,
     ) -> StreamClient:
-        limit = 64 << 20
+        """`receive_buffer` bytes are taken in by the kernel, and up to twice `limit` by this process, unasked."""
         if receive_buffer is None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
         else:

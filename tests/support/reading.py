@@ -188,7 +188,8 @@ class Follower:
 class Crowd:
     """Followers, who leave at the end of the block."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Follower] = Follower) -> None:
+        self._kind = kind
         self._followers: list[Follower] = []
 
     async def __aenter__(self) -> Crowd:
@@ -202,7 +203,7 @@ class Crowd:
         self, port: int, path: str, headers: Mapping[str, str], *, read: bool = True, **options: Any
     ) -> Follower:
         """One more, as soon as its first chunk is there; it reads on, or (`read` False) stalls until it is told to."""
-        follower = Follower(await StreamClient.connect(port, path, headers, **options))
+        follower = self._kind(await StreamClient.connect(port, path, headers, **options))
         self._followers.append(follower)
         assert follower.client.status == 200, follower.client.headers
         await follower.begin()

@@ -22,11 +22,13 @@ async def serving(
     topics: Sequence[str] | Mapping[str, Sequence[str]],
     *,
     ready: bool = True,
+    database: Path | None = None,
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """A ready server with the stream `test` of `topics`, or with the streams that a mapping names."""
     streams = topics if isinstance(topics, Mapping) else {"test": topics}
-    site = Site(folder, bootstrap, {name: {"topics": list(of)} for name, of in streams.items()}, **settings)
+    configured = {name: {"topics": list(of)} for name, of in streams.items()}
+    site = Site(folder, bootstrap, configured, database=database, **settings)
     try:
         await asyncio.to_thread(site.start, wait_ready=ready)
         yield site

@@ -28,6 +28,8 @@ class Writer:
         self.held: dict[TopicPartition, list[tuple[int, int]]] = defaultdict(list)
         self.count = 0
         """So many have been handed to the producer: the number of the next one."""
+        self.members = b""
+        """Further members of every event, with a comma before each."""
         self._producer = producer
 
     async def write(self, tp: TopicPartition, timestamps: Sequence[int | None], pad: str = "") -> None:
@@ -39,7 +41,7 @@ class Writer:
         numbers, futures = [], []
         for timestamp in timestamps:
             numbers.append(self.count)
-            value = b'{"n":%d,"pad":"%s"}' % (self.count, pad.encode())
+            value = b'{"n":%d,"pad":"%s"%s}' % (self.count, pad.encode(), self.members)
             self.count += 1
             futures.append(await self._producer.send(tp.topic, value, partition=tp.partition, timestamp_ms=timestamp))
         written: list[RecordMetadata] = await asyncio.gather(*futures)

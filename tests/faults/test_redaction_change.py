@@ -1,0 +1,171 @@
+"""The list of redacted pages changes while clients read: 3 seconds later not one name, and no event lost or repeated.
+
+Invariant 5, in two server processes on one Kafka and one database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from streams.core.positions import TopicPartition
+from tests.support.client import StreamClient
+from tests.support.reading import NDJSON, SSE, Crowd, Follower
+from tests.support.serving import PATH, serving
+from tests.support.site import Site
+from tests.support.writing import Writer, meanwhile, partitions_of, writer
+
+DOMAIN, TITLE = "ru.wikipedia.org", "Участник:Проба"
+NAME = "Тот, кто правил".encode()
+MEMBERS = b',"meta":{"domain":"%s"},"title":"%s","user":"%s"' % (DOMAIN.encode(), TITLE.encode(), NAME)
+HISTORY = 6_000
+READERS = 50
+SECONDS = 3.0
+"""A change works everywhere within so many (wire contract, "Redaction")."""
+PACED = {"receive_buffer": 65_536, "limit": 65_536}
+"""What a client's side holds has been sent and cannot be taken back: these let it hold little."""
+
+
+class Witness(Follower):
+    """A client that knows when it last read the name. With a `pace`, it waits so many seconds after each chunk."""
+
+    def __init__(self, client: StreamClient) -> None:
+        super().__init__(client)
+        self.pace = 0.0
+        self.named = 0
+        self.last_named_at = 0.0
+
+    async def _read(self) -> None:
+        async for chunk in self._chunks:
+            self._take(chunk)
+            if self.pace:
+                await asyncio.sleep(self.pace)
+
+    def _take(self, chunk: bytes) -> None:
+        super()._take(chunk)
+        if NAME in chunk:
+            self.named += chunk.count(NAME)
+            self.last_named_at = time.time()
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.offsets.values()))
+
+
+def list_page(site: Site) -> float:
+    """Put the page on the list, in a process of its own; returns when it was done (Unix time)."""
+    code = f"""
+import time
+from redaction import pages
+pages.add([pages.Page({DOMAIN!r}, {TITLE!r})], "a test", None)
+print(time.time())
+"""
+    done = site.manage("shell", "--verbosity", "0", "-c", code)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+async def write_on(to: Writer, partitions: list[TopicPartition], enough: asyncio.Event) -> None:
+    while not enough.is_set():
+        for tp in partitions:
+            await to.write(tp, [None])
+        await asyncio.sleep(0.05)
+
+
+async def test_three_seconds_after_a_page_is_listed_nobody_reads_a_name_and_no_event_is_lost_or_repeated(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    topic = make_topic(2)
+    partitions = partitions_of([topic], 2)
+    enough = asyncio.Event()
+    async with (
+        serving(tmp_path, kafka.bootstrap, [topic]) as one,
+        serving(tmp_path, kafka.bootstrap, [topic], database=one.database) as other,
+        writer(kafka.bootstrap) as to,
+        Crowd(Witness) as crowd,
+    ):
+        to.members = MEMBERS
+        for tp in partitions:
+            await to.write(tp, [None] * (HISTORY // 2), "x" * 400)
+        async with meanwhile(write_on(to, partitions, enough)):
+            live: list[Any] = []
+            historical: list[Any] = []
+            for number in range(READERS):
+                port, accept = (one, other)[number % 2].port, (SSE, NDJSON)[number // 2 % 2]
+                live.append(await crowd.connect(port, PATH, accept))
+                reader: Any = await crowd.connect(port, f"{PATH}?since=0", accept, read=False, **PACED)
+                reader.pace = 0.1
+                historical.append(reader)
+            for reader in historical:
+                reader.read()
+            for reader in (*live, *historical):
+                await reader.until(lambda reader=reader: reader.named > 10)
+            listed_at = await asyncio.to_thread(list_page, one)
+            assert all(reader.count < HISTORY for reader in historical), "they were to be in the middle of history"
+            await asyncio.sleep(max(0.0, listed_at + SECONDS + 1 - time.time()))
+            enough.set()
+        for reader in (*live, *historical):
+            await reader.has({tp: to.held[tp][-1][0] for tp in partitions})
+        for site in (one, other):
+            late: Any = await crowd.connect(site.port, f"{PATH}?since=0", SSE)
+            await late.has({tp: to.held[tp][-1][0] for tp in partitions})
+            assert late.named == 0
+            assert site.metric("eventstreams_redaction_list_version") == 1
+    for reader in (*live, *historical):
+        assert reader.last_named_at < listed_at + SECONDS
+    for tp in partitions:
+        held = [offset for offset, _ in to.held[tp]]
+        for reader in historical:
+            assert reader.offsets[tp] == held
+        for reader in live:
+            assert reader.offsets[tp] == held[held.index(reader.offsets[tp][0]) :]
+
+
+async def test_a_client_with_old_bytes_unsent_is_cut_and_resumes_by_its_id_without_a_name(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    topic = make_topic()
+    tp = TopicPartition(topic, 0)
+    async with (
+        serving(tmp_path, kafka.bootstrap, [topic]) as site,
+        writer(kafka.bootstrap, max_request_size=4_000_000) as to,
+        Crowd(Witness) as crowd,
+    ):
+        to.members = MEMBERS
+        # As large as that the kernel does not take one: what is left of it is ours.
+        await to.write(tp, [None] * 12, "x" * 900_000)
+        idle: Any = await crowd.connect(site.port, PATH, SSE)
+        stalled = await StreamClient.connect(site.port, f"{PATH}?since=0", SSE, receive_buffer=4096)
+        events = stalled.events()
+        first = await anext(events)
+        stalled.pause()
+        await asyncio.sleep(0.5)
+        listed_at = await asyncio.to_thread(list_page, site)
+        while not site.metric("eventstreams_clients_cut_total"):
+            assert time.time() < listed_at + SECONDS
+            await asyncio.sleep(0.05)
+        stalled.resume()
+        got = [first.id]
+        try:
+            async for event in events:
+                got.append(event.id)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        else:
+            raise AssertionError("the stream was to be broken off")
+        assert len(got) < 12
+        assert site.metric("eventstreams_clients_cut_total") == 1, "who has nothing unsent stays"
+        resumed: Any = await crowd.connect(site.port, PATH, {**SSE, "Last-Event-ID": got[-1]})
+        await to.write(tp, [None])
+        for reader in (idle, resumed):
+            await reader.has({tp: to.held[tp][-1][0]})
+            assert reader.named == 0
+    seen: defaultdict[str, int] = defaultdict(int)
+    for id_ in got:
+        seen[id_] += 1
+    assert set(seen.values()) == {1}
+    assert [offset for offset, _ in to.held[tp]][len(got) :] == resumed.offsets[tp]
