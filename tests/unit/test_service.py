@@ -1,0 +1,53 @@
+"""When a process is ready, and when it is only degraded (wire contract, `/readyz`)."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.http import service as module
+from streams.http.service import Service
+
+
+@pytest.fixture
+def service() -> Service:
+    """One that has all that it needs, for now."""
+    any_part: Any = SimpleNamespace(has_metadata=True, available=True)
+    made = Service(
+        settings=any_part,
+        hub=any_part,
+        history=any_part,
+        source=any_part,
+        metrics=any_part,
+        limits=any_part,
+        start=any_part,
+        configured_pages={},
+        catalogue=any_part,
+    )
+    made.redaction_read_at = time.monotonic()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unready", "degraded"),
+    [(0, False, False), (9, False, False), (11, False, True), (599, False, True), (601, True, True)],
+)
+def test_a_redaction_list_that_cannot_be_read_is_said_and_after_ten_minutes_makes_unready(
+    service: Service, monkeypatch: pytest.MonkeyPatch, seconds: float, unready: bool, degraded: bool
+) -> None:
+    now = time.monotonic() + seconds
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    assert any("redaction list" in reason for reason in service.unready()) == unready
+    assert any("redaction list" in reason for reason in service.degraded()) == degraded
+
+
+def test_each_part_that_lacks_at_the_start_is_a_reason(service: Service) -> None:
+    assert service.unready() == []
+    service.hub.has_metadata = False
+    service.catalogue = None
+    service.redaction_read_at = None
+    service.draining = True
+    assert len(service.unready()) == 4

@@ -1,0 +1,97 @@
+"""Following what admins change: an outage of the database leaves all as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from eventstreams_site import watch as module
+from eventstreams_site.watch import Watch
+from tests.support.engine import eventually
+
+
+class Database:
+    """What is read is `number`; reading fails while `error` is set."""
+
+    def __init__(self) -> None:
+        self.number = 1
+        self.error: Exception | None = None
+        self.asked: list[int | None] = []
+        self.taken: list[int] = []
+        self.seen = 0
+
+    def read(self, known: int | None) -> int | None:
+        self.asked.append(known)
+        if self.error is not None:
+            raise self.error
+        return None if self.number == known else self.number
+
+    def note_seen(self) -> None:
+        self.seen += 1
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.005)
+
+
+@asynccontextmanager
+async def watching(database: Database) -> AsyncIterator[None]:
+    task = asyncio.create_task(Watch("the list", database.read, database.taken.append, database.note_seen).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_what_is_new_is_taken_once_and_each_reading_is_noted() -> None:
+    database = Database()
+    async with watching(database):
+        await eventually(lambda: database.seen > 3)
+        assert database.taken == [1]
+        database.number = 2
+        await eventually(lambda: database.taken == [1, 2])
+        await eventually(lambda: database.asked[-1] == 2)
+
+
+async def test_an_outage_changes_nothing_is_said_once_in_a_while_and_is_over_by_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database = Database()
+    with caplog.at_level(logging.INFO, module.__name__):
+        async with watching(database):
+            await eventually(lambda: database.taken == [1])
+            database.error = ConnectionError("nobody there")
+            asked = len(database.asked)
+            await eventually(lambda: len(database.asked) > asked + 1)
+            seen, asked = database.seen, len(database.asked)
+            await eventually(lambda: len(database.asked) > asked + 5)
+            assert (database.seen, database.taken) == (seen, [1])
+            database.error, database.number = None, 2
+            await eventually(lambda: database.taken == [1, 2])
+            await eventually(lambda: "again" in caplog.text)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert "the list: ConnectionError: nobody there" in caplog.text
+
+
+async def test_what_could_not_be_taken_is_taken_the_next_time() -> None:
+    database = Database()
+    tries = []
+
+    def take(number: int) -> None:
+        tries.append(number)
+        if len(tries) == 1:
+            raise RuntimeError("a fault of ours")
+
+    task = asyncio.create_task(Watch("the list", database.read, take, database.note_seen).run())
+    await eventually(lambda: database.seen)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert tries == [1, 1]
