@@ -88,6 +88,9 @@ def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
     kafka, brokers = _kafka(config, environ, stack)
     if migrate.process.wait() != 0:
         migrate.check()
+    admin = None
+    if _is_debug(environ):
+        admin = _manage("The development admin", "development_admin", environ=environ, stack=stack)
     children = []
     if all(broker.rpartition(":")[0] in _LOCAL_HOSTS for broker in brokers.split(",")):
         children.append(_manage("The demo producer", *_DEMO, environ=environ, stack=stack))
@@ -96,7 +99,7 @@ def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
     arguments = ("serve", "--host", HOST, "--port", str(port))
     children.append(_manage("The server", *arguments, environ=environ, stack=stack))
     _wait_until_ready(port, children)
-    _welcome(port, config)
+    _welcome(port, config, _login(admin))
     while True:
         for child in children:
             child.check()
@@ -161,9 +164,22 @@ def _wait_until_ready(port: int, children: list[Child]) -> None:
     )
 
 
-def _welcome(port: int, config: Config) -> None:
+def _is_debug(environ: Mapping[str, str]) -> bool:
+    return environ["DJANGO_DEBUG"].strip().lower() not in {"", "0", "false", "no", "off"}
+
+
+def _login(admin: Child | None) -> str:
+    """How to log in to the admin."""
+    if admin is None:
+        return "needs `.venv/bin/python manage.py createsuperuser`"
+    if admin.process.wait() != 0:
+        admin.check()
+    return admin.log.read_text(encoding="utf-8").strip()
+
+
+def _welcome(port: int, config: Config, login: str) -> None:
     site = f"http://{HOST}:{port}"
-    pages = [f"{site}/?doc  (the API)", f"{site}/admin/  (needs `.venv/bin/python manage.py createsuperuser`)"]
+    pages = [f"{site}/?doc  (the API)", f"{site}/admin/  ({login})"]
     if config.stream_ui_enabled:
         pages.insert(0, f"{site}/v2/ui  (streams in the browser)")
     _say(

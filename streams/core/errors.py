@@ -3,6 +3,7 @@
 EventStreamsError               status, type, title; becomes problem+json (RFC 9457)
 ├── PathNotFound                404  not_found
 ├── StreamNotFound              404  not_found
+│   └── StreamWithdrawn         404  not_found; said as an event to who follows it
 ├── TooManyStreams              400  too_many_streams
 ├── InvalidTimestamp            400  invalid_timestamp
 ├── InvalidLastEventId          400  invalid_last_event_id
@@ -67,6 +68,11 @@ class StreamNotFound(EventStreamsError):
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__(f"Invalid streams: {','.join(names)}")
+
+
+class StreamWithdrawn(StreamNotFound):
+    def __init__(self, names: Iterable[str]) -> None:
+        EventStreamsError.__init__(self, f"No longer exposed: {','.join(names)}")
 
 
 class TooManyStreams(EventStreamsError):

@@ -16,6 +16,7 @@ from typing import Any
 from channels.generic.http import AsyncHttpConsumer
 
 from streams.core import formats
+from streams.core.catalogue import Catalogue, Stream
 from streams.core.errors import (
     Draining,
     EventStreamsError,
@@ -25,6 +26,7 @@ from streams.core.errors import (
     NoRedactionList,
     NoStreamConfiguration,
     StreamNotFound,
+    StreamWithdrawn,
     TooManyRequests,
     Unavailable,
 )
@@ -47,6 +49,8 @@ KAFKA_SECONDS = 2.8
 """All that Kafka is asked before the answer begins takes no longer (wire contract: said within 3 seconds)."""
 FORGET_SECONDS = 1.0
 """After a change of the redaction list, a client has so long to take what is on its way to it (3 s for all of it)."""
+WITHDRAW_SECONDS = 2.0
+"""A client of a stream that is no longer exposed is cut after so long, if it does not take its end."""
 PARK_SECONDS = 0.25
 """A client that is not writable for so long lets go of what it holds in memory."""
 
@@ -61,6 +65,8 @@ class StreamConsumer(AsyncHttpConsumer):
         self._service: Service = scope[SCOPE_KEY]
         self._flow = scope.get("extensions", {}).get(FLOW_EXTENSION)
         self._sender: asyncio.Task[None] | None = None
+        self._streams: list[Stream] = []
+        self._withdrawn: StreamWithdrawn | None = None
         self._started = self._writing = self._ending = False
         await super().__call__(scope, receive, send)
 
@@ -81,6 +87,18 @@ class StreamConsumer(AsyncHttpConsumer):
         self._ending = True
         if self._sender is not None and not self._writing:
             self._sender.cancel()
+
+    def recheck(self, catalogue: Catalogue) -> None:
+        gone = [stream.name for stream in self._streams if stream.name not in catalogue.streams]
+        if gone:
+            self._withdrawn = StreamWithdrawn(gone)
+            asyncio.get_running_loop().call_later(WITHDRAW_SECONDS, self._cut)
+        if gone or any(_topics(stream) != _topics(catalogue.streams[stream.name]) for stream in self._streams):
+            self.end()
+
+    def _cut(self) -> None:
+        if self._flow is not None and self in self._service.clients:
+            self._flow.abort()
 
     def forget(self) -> None:
         flow = self._flow
@@ -122,6 +140,7 @@ class StreamConsumer(AsyncHttpConsumer):
         streams, invalid = catalogue.resolve(request.stream_names(service.settings.max_streams))
         if invalid:
             raise StreamNotFound(invalid)
+        self._streams = streams
         since, last_event_id = request.since(), request.last_event_id()
         if service.draining:
             raise Draining
@@ -174,6 +193,8 @@ class StreamConsumer(AsyncHttpConsumer):
         try:
             start = formats.SSE_START if is_sse else formats.NDJSON_START
             await self.send_body(start + (formats.sse_gap(gaps) if gaps and is_sse else b""), more_body=True)
+            if service.catalogue is not None:
+                self.recheck(service.catalogue)  # it may have changed while this client was being connected
             await self._pump(subscription, is_sse)
         except asyncio.CancelledError:
             if not self._ending:
@@ -185,6 +206,8 @@ class StreamConsumer(AsyncHttpConsumer):
             await self._tell(request, InternalError())
         finally:
             service.clients.discard(self)
+        if self._withdrawn is not None:
+            await self._tell(request, self._withdrawn)
         await self.send_body(b"")
 
     async def _pump(self, subscription: Subscription, is_sse: bool) -> None:
@@ -247,3 +270,7 @@ class StreamConsumer(AsyncHttpConsumer):
             (b"Vary", b"Accept"),
             (b"X-Accel-Buffering", b"no"),
         ]
+
+
+def _topics(stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return stream.topics, stream.topics_allowed

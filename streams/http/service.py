@@ -30,6 +30,9 @@ class Client(Protocol):
     def end(self) -> None:
         """End after the event that is being sent, with the final chunk."""
 
+    def recheck(self, catalogue: Catalogue) -> None:
+        """The streams have changed: end where one of the client's is no longer exposed, or has other topics."""
+
     def forget(self) -> None:
         """The redaction list has changed: what is still unsent a moment later must not be sent any more."""
 
