@@ -1,7 +1,6 @@
-"""Nanoseconds that redaction costs one event: prints JSON.
+"""Nanoseconds that redaction costs one event, beside what it may cost: prints JSON.
 
-Watches the hot path: redaction runs once for every record that any client may get. It should stay under 1,000 ns for
-a domain that is not listed and under 3,000 ns for the other pages of one that is; an empty list should cost nothing.
+Watches the hot path: redaction runs once for every record that any client may get. An empty list should cost nothing.
 
 Run from the repository: ``python -m benchmarks.redact``
 """
@@ -19,6 +18,8 @@ from streams.core.events import Fields
 ROUNDS = 7
 EVENTS_PER_ROUND = 20_000
 TITLES = 1_200
+GOALS = {"unlisted_domain": 1_000, "other_page_of_listed_domain": 3_000}
+"""It is to stay under so many ns for events of domains that are not listed, and of the other pages of one that is."""
 
 _decode = msgspec.json.Decoder(Fields).decode
 
@@ -72,7 +73,7 @@ def main() -> None:
         "other_page_of_listed_domain": _ns_per_event(redactor, other),
         "listed_page": _ns_per_event(redactor, _page_change("ru.wikipedia.org", titles[-1].replace(" ", "_"))),
     }
-    print(json.dumps({"benchmark": "redact", "titles": TITLES, "ns_per_event": results}))
+    print(json.dumps({"benchmark": "redact", "titles": TITLES, "ns_per_event": results, "goal_ns": GOALS}))
 
 
 if __name__ == "__main__":

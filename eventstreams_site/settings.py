@@ -192,7 +192,9 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": _log_level()},  # Django's own handlers would write each line twice
         "django.request": {"level": "ERROR"},  # anybody can ask for what is not there, as often as they like
-        "aiokafka": {"level": "CRITICAL"},  # it says each failed try; the engine says when Kafka goes and comes back
+        # It says each failed try (the engine says when Kafka goes and comes back), and at DEBUG all that it fetches,
+        # before it is redacted.
+        "aiokafka": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
     },
 }

@@ -28,6 +28,7 @@ _NULL = b"null"
 # Legal inside a JSON string, but clients that split lines by Unicode's rules would cut the event there.
 _LINE_BREAKS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\u0085": "\\u0085"}
 _ESCAPED = str.maketrans(_LINE_BREAKS)
+_ESCAPED_ASCII = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
 # One escape sequence inside a JSON string: a pair of surrogates, a lone one (the group), or any other.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
@@ -80,6 +81,10 @@ class Redactor(Protocol):
         """True when `event` was changed. Raises Withheld (or anything else: the event then stays here)."""
         ...
 
+    def redact_key(self, key: bytes) -> bytes | None:
+        """What may leave of the key of a record whose event was changed; None: nothing."""
+        ...
+
 
 def encode(record: Record, redactor: Redactor) -> Event:
     """The event of a record, with ``meta.topic``, ``.partition``, ``.offset`` (and ``.key``) added, redacted.
@@ -98,12 +103,14 @@ def encode(record: Record, redactor: Redactor) -> Event:
             raise SkippedRecord("bad_utf8") from None
     fields, marker = _decode_object(value, record.key or b"")
     meta = _decode_meta(fields)
+    key = record.key
     try:
         if redactor.redact(fields, meta):
             meta = _decode_meta(fields)
+            key = redactor.redact_key(key) if key else key
     except Withheld:
         raise SkippedRecord("withheld") from None
-    _place(meta, record)
+    _place(meta, record, key)
     fields["meta"] = msgspec.Raw(_encode(meta))
     return Event(record.offset, record.timestamp, _one_line(_compact(fields, len(value)), marker))
 
@@ -129,8 +136,11 @@ def _decode_object(value: bytes, key: bytes) -> tuple[Fields, bytes]:
     if not value.strip():
         raise SkippedRecord("empty")
     # JSON's grammar allows lone surrogates, msgspec does not: they travel as plain text and come back at the end.
-    # No end of the marker is a beginning of it, so it is found again where it was put and nowhere else.
-    marker = next(m for n in itertools.count() if (m := b"<%d>" % n) not in value and m not in key)
+    # No end of the marker is a beginning of it, so it is found again where it was put and nowhere else: also not in the
+    # name of a member, whose escapes are undone on the way.
+    known = value + key
+    known += _ESCAPED_ASCII.sub(lambda m: bytes.fromhex(m[1].decode()), known)
+    marker = next(m for n in itertools.count() if (m := b"<%d>" % n) not in known)
     guarded = _ESCAPE.sub(lambda m: marker + m[1] if m[1] else m[0], value)
     try:
         return _decode(guarded), marker
@@ -148,15 +158,15 @@ def _decode_meta(fields: Fields) -> Fields:
         raise SkippedRecord("bad_meta") from None
 
 
-def _place(meta: Fields, record: Record) -> None:
+def _place(meta: Fields, record: Record, key: bytes | None) -> None:
     meta["topic"] = msgspec.Raw(b'"%s"' % record.topic.encode())
     meta["partition"] = msgspec.Raw(b"%d" % record.partition)
     meta["offset"] = msgspec.Raw(b"%d" % record.offset)
-    if record.key is not None:
+    if key is not None:
         try:
-            text = record.key.decode()
+            text = key.decode()
         except UnicodeDecodeError:
-            text = base64.b64encode(record.key).decode()
+            text = base64.b64encode(key).decode()
         meta["key"] = msgspec.Raw(_encode(text))
 
 

@@ -26,6 +26,9 @@ class NoListYet:
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
         raise Withheld
 
+    def redact_key(self, key: bytes) -> bytes | None:
+        raise Withheld
+
 
 class Encoder:
     """`redactor` is replaced when the list changes; who holds events of an older `version` drops them."""
