@@ -5,22 +5,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test test-all lint bench clean
+.PHONY: help install install-dev chromium run test test-all lint bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 install: .venv/installed ## make .venv with what the service runs on
 
-install-dev: .venv/installed-dev ## the same, with what tests and lint need
+install-dev: .venv/installed-dev chromium ## the same, with what tests and lint need
 
 run: .venv/installed ## start Kafka, demo events and the server at http://127.0.0.1:8092 (PORT=... for another port)
 	@exec $(BIN)/python -m eventstreams_site.devserver
 
-test: .venv/installed-dev ## run the tests, but for the slow ones
+test: install-dev ## run the tests, but for the slow ones
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: .venv/installed-dev ## run all tests
+test-all: install-dev ## run all tests
 	$(BIN)/python -m pytest
 
 lint: .venv/installed-dev ## check style and types
@@ -47,3 +47,12 @@ $(BIN)/python:
 .venv/installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@ .venv/installed
+
+# Pages are tested in Debian's Chromium. Where it cannot be had, those tests are skipped (but not if CI is set).
+chromium:
+	@if command -v chromium > /dev/null; then :; \
+	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; then :; \
+	else \
+	  echo "There is no Chromium, so tests of pages are skipped: install it, such as with \`sudo apt-get install chromium\`"; \
+	fi

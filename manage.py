@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
@@ -13,6 +14,8 @@ from django.core.management import execute_from_command_line
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "eventstreams_site.settings")
     try:
+        if sys.argv[1:2] not in ([], ["help"]):
+            _ = settings.DEBUG  # they are read now: some commands would make a traceback of what is wrong with them
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"{error}")

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from eventstreams_site import conf_values as values
+from redaction.yaml_text import PAGES_KEY as REDACTED_PAGES
+from redaction.yaml_text import UnquotedSignError, keep_as_text, may_be_cut
 from streams.core.catalogue import deep_merge
 from streams.engine.kafka_options import kafka_options
 
@@ -23,11 +25,8 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "EVENTSTREAMS_"
 FILE_VARIABLE = "EVENTSTREAMS_CONFIG"
-REDACTED_PAGES = "mediawiki_redacted_pages"
 
 _MIB = 1024 * 1024
-# As in `- Title #1`: perhaps a comment, perhaps a part of the title.
-_GLUED_COMMENT = re.compile(r"[ \t]+#[^\s#]")
 
 
 class ConfigError(Exception):
@@ -243,17 +242,17 @@ def _keep_titles(node: yaml.Node, text: str, origin: str, key: str | None) -> No
 
 def _keep_text(scalar: yaml.ScalarNode, text: str, origin: str) -> None:
     line = f"line {scalar.start_mark.line + 1} of {origin}"
-    if text.startswith(("!", "&"), scalar.start_mark.index):
-        # To YAML it is a tag or an anchor, and no part of the value.
-        raise ConfigError(f"{REDACTED_PAGES}: a title that begins with ! or & must be quoted: {line}")
-    if scalar.style is None and _GLUED_COMMENT.match(text, scalar.end_mark.index):
+    try:
+        keep_as_text(scalar, text)
+    except UnquotedSignError as error:
+        raise ConfigError(f"{REDACTED_PAGES}: {error}: {line}") from None
+    if may_be_cut(scalar, text):
         logger.warning(
             "%s: %r ends where YAML sees a comment; quote the title if the rest belongs to it: %s",
             REDACTED_PAGES,
             scalar.value,
             line,
         )
-    scalar.tag = "tag:yaml.org,2002:str"
 
 
 SETTINGS: tuple[Setting, ...] = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 import django
 from django.core.asgi import get_asgi_application
 
+from eventstreams_site.flow import ClientGone
 from streams.http.headers import ASGIApp, CommonHeaders
 from streams.http.requests import STREAM_PATH
 from streams.http.service import SCOPE_KEY, Service
@@ -25,8 +27,16 @@ def application_of(service: Service) -> ASGIApp:
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
-        is_stream = path.startswith(STREAM_PATH) and path != STREAM_PATH
-        await (stream if is_stream else pages)(scope, receive, send)
+        if path.startswith(STREAM_PATH) and path != STREAM_PATH:
+            await stream(scope, receive, send)
+            return
+
+        async def send_while_there(message: Any) -> None:
+            # Django watches for the disconnect itself, and cleans up; an exception would keep it from that.
+            with contextlib.suppress(ClientGone):
+                await send(message)
+
+        await pages(scope, receive, send_while_there)
 
     common = CommonHeaders(route, service.settings.cors)
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import path, re_path
+from django.views.generic import RedirectView
 
-from streams.http import views
+from streams.http import ui, views
+
+admin.site.site_header = admin.site.site_title = "EventStreams"
+admin.site.index_title = "Administration"
+admin.site.enable_nav_sidebar = False  # there is little to go to, and tables want the room
 
 urlpatterns = [
     path("", views.root),
@@ -16,6 +21,10 @@ urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("metrics", views.metrics),
+    path("v2/ui", ui.page),
+    path("v2/ui/", ui.page),
+    path("v2/ui/streams.json", ui.streams),
+    path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     # Also with DEBUG on, clients are to see what they will see in production.
     re_path("", views.not_found),

@@ -5,4 +5,5 @@ from django.apps import AppConfig
 
 class RedactionConfig(AppConfig):
     name = "redaction"
+    verbose_name = "Redaction"
     default_auto_field = "django.db.models.BigAutoField"

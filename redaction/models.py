@@ -23,6 +23,7 @@ class RedactedPage(models.Model):
     class Meta:
         ordering = ("domain", "key")
         constraints = (models.UniqueConstraint(fields=["domain", "key"], name="a_page_is_listed_once"),)
+        permissions = (("view_raw", "Can see raw events in a test of a redaction"),)
 
     def __str__(self) -> str:
         return f"{self.domain}: {self.title}"

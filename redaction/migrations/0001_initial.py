@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'change of the list',
                 'verbose_name_plural': 'changes of the list',
-                'ordering': ['-at', '-id'],
+                'ordering': ('-at', '-id'),
                 'default_permissions': ('view',),
             },
         ),
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 ('added_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'ordering': ['domain', 'key'],
+                'ordering': ('domain', 'key'),
                 'constraints': [models.UniqueConstraint(fields=('domain', 'key'), name='a_page_is_listed_once')],
             },
         ),

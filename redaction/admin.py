@@ -1,0 +1,274 @@
+"""The admin of the list of redacted pages, and its history. Pages are added and removed, never edited: so the history
+says all that has been, and `redaction.pages` stays the only writer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from redaction import pages
+from redaction.admin_lists import counted, export_csv, export_yaml, import_view
+from redaction.configured import configured_identities, configured_pages, found
+from redaction.forms import PageForm, ReasonForm, admin_fields
+from redaction.models import PageChange, RedactedPage
+from redaction.redactor import normalise_title
+from redaction.views import redaction_test_urls
+from redaction.written import NotAPageError, Page, is_address, page_of_address
+
+if TYPE_CHECKING:
+    PageAdmin = admin.ModelAdmin[RedactedPage]
+    ChangeAdmin = admin.ModelAdmin[PageChange]
+else:
+    PageAdmin = ChangeAdmin = admin.ModelAdmin  # not generic when it runs
+
+SHOWN = 20
+"""Pages that are named before they are removed; of more, the number is said."""
+
+
+def wiki_link(domain: str, title: str) -> SafeString:
+    address = f"https://{domain}/wiki/{quote(title.replace(' ', '_'), safe='/:')}"
+    return format_html('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', address, title)
+
+
+def moment(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def search(queryset: QuerySet[Any], term: str, *fields: str) -> QuerySet[Any]:
+    """The rows in which every word of `term` is found: in the title or the domain however spelled, or in `fields`."""
+    if is_address(term):
+        try:
+            domain, key = page_of_address(term).identity
+        except NotAPageError:
+            return queryset.none()
+        return queryset.filter(domain=domain, key=key)
+    for word in term.split():
+        if key := normalise_title(word):
+            somewhere = Q(key__contains=key) | Q(domain__contains=word.lower())
+            for field in fields:
+                somewhere |= Q((f"{field}__icontains", word))
+            queryset = queryset.filter(somewhere)
+    return queryset
+
+
+@admin.register(RedactedPage)
+class RedactedPageAdmin(PageAdmin):
+    form = PageForm
+    list_display = ("page", "domain", "reason", "added_by", "when", "removal")
+    list_display_links = None
+    list_filter = ("domain",)
+    list_select_related = ("added_by",)
+    search_fields = ("title",)
+    search_help_text = "Words of the title in any spelling, of the domain, the reason or who added it; or an address."
+    actions = ("delete_selected",)
+
+    @admin.display(description="page", ordering="key")
+    def page(self, page: RedactedPage) -> SafeString:
+        return wiki_link(page.domain, page.title)
+
+    @admin.display(description="added at (UTC)", ordering="added_at")
+    def when(self, page: RedactedPage) -> str:
+        return moment(page.added_at)
+
+    @admin.display(description="")
+    def removal(self, page: RedactedPage) -> SafeString:
+        address = reverse("admin:redaction_redactedpage_delete", args=[page.pk])
+        return format_html('<a href="{}" aria-label="Remove {}">Remove</a>', address, page.title)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self.list_display if self.has_delete_permission(request) else self.list_display[:-1]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RedactedPage], search_term: str
+    ) -> tuple[QuerySet[RedactedPage], bool]:
+        return search(queryset, search_term, "reason", "added_by__username"), False
+
+    def has_change_permission(self, request: HttpRequest, obj: RedactedPage | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [
+            path("remove/", view(self.remove_view), name="redaction_redactedpage_remove"),
+            path("import/", view(self.import_view), name="redaction_redactedpage_import"),
+            path("export.csv", view(self.export_csv), name="redaction_redactedpage_export_csv"),
+            path("export.yaml", view(self.export_yaml), name="redaction_redactedpage_export_yaml"),
+        ]
+        return own + redaction_test_urls(self.admin_site) + super().get_urls()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        configured = found(configured_pages(request), request.GET.get("q", ""), request.GET.get("domain", ""))
+        more = {
+            "title": "Redacted pages",
+            "configured": configured,
+            "configured_count": sum(len(titles) for _, titles in configured),
+        }
+        return super().changelist_view(request, {**more, **(extra_context or {})})
+
+    # Adding.
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[PageForm]:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type("PageForm", (form,), {"configured": configured_pages(request)})
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        more = {"title": "Redact a page", "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**more, **(extra_context or {})})
+
+    def save_model(self, request: HttpRequest, obj: RedactedPage, form: Any, change: bool) -> None:
+        page = Page(obj.domain, obj.title)
+        pages.add([page], obj.reason, self._user(request))
+        # Where another admin was quicker, it is theirs.
+        domain, key = page.identity
+        obj.pk = RedactedPage.objects.values_list("pk", flat=True).get(domain=domain, key=key)
+
+    def response_add(
+        self, request: HttpRequest, obj: RedactedPage, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        text = f"{obj.domain}: “{obj.title}” is listed; it is redacted in every process within 3 seconds."
+        self.message_user(request, text, messages.SUCCESS)
+        return HttpResponseRedirect(request.path) if "_addanother" in request.POST else self._to_list()
+
+    # Removing.
+
+    @admin.action(description="Remove from the list …", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[RedactedPage]) -> HttpResponse:
+        """Takes the place of Django's own, which asks for no reason."""
+        return self._ask(request, queryset, ReasonForm())
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        page = self.get_object(request, object_id)
+        if page is None:
+            self.message_user(request, "This page is not on the list any more.", messages.WARNING)
+            return self._to_list()
+        return self._ask(request, [page], ReasonForm())
+
+    def remove_view(self, request: HttpRequest) -> HttpResponse:
+        """What the question of the two above leads to."""
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        numbers = [int(number) for number in re.findall(r"\b\d{1,18}\b", request.POST.get("pages", ""))]
+        listed = list(RedactedPage.objects.in_bulk(numbers).values())
+        form = ReasonForm(request.POST)
+        if listed and not form.is_valid():
+            return self._ask(request, listed, form)
+        count = pages.remove(listed, form.cleaned_data["reason"], self._user(request)) if listed else 0
+        if count < len(numbers):
+            text = f"{counted(len(numbers) - count, 'page was', 'pages were')} not on the list any more."
+            self.message_user(request, text, messages.WARNING)
+        if count:
+            text = (
+                f"{counted(count, 'page is', 'pages are')} off the list; within 3 seconds every process says again "
+                "who made the events."
+            )
+            self.message_user(request, text, messages.SUCCESS)
+        return self._to_list()
+
+    def _ask(self, request: HttpRequest, listed: Iterable[RedactedPage], form: ReasonForm) -> HttpResponse:
+        listed = list(listed)
+        configured = configured_identities(configured_pages(request))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Remove from the list",
+            "opts": self.opts,
+            "count": len(listed),
+            "shown": [(page, (page.domain, page.key) in configured) for page in listed[:SHOWN]],
+            "more": max(0, len(listed) - SHOWN),
+            "pages": ",".join(str(page.pk) for page in listed),
+            "adminform": admin_fields(form),
+            "errors": form.errors,
+        }
+        return TemplateResponse(request, "admin/redaction/redactedpage/remove.html", context)
+
+    # Many at once.
+
+    def import_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return import_view(self, request, self._user(request))
+
+    def export_csv(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return export_csv()
+
+    def export_yaml(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return export_yaml()
+
+    # History: PageChange has all of it; Django's own, which knows of no reason and no import, is not kept beside it.
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        page = self.get_object(request, object_id)
+        query = f"?{urlencode({'domain': page.domain, 'q': page.title})}" if page else ""
+        return HttpResponseRedirect(reverse("admin:redaction_pagechange_changelist") + query)
+
+    def _to_list(self) -> HttpResponseRedirect:
+        return HttpResponseRedirect(reverse("admin:redaction_redactedpage_changelist"))
+
+    @staticmethod
+    def _user(request: HttpRequest) -> Any:
+        return request.user
+
+
+@admin.register(PageChange)
+class PageChangeAdmin(ChangeAdmin):
+    """Read-only."""
+
+    list_display = ("when", "by", "what", "page", "domain", "reason")
+    list_display_links = None
+    list_filter = ("what", "domain")
+    date_hierarchy = "at"
+    search_fields = ("title",)
+    search_help_text = "Words of the title in any spelling, of the domain, the reason, who or what; or an address."
+    actions = None
+
+    @admin.display(description="page", ordering="key")
+    def page(self, change: PageChange) -> SafeString:
+        return wiki_link(change.domain, change.title)
+
+    @admin.display(description="at (UTC)", ordering="at")
+    def when(self, change: PageChange) -> str:
+        return moment(change.at)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[PageChange], search_term: str
+    ) -> tuple[QuerySet[PageChange], bool]:
+        return search(queryset, search_term, "reason", "by", "what"), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Changes of the list", **(extra_context or {})})
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: PageChange | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: PageChange | None = None) -> bool:
+        return False

@@ -1,0 +1,141 @@
+"""Many pages at once: import with a preview, export."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from redaction import imports, pages
+from redaction.configured import configured_identities, configured_pages
+from redaction.forms import ListForm, ReasonForm, admin_fields
+from redaction.models import RedactedPage
+from redaction.yaml_text import PAGES_KEY
+
+if TYPE_CHECKING:
+    from redaction.admin import RedactedPageAdmin
+
+SHOWN = 50
+"""Entries of each kind that a preview names; of more, the number is said."""
+
+FORMATS = {
+    imports.Format.LINES: "lines",
+    imports.Format.CSV: "CSV",
+    imports.Format.YAML: "YAML",
+}
+
+
+def import_view(model_admin: RedactedPageAdmin, request: HttpRequest, user: Any) -> HttpResponse:
+    """Three steps, each with all that it needs in its form: the list, its preview, the import."""
+    step = request.POST.get("step", "")
+    if not step:
+        return _ask(model_admin, request, ListForm(initial={"form": ListForm.RECOGNISE}))
+    form = ListForm(request.POST, request.FILES)
+    if step == "edit" or not form.is_valid():
+        return _ask(model_admin, request, form)
+    listed, configured = pages.identities(), configured_identities(configured_pages(request))
+    preview = imports.sort_out(form.parsed.entries, listed, configured)
+    reason = ReasonForm(request.POST if step == "import" else None)
+    if step != "import" or not reason.is_valid():
+        return _show(model_admin, request, form, preview, reason)
+    added = pages.add([entry.page for entry in preview.new], reason.cleaned_data["reason"], user)
+    _report(model_admin, request, len(added), preview, form.parsed)
+    return HttpResponseRedirect(reverse("admin:redaction_redactedpage_changelist"))
+
+
+def _ask(model_admin: RedactedPageAdmin, request: HttpRequest, form: ListForm) -> HttpResponse:
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": "Import pages",
+        "opts": model_admin.opts,
+        "adminform": admin_fields(form),
+        "errors": form.errors,
+        "non_field_errors": form.non_field_errors() if form.is_bound else "",
+    }
+    return TemplateResponse(request, "admin/redaction/redactedpage/import.html", context)
+
+
+def _show(
+    model_admin: RedactedPageAdmin, request: HttpRequest, form: ListForm, preview: imports.Preview, reason: ReasonForm
+) -> HttpResponse:
+    invalid = form.parsed.invalid
+    kinds = (
+        ("Already on the list", preview.listed),
+        ("Already in the configuration file", preview.configured),
+        ("There in an earlier line", preview.repeated),
+    )
+    data = {name: form.cleaned_data[name] for name in ("text", "form", "default_domain")}
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": "Import pages: preview",
+        "opts": model_admin.opts,
+        "format": FORMATS[form.parsed.format],
+        "count": len(preview.new),
+        "domains": sorted(Counter(entry.page.identity[0] for entry in preview.new).items()),
+        "new": _shown(preview.new),
+        "invalid_count": len(invalid),
+        "invalid": _shown(invalid),
+        "kinds": [(heading, len(entries), *_shown(entries)) for heading, entries in kinds],
+        "hidden": [field.as_hidden() for field in ListForm(data) if field.name in data],
+        "adminform": admin_fields(reason),
+        "errors": reason.errors,
+    }
+    return TemplateResponse(request, "admin/redaction/redactedpage/import_preview.html", context)
+
+
+def _shown(entries: list[Any]) -> tuple[list[Any], int]:
+    return entries[:SHOWN], max(0, len(entries) - SHOWN)
+
+
+def _report(
+    model_admin: RedactedPageAdmin, request: HttpRequest, added: int, preview: imports.Preview, parsed: imports.Parsed
+) -> None:
+    text = f"{counted(added, 'page is', 'pages are')} new on the list, redacted in every process within 3 seconds."
+    if known := len(parsed.entries) - added:
+        text += f" {counted(known, 'was', 'were')} listed already."
+    model_admin.message_user(request, text, messages.SUCCESS)
+    if left := len(parsed.invalid):
+        text = f"{counted(left, 'line names no page and was', 'lines name no page and were')} left out."
+        model_admin.message_user(request, text, messages.WARNING)
+
+
+def counted(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
+
+
+def export_csv() -> HttpResponse:
+    response = _attachment("text/csv; charset=utf-8", "redacted-pages.csv")
+    writer = csv.writer(response)
+    writer.writerow(["domain", "title", "reason", "added by", "added at"])
+    for page in RedactedPage.objects.select_related("added_by"):
+        by = page.added_by.get_username() if page.added_by else ""
+        writer.writerow([page.domain, page.title, page.reason, by, page.added_at.isoformat(timespec="seconds")])
+    return response
+
+
+def export_yaml() -> HttpResponse:
+    """As the configuration has it, every text in quotes: so it is read back as it is."""
+    by_domain: dict[str, list[str]] = {}
+    for domain, title in RedactedPage.objects.values_list("domain", "title"):
+        by_domain.setdefault(domain, []).append(title)
+    response = _attachment("application/yaml; charset=utf-8", "redacted-pages.yaml")
+    response.write(f"{PAGES_KEY}:\n" if by_domain else f"{PAGES_KEY}: {{}}\n")
+    for domain, titles in by_domain.items():
+        response.write(f"  {_quoted(domain)}:\n")
+        response.writelines(f"    - {_quoted(title)}\n" for title in titles)
+    return response
+
+
+def _quoted(text: str) -> str:
+    scalar = yaml.ScalarNode("tag:yaml.org,2002:str", text, style='"')
+    return yaml.serialize(scalar, Dumper=yaml.SafeDumper, allow_unicode=True, width=10**9).removesuffix("\n")
+
+
+def _attachment(content_type: str, name: str) -> HttpResponse:
+    return HttpResponse(content_type=content_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})

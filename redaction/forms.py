@@ -1,0 +1,173 @@
+"""What admins fill in. Every field says itself what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib.admin.helpers import AdminForm
+from django.core.exceptions import ValidationError
+
+from redaction import imports
+from redaction.configured import Configured, configured_identities
+from redaction.models import RedactedPage
+from redaction.written import NotAPageError, Page, checked_domain, checked_title, is_address, page_of_address
+
+if TYPE_CHECKING:
+    PageModelForm = forms.ModelForm[RedactedPage]
+else:
+    PageModelForm = forms.ModelForm  # not generic when it runs
+
+MAX_REASON = 500
+MAX_ADDRESS = 8000
+"""Characters of a page's address: each letter of a percent-encoded title takes up to nine."""
+WIDE = {"class": "vTextField", "spellcheck": "false", "autocomplete": "off"}
+
+
+class ReasonField(forms.CharField):
+    """Why: it stays in the history."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("widget", forms.TextInput(attrs={"class": "vTextField"}))
+        options.setdefault("help_text", "A ticket, a request. It stays in the history, which only staff see.")
+        super().__init__(max_length=MAX_REASON, **options)
+
+
+class DomainField(forms.CharField):
+    """Gives the domain as events have it, "" for none. Required or not, that is for the form to say."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, widget=forms.TextInput(attrs=WIDE), **options)
+
+    def clean(self, value: Any) -> str:
+        text: str = super().clean(value)
+        try:
+            return checked_domain(text) if text else ""
+        except NotAPageError as error:
+            raise ValidationError(sentence(error)) from None
+
+
+def admin_fields(form: forms.Form) -> AdminForm:
+    """All fields, as the admin shows them."""
+    return AdminForm(form, [(None, {"fields": list(form.fields)})], {})  # type: ignore[arg-type]  # any form will do
+
+
+def sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+class PageForm(PageModelForm):
+    """One more page. `configured` are the pages of the configuration file."""
+
+    configured: ClassVar[Configured] = {}
+
+    domain = DomainField(help_text="The wiki’s host name, such as ru.wikipedia.org.")
+    title = forms.CharField(
+        max_length=MAX_ADDRESS,
+        widget=forms.TextInput(attrs=WIDE),
+        help_text="With its namespace, in any spelling: case, blanks and underscores do not matter. Or the whole "
+        "address of the page; then the domain may stay empty.",
+    )
+    reason = ReasonField()
+
+    class Meta:
+        model = RedactedPage
+        fields = ("domain", "title", "reason")
+
+    def clean_title(self) -> str:
+        text: str = self.cleaned_data["title"]
+        try:
+            if not is_address(text):
+                return checked_title(text)
+            page = page_of_address(text)
+        except NotAPageError as error:
+            raise ValidationError(sentence(error)) from None
+        given = self.cleaned_data.get("domain")
+        if given and given != page.domain:
+            raise ValidationError(f"This is an address of {page.domain}, not of {given}.")
+        self.cleaned_data["domain"] = page.domain
+        return page.title
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        domain, title = cleaned.get("domain"), cleaned.get("title")
+        if title and not domain and "domain" not in self.errors:
+            self.add_error("domain", "The domain is missing.")
+        if title and domain:
+            self._refuse_duplicates(Page(domain, title))
+        return cleaned
+
+    def _refuse_duplicates(self, page: Page) -> None:
+        domain, key = page.identity
+        listed = RedactedPage.objects.filter(domain=domain, key=key).first()
+        if listed is not None:
+            self.add_error("title", f"This page is listed already, as “{listed.title}”: {listed.reason}")
+        elif page.identity in configured_identities(self.configured):
+            self.add_error("title", "This page is listed already, in the configuration file.")
+
+
+class ReasonForm(forms.Form):
+    """Why pages are added, or taken off the list."""
+
+    reason = ReasonField()
+
+
+class ListForm(forms.Form):
+    """A list of pages, pasted or uploaded. Cleaned, it has `parsed`."""
+
+    RECOGNISE = "recognise"
+
+    text = forms.CharField(
+        label="Paste a list",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 12, "class": "vLargeTextField", "spellcheck": "false"}),
+    )
+    upload = forms.FileField(
+        label="Or upload a file", required=False, help_text=f"Text in UTF-8, at most {imports.MAX_BYTES // 1024} KiB."
+    )
+    form = forms.ChoiceField(
+        label="Format",
+        choices=[
+            (RECOGNISE, "recognise it"),
+            (imports.Format.LINES, "Lines"),
+            (imports.Format.CSV, "CSV"),
+            (imports.Format.YAML, "YAML"),
+        ],
+    )
+    default_domain = DomainField(
+        label="Domain of titles without one", help_text="Such as ru.wikipedia.org. May stay empty."
+    )
+
+    parsed: imports.Parsed
+
+    def clean_upload(self) -> str | None:
+        upload = self.cleaned_data["upload"]
+        if upload is None:
+            return None
+        if upload.size > imports.MAX_BYTES:
+            raise ValidationError(f"It is larger than {imports.MAX_BYTES // 1024} KiB: import it in parts.")
+        try:
+            return imports.decode(upload.read())
+        except imports.UnreadableError as error:
+            raise ValidationError(str(error)) from None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if self.errors:
+            return cleaned
+        pasted, uploaded = cleaned["text"], cleaned["upload"]
+        if pasted.strip() and uploaded is not None:
+            raise ValidationError("Either paste a list or upload one, not both.")
+        source, text = ("text", pasted) if uploaded is None else ("upload", uploaded)
+        form = None if cleaned["form"] == self.RECOGNISE else imports.Format(cleaned["form"])
+        try:
+            self.parsed = imports.parse(text, form, cleaned["default_domain"])
+        except imports.UnreadableError as error:
+            self.add_error(source, str(error))
+            return cleaned
+        if not self.parsed.entries and not self.parsed.invalid:
+            self.add_error(source, "There is no page in it.")
+        cleaned["text"] = text
+        return cleaned

@@ -1,0 +1,77 @@
+"""Pages in Chromium, driven by Playwright's asyncio interface (its other one refuses to run beside a running loop).
+
+Debian's `chromium` is used, which `make install-dev` installs where it can: Playwright's own would be a download.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.browser.kit import Complaints, create_superuser
+from tests.support.site import Site
+
+WANTED = "browser tests need Chromium: install it with `apt-get install chromium`, then run `make test` again"
+# Playwright adds --headless and --no-sandbox, and a new profile that it removes.
+FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SLOW_MACHINE_MS = 20_000
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the browser. Without one the test is skipped, but not where nobody would notice."""
+    path = shutil.which("chromium")
+    if path is None:
+        (pytest.fail if os.environ.get("CI", "").lower() in {"1", "true"} else pytest.skip)(WANTED)
+    return path
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(
+            executable_path=chromium, headless=True, chromium_sandbox=False, args=FLAGS
+        )
+        yield launched
+        await launched.close()
+
+
+@pytest.fixture
+def complaints() -> Complaints:
+    """What pages complained about; `complaints.allow("404")` says what the test expects."""
+    return Complaints()
+
+
+@pytest.fixture
+async def page(browser: Browser, complaints: Complaints) -> AsyncIterator[Page]:
+    """A page of a context of its own. A complaint that the test does not allow fails it."""
+    context = await browser.new_context(locale="en-GB", timezone_id="UTC", viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(SLOW_MACHINE_MS)
+    context.on("page", complaints.watch)
+    yield await context.new_page()
+    await context.close()
+    assert complaints.unexpected() == []
+
+
+@pytest.fixture
+def admin_site(kafka: Any, chromium: str, tmp_path: Path) -> Iterator[Site]:
+    """A running service, with a superuser (`kit.ADMIN`) and a database of its own. One invented stream."""
+    site = Site(tmp_path, kafka.bootstrap, {"quiet": {"topics": ["test.quiet"]}})
+    create_superuser(site)
+    try:
+        yield site.start()
+    finally:
+        site.close()
