@@ -4,7 +4,7 @@ It shares no code with `redaction.redactor`, so that a mistake there is seen her
 clock. No result holds a name or an id: paths are made of keys alone, and a key that may itself be a name is shown
 as ``*``.
 
-Source: issue 4, "The redaction test workflow"; wire contract, "Redaction".
+Source: wire contract, "Redaction"; docs/redaction.md, "Testing a redaction".
 """
 
 from __future__ import annotations

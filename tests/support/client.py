@@ -44,6 +44,8 @@ class StreamClient:
         method: str = "GET",
         version: str = "1.1",
         target: str = "",
+        host: str = "",
+        body: bytes = b"",
         receive_buffer: int | None = None,
         limit: int = 64 << 20,
     ) -> StreamClient:
@@ -59,9 +61,10 @@ class StreamClient:
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
             reader, writer = await asyncio.open_connection(sock=sock, limit=limit)
         client = cls(reader, writer)
-        lines = [f"{method} {target or path} HTTP/{version}", f"Host: 127.0.0.1:{port}"]
+        lines = [f"{method} {target or path} HTTP/{version}", f"Host: {host or f'127.0.0.1:{port}'}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        lines += [f"Content-Length: {len(body)}"] if body else []
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         await writer.drain()
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         client.status = int(head[0].split()[1])

@@ -1,0 +1,57 @@
+"""A service with the streams that carry an edit, on topics of its own, and with one listed page."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from streams.local_kafka import create_topics
+from tests.integration.kit import Broker
+from tests.support.site import SERVE, Site
+
+DOMAIN = "ru.wikipedia.org"
+TITLE = "Участник:HTriedman (WMF)/redacted page test"
+UNLISTED = "Участник:HTriedman (WMF)/another page"
+
+BROKEN = ("-m", "tests.support.unredacted")
+"""The command of a server whose redactor forgets some keys."""
+
+_SCHEMAS = {
+    "mediawiki.recentchange": "mediawiki/recentchange",
+    "mediawiki.page_change.v1": "mediawiki/page/change",
+    "mediawiki.revision-create": "mediawiki/revision/create",
+    "mediawiki.page_revert_risk_prediction_change.v1": "mediawiki/page/prediction_classification_change",
+    "mediawiki.page-links-change": "mediawiki/page/links-change",
+}
+STREAMS_OF_EDITS = tuple(_SCHEMAS)
+NOT_OF_EDITS = "mediawiki.page-create"
+
+
+@contextmanager
+def edit_site(
+    kafka: Any, folder: Path, *, command: Sequence[str] = SERVE, listed: Sequence[str] = (TITLE,), **settings: Any
+) -> Iterator[Site]:
+    """Not started yet. `listed` are the pages that its configuration file names."""
+    prefix = uuid.uuid4().hex[:8]
+    schemas = {**_SCHEMAS, NOT_OF_EDITS: "mediawiki/revision/create"}
+    streams = {name: {"topics": [f"{prefix}.{name}"], "schema_title": schema} for name, schema in schemas.items()}
+    topics = [f"{prefix}.{name}" for name in streams]
+    _run(create_topics(kafka.bootstrap, dict.fromkeys(topics, 1)))
+    pages = {DOMAIN: list(listed)} if listed else {}
+    site = Site(folder, kafka.bootstrap, streams, command=command, mediawiki_redacted_pages=pages, **settings)
+    try:
+        yield site
+    finally:
+        site.close()
+        if kafka.local is None:
+            _run(Broker(kafka.bootstrap).drop(topics))
+
+
+def _run(coroutine: Any) -> None:
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a loop of its own: the test may have one running
+        thread.submit(asyncio.run, coroutine).result()
