@@ -34,7 +34,7 @@ PORT = 8092
 READY_SECONDS = 60
 STOP_SECONDS = 10
 
-_DEMO = ("demo_events", "--rate", "20", "--backfill", "1h")
+_DEMO = ("demo_events", "--rate", "10", "--backfill", "1h")
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 
 

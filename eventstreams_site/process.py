@@ -21,12 +21,10 @@ from streams.engine.kafka_options import kafka_options
 from streams.engine.metrics import Metrics
 from streams.http.limits import ConnectionLimits
 from streams.http.service import EdgeSettings, Service
-from streams.sync import StreamConfigError, load_catalogue
+from streams.refresh import Refresh
+from streams.stored import read_catalogue
 
 log = logging.getLogger(__name__)
-
-RELOAD_SECONDS = 10.0
-"""Without any stream configuration, it is tried again after so many seconds."""
 
 
 class Process:
@@ -44,6 +42,7 @@ class Process:
             metrics,
             HubLimits(ring_bytes=config.ring_bytes, keepalive_seconds=config.keepalive_seconds),
         )
+        self._streams = Watch("the streams", functools.partial(read_catalogue, config), self._expose)
         self.service = Service(
             settings=EdgeSettings(
                 max_streams=config.max_streams,
@@ -60,6 +59,7 @@ class Process:
             limits=ConnectionLimits(config.client_ip_connection_limit, config.max_connections),
             start=self.start,
             configured_pages=config.mediawiki_redacted_pages,
+            refresh=Refresh(config, metrics, self._streams.hurry),
         )
         self._list = Watch(
             "the redaction list",
@@ -72,7 +72,8 @@ class Process:
     async def start(self) -> None:
         """Start what runs in the background, once."""
         if not self._tasks:
-            self._tasks = [asyncio.ensure_future(self._load_streams()), asyncio.ensure_future(self._list.run())]
+            background = (self._list.run(), self._streams.run(), self.service.refresh.run_forever())
+            self._tasks = [asyncio.ensure_future(each) for each in background]
             self.service.hub.start()
 
     async def close(self) -> None:
@@ -90,15 +91,6 @@ class Process:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await service.hub.close()
-
-    async def _load_streams(self) -> None:
-        while True:
-            try:
-                self._expose(await asyncio.to_thread(load_catalogue, self._config, 1))
-                return
-            except StreamConfigError as error:
-                log.error("No stream configuration: %s; trying again in %s s", error, int(RELOAD_SECONDS))
-            await asyncio.sleep(RELOAD_SECONDS)
 
     def _redact_with(self, redactor: Redactor) -> None:
         """Swap the redactor, and let go of all that was made with an older list, wherever it is held (invariant 5)."""

@@ -6,6 +6,7 @@ No broker is needed and no notification can be missed; an outage of the database
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -34,13 +35,18 @@ class Watch(Generic[T]):
         what: str,
         read: Callable[[T | None], T | None],
         take: Callable[[T], None],
-        seen: Callable[[], None],
+        seen: Callable[[], None] = lambda: None,
     ) -> None:
         self._what = what
         self._read = read
         self._take = take
         self._seen = seen
         self._last: T | None = None
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """There is something new: look now rather than within a second."""
+        self._hurry.set()
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -69,7 +75,10 @@ class Watch(Generic[T]):
                     if failing:
                         log.warning("Can read %s again", self._what)
                     failing, next_log = False, 0.0
-                await asyncio.sleep(POLL_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._hurry.wait()
+                self._hurry.clear()
 
     def _ask(self) -> T | None:
         try:

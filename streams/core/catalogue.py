@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 # A name is asked for in a path, in a list separated by commas.
 _NAME = re.compile(r"[^,/\s\x00-\x1f\x7f]+")
+_REGULAR_EXPRESSION = "its name is a regular expression, not a stream"
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Problem(NamedTuple):
@@ -23,6 +25,57 @@ class Problem(NamedTuple):
 
     name: str
     reason: str
+
+
+class Edit(NamedTuple):
+    """What an admin has set for one stream: settings that win over all others, and whether it is exposed.
+
+    `allowed` None leaves that to the configuration (`allowed_streams`).
+    """
+
+    override: Mapping[str, Any]
+    allowed: bool | None = None
+
+
+class Layers(NamedTuple):
+    """All that is said about streams, each a mapping of stream name to settings.
+
+    `defaults` lie below what was `fetched`, `overrides` (the configuration file's) and `edits` (the admin's) above it.
+    `allowed`, when it is not None, is the whitelist of canonical names: an empty one allows nothing.
+    """
+
+    fetched: Mapping[Any, object] = _NOTHING
+    defaults: Mapping[str, object] = _NOTHING
+    overrides: Mapping[str, object] = _NOTHING
+    edits: Mapping[str, Edit] = _NOTHING
+    allowed: Collection[str] | None = None
+
+    def of(self, name: str) -> tuple[object, ...]:
+        """The settings of one stream in each layer, the lowest first: default, fetched, file override, admin's."""
+        edit = self.edits.get(name)
+        return (
+            self.defaults.get(name),
+            self.fetched.get(name),
+            self.overrides.get(name),
+            None if edit is None else edit.override,
+        )
+
+    def names(self) -> list[Any]:
+        """All that is described somewhere; a stream that only `defaults` know is not."""
+        edited = (name for name, edit in self.edits.items() if edit.override)
+        return list(dict.fromkeys([*self.fetched, *self.overrides, *edited]))
+
+    def with_edit(self, name: str, edit: Edit | None) -> Layers:
+        """The same with another edit of one stream, or none."""
+        edits = {**self.edits, name: edit}
+        return self._replace(edits={name: edit for name, edit in edits.items() if edit is not None})
+
+    def allows(self, name: str) -> bool:
+        """Whether it is to be exposed, if it can be served."""
+        edit = self.edits.get(name)
+        if edit is not None and edit.allowed is not None:
+            return edit.allowed
+        return self.allowed is None or name in self.allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,37 +130,31 @@ class Catalogue:
         return list(found.values()), list(invalid)
 
 
-def compile_catalogue(
-    fetched: Mapping[Any, object],
-    defaults: Mapping[str, object],
-    overrides: Mapping[str, object],
-    allowed: Collection[str] | None,
-    version: int,
-) -> Catalogue:
-    """Make the catalogue out of what was fetched and what the configuration file adds.
+def compile_catalogue(layers: Layers, version: int) -> Catalogue:
+    """Make the catalogue out of what was fetched and what the configuration file and the admin add.
 
-    All three are mappings of stream name to settings. `defaults` fill what a stream lacks and never create one (the
-    old service's list of defaults serves as decoration of streams that may come and go); `overrides` win, and create
-    the streams that were not fetched. `allowed`, when it is not None, is the whitelist of canonical names: an empty
-    one allows nothing. Nothing in the data raises: a stream that cannot be served is skipped with its reason.
+    Defaults fill what a stream lacks and never create one (the old service's list of defaults serves as decoration of
+    streams that may come and go); overrides and edits win, and create the streams that were not fetched. Nothing in
+    the data raises: a stream that cannot be served is skipped with its reason.
     """
     streams: dict[str, Stream] = {}
     skipped: list[Problem] = []
     problems: list[Problem] = []
-    for name in dict.fromkeys([*fetched, *overrides]):
+    names = layers.names()
+    for name in names:
         if not isinstance(name, str):
             skipped.append(Problem(str(name), "its name is not text; quote it"))
         elif name.startswith("/"):
-            skipped.append(Problem(name, "its name is a regular expression, not a stream"))
-        elif allowed is None or name in allowed:
+            skipped.append(Problem(name, _REGULAR_EXPRESSION))
+        elif layers.allows(name):
             try:
-                streams[name] = _stream(name, fetched.get(name), defaults.get(name), overrides.get(name))
-            except _UnfitError as unfit:
+                streams[name] = make_stream(name, layers.of(name))
+            except UnfitError as unfit:
                 skipped.append(Problem(name, str(unfit)))
-    known = streams.keys() | {problem.name for problem in skipped}
+    known = {*names, *layers.edits}
     problems += [
         Problem(name, "allowed_streams names it, but no such stream is configured")
-        for name in allowed or ()
+        for name in layers.allowed or ()
         if name not in known
     ]
     aliases = _aliases(streams, problems)
@@ -124,28 +171,31 @@ def deep_merge(low: Mapping[Any, Any], high: Mapping[Any, Any]) -> dict[Any, Any
     return merged
 
 
-class _UnfitError(Exception):
+class UnfitError(Exception):
     """Why a stream cannot be served."""
 
 
-def _stream(name: str, fetched: object, default: object, override: object) -> Stream:
+def make_stream(name: str, layers: Iterable[object]) -> Stream:
+    """The stream of these settings, the lowest layer first (see `Layers.of`). Raises UnfitError."""
+    if name.startswith("/"):
+        raise UnfitError(_REGULAR_EXPRESSION)
     if _NAME.fullmatch(name) is None:
-        raise _UnfitError("its name is empty or has a comma, a slash or a blank: no client could ask for it")
+        raise UnfitError("its name is empty or has a comma, a slash or a blank: no client could ask for it")
     settings: dict[str, Any] = {}
-    for layer in (default, fetched, override):
+    for layer in layers:
         if layer is not None and not isinstance(layer, Mapping):
-            raise _UnfitError(f"its configuration is not a mapping but {_shown(layer)}")
+            raise UnfitError(f"its configuration is not a mapping but {_shown(layer)}")
         settings = deep_merge(settings, layer or {})
     topics = _texts(settings, "topics")
     if not topics:
-        raise _UnfitError("it has no topics")
+        raise UnfitError("it has no topics")
     topics_allowed = _texts(settings, "topics_allowed")
     for topic in (*topics, *topics_allowed):
         if _TOPIC.fullmatch(topic) is None or topic in {".", ".."}:
-            raise _UnfitError(f"{_shown(topic)} is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)")
+            raise UnfitError(f"{_shown(topic)} is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)")
     canary_events_enabled = settings.get("canary_events_enabled") or False
     if not isinstance(canary_events_enabled, bool):
-        raise _UnfitError(f"canary_events_enabled is neither true nor false but {_shown(canary_events_enabled)}")
+        raise UnfitError(f"canary_events_enabled is neither true nor false but {_shown(canary_events_enabled)}")
     return Stream(
         name=name,
         topics=topics,
@@ -163,7 +213,7 @@ def _text(settings: Mapping[str, object], key: str) -> str | None:
     value = settings.get(key)
     if value is None or isinstance(value, str):
         return value or None
-    raise _UnfitError(f"{key} is not text but {_shown(value)}")
+    raise UnfitError(f"{key} is not text but {_shown(value)}")
 
 
 def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:
@@ -172,7 +222,7 @@ def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise _UnfitError(f"{key} is not a list of texts but {_shown(value)}")
+        raise UnfitError(f"{key} is not a list of texts but {_shown(value)}")
     return tuple(dict.fromkeys(value))
 
 

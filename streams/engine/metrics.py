@@ -53,6 +53,12 @@ class Metrics:
         self.cut = Counter(
             "eventstreams_clients_cut", "Connections closed with events of an older redaction list unsent", registry=r
         )
+        self.syncs = Counter(
+            "eventstreams_stream_config_syncs", "Refreshes of the stream configuration", ["outcome"], registry=r
+        )
+        self.last_good_sync = Gauge(
+            "eventstreams_stream_config_last_good_timestamp_seconds", "Of the last good refresh, Unix time", registry=r
+        )
         self.catalogue_streams = Gauge("eventstreams_catalogue_streams", "Streams that are exposed", registry=r)
         self._combinations: set[str] = set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,9 +13,11 @@ from streams.core.catalogue import Catalogue
 from streams.engine.history import History
 from streams.engine.hub import Hub
 from streams.engine.metrics import Metrics
+from streams.engine.rates import Rates
 from streams.engine.source import RecordSource
 from streams.http.limits import ConnectionLimits
 from streams.http.requests import Network
+from streams.refresh import Refresh
 
 SCOPE_KEY = "eventstreams.service"
 """Under this key of the ASGI scope the service reaches every view."""
@@ -61,11 +64,17 @@ class Service:
     """Starts what runs in the background; called at each request, works once (plain ASGI servers have no lifespan)."""
     configured_pages: Mapping[str, Sequence[str]]
     """The redacted pages that the configuration file names: domain → titles."""
+    refresh: Refresh
+    """Of the stream configuration."""
     catalogue: Catalogue | None = None
     redaction_read_at: float | None = None
     """When the redaction list was last seen (time.monotonic, seconds); None before the first time."""
     draining: bool = False
     clients: set[Client] = field(default_factory=set)
+
+    @functools.cached_property
+    def rates(self) -> Rates:
+        return Rates(self.source, self.hub.lookups)
 
     def unready(self) -> list[str]:
         """Why no traffic should come yet, or any more; empty when ready."""
@@ -89,6 +98,8 @@ class Service:
             reasons.append("Kafka cannot be reached")
         if self.redaction_read_at is not None and time.monotonic() - self.redaction_read_at > LIST_OLD_SECONDS:
             reasons.append("the redaction list cannot be read from the database; the last one is in force")
+        if self.refresh.last is not None and not self.refresh.last.is_good:
+            reasons.append("the stream configuration could not be refreshed; the last good one is in force")
         return reasons
 
     def soft_retry_ms(self) -> int:

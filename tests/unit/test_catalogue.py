@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.core.catalogue import Catalogue, compile_catalogue, deep_merge
+from streams.core.catalogue import Catalogue, Edit, Layers, compile_catalogue, deep_merge
 
 
 def compiled(
@@ -15,8 +15,9 @@ def compiled(
     defaults: dict[str, Any] | None = None,
     overrides: dict[str, Any] | None = None,
     allowed: list[str] | None = None,
+    edits: dict[str, Edit] | None = None,
 ) -> Catalogue:
-    return compile_catalogue(fetched, defaults or {}, overrides or {}, allowed, 7)
+    return compile_catalogue(Layers(fetched, defaults or {}, overrides or {}, edits or {}, allowed), 7)
 
 
 def reasons(catalogue: Catalogue) -> dict[str, str]:
@@ -228,3 +229,73 @@ def test_a_stream_can_be_a_member_of_a_set() -> None:
 
 def test_a_deep_merge_replaces_where_only_one_side_is_a_mapping() -> None:
     assert deep_merge({"a": {"b": 1}, "c": 2}, {"a": None, "c": {"d": 3}}) == {"a": None, "c": {"d": 3}}
+
+
+# The admin's edits.
+
+
+def test_an_edit_wins_over_every_other_layer_at_every_depth() -> None:
+    catalogue = compiled(
+        {"a": {"topics": ["t"], "x": {"fetched": 1, "file": 1, "admin": 1}}},
+        defaults={"a": {"x": {"default": 0, "admin": 0}}},
+        overrides={"a": {"description": "file", "x": {"file": 2, "admin": 2}}},
+        edits={"a": Edit({"description": "admin", "x": {"admin": 3}})},
+    )
+    assert catalogue.streams["a"].settings == {
+        "topics": ["t"],
+        "description": "admin",
+        "x": {"default": 0, "fetched": 1, "file": 2, "admin": 3},
+    }
+
+
+def test_an_edit_may_take_a_value_away_by_null() -> None:
+    catalogue = compiled({"a": {"topics": ["t"], "description": "x"}}, edits={"a": Edit({"description": None})})
+    assert catalogue.streams["a"].description == ""
+
+
+@pytest.mark.parametrize("allowed", [None, ["a"], ["b"], []])
+def test_an_admins_yes_and_no_outrank_the_whitelist_and_none_leaves_it_to_that(allowed: list[str] | None) -> None:
+    fetched = {"a": {"topics": ["t"]}}
+
+    def exposed(yes_or_no: bool | None) -> bool:
+        return "a" in compiled(fetched, allowed=allowed, edits={"a": Edit({}, yes_or_no)}).streams
+
+    assert exposed(True)
+    assert not exposed(False)
+    assert exposed(None) == (allowed is None or "a" in allowed)
+
+
+def test_a_stream_that_is_denied_is_reported_neither_as_skipped_nor_as_not_configured() -> None:
+    catalogue = compiled({"a": {}}, allowed=["a"], edits={"a": Edit({}, False)})
+    assert catalogue.skipped == catalogue.problems == ()
+
+
+def test_a_stream_known_by_an_edit_alone_exists_if_it_has_topics_and_is_allowed() -> None:
+    topics = {"topics": ["t"]}
+    edits = {
+        "yes": Edit(topics, True),
+        "listed": Edit(topics),
+        "unlisted": Edit(topics),
+        "no": Edit(topics, False),
+        "without": Edit({"description": "x"}, True),
+        "nothing": Edit({}, True),
+    }
+    catalogue = compiled({}, allowed=["listed"], edits=edits)
+    assert list(catalogue.streams) == ["yes", "listed"]
+    assert reasons(catalogue) == {"without": "it has no topics"}
+    assert set(compiled({}, edits=edits).streams) == {"yes", "listed", "unlisted"}
+
+
+def test_an_override_of_the_wrong_kind_skips_its_stream_and_no_other() -> None:
+    edits: dict[str, Any] = {"a": Edit([1]), "b": Edit({"topics": "t"})}  # type: ignore[arg-type]
+    catalogue = compiled({n: {"topics": ["t"]} for n in "abc"}, edits=edits)
+    assert list(catalogue.streams) == ["c"]
+    assert list(reasons(catalogue)) == ["a", "b"]
+
+
+def test_an_edit_in_other_layers_makes_other_layers() -> None:
+    layers = Layers({"a": {"topics": ["t"]}}, edits={"b": Edit({}, False)})
+    edited = layers.with_edit("a", Edit({}, False))
+    assert edited.edits == {"b": Edit({}, False), "a": Edit({}, False)}
+    assert edited.with_edit("a", None) == layers
+    assert layers.edits == {"b": Edit({}, False)}

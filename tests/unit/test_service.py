@@ -15,7 +15,7 @@ from streams.http.service import Service
 @pytest.fixture
 def service() -> Service:
     """One that has all that it needs, for now."""
-    any_part: Any = SimpleNamespace(has_metadata=True, available=True)
+    any_part: Any = SimpleNamespace(has_metadata=True, available=True, last=None)
     made = Service(
         settings=any_part,
         hub=any_part,
@@ -25,6 +25,7 @@ def service() -> Service:
         limits=any_part,
         start=any_part,
         configured_pages={},
+        refresh=any_part,
         catalogue=any_part,
     )
     made.redaction_read_at = time.monotonic()
@@ -42,6 +43,13 @@ def test_a_redaction_list_that_cannot_be_read_is_said_and_after_ten_minutes_make
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
     assert any("redaction list" in reason for reason in service.unready()) == unready
     assert any("redaction list" in reason for reason in service.degraded()) == degraded
+
+
+def test_a_stream_configuration_that_cannot_be_refreshed_is_said(service: Service) -> None:
+    assert service.degraded() == []
+    service.refresh.last = SimpleNamespace(is_good=False)  # type: ignore[assignment]
+    assert len(service.degraded()) == 1
+    assert service.unready() == []
 
 
 def test_each_part_that_lacks_at_the_start_is_a_reason(service: Service) -> None:

@@ -18,11 +18,11 @@ from streams.engine.kafka_options import kafka_options
 
 
 class Command(BaseCommand):
-    help = "Writes recentchange and page_change events of an invented world to Kafka, until Ctrl-C."
+    help = "Writes the events of an invented world, in nine streams that tell of the same edits, to Kafka until Ctrl-C."
     requires_system_checks = ()  # it concerns none of the site's parts
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--rate", type=_rate, default=20.0, help="events per second over all topics (default: 20)")
+        parser.add_argument("--rate", type=_rate, default=10.0, help="recentchange events per second (default: 10)")
         parser.add_argument(
             "--backfill",
             type=_duration,

@@ -1,7 +1,8 @@
 """The demo producer: writes the events of a DemoWorld to Kafka, a history first, then live.
 
-There is one timeline with an event every 1/rate seconds: what lies in the past is written at once, the rest when its
-time comes. Kafka's timestamps are the events' own.
+There is one timeline with a recentchange event every 1/rate seconds, and at the same instants what the other streams
+tell of it: what lies in the past is written at once, the rest when its time comes. Kafka's timestamps are the events'
+own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from streams.demo_world import TOPICS, DemoWorld
+from streams.demo.streams import RECENTCHANGE, TOPICS
+from streams.demo.world import DemoWorld
 from streams.local_kafka import create_topics
 
 TOPIC_CONFIG = {"retention.ms": str(7 * 86_400_000)}
@@ -27,7 +29,7 @@ _IN_FLIGHT = 2000  # records handed to the producer before it is waited for
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """`rate`: events per second over all topics; `backfill`: seconds of history; `live`: go on after it."""
+    """`rate`: recentchange events per second; `backfill`: seconds of history; `live`: go on after it."""
 
     rate: float
     backfill: float = 0.0
@@ -73,7 +75,7 @@ async def run_demo(
     missing = max(0.0, now_ms - start_ms) / 1000
     if plan.backfill and missing:
         had = "" if newest_ms is None else ", after those that are there"
-        report(f"Writing {missing:,.0f} s of history, about {missing * plan.rate:,.0f} events{had}")
+        report(f"Writing {missing:,.0f} s of history, about {missing * plan.rate:,.0f} changes{had}")
     producer = AIOKafkaProducer(**client, compression_type="snappy", linger_ms=5, max_batch_size=256 * 1024)
     await producer.start()
     try:
@@ -100,7 +102,8 @@ async def _produce(
         if ahead > 0:
             if not caught_up:
                 caught_up = True
-                report(f"{count:,} events written" + (f"; now live, {plan.rate:g} a second" if plan.live else ""))
+                live = f"; now live, {plan.rate:g} changes a second" if plan.live else ""
+                report(f"{count:,} events written{live}")
             if not plan.live:
                 return count
             await asyncio.sleep(ahead)
@@ -113,7 +116,7 @@ async def _produce(
                 await producer.send(record.topic, record.value, key=record.key, timestamp_ms=record.timestamp_ms)
             )
         count += len(records)
-        at_ms += len(records) * 1000 / plan.rate
+        at_ms += sum(record.topic.endswith(RECENTCHANGE) for record in records) * 1000 / plan.rate
 
 
 async def _newest_timestamp(client: Mapping[str, Any]) -> int | None:

@@ -31,6 +31,9 @@ class Wiki:
     category: str
 
 
+LISTED_PAGE = "Хроника одного маяка"
+"""An article in `LISTED_WIKI` that is edited now and then, and that config/development.yaml lists as redacted."""
+
 ADDRESSES = (Person("192.0.2.77", "address"), Person("2001:DB8:0:0:8:800:200C:417A", "address"))
 TEMPORARY = (Person("~2026-30417-58", "temporary"), Person("~2026-7719-2", "temporary"))
 ITEMS = tuple((f"Q{number}", 0) for number in (42, 1085, 8083, 90210, 1300277, 20260412, 118203551))
@@ -205,3 +208,12 @@ WIKIS = (
         "Category:Terms with audio links",
     ),
 )
+
+LISTED_WIKI = next(wiki for wiki in WIKIS if wiki.name == "ruwiki")
+WEBSITES = (
+    "https://www.example.org/lighthouses/keepers?year=1911",
+    "https://archive.example.net/details/harbour-almanac",
+    "https://news.example.com/2026/03/bridge-opens",
+    "https://library.example.edu/catalogue/9781234567897",
+)
+"""What pages cite."""

@@ -1,0 +1,122 @@
+"""The catalogue explained to admins: where each value of a stream comes from, and what is wrong with an edit.
+
+The rules themselves are those of `streams.core.catalogue`, asked here and not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from streams.core.catalogue import Edit, Layers, Problem, UnfitError, compile_catalogue, deep_merge, make_stream
+
+
+class Origin(StrEnum):
+    """A layer of the configuration; in the order of `Layers.of`, the lowest first."""
+
+    DEFAULT = "default"
+    FETCHED = "fetched"
+    FILE_OVERRIDE = "file override"
+    ADMIN = "admin"
+
+
+class Value(NamedTuple):
+    """One value of the effective settings: the keys that lead to it, and the layer that it comes from.
+
+    A mapping is none unless it is empty; a list is one.
+    """
+
+    path: tuple[str, ...]
+    value: Any
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a stream is made of. `reason` says why it is not exposed, and is empty where it is.
+
+    `problems` are what is ignored of a stream that is exposed: an alias that leads elsewhere.
+    """
+
+    settings: Mapping[str, Any]
+    values: tuple[Value, ...]
+    reason: str
+    problems: tuple[str, ...]
+
+
+def explain(name: str, layers: Layers) -> Explanation:
+    """The stream `name` as it is now; for one that nothing describes, the reason says so."""
+    own = [layer if isinstance(layer, Mapping) else {} for layer in layers.of(name)]
+    settings: dict[str, Any] = {}
+    for layer in own:
+        settings = deep_merge(settings, layer)
+    highest_first = list(zip(Origin, own, strict=True))[::-1]
+    values = tuple(
+        # Whatever lies above the highest layer that has it has been merged into it, or it would not be there.
+        Value(path, value, next(origin for origin, layer in highest_first if _has(layer, path)))
+        for path, value in _leaves(settings)
+    )
+    catalogue = compile_catalogue(layers, 0)
+    reason = "" if name in catalogue.streams else _why_not(name, layers)
+    problems = tuple(problem.reason for problem in catalogue.problems if problem.name == name)
+    return Explanation(settings, values, reason, problems)
+
+
+def validate_edit(name: str, edit: Edit, layers: Layers) -> list[str]:
+    """What makes this edit of the stream `name` a bad one, a sentence each; none: it can be saved.
+
+    Judged is what the edit brings about: a stream that could not be served before may be denied all the same. An
+    override is judged also where the stream is not exposed at the moment.
+    """
+    if not isinstance(edit.override, Mapping):
+        return ["the override is not a mapping of settings (in JSON: an object)"]
+    without = layers.with_edit(name, None)
+    reasons = []
+    fault = _fault(name, layers.with_edit(name, edit))
+    if fault is not None and (edit.allowed or name not in without.names() or fault != _fault(name, without)):
+        reasons.append(fault)
+    # As if it were exposed, in either case: what is new then comes from the override.
+    already = _problems(layers.with_edit(name, Edit({}, True)))
+    for problem in _problems(layers.with_edit(name, Edit(edit.override, True))):
+        if problem not in already:
+            reasons.append(problem.reason if problem.name == name else f"stream {problem.name}: {problem.reason}")
+    return reasons
+
+
+def _problems(layers: Layers) -> tuple[Problem, ...]:
+    return compile_catalogue(layers, 0).problems
+
+
+def _fault(name: str, layers: Layers) -> str | None:
+    try:
+        make_stream(name, layers.of(name))
+    except UnfitError as unfit:
+        return str(unfit)
+    return None
+
+
+def _why_not(name: str, layers: Layers) -> str:
+    if name not in layers.names():
+        return "nothing describes it any more"
+    if layers.allows(name):
+        return _fault(name, layers) or ""
+    edit = layers.edits.get(name)
+    return "allowed_streams does not name it" if edit is None or edit.allowed is None else "an admin has denied it"
+
+
+def _leaves(settings: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _has(settings: object, path: tuple[str, ...]) -> bool:
+    for key in path:
+        if not isinstance(settings, Mapping) or key not in settings:
+            return False
+        settings = settings[key]
+    return True

@@ -1,0 +1,65 @@
+"""How lively topics are: events per second over the last minute, also of those that nobody reads.
+
+From Kafka's offsets: what a minute ago was the next one, and what it is now. A transaction's marker counts as an event
+there, a record that is skipped does too: it is for people who choose a stream, not for accounts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+from streams.core.positions import TopicPartition
+from streams.engine.lookups import Lookups
+from streams.engine.source import RecordSource, SourceUnavailableError
+
+WINDOW_SECONDS = 60
+GOOD_SECONDS = 30.0
+"""So long an answer holds, and so long Kafka is not asked again when it has not answered."""
+PATIENCE_SECONDS = 2.5
+BATCH = 100
+"""Partitions in one question: the lookups of clients that connect go over the same connection, and come in between."""
+
+
+class Rates:
+    """Asks when somebody wants to know, one question at a time, and never on a stream's connect path."""
+
+    def __init__(self, source: RecordSource, lookups: Lookups) -> None:
+        self._source = source
+        self._lookups = lookups
+        self._rates: dict[str, float] = {}
+        self._good_until = float("-inf")
+        self._asking: asyncio.Task[None] | None = None
+
+    async def of(self, topics: Iterable[str]) -> dict[str, float]:
+        """Events per second by topic. Missing: those that Kafka does not have, and all where it has not answered yet."""
+        wanted = frozenset(topics)
+        if self._asking is None and time.monotonic() >= self._good_until:
+            self._asking = asyncio.ensure_future(self._ask(wanted))
+        if self._asking is not None:
+            await asyncio.wait({self._asking}, timeout=PATIENCE_SECONDS)  # who gives up does not stop it for the others
+        return {topic: rate for topic, rate in self._rates.items() if topic in wanted}
+
+    async def _ask(self, topics: frozenset[str]) -> None:
+        known = self._source.partitions
+        partitions = [TopicPartition(topic, p) for topic in sorted(topics) for p in range(known.get(topic, 0))]
+        counts: defaultdict[str, int] = defaultdict(int)
+        try:
+            for start in range(0, len(partitions), BATCH):
+                for tp, count in (await self._counts(partitions[start : start + BATCH])).items():
+                    counts[tp.topic] += count
+        except SourceUnavailableError:
+            counts.clear()
+        finally:
+            self._rates = {topic: count / WINDOW_SECONDS for topic, count in counts.items()}
+            self._good_until = time.monotonic() + GOOD_SECONDS
+            self._asking = None
+
+    async def _counts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """How many offsets each partition has moved on in the window."""
+        bounds = await self._lookups.bounds(partitions)
+        since = int((time.time() - WINDOW_SECONDS) * 1000)
+        found = await self._lookups.at_times(dict.fromkeys(bounds, since))
+        return {tp: max(0, bound.end - found[tp].offset) if tp in found else 0 for tp, bound in bounds.items()}

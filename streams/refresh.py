@@ -1,0 +1,69 @@
+"""The streams' source is asked again and again, in the background: never on the way of a client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from streams.engine.metrics import Metrics
+from streams.stored import StreamConfigSource
+from streams.sync import SyncResult, synchronise
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0
+"""After a failure, where the next refresh is not due sooner."""
+
+
+class RefreshingSource(StreamConfigSource, Protocol):
+    @property
+    def stream_config_ttl(self) -> float: ...
+
+
+class Refresh:
+    """One process's refreshes. `last` is the latest result, `last_good_at` when it was good (Unix time, seconds).
+
+    `written` is called after one that wrote something. Every process refreshes for itself: who comes second to a
+    change finds nothing to do.
+    """
+
+    def __init__(self, config: RefreshingSource, metrics: Metrics, written: Callable[[], None]) -> None:
+        self.config = config
+        self.last: SyncResult | None = None
+        self.last_good_at: float | None = None
+        self._metrics = metrics
+        self._written = written
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self, *, force: bool = False, by: str = "") -> SyncResult:
+        """Refresh now; `by` is the user who asked for it. Raises django.db.Error where the database is away."""
+        async with self._one_at_a_time:
+            known = self.last.document if self.last is not None else None
+            result = await asyncio.to_thread(synchronise, self.config, known, force=force, by=by)
+            self.last = result
+            self._metrics.syncs.labels(result.outcome.value).inc()
+            if result.is_good:
+                self.last_good_at = time.time()
+                self._metrics.last_good_sync.set(self.last_good_at)
+        if result.recorded:
+            self._written()
+        return result
+
+    async def run_forever(self) -> None:
+        """At once, until it is good, and then every `stream_config_ttl` seconds, a little spread (0: never again)."""
+        ttl = self.config.stream_config_ttl
+        while True:
+            try:
+                result = await self.run()
+            except Exception as error:
+                log.error("The stream configuration was not refreshed: %s: %s", type(error).__name__, error)
+                is_good = False
+            else:
+                is_good = result.is_good
+            if is_good and not ttl:
+                return
+            await asyncio.sleep(ttl * random.uniform(0.9, 1.1) if is_good else min(ttl or RETRY_SECONDS, RETRY_SECONDS))

@@ -1,0 +1,211 @@
+// The events: which are kept, which are shown, and when.
+
+import { Filter } from "./events.js";
+import { $, clock, copy, h, number, some } from "./text.js";
+import { tree } from "./tree.js";
+
+export const KEPT = 500;
+const KEPT_CHARS = 20_000_000;
+const FLUSH_MS = 100;
+const READING_MS = 2000;
+const SCROLLED_PX = 300;
+
+/** The newest, as many as may be kept. */
+class Kept {
+  items = [];
+  #chars = 0;
+
+  push(item) {
+    this.items.push(item);
+    this.#chars += item.text.length;
+    let drop = 0;
+    while (this.items.length - drop > KEPT || (this.#chars > KEPT_CHARS && this.items.length - drop > 1)) {
+      this.#chars -= this.items[drop].text.length;
+      drop += 1;
+    }
+    if (drop) this.items.splice(0, drop);
+  }
+}
+
+/**
+ * All that come are kept, the newest KEPT of them, and the newest KEPT that match the filter. What is new is shown once
+ * in a frame of the screen, and not while somebody reads: the list must not run away under a pointer.
+ */
+export class EventList {
+  isPaused = false;
+  #list = $("list");
+  #head = $("events");
+  #news = $("news");
+  #all = new Kept();
+  #matching = new Kept();
+  #filter = new Filter("");
+  #showsCanaries = false;
+  #waiting = 0;
+  #shown = 0;
+  #count = 0;
+  #frame = 0;
+  #timer = 0;
+  #lookedAt = 0;
+  #readAt = -Infinity;
+  #onField;
+
+  /** `onField(name, value)` is called when somebody wants to see only events with that value. */
+  constructor(onField) {
+    this.#onField = onField;
+    this.#list.addEventListener("pointermove", ({ pointerType }) => {
+      if (pointerType === "mouse") this.#readAt = performance.now();
+    });
+    this.#news.addEventListener("click", () => {
+      this.#flush();
+      this.#head.scrollIntoView({ block: "start" });
+      this.#head.focus({ preventScroll: true });
+    });
+  }
+
+  add(item, event) {
+    item.number = this.#count += 1;
+    this.#all.push(item);
+    if ((item.isCanary && !this.#showsCanaries) || !this.#filter.matches(item, event)) return;
+    this.#matching.push(item);
+    this.#waiting += 1;
+    this.#soon();
+  }
+
+  show({ filter = this.#filter, showsCanaries = this.#showsCanaries }) {
+    this.#filter = filter;
+    this.#showsCanaries = showsCanaries;
+    // Those that have matched so far may be older than all that are kept.
+    const known = [...new Set([...this.#matching.items, ...this.#all.items])].sort((a, b) => a.number - b.number);
+    this.#matching = new Kept();
+    for (const item of known) {
+      if ((showsCanaries || !item.isCanary) && filter.matches(item)) this.#matching.push(item);
+    }
+    this.#redraw();
+  }
+
+  pause(isPaused) {
+    this.isPaused = isPaused;
+    if (!isPaused) this.#flush();
+  }
+
+  clear() {
+    this.#all = new Kept();
+    this.#matching = new Kept();
+    this.#redraw();
+  }
+
+  /** Those that match, as they came. */
+  get texts() {
+    return this.#matching.items.map(({ text }) => text);
+  }
+
+  #redraw() {
+    this.#list.replaceChildren();
+    this.#shown = 0;
+    this.#waiting = this.#matching.items.length;
+    this.#flush();
+  }
+
+  #soon() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      if (performance.now() - this.#lookedAt < FLUSH_MS) this.#soon();
+      else if (this.#held()) this.#wait();
+      else this.#flush();
+    });
+  }
+
+  /** Why the list is to stand still, "" if it is not. */
+  #held() {
+    if (this.isPaused) return "paused";
+    if (this.#list.querySelector(".is-open")) return "while one is unfolded";
+    const focused = this.#list.querySelector(":focus-visible");
+    if (focused || performance.now() - this.#readAt < READING_MS) return "while you are there";
+    return this.#head.getBoundingClientRect().top < -SCROLLED_PX ? "while you are further down" : "";
+  }
+
+  #wait() {
+    this.#lookedAt = performance.now();
+    this.#say(this.#held());
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#soon(), READING_MS / 4);
+  }
+
+  #flush() {
+    this.#lookedAt = performance.now();
+    const fresh = this.#waiting ? this.#matching.items.slice(-this.#waiting) : [];
+    this.#waiting = 0;
+    const rows = document.createDocumentFragment();
+    for (const item of fresh.reverse()) rows.append(this.#row(item));
+    this.#list.prepend(rows);
+    while (this.#list.childElementCount > KEPT) this.#list.lastElementChild.remove();
+    this.#shown = this.#list.childElementCount;
+    this.#say();
+  }
+
+  #say(held = "") {
+    this.#news.hidden = !this.#waiting;
+    const kept = this.#waiting > KEPT ? `, the newest ${KEPT} of them kept` : "";
+    this.#news.textContent = `Show ${some(this.#waiting, "new event")} (held ${held}${kept})`.replace("held paused", "paused");
+    const { isEmpty } = this.#filter;
+    $("kept").textContent =
+      `${number(this.#shown)} shown${isEmpty ? "" : " that match"}. ` +
+      `This page keeps the newest ${KEPT}${isEmpty ? "" : ", and the newest that match as well"}.`;
+    $("none").hidden = this.#shown > 0;
+    $("none").textContent = isEmpty || !this.#all.items.length ? "No events yet." : "No event matches the filter.";
+  }
+
+  #row(item) {
+    const { at, type, wiki, title, link, user, stream } = item;
+    const heading = title || stream || "an event without a title";
+    const fold = h("button", { type: "button", className: "fold", ariaExpanded: "false", title: "The whole event" });
+    fold.ariaLabel = `The whole event: ${heading}`;
+    const time = Number.isNaN(at)
+      ? h("span", { className: "time" }, "–")
+      : h("time", { className: "time", dateTime: new Date(at).toISOString(), title: new Date(at).toISOString() }, clock(at));
+    const name = h(link ? "a" : "span", { className: "title", dir: "auto" }, heading);
+    if (link) Object.assign(name, { href: link, target: "_blank", rel: "noopener noreferrer" });
+    const row = h(
+      "li",
+      { className: item.isCanary ? "event is-canary" : "event" },
+      h(
+        "div",
+        { className: "row" },
+        fold,
+        time,
+        this.#only("type", type),
+        this.#only("wiki", wiki),
+        name,
+        user === null
+          ? h("span", { className: "user is-redacted", title: "Who it was has been removed from this event" }, "redacted")
+          : h("bdi", { className: "user" }, user),
+        h("span", { className: "stream", title: stream }, stream.replace(/^mediawiki\./, "")),
+      ),
+    );
+    fold.addEventListener("click", () => unfold(row, fold, item));
+    return row;
+  }
+
+  /** A value that, pressed, becomes the filter. */
+  #only(field, value) {
+    if (!value) return h("span", { className: field });
+    const button = h("button", { type: "button", className: field, title: `Only ${field}=${value}` }, value);
+    button.dataset.value = value;
+    button.addEventListener("click", () => this.#onField(field, value));
+    return button;
+  }
+}
+
+function unfold(row, fold, item) {
+  const isOpen = row.classList.toggle("is-open");
+  fold.ariaExpanded = String(isOpen);
+  if (!isOpen) {
+    row.lastElementChild.remove();
+    return;
+  }
+  const button = h("button", { type: "button", className: "small" }, "Copy JSON");
+  button.addEventListener("click", async () => {
+    button.textContent = (await copy(item.text)) ? "Copied" : "Could not copy";
+  });
+  row.append(h("div", { className: "whole" }, button, tree(item.text)));
+}
