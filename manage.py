@@ -18,7 +18,8 @@ def main() -> None:
             _ = settings.DEBUG  # they are read now: some commands would make a traceback of what is wrong with them
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(f"{error}")
+        print(error, file=sys.stderr)
+        sys.exit(3)  # 1 and 2 are findings of some commands
 
 
 if __name__ == "__main__":

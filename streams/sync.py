@@ -107,7 +107,7 @@ def synchronise(
             return _Judgement(Outcome.FAILED, error)
         return _judge(config, source, described, force)
 
-    close_old_connections()
+    _close_old_connections()
     try:
         judgement = judge()
         news = _is_news(judgement, source)
@@ -122,7 +122,7 @@ def synchronise(
                         _write(judgement, config, source, at)
                     _record(judgement, source, at, seconds, by)
     finally:
-        close_old_connections()
+        _close_old_connections()
     left_out = described.left_out if described is not None else ()
     result = SyncResult(
         judgement.outcome,
@@ -288,6 +288,12 @@ def _is_fit(name: str, layers: Layers) -> bool:
 def _json(value: object) -> str:
     """What tells whether two values are the same: unlike Python, JSON knows `true` from 1."""
     return json.dumps(value, sort_keys=True)
+
+
+def _close_old_connections() -> None:
+    """A thread that makes no requests has nobody to do it: after an outage it would try the dead one for ever."""
+    if not transaction.get_connection().in_atomic_block:
+        close_old_connections()
 
 
 def _is_news(judgement: _Judgement, source: str) -> bool:

@@ -121,6 +121,6 @@ def test_the_level_of_the_log_is_taken_from_the_environment() -> None:
 def test_a_server_without_a_secret_key_says_so_in_a_sentence_and_stops() -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DJANGO_")}
     done = subprocess.run([sys.executable, "manage.py", "serve"], env=environ, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.startswith("DJANGO_SECRET_KEY is not set. Make one with ")
     assert "Traceback" not in done.stderr

@@ -63,7 +63,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_it_says_what_has_changed_for_people(source: Source) -> None:
     assert source.command()[0] == 0
     assert list(ConfiguredStream.objects.values_list("name", flat=True)) == [*"abcdef"]
-    source.say(**some(*"bcdef"), g={"topics": ["t"]}, left={"x": "\0"}, b={"topics": ["new"]})
+    source.say(**some(*"cdefg"), left={"x": "\0"}, b={"topics": ["new"]})
     status, output = source.command()
     assert status == 0
     first, *rest = output.splitlines()

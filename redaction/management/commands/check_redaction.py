@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from aiokafka.errors import KafkaError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connections
 
 from eventstreams_site.conf import Config, ConfigError, load_config
 from redaction.check import Question, Raw, check, window_start
@@ -28,7 +29,7 @@ from streams.core.catalogue import Catalogue
 from streams.engine.kafka import KafkaSource
 from streams.engine.kafka_options import kafka_options
 from streams.engine.source import SourceError
-from streams.sync import StreamConfigError, load_catalogue
+from streams.stored import read_catalogue
 
 DEFAULT_URL = "http://127.0.0.1:8092"
 PRODUCED_BEFORE_SECONDS = 60
@@ -100,7 +101,7 @@ class Command(BaseCommand):
             asked = _asked(options)
             config = load_config(os.environ) if asked.with_raw or asked.produce else None
             result = asyncio.run(self._stoppable(asked, config))
-        except (CheckError, ConfigError, ProduceError, StreamConfigError, ValueError) as error:
+        except (CheckError, ConfigError, ProduceError, ValueError) as error:
             raise CommandError(str(error)) from None
         except (KafkaError, SourceError) as error:
             raise CommandError(f"Kafka: {error}") from None
@@ -124,7 +125,7 @@ class Command(BaseCommand):
         if config is None:
             question = Question(asked.domain, asked.title, asked.rev_id, asked.since_ms, asked.streams)
             return await check(question, asked.url, None, report)
-        catalogue = await asyncio.to_thread(load_catalogue, config, 1)
+        catalogue = await asyncio.to_thread(_catalogue, config)
         streams, unknown = catalogue.resolve(asked.streams or tuple(catalogue.streams))
         if unknown:
             raise CheckError(f"No such streams are configured: {', '.join(unknown)}")
@@ -192,6 +193,19 @@ class Command(BaseCommand):
         if self.stderr.isatty():
             self.stderr.write("\r\033[K", ending="")
             self.stderr.flush()
+
+
+def _catalogue(config: Config) -> Catalogue:
+    """Raises CheckError."""
+    try:
+        catalogue = read_catalogue(config)
+    except DatabaseError as error:
+        raise CheckError(f"The database: {error} (has `manage.py migrate` been run?)") from None
+    finally:
+        connections.close_all()  # those of this thread
+    if catalogue is None:
+        raise CheckError("The database has no streams yet: start the server once, or run `manage.py sync_streams`")
+    return catalogue
 
 
 def _asked(options: dict[str, Any]) -> _Asked:

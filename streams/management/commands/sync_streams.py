@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -37,7 +36,6 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *args: Any, dry_run: bool, force: bool, as_json: bool, **options: Any) -> None:
-        logging.getLogger("streams.sync").setLevel(logging.CRITICAL)  # all that it would say is printed
         try:
             result = synchronise(load_config(os.environ), dry_run=dry_run, force=force, by=BY)
         except ConfigError as error:

@@ -49,6 +49,11 @@ export class Ledger {
     for (const { topic, partition } of gaps) this.#next.delete(`${topic} ${partition}`);
   }
 
+  clear() {
+    this.events = this.bytes = this.canaries = 0;
+    this.#seconds = [];
+  }
+
   opened() {
     this.connections += 1;
     this.openSince = Date.now();

@@ -81,6 +81,7 @@ function start() {
     showState();
     return;
   }
+  ledger = new Ledger();
   clear();
   pause(false);
   if (!WIDE.matches) $("choice").open = false;
@@ -134,8 +135,9 @@ function take({ data, id }) {
   list.add(one, event);
 }
 
+/** What is shown and counted; not what the order of events is checked against. */
 function clear() {
-  ledger = Object.assign(new Ledger(), connection && state.phase === "open" ? { connections: 1, openSince: Date.now() } : {});
+  ledger.clear();
   list.clear();
   chart.clear();
   showFacts();
