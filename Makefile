@@ -3,16 +3,17 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+AXE := tests/browser/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev chromium run test test-all lint bench clean
+.PHONY: help install install-dev chromium axe run test test-all lint bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 install: .venv/installed ## make .venv with what the service runs on
 
-install-dev: .venv/installed-dev chromium ## the same, with what tests and lint need
+install-dev: .venv/installed-dev chromium axe ## the same, with what tests and lint need
 
 run: .venv/installed ## start Kafka, demo events and the server at http://127.0.0.1:8092 (PORT=... for another port)
 	@exec $(BIN)/python -m eventstreams_site.devserver
@@ -31,8 +32,8 @@ lint: .venv/installed-dev ## check style and types
 bench: .venv/installed-dev ## run the benchmarks
 	$(BIN)/python -m benchmarks.run
 
-clean: ## remove .venv, .local (with the local Kafka's data and the database) and caches
-	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove .venv, .local (with the local Kafka's data and the database), node_modules and caches
+	rm -rf .venv .local tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -55,4 +56,13 @@ chromium:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; then :; \
 	else \
 	  echo "There is no Chromium, so tests of pages are skipped: install it, such as with \`sudo apt-get install chromium\`"; \
+	fi
+
+# Their accessibility is checked with axe-core. Where npm cannot be had, those tests are skipped (but not if CI is set).
+axe: $(AXE)
+
+$(AXE): tests/browser/package.json
+	@if command -v npm > /dev/null && npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent; then touch $@; \
+	else \
+	  echo "npm could not install axe-core, so the accessibility of pages is not checked: install Node.js with npm"; \
 	fi

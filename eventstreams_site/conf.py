@@ -63,6 +63,7 @@ class Config:
     schema_base_uris: tuple[str, ...]
     schema_uri_options: Mapping[str, Any] = field(repr=False)
     schema_latest_version: str
+    admin_uri_hosts: tuple[str, ...]
     client_ip_connection_limit: int
     mediawiki_redacted_pages: Mapping[str, tuple[str, ...]]
     cors: str
@@ -298,6 +299,12 @@ SETTINGS: tuple[Setting, ...] = (
         values.text("text; quote it if it looks like a number"),
         "latest",
         "The version in the path of a schema that is found by its title.",
+    ),
+    Setting(
+        "admin_uri_hosts",
+        values.hosts,
+        (),
+        "Hosts of http(s) URLs that admins may give a stream as $schema; unset: only paths, below schema_base_uris.",
     ),
     Setting(
         "client_ip_connection_limit",

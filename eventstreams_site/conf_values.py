@@ -149,6 +149,15 @@ def uris(value: object, folder: Path) -> tuple[str, ...]:
     return tuple(absolute)
 
 
+def hosts(value: object, folder: Path) -> tuple[str, ...]:
+    """A list of host names, in lower case; an IPv6 address without brackets."""
+    names = texts(value, folder)
+    for index, name in enumerate(names):
+        if re.fullmatch(r"[A-Za-z0-9.:-]+", name, re.ASCII) is None or re.fullmatch(r"[^:]*:[0-9]+", name):
+            raise InvalidValueError(name, "the name of a host, without scheme, port or path", f"[{index}]")
+    return tuple(name.lower() for name in names)
+
+
 def redacted_pages(value: object, folder: Path) -> Mapping[str, tuple[str, ...]]:
     """Domain to list of page titles."""
     pages = {}

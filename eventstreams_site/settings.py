@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import MutableMapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -92,6 +94,12 @@ class LineFormatter(logging.Formatter):
         return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
 
 
+def _static_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:
+    """The demo page's modules import each other by name: an old one beside a new one would break the page."""
+    if "/eventstreams/ui/" in url:
+        headers["Cache-Control"] = "no-cache"
+
+
 DEBUG = _flag("DJANGO_DEBUG")
 SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = _allowed_hosts()
@@ -106,6 +114,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "servestatic",
+    "axes",
     "rest_framework",
     "drf_spectacular",
     "streams",
@@ -121,6 +130,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "eventstreams_site.urls"
@@ -155,6 +165,20 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# Guessing passwords is throttled: after some failures of one user name from one address it is over for a while. Of both
+# together, so that nobody can lock out somebody else, or an office behind one address itself.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_CLIENT_IP_CALLABLE = "eventstreams_site.access.client_address"
+AXES_LOCKOUT_CALLABLE = "eventstreams_site.access.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # it would grow without end
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
 # The public views know no users: without this, each request would look for a session.
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
@@ -172,6 +196,7 @@ STATIC_URL = "/static/"
 # The admin's styles and scripts are served by the service itself, out of the packages: no collectstatic.
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_MAX_AGE = 0 if DEBUG else 3600
+SERVESTATIC_ADD_HEADERS_FUNCTION = _static_headers
 SERVESTATIC_ALLOW_ALL_ORIGINS = False  # CORS is the business of streams.http.headers
 
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff log in once a working day

@@ -138,7 +138,8 @@ def plain(value: object, depth: int = 2) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise UnplainError(f"its settings have a number that JSON has not: {value}")
-        return int(value) if abs(value) >= 1e16 else value  # PostgreSQL writes it out, and Python reads an int
+        # PostgreSQL writes large ones out, so that Python reads an int; and it has no -0.0.
+        return int(value) if abs(value) >= 1e16 else value + 0.0
     if isinstance(value, Mapping):
         return {plain(key if isinstance(key, str) else _as_key(key)): plain(v, depth + 1) for key, v in value.items()}
     if isinstance(value, list | tuple):

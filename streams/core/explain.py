@@ -56,7 +56,7 @@ def explain(name: str, layers: Layers) -> Explanation:
     values = tuple(
         # Whatever lies above the highest layer that has it has been merged into it, or it would not be there.
         Value(path, value, next(origin for origin, layer in highest_first if _has(layer, path)))
-        for path, value in _leaves(settings)
+        for path, value in leaves(settings)
     )
     catalogue = compile_catalogue(layers, 0)
     reason = "" if name in catalogue.streams else _why_not(name, layers)
@@ -106,10 +106,11 @@ def _why_not(name: str, layers: Layers) -> str:
     return "allowed_streams does not name it" if edit is None or edit.allowed is None else "an admin has denied it"
 
 
-def _leaves(settings: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(settings: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value with the keys that lead to it; of mappings only the empty ones are values."""
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*path, key))
+            yield from leaves(value, (*path, key))
         else:
             yield (*path, key), value
 

@@ -34,7 +34,7 @@ class Rates:
         self._asking: asyncio.Task[None] | None = None
 
     async def of(self, topics: Iterable[str]) -> dict[str, float]:
-        """Events per second by topic. Missing: those that Kafka does not have, and all where it has not answered yet."""
+        """Events per second by topic. Missing: those that Kafka does not have; all while it does not answer."""
         wanted = frozenset(topics)
         if self._asking is None and time.monotonic() >= self._good_until:
             self._asking = asyncio.ensure_future(self._ask(wanted))

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from channels.generic.http import AsyncHttpConsumer
@@ -83,6 +83,10 @@ class StreamConsumer(AsyncHttpConsumer):
     async def http_disconnect(self, message: Any) -> None:
         """Nothing to clean up: `handle` has seen it."""
 
+    @property
+    def stream_names(self) -> Collection[str]:
+        return [stream.name for stream in self._streams]
+
     def end(self) -> None:
         self._ending = True
         if self._sender is not None and not self._writing:
@@ -134,6 +138,7 @@ class StreamConsumer(AsyncHttpConsumer):
         service = self._service
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(request.method)
+        await service.starting()
         catalogue = service.catalogue
         if catalogue is None:
             raise NoStreamConfiguration

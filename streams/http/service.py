@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from streams.refresh import Refresh
 SCOPE_KEY = "eventstreams.service"
 """Under this key of the ASGI scope the service reaches every view."""
 
+STARTING_SECONDS = 5.0
 LIST_OLD_SECONDS = 10.0
 LIST_TOO_OLD_SECONDS = 600.0
 """A redaction list that could not be read for so long is said, and then makes the server unready (wire contract)."""
@@ -29,6 +31,10 @@ LIST_TOO_OLD_SECONDS = 600.0
 
 class Client(Protocol):
     """An open stream, as the process sees it."""
+
+    @property
+    def stream_names(self) -> Collection[str]:
+        """The canonical names of the streams that it follows."""
 
     def end(self) -> None:
         """End after the event that is being sent, with the final chunk."""
@@ -69,12 +75,20 @@ class Service:
     catalogue: Catalogue | None = None
     redaction_read_at: float | None = None
     """When the redaction list was last seen (time.monotonic, seconds); None before the first time."""
+    started_at: float = field(default_factory=time.monotonic)
     draining: bool = False
     clients: set[Client] = field(default_factory=set)
 
     @functools.cached_property
     def rates(self) -> Rates:
         return Rates(self.source, self.hub.lookups)
+
+    async def starting(self) -> None:
+        """Right after the start, wait a moment for what streams need: nobody has to be turned away for so little."""
+        while self.catalogue is None or self.redaction_read_at is None:
+            if time.monotonic() > self.started_at + STARTING_SECONDS:
+                return
+            await asyncio.sleep(0.02)
 
     def unready(self) -> list[str]:
         """Why no traffic should come yet, or any more; empty when ready."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.browser.demo import LIMIT, Demo, demo_site
 from tests.browser.kit import Complaints, create_superuser
 from tests.support.site import Site
 
@@ -75,3 +76,21 @@ def admin_site(kafka: Any, chromium: str, tmp_path: Path) -> Iterator[Site]:
         yield site.start()
     finally:
         site.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core as a script."""
+    path = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+    if not path.exists():
+        wanted = "needs axe-core: run `make axe`, for which npm must be installed"
+        (pytest.fail if os.environ.get("CI", "").lower() in {"1", "true"} else pytest.skip)(wanted)
+    return path.read_text()
+
+
+@pytest.fixture(scope="session")
+def demo(kafka: Any, chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A running service with the demo page and a few streams, for all tests of that page."""
+    with demo_site(kafka, tmp_path_factory.mktemp("demo"), client_ip_connection_limit=LIMIT) as demo:
+        demo.site.start()
+        yield demo

@@ -342,6 +342,7 @@ def test_the_listed_page_is_edited_now_and_then_by_several_people_and_nothing_el
 ) -> None:
     of_it = [change for change in story if any(row.get("title") == LISTED_PAGE for row in change[RECENTCHANGE])]
     assert 20 < len(of_it) < 200
+    assert {tuple(row["title"] for row in change[RECENTCHANGE]) for change in of_it} == {(LISTED_PAGE,)}
     assert {change[RECENTCHANGE][0]["server_name"] for change in of_it} == {LISTED_WIKI.domain}
     assert {of(change, PAGE_CHANGE)["page_change_kind"] for change in of_it} == {"edit"}
     assert len({change[RECENTCHANGE][0]["user"] for change in of_it}) >= 3

@@ -1,6 +1,6 @@
 // Events per second over the last minutes, by stream or by wiki: bars on a canvas, and a table that says the same.
 
-import { $, duration, h, number, perSecond } from "./text.js";
+import { $, duration, h, number, perSecond, short } from "./text.js";
 
 const SECONDS = 180;
 const RECENT_SECONDS = 10;
@@ -89,7 +89,7 @@ export class Chart {
       h(
         "tr",
         {},
-        h("th", { scope: "row" }, h("i", { className: `swatch colour-${slot}` }), h("bdi", {}, name)),
+        h("th", { scope: "row" }, h("i", { className: `swatch colour-${slot}` }), h("bdi", { title: name }, short(name))),
         h("td", {}, perSecond(rate)),
         h("td", {}, number(total)),
       ),
@@ -110,7 +110,8 @@ export class Chart {
     context.scale(scale, scale);
     const style = getComputedStyle(this.#canvas);
     context.font = `11px ${style.fontFamily}`;
-    const heights = this.#seconds.map((one) => [...one[this.#by].values()].reduce((a, b) => a + b, 0));
+    const seconds = this.#seconds.filter(({ second }) => second < now);
+    const heights = seconds.map((one) => [...one[this.#by].values()].reduce((a, b) => a + b, 0));
     const top = niceTop(Math.max(1, ...heights));
     const plot = { width: width - PAD.left - PAD.right, height: height - PAD.top - PAD.bottom };
     const y = (value) => PAD.top + plot.height * (1 - value / top);
@@ -131,25 +132,26 @@ export class Chart {
     const swatches = [...this.#table.querySelectorAll(".swatch")];
     const colours = swatches.map((swatch) => getComputedStyle(swatch).backgroundColor);
     const step = plot.width / SECONDS;
-    for (const one of this.#seconds) {
-      if (one.second === now) continue;
-      const x = PAD.left + (one.second - now + SECONDS) * step;
+    for (const one of seconds) {
+      const x = Math.round(PAD.left + (one.second - now + SECONDS) * step);
+      const next = Math.round(PAD.left + (one.second - now + SECONDS + 1) * step);
       let below = 0;
       groups.forEach(({ members }, index) => {
         let count = 0;
         for (const [name, some] of one[this.#by]) if (members.has(name)) count += some;
         if (!count) return;
         context.fillStyle = colours[index];
-        context.fillRect(x, y(below + count), Math.max(1, step - 0.75), y(below) - y(below + count));
+        context.fillRect(x, y(below + count), next - x, y(below) - y(below + count));
         below += count;
       });
     }
   }
 }
 
-/** The least of 2, 4, 6, 10, 20, 40, 60, 100 … that is not below the value: its half is a whole number too. */
+/** The least round number that is not below the value, and whose half is as round. */
 function niceTop(value) {
-  for (let power = 1; ; power *= 10) {
-    for (const step of [2, 4, 6, 10]) if (step * power >= value) return step * power;
+  if (value <= 10) return value + (value % 2);
+  for (let power = 10; ; power *= 10) {
+    for (const step of [1.2, 1.6, 2, 3, 4, 6, 8, 10]) if (step * power >= value) return step * power;
   }
 }

@@ -26,7 +26,7 @@ function typeOf(event, meta) {
   const said = event.type ?? event.page_change_kind ?? event.changelog_kind;
   if (typeof said === "string") return said;
   // mediawiki.page-links-change and mediawiki.page_weighted_tags_change.v1 say it in their names.
-  return string(meta.stream).replace(/^.*?\.(?=[a-z])/, "").replace(/\.v\d+$/, "");
+  return string(meta.stream).replace(/^.*?\.(?=[a-z])/, "").replace(/^page-|\.v\d+$/g, "");
 }
 
 function userOf(event) {

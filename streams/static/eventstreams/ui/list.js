@@ -1,7 +1,7 @@
 // The events: which are kept, which are shown, and when.
 
 import { Filter } from "./events.js";
-import { $, clock, copy, h, number, some } from "./text.js";
+import { $, clock, copy, h, number, short, some } from "./text.js";
 import { tree } from "./tree.js";
 
 export const KEPT = 500;
@@ -149,10 +149,10 @@ export class EventList {
     this.#news.textContent = `Show ${some(this.#waiting, "new event")} (held ${held}${kept})`.replace("held paused", "paused");
     const { isEmpty } = this.#filter;
     $("kept").textContent =
-      `${number(this.#shown)} shown${isEmpty ? "" : " that match"}. ` +
-      `This page keeps the newest ${KEPT}${isEmpty ? "" : ", and the newest that match as well"}.`;
+      `${number(this.#shown)} shown; this page keeps the newest ${KEPT}` +
+      (isEmpty ? "." : `, and the newest ${KEPT} that match.`);
     $("none").hidden = this.#shown > 0;
-    $("none").textContent = isEmpty || !this.#all.items.length ? "No events yet." : "No event matches the filter.";
+    $("none").textContent = isEmpty || !this.#all.items.length ? "No events yet: choose streams, and start." : "No event matches the filter.";
   }
 
   #row(item) {
@@ -179,7 +179,7 @@ export class EventList {
         user === null
           ? h("span", { className: "user is-redacted", title: "Who it was has been removed from this event" }, "redacted")
           : h("bdi", { className: "user" }, user),
-        h("span", { className: "stream", title: stream }, stream.replace(/^mediawiki\./, "")),
+        h("span", { className: "stream", title: stream }, short(stream)),
       ),
     );
     fold.addEventListener("click", () => unfold(row, fold, item));

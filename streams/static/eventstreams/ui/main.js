@@ -84,7 +84,10 @@ function start() {
   ledger = new Ledger();
   clear();
   pause(false);
-  if (!WIDE.matches) $("choice").open = false;
+  if (!WIDE.matches) {
+    $("choice").open = false;
+    scrollTo(0, 0);
+  }
   const own = new Connection(streamUrl(), keepaliveSeconds * 3000, {
     state: (now) => {
       if (connection !== own) return;
@@ -176,7 +179,7 @@ function showFacts() {
   const { phase, until } = state;
   const isOpen = phase === "open";
   $("next").textContent = phase === "waiting" ? `Trying again in ${duration(Math.max(1000, until - Date.now()))}.` : "";
-  fact("since", isOpen ? `${clock(ledger.openSince)} UTC` : "–", isOpen ? `for ${duration(Date.now() - ledger.openSince)}` : "");
+  fact("since", isOpen ? clock(ledger.openSince) : "–", isOpen ? `UTC, for ${duration(Date.now() - ledger.openSince)}` : "");
   fact("reconnects", number(ledger.reconnects));
   fact("events", number(ledger.events), `${perSecond(ledger.perSecond)} per second`);
   fact("bytes", bytes(ledger.bytes), ledger.events ? `${bytes(ledger.bytes / ledger.events)} an event` : "");
@@ -194,8 +197,8 @@ function showFacts() {
 function behind() {
   const { lagMs, isUpToDate } = ledger;
   if (lagMs === null) return ["–", ""];
-  if (isUpToDate) return ["live", lagMs < LIVE_MS ? "" : `last event ${duration(lagMs)} old`];
-  return lagMs < LIVE_MS ? ["live", `${duration(lagMs)} after the event`] : [duration(lagMs), "replaying history"];
+  if (lagMs < LIVE_MS) return [`${(lagMs / 1000).toFixed(1)} s`, "live"];
+  return isUpToDate ? ["0 s", "live, but a quiet stream"] : [duration(lagMs), "replaying history"];
 }
 
 function fact(name, value, note = "") {

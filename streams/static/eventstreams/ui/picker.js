@@ -94,6 +94,6 @@ export class Picker {
       return h("li", {}, remove);
     });
     $("chosen").replaceChildren(...chips);
-    $("choice-summary").textContent = this.chosen.length ? some(this.chosen.length, "stream") + " chosen" : "none chosen";
+    $("choice-summary").textContent = this.chosen.length ? `${number(this.chosen.length)} chosen` : "none chosen";
   }
 }

@@ -20,6 +20,9 @@ export const number = (value) => NUMBER.format(value);
 export const some = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
 export const perSecond = (value) => (value >= 10 ? number(Math.round(value)) : SMALL.format(value));
 
+/** A stream's name in the place that there is. */
+export const short = (stream) => stream.replace(/^mediawiki\./, "");
+
 /** Events per second, as people say it: by the minute where they are few. */
 export function rate(value) {
   if (value === null) return "–";

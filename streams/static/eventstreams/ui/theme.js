@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const THEMES = { auto: "as the system", light: "light", dark: "dark" };
+  const THEMES = ["auto", "light", "dark"];
   const root = document.documentElement;
   let stored = null;
   try {
@@ -10,16 +10,15 @@
   } catch {
     // Storage may be forbidden; then the choice lasts as long as the page.
   }
-  root.dataset.theme = stored in THEMES ? stored : "auto";
+  root.dataset.theme = THEMES.includes(stored) ? stored : "auto";
 
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     const show = () => {
-      button.querySelector("span").textContent = THEMES[root.dataset.theme];
+      button.querySelector("span").textContent = root.dataset.theme;
     };
     button.addEventListener("click", () => {
-      const names = Object.keys(THEMES);
-      root.dataset.theme = names[(names.indexOf(root.dataset.theme) + 1) % names.length];
+      root.dataset.theme = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length];
       try {
         localStorage.setItem("theme", root.dataset.theme);
       } catch {

@@ -1,0 +1,37 @@
+"""The throttle of the admin's login (django-axes): whose tries are counted together, and what is said to who is locked
+out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from streams.http.requests import client_ip
+from streams.http.service import SCOPE_KEY, Service
+
+
+def client_address(request: HttpRequest) -> str:
+    """By the rules that hold for the clients of streams: `client_ip_header`, believed only from `trusted_proxies`."""
+    scope: Any = getattr(request, "scope", {})
+    service: Service | None = scope.get(SCOPE_KEY)
+    if service is None:
+        return str(request.META.get("REMOTE_ADDR", ""))
+    return client_ip(scope, service.settings.client_ip_header, service.settings.trusted_proxies)
+
+
+def locked_out(request: HttpRequest, *_: object) -> HttpResponse:
+    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    context = {
+        **admin.site.each_context(request),
+        "title": "Locked out",
+        "limit": settings.AXES_FAILURE_LIMIT,
+        "minutes": seconds // 60,
+    }
+    answer = render(request, "admin/locked_out.html", context, status=429)
+    answer["Retry-After"] = str(seconds)
+    return answer
