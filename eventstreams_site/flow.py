@@ -110,7 +110,10 @@ class Flow:
                 if sent == len(data):
                     return
                 data = data[sent:]
-        channel.write(data)
+        try:
+            channel.write(data)
+        except RuntimeError:
+            raise reset_by_peer(self._request) from None
 
     # Twisted's IPushProducer.
 
@@ -124,6 +127,16 @@ class Flow:
 
     def stopProducing(self) -> None:  # noqa: N802
         self.resumeProducing()
+
+
+def reset_by_peer(request: Any) -> ClientGone:
+    """Let go of a connection that its peer has reset.
+
+    uvloop closes its handle of such a socket without a word to Twisted, and raises RuntimeError at the next write.
+    """
+    if request.channel is not None:
+        request.channel.forceAbortClient()
+    return ClientGone()
 
 
 def _is_empty(transport: Connection) -> bool:

@@ -20,7 +20,7 @@ from twisted.internet import defer, reactor
 from twisted.web.http import HTTPChannel
 
 from eventstreams_site.conf import Config
-from eventstreams_site.flow import ClientGone, Flow
+from eventstreams_site.flow import ClientGone, Flow, reset_by_peer
 from eventstreams_site.process import Process
 from eventstreams_site.routing import application_of
 from streams.http.consumers import FLOW_EXTENSION
@@ -149,7 +149,10 @@ class StreamServer(Server):
         is_body = message["type"] == "http.response.body"
         if flow is not None and is_body and not message.get("more_body"):
             flow.close()
-        await super().handle_reply(protocol, message)
+        try:
+            await super().handle_reply(protocol, message)
+        except RuntimeError:
+            raise reset_by_peer(protocol) from None
         if flow is not None and is_body and message.get("more_body"):
             flow.open()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,3 +104,21 @@ async def test_hundreds_of_clients_that_vanish_leave_nothing_behind(
     assert "Stopping: 0 streams are being ended" in log
     assert "Traceback" not in log
     assert "took too long" not in log
+
+
+async def test_pages_whose_clients_reset_the_connection_leave_nothing_and_fill_no_log(
+    kafka: Any, tmp_path: Path
+) -> None:
+    async with serving(tmp_path, kafka.bootstrap, ["idle"]) as site:
+        descriptors = site.descriptors()
+        logged = len(site.log.read_text())
+        for number in range(ABORTS):
+            _, opened = await asyncio.open_connection("127.0.0.1", site.port)
+            sock = opened.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets it
+            opened.write(b"GET %s HTTP/1.1\r\nHost: test\r\n\r\n" % (b"/healthz", b"/admin/login/")[number % 2])
+            await asyncio.sleep((0, 0.001, 0.003, 0.006)[number % 4])
+            opened.transport.abort()
+        await settles(site, descriptors)
+        assert site.get("/healthz")[0] == 200
+        assert site.log.read_text()[logged:] == ""
