@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streams.engine.metrics import Metrics
+from streams.models import SyncRun
 from streams.stored import StreamConfigSource
 from streams.sync import SyncResult, synchronise
 
@@ -54,16 +55,14 @@ class Refresh:
         return result
 
     async def run_forever(self) -> None:
-        """At once, until it is good, and then every `stream_config_ttl` seconds, a little spread (0: never again)."""
+        """At once, until the source was had, then every `stream_config_ttl` seconds, a little spread (0: no more)."""
         ttl = self.config.stream_config_ttl
         while True:
+            failed = True
             try:
-                result = await self.run()
+                failed = (await self.run()).outcome is SyncRun.Outcome.FAILED
             except Exception as error:
                 log.error("The stream configuration was not refreshed: %s: %s", type(error).__name__, error)
-                is_good = False
-            else:
-                is_good = result.is_good
-            if is_good and not ttl:
+            if not failed and not ttl:
                 return
-            await asyncio.sleep(ttl * random.uniform(0.9, 1.1) if is_good else min(ttl or RETRY_SECONDS, RETRY_SECONDS))
+            await asyncio.sleep(min(ttl or RETRY_SECONDS, RETRY_SECONDS) if failed else ttl * random.uniform(0.9, 1.1))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 
-from streams.core.catalogue import Catalogue, Layers, Problem, UnfitError, compile_catalogue, make_stream
+from streams.core.catalogue import Layers, Problem, UnfitError, compile_catalogue, make_stream
 from streams.document import Described, DocumentError, UnplainError, check_name, described_streams
 from streams.fetch import NOT_MODIFIED, FetchError, Validators, fetch, shown
 from streams.models import ConfiguredStream, SyncRun, Version
@@ -118,8 +118,7 @@ def synchronise(
                 news = _is_news(judgement, source)
                 if news:
                     seconds = time.monotonic() - started
-                    if judgement.outcome is Outcome.CHANGED:
-                        _write(judgement, config, source, at)
+                    _write(judgement, config, source, at)
                     _record(judgement, source, at, seconds, by)
     finally:
         _close_old_connections()
@@ -158,34 +157,6 @@ def apply_held(run: int, config: StreamConfigSource, by: str) -> SyncResult:
     result = SyncResult(Outcome.APPLIED, held.source, seconds, "", *judgement.changes[:4], recorded=True)
     _say(result)
     return result
-
-
-class StreamConfigError(Exception):
-    """The stream configuration could not be had; the message names where it was looked for and what went wrong."""
-
-
-def load_catalogue(config: StreamConfigSource, version: int) -> Catalogue:
-    """Fetch the stream configuration and compile it, past the database; `version` becomes the catalogue's.
-
-    Raises StreamConfigError.
-    """
-    uri = config.stream_config_uri
-    source = "stream_config_overrides" if uri is None else shown(uri)
-    try:
-        fetched = _fetch(config, None).described.streams
-    except FetchError as error:
-        raise StreamConfigError(str(error)) from None
-    except DocumentError as error:
-        raise StreamConfigError(f"{source}: {error}") from None
-    catalogue = compile_catalogue(layers_of(config, {}, fetched), version)
-    for name, reason in catalogue.skipped:
-        logger.warning("Stream %s is skipped: %s", name, reason)
-    for name, reason in catalogue.problems:
-        logger.warning("Stream %s: %s", name, reason)
-    if not catalogue.streams:
-        raise StreamConfigError(f"{source}: none of its {len(fetched)} streams is exposed; the log says why")
-    logger.info("%d streams are exposed, of %d in %s", len(catalogue.streams), len(fetched), source)
-    return catalogue
 
 
 # What there is, and what would become of it.

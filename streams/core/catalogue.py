@@ -140,7 +140,7 @@ def compile_catalogue(layers: Layers, version: int) -> Catalogue:
     streams: dict[str, Stream] = {}
     skipped: list[Problem] = []
     problems: list[Problem] = []
-    names = layers.names()
+    names = dict.fromkeys(layers.names())
     for name in names:
         if not isinstance(name, str):
             skipped.append(Problem(str(name), "its name is not text; quote it"))
@@ -151,11 +151,10 @@ def compile_catalogue(layers: Layers, version: int) -> Catalogue:
                 streams[name] = make_stream(name, layers.of(name))
             except UnfitError as unfit:
                 skipped.append(Problem(name, str(unfit)))
-    known = {*names, *layers.edits}
     problems += [
         Problem(name, "allowed_streams names it, but no such stream is configured")
         for name in layers.allowed or ()
-        if name not in known
+        if name not in names
     ]
     aliases = _aliases(streams, problems)
     served = {name: _with_aliases(stream, aliases) for name, stream in streams.items()}

@@ -524,12 +524,22 @@ def test_what_is_held_waits_on_while_the_source_fails_and_no_longer_once_it_says
         apply_held(run.pk, written.config, "Ada")
 
 
-def test_the_very_first_time_nothing_is_held(written: Written) -> None:
-    written.config.stream_config_overrides = some("only in the file".replace(" ", "-"))
-    written.path.unlink()
+def test_another_document_that_is_held_takes_the_place_of_the_first(written: Written) -> None:
     written.sync()
-    written.say(**some("a"))
-    assert written.sync().outcome == "changed"
+    for name in "ab":
+        written.say(**some(name))
+        assert written.sync().recorded
+    assert SyncRun.objects.get(pending__isnull=False).pending == some("b")
+    assert [outcome for outcome, _ in runs()] == ["changed", "held", "held"]
+
+
+def test_the_very_first_time_nothing_is_held(written: Written) -> None:
+    written.config.stream_config_overrides = some("a")
+    edit("b", override={"topics": ["t"]})
+    written.say(a="of the wrong kind", **some("c"))
+    result = written.sync()
+    assert (result.outcome, result.withdrawn) == ("changed", ("a",))
+    assert set(catalogue(written.config).streams) == {"b", "c"}
 
 
 # The history.
