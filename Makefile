@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Two files of tests at a time, each in a process of its own and with a Kafka of its own.
+AT_ONCE := --numprocesses 2 --dist loadfile
 AXE := tests/browser/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
@@ -19,10 +21,10 @@ run: .venv/installed ## start Kafka, demo events and the server at http://127.0.
 	@exec $(BIN)/python -m eventstreams_site.devserver
 
 test: install-dev ## run the tests, but for the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(AT_ONCE)
 
 test-all: install-dev ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(AT_ONCE)
 
 lint: .venv/installed-dev ## check style and types
 	$(BIN)/ruff check .

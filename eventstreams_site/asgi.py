@@ -5,9 +5,14 @@ from __future__ import annotations
 import logging
 import os
 
-from eventstreams_site.conf import load_config
-from eventstreams_site.process import Process
-from eventstreams_site.routing import application_of
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "eventstreams_site.settings")
+django.setup()  # before anything imports a model
+
+from eventstreams_site.conf import load_config  # noqa: E402
+from eventstreams_site.process import Process  # noqa: E402
+from eventstreams_site.routing import application_of  # noqa: E402
 
 application = application_of(Process(load_config(os.environ)).service)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import Any
 
-import django
 from django.core.asgi import get_asgi_application
 
 from eventstreams_site.flow import ClientGone
@@ -17,8 +15,6 @@ from streams.http.service import SCOPE_KEY, Service
 
 def application_of(service: Service) -> ASGIApp:
     """Serves `service`; starts it with the first request where the server has not."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "eventstreams_site.settings")
-    django.setup()
     # Channels' consumers need Django's settings to be there when they are imported.
     from streams.http.consumers import StreamConsumer
 

@@ -220,6 +220,7 @@ LOGGING = {
         # It says each failed try (the engine says when Kafka goes and comes back), and at DEBUG all that it fetches,
         # before it is redacted.
         "aiokafka": {"level": "CRITICAL"},
+        "axes": {"level": "WARNING"},  # who is locked out, not each login
         "daphne": {"level": "WARNING"},
     },
 }

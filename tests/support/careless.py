@@ -33,6 +33,10 @@ if __name__ == "__main__":
 
     uvloop.install()
 
+    import django
+
+    django.setup()
+
     from eventstreams_site.conf import load_config
     from eventstreams_site.process import Process
     from eventstreams_site.server import StreamServer
