@@ -29,10 +29,10 @@ def client_of(user: User) -> Client:
 
 
 class ServiceClient:
-    """Asks as the service's own server does, in a scope with the configured pages."""
+    """Asks as the service's own server does, in a scope with the configured pages and other parts of a service."""
 
-    def __init__(self, user: User, configured: Mapping[str, Sequence[str]]) -> None:
-        service = SimpleNamespace(configured_pages=configured)
+    def __init__(self, user: User, configured: Mapping[str, Sequence[str]], **parts: Any) -> None:
+        service = SimpleNamespace(configured_pages=configured, **parts)
 
         class InService(AsyncClient):
             def _base_scope(self, **request: Any) -> dict[str, Any]:
@@ -41,11 +41,14 @@ class ServiceClient:
         self._client = InService()
         self._client.force_login(user)
 
-    def get(self, path: str, data: Any = None) -> Any:
-        return async_to_sync(self._client.get)(path, data)
+    def get(self, path: str, data: Any = None, follow: bool = False) -> Any:
+        return async_to_sync(self._client.get)(path, data, follow=follow)
 
-    def post(self, path: str, data: Any) -> Any:
-        return async_to_sync(self._client.post)(path, data)
+    def post(self, path: str, data: Any, follow: bool = False, headers: Mapping[str, str] | None = None) -> Any:
+        return async_to_sync(self._client.post)(path, data, follow=follow, headers=dict(headers or {}))
+
+    def log_out(self) -> None:
+        self._client.logout()
 
 
 def messages(response: Any) -> list[str]:
