@@ -329,7 +329,7 @@ SETTINGS: tuple[Setting, ...] = (
         "stream_ui_enabled",
         values.boolean,
         False,
-        "Whether / leads to the demo page (/v2/ui) rather than to the documentation.",
+        "Whether there is the demo page (/v2/ui); / leads to it then, else to the documentation.",
     ),
     Setting(
         "kafka",

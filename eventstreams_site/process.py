@@ -116,3 +116,4 @@ class Process:
         self.service.metrics.catalogue_streams.set(len(catalogue.streams))
         for client in list(self.service.clients):
             client.recheck(catalogue)
+        self.service.refresh.reconsider()

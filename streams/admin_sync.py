@@ -38,6 +38,8 @@ BACK = {
     "runs": "admin:streams_syncrun_changelist",
 }
 """Where "Sync now" leads back to."""
+OPEN = 20
+"""A list of so many names is shown at once."""
 NO_SERVICE = "This page is not served by the service: there is nothing to synchronise with here."
 
 
@@ -82,7 +84,9 @@ def say(request: HttpRequest, result: SyncResult) -> None:
         if (names := getattr(result, what))
     ]
     text = "; ".join(parts) or "nothing has changed since the last time"
-    messages.success(request, f"Synchronised with {result.source} in {result.seconds:.1f} s: {text}.")
+    is_applied = result.outcome is Outcome.APPLIED
+    done = "Applied what was fetched from" if is_applied else "Synchronised with"
+    messages.success(request, f"{done} {result.source} in {result.seconds:.1f} s: {text}.")
     for name, reason in result.left_out:
         messages.warning(request, f"Stream {name} is left out: {reason}.")
 
@@ -185,6 +189,9 @@ class SyncRunAdmin(RunAdmin):
                 messages.warning(request, str(error))
             else:
                 say(request, result)
+                if overview.process is not None:
+                    # It goes on saying that something is held until it has asked again.
+                    async_to_sync(overview.process.refresh.run)(by=request.user.get_username())
             return to_runs
         if held is None:
             messages.warning(request, "This synchronisation does not wait for anything.")
@@ -220,5 +227,8 @@ def _list(names: list[str]) -> SafeString | str:
     if not names:
         return "–"
     return format_html(
-        '<ul class="streams-names">{}</ul>', format_html_join("", "<li>{}</li>", ((name,) for name in names))
+        '<details{}><summary>{}</summary><ul class="streams-names">{}</ul></details>',
+        SafeString(" open") if len(names) <= OPEN else "",
+        counted(len(names), "stream", "streams"),
+        format_html_join("", "<li>{}</li>", ((name,) for name in names)),
     )

@@ -87,7 +87,7 @@ def remove(name: str, user: User) -> bool:
     """Remove a stream that only admins have defined; False where it is not there any more, or is no such one."""
     with transaction.atomic():
         Version.lock(Version.STREAMS)
-        row = ConfiguredStream.objects.filter(name=name, fetched=None).first()
+        row = ConfiguredStream.objects.filter(name=name, fetched__isnull=True).first()
         if row is None:
             return False
         Version.raise_for(Version.STREAMS)

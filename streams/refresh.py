@@ -39,6 +39,7 @@ class Refresh:
         self._metrics = metrics
         self._written = written
         self._one_at_a_time = asyncio.Lock()
+        self._again: asyncio.Future[SyncResult] | None = None
 
     async def run(self, *, force: bool = False, by: str = "") -> SyncResult:
         """Refresh now; `by` is the user who asked for it. Raises django.db.Error where the database is away."""
@@ -53,6 +54,12 @@ class Refresh:
         if result.recorded:
             self._written()
         return result
+
+    def reconsider(self) -> None:
+        """The streams in the database have changed: what is held here may have been applied by another process."""
+        if self.last is not None and self.last.outcome is SyncRun.Outcome.HELD:
+            self._again = asyncio.ensure_future(self.run())
+            self._again.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def run_forever(self) -> None:
         """At once, until the source was had, then every `stream_config_ttl` seconds, a little spread (0: no more)."""

@@ -117,6 +117,7 @@ def test_every_key_of_the_contract_is_accepted_without_a_warning(
         schema_base_uris: [https://schema.example.org/primary, file:///srv/schemas, /srv/more, ./schemas]
         schema_uri_options: {headers: {Accept: application/json}}
         schema_latest_version: latest
+        admin_uri_hosts: [Schema.example.org, "2001:db8::1"]
         client_ip_connection_limit: 2
         mediawiki_redacted_pages: {example.org: [A page]}
         cors: https://example.org
@@ -135,6 +136,7 @@ def test_every_key_of_the_contract_is_accepted_without_a_warning(
     assert warnings_of(caplog) == []
     assert config.stream_config_uri == "https://meta.example.org/w/api.php?action=streamconfigs"
     assert config.schema_base_uris[1:] == ("file:///srv/schemas", "/srv/more", str(tmp_path / "schemas"))
+    assert config.admin_uri_hosts == ("schema.example.org", "2001:db8::1")
     assert config.stream_config_overrides == {"b": {"topics": ["b"]}, "c": {}}
     assert config.keepalive_seconds == 0.5
     assert [str(network) for network in config.trusted_proxies] == ["::1/128", "10.0.0.0/8", "192.0.2.7/32"]
@@ -304,6 +306,9 @@ def test_a_domain_that_is_listed_twice_is_refused_since_one_list_would_be_lost(t
         ("stream_config_overrides", "{a: b}"),
         ("stream_config_overrides", "{1: {}}"),
         ("schema_latest_version", "1.0"),
+        ("admin_uri_hosts", "schema.example.org"),
+        ("admin_uri_hosts", "['https://schema.example.org']"),
+        ("admin_uri_hosts", "['schema.example.org:443']"),
         ("mediawiki_redacted_pages", "[a]"),
         ("mediawiki_redacted_pages", "{a.org: Title}"),
         ("mediawiki_redacted_pages", "{a.org: }"),
