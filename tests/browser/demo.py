@@ -49,7 +49,7 @@ class Demo:
 
 
 @contextmanager
-def demo_site(kafka: Any, folder: Path, **settings: Any) -> Iterator[Demo]:
+def demo_site(kafka: Any, folder: Path, /, **settings: Any) -> Iterator[Demo]:
     """Not started yet."""
     prefix = uuid.uuid4().hex[:8]
     topics = [f"{prefix}.{stream}" for stream in STREAMS]
@@ -78,14 +78,16 @@ def demo_site(kafka: Any, folder: Path, **settings: Any) -> Iterator[Demo]:
             _run(broker.drop(topics))
 
 
-def change(number: int, *, wiki: str = "enwiki", domain: str = "", title: str = "", **more: Any) -> dict[str, Any]:
-    """An event such as recentchange has."""
+def change(
+    number: int, *, wiki: str = "enwiki", domain: str = "", title: str = "", dt: float = 0.0, **more: Any
+) -> dict[str, Any]:
+    """An event such as recentchange has; `dt` in seconds, 0 for now."""
     name = title or f"Page {number}"
     meta = {
         "stream": "mediawiki.recentchange",
         "domain": domain or f"{wiki[:2]}.wikipedia.org",
         "uri": f"https://{wiki[:2]}.wikipedia.org/wiki/{name.replace(' ', '_')}",
-        "dt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "dt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(dt or time.time())),
     }
     return {
         "$schema": "/mediawiki/recentchange/1.0.1",
@@ -116,7 +118,7 @@ def rows(page: Page) -> Locator:
 
 async def titles(page: Page) -> list[str]:
     """Of the events that are shown, the newest first."""
-    return await page.locator("#list .title").all_inner_texts()
+    return await page.locator("#list .title").all_text_contents()
 
 
 def fact(page: Page, name: str) -> Locator:

@@ -92,5 +92,5 @@ const COLUMNS = ["type", "wiki", "title", "user", "stream"];
 function holds(item, event, field, wanted) {
   const found = [field.split(".").reduce((value, key) => value?.[key], event)].flat();
   if (COLUMNS.includes(field)) found.push(item[field] ?? "redacted");
-  return found.some((value) => String(value).toLowerCase() === wanted);
+  return found.some((value) => value !== undefined && String(value).toLowerCase() === wanted);
 }

@@ -6,7 +6,7 @@ import { tree } from "./tree.js";
 
 export const KEPT = 500;
 const KEPT_CHARS = 20_000_000;
-const FLUSH_MS = 100;
+const FLUSH_MS = 200;
 const READING_MS = 2000;
 const SCROLLED_PX = 300;
 
@@ -150,7 +150,7 @@ export class EventList {
     const { isEmpty } = this.#filter;
     $("kept").textContent =
       `${number(this.#shown)} shown; this page keeps the newest ${KEPT}` +
-      (isEmpty ? "." : `, and the newest ${KEPT} that match.`);
+      `${isEmpty ? "" : `, and the newest ${KEPT} that match`}. Times are UTC.`;
     $("none").hidden = this.#shown > 0;
     $("none").textContent = isEmpty || !this.#all.items.length ? "No events yet: choose streams, and start." : "No event matches the filter.";
   }

@@ -179,7 +179,7 @@ function showFacts() {
   const { phase, until } = state;
   const isOpen = phase === "open";
   $("next").textContent = phase === "waiting" ? `Trying again in ${duration(Math.max(1000, until - Date.now()))}.` : "";
-  fact("since", isOpen ? clock(ledger.openSince) : "–", isOpen ? `UTC, for ${duration(Date.now() - ledger.openSince)}` : "");
+  fact("since", isOpen ? clock(ledger.openSince) : "–", isOpen ? `for ${duration(Date.now() - ledger.openSince)}` : "");
   fact("reconnects", number(ledger.reconnects));
   fact("events", number(ledger.events), `${perSecond(ledger.perSecond)} per second`);
   fact("bytes", bytes(ledger.bytes), ledger.events ? `${bytes(ledger.bytes / ledger.events)} an event` : "");

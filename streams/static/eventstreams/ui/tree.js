@@ -31,7 +31,7 @@ function node(key, value, isOpen = false) {
   const size = h("span", { className: "size" }, `${open} ${entries.length} ${close}`);
   const fold = h("details", {}, h("summary", {}, ...name, size));
   const fill = () => {
-    if (fold.open && fold.childElementCount === 1) fold.append(children(entries, Array.isArray(value)));
+    if (fold.open && fold.childElementCount === 1) fold.append(children(entries));
   };
   fold.addEventListener("toggle", fill);
   fold.open = isOpen;
@@ -39,15 +39,15 @@ function node(key, value, isOpen = false) {
   return fold;
 }
 
-function children(entries, isArray, start = 0) {
+function children(entries, start = 0) {
   const part = h("div", { className: "children" });
   for (const [key, value] of entries.slice(start, start + MANY)) {
-    part.append(node(key, value, !isArray && !Array.isArray(value) && start + entries.length < 12));
+    part.append(node(key, value));
   }
   const left = entries.length - start - MANY;
   if (left > 0) {
     const more = h("button", { type: "button" }, `${left} more`);
-    more.addEventListener("click", () => more.replaceWith(children(entries, isArray, start + MANY)));
+    more.addEventListener("click", () => more.replaceWith(children(entries, start + MANY)));
     part.append(more);
   }
   return part;

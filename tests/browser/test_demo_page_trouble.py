@@ -1,0 +1,108 @@
+"""What the demo page says when something is wrong: in words, with what happens next."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from streams.processes import free_port
+from tests.browser.demo import ABSENT, LIMIT, Demo, change, demo_site, fact, note, open_page, rows, start
+from tests.browser.kit import Complaints
+from tests.integration.kit import Rec
+from tests.support.client import StreamClient
+
+SOON = re.compile(r"Trying again in \d+ (s|min)")
+
+
+async def press_start(page: Page) -> None:
+    await page.get_by_role("button", name="Start", exact=True).click()
+
+
+async def test_a_stream_that_does_not_exist_is_named_and_another_choice_works(
+    page: Page, demo: Demo, complaints: Complaints
+) -> None:
+    complaints.allow("404")
+    await open_page(page, demo, "nobody", "one")
+    chosen = page.get_by_role("list", name="Chosen streams").get_by_role("listitem")
+    await expect(chosen).to_have_text(["nobody", "one"])
+    await press_start(page)
+    await expect(page.get_by_role("alert")).to_have_text("There is no stream named nobody here. Choose from the list.")
+    await expect(page.get_by_role("status").filter(has_text="Refused")).to_be_visible()
+    await expect(page.get_by_text(SOON)).to_be_hidden()
+    await page.get_by_role("button", name="Remove nobody").click()
+    await expect(page.get_by_role("status").filter(has_text="Connected")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_be_hidden()
+    await expect(page).to_have_url(f"{demo.site.url}/v2/ui#/?streams=one")
+
+
+async def test_too_many_connections_are_waited_out_and_can_be_tried_at_once(
+    page: Page, demo: Demo, complaints: Complaints
+) -> None:
+    complaints.allow("429")
+    others = [await StreamClient.connect(demo.site.port, "/v2/stream/one") for _ in range(LIMIT)]
+    await open_page(page, demo, "one")
+    await press_start(page)
+    await expect(page.get_by_role("alert")).to_have_text("Too many streams are open from your network address.")
+    await expect(page.get_by_text(SOON)).to_be_visible()
+    for other in others:
+        other.abort()
+        await other.close()
+    async with asyncio.timeout(20):
+        while demo.site.metric("eventstreams_connected_clients"):
+            await asyncio.sleep(0.05)
+    await page.get_by_role("button", name="Try now").click()
+    await expect(page.get_by_role("status").filter(has_text="Connected")).to_be_visible()
+    await expect(fact(page, "Reconnects")).to_have_text("0")
+
+
+async def test_a_stream_without_topics_is_said_to_have_none(page: Page, demo: Demo, complaints: Complaints) -> None:
+    complaints.allow("503")
+    await open_page(page, demo, ABSENT)
+    await press_start(page)
+    await expect(page.get_by_role("alert")).to_have_text(re.compile("These streams have no topics in Kafka yet"))
+    await expect(page.get_by_text(SOON)).to_be_visible()
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_what_the_server_says_by_an_event_is_said_too(page: Page, kafka: Any, tmp_path: Any) -> None:
+    """Kafka is away: the answer is 200 and `event: error`, since an EventSource would take anything else for final."""
+    away = {"kafka": {"metadata.broker.list": f"127.0.0.1:{free_port()}"}}
+    with demo_site(kafka, tmp_path, **away) as demo:
+        await asyncio.to_thread(demo.site.start, wait_ready=False)
+        await asyncio.to_thread(demo.site.wait_for, 200, "/healthz")
+        async with asyncio.timeout(20):
+            while not demo.site.metric("eventstreams_catalogue_streams"):
+                await asyncio.sleep(0.05)
+        await open_page(page, demo, "one")
+        await press_start(page)
+        await expect(page.get_by_role("alert")).to_have_text("The server cannot reach Kafka at the moment.")
+        await expect(page.get_by_text(re.compile(r"Trying again in (\d|1[0-5]) s"))).to_be_visible()
+
+
+async def test_nothing_chosen_and_no_date_are_said_at_once(page: Page, demo: Demo) -> None:
+    await open_page(page, demo)
+    await press_start(page)
+    await expect(page.get_by_role("alert")).to_have_text("Choose a stream first.")
+    await expect(page.get_by_role("searchbox", name="Search the streams")).to_be_focused()
+    await page.get_by_role("checkbox", name="one", exact=True).check()
+    await page.get_by_label("Date and time, UTC").fill("")
+    await page.get_by_role("radio", name="a date (UTC)").check()
+    await press_start(page)
+    await expect(page.get_by_role("alert")).to_have_text("Give the date to start from.")
+
+
+async def test_a_gap_that_the_server_says_is_counted_and_named(page: Page, demo: Demo) -> None:
+    await demo.write("cut", *(Rec(change(n, dt=1_700_000_000), at=1_700_000_000_000 + n) for n in range(6)))
+    await demo.broker.delete_before(demo.topic("cut"), 4)
+    await open_page(page, demo, "cut")
+    await page.get_by_label("Date and time, UTC").fill("2023-01-01T00:00")
+    await start(page)
+    await expect(rows(page)).to_have_count(2)
+    await expect(fact(page, "Gaps")).to_have_text("1")
+    await expect(note(page, "Gaps")).to_have_text(f"last in {demo.topic('cut')}")
+    await expect(fact(page, "Repeated")).to_have_text("0")
+    await expect(note(page, "Behind now")).to_have_text("live, but a quiet stream")
