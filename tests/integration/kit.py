@@ -125,6 +125,7 @@ def ns(events: Sequence[SseEvent] | Sequence[Mapping[str, Any]]) -> list[int]:
 
 def gap_of(client: StreamClient) -> Any:
     """What the response's head says to be missing."""
+    assert "eventstreams-gap" in client.headers, (client.status, client.headers)
     return json.loads(client.headers["eventstreams-gap"])
 
 
