@@ -22,6 +22,7 @@ from streams.engine.metrics import Metrics
 from streams.http.limits import ConnectionLimits
 from streams.http.service import EdgeSettings, Service
 from streams.refresh import Refresh
+from streams.schemas import Schemas
 from streams.stored import read_catalogue
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Process:
             start=self.start,
             configured_pages=config.mediawiki_redacted_pages,
             refresh=Refresh(config, metrics, self._streams.hurry),
+            schemas=Schemas(config, metrics),
         )
         self._list = Watch(
             "the redaction list",
@@ -72,9 +74,15 @@ class Process:
     async def start(self) -> None:
         """Start what runs in the background, once."""
         if not self._tasks:
-            background = (self._list.run(), self._streams.run(), self.service.refresh.run_forever())
+            service = self.service
+            background = (
+                self._list.run(),
+                self._streams.run(),
+                service.refresh.run_forever(),
+                service.schemas.run_forever(),
+            )
             self._tasks = [asyncio.ensure_future(each) for each in background]
-            self.service.hub.start()
+            service.hub.start()
 
     async def close(self) -> None:
         """End all streams cleanly, spread over the drain time, then what runs in the background."""
@@ -117,3 +125,4 @@ class Process:
         for client in list(self.service.clients):
             client.recheck(catalogue)
         self.service.refresh.reconsider()
+        self.service.schemas.know(catalogue)

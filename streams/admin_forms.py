@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib.admin.helpers import AdminForm
@@ -17,6 +15,7 @@ from streams.core.explain import validate_edit
 from streams.document import UnplainError, check_name, plain
 from streams.edits import Wanted
 from streams.models import ConfiguredStream
+from streams.schemas import is_at, is_path
 
 Allowed = ConfiguredStream.Allowed
 
@@ -91,30 +90,14 @@ def schema_faults(override: Mapping[str, Any], hosts: Collection[str]) -> Iterat
     A schema is named by its path below `schema_base_uris`, or by the http(s) URL of one of the `hosts`.
     """
     uri, title = override.get("$schema"), override.get("schema_title")
-    if isinstance(uri, str) and uri and not _is_path(uri) and not _is_of(uri, hosts):
+    if isinstance(uri, str) and uri and not is_path(uri) and not is_at(uri, hosts):
         url = f", or an http or https URL at {' or '.join(sorted(hosts))}" if hosts else ""
         yield (
             f"$schema has to be a path such as /mediawiki/page/change/1.0.0{url} "
             "(the setting admin_uri_hosts names the hosts that admins may use)"
         )
-    if isinstance(title, str) and title and not _is_path(f"/{title}"):
+    if isinstance(title, str) and title and not is_path(f"/{title}"):
         yield "schema_title has to be a path such as mediawiki/page/change"
-
-
-def _is_path(text: str) -> bool:
-    """Whether it stays below whatever it is appended to: from one slash on, without steps up or an escape."""
-    return re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", text) is not None and not {".", ".."} & set(text.split("/"))
-
-
-def _is_of(uri: str, hosts: Collection[str]) -> bool:
-    try:
-        parts = urlsplit(uri)
-        _ = parts.port  # raises, too, where it is none
-    except ValueError:
-        return False
-    # Browsers and libraries disagree on backslashes, blanks and user names in URLs: none is needed here.
-    plain_text = re.fullmatch(r"[!-~]+", uri) is not None and "\\" not in uri and "@" not in parts.netloc
-    return plain_text and parts.scheme in {"http", "https"} and parts.hostname in {host.lower() for host in hosts}
 
 
 class EditForm(forms.Form):

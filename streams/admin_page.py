@@ -91,6 +91,7 @@ def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
     facts = _facts(row.name, overview)
     now_ms = time.time() * 1000
     return {
+        "schema": schema_line(row.name, overview),
         "state": state_line(explanation),
         "stream": stream,
         "problems": explanation.problems,
@@ -125,6 +126,23 @@ def preview_of(name: str, wanted: Wanted, overview: Overview, effect: Effect) ->
 def is_removable(row: ConfiguredStream, overview: Overview) -> bool:
     """Whether nothing but this row makes the stream: else the next synchronisation would bring it back."""
     return row.fetched is None and row.name not in overview.config.stream_config_overrides
+
+
+def schema_line(name: str, overview: Overview) -> str:
+    """Where the schema of the stream was found by this process, or why it was not."""
+    process, stream = overview.process, overview.catalogue.streams.get(name)
+    if process is None:
+        return "This page is not served by the service: what became of it is not known here."
+    if stream is None:
+        return "It is looked for only where a stream is exposed."
+    schema, problem = process.schemas.of(name), process.schemas.problems.get(name)
+    if schema is not None:
+        return f"Found at {schema.uri}" + (f", but not refreshed: {problem}." if problem else ".")
+    if problem:
+        return f"Not found: {problem}."
+    if stream.schema_uri or stream.schema_title:
+        return "Not looked for yet, or schema_base_uris names no place to look."
+    return "None configured."
 
 
 def _facts(name: str, overview: Overview) -> Facts:

@@ -44,7 +44,7 @@ def described_streams(text: str, object_path: str | None) -> Described:
 
     Raises DocumentError; also where the mapping is empty, which is a source's fault rather than anybody's wish.
     """
-    document = _parsed(text)
+    document = parsed(text)
     for key in object_path.split(".") if object_path else ():
         if not isinstance(document, Mapping) or key not in document:
             raise DocumentError(f"it has nothing at stream_config_object_path {object_path!r} (no {key!r})")
@@ -64,7 +64,8 @@ def described_streams(text: str, object_path: str | None) -> Described:
     return Described(streams, tuple(left_out))
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """The values of a JSON or YAML text. Raises DocumentError."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

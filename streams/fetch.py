@@ -7,6 +7,7 @@ Nothing secret gets into a message: neither the values of headers nor what a URL
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 import ssl
@@ -27,6 +28,8 @@ TOTAL_SECONDS = 30.0
 MAX_BYTES = 16 * 1024 * 1024
 MAX_REDIRECTS = 3
 
+_ABSENT_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_ABSENT = {404, 410}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _FILE = re.compile(r"file:", re.IGNORECASE)
 _HTTP = re.compile(r"https?:", re.IGNORECASE)
@@ -41,6 +44,10 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 class FetchError(Exception):
     """The document could not be had; the message names where it was looked for and what went wrong."""
+
+
+class AbsentError(FetchError):
+    """The place can be asked, and has no such document."""
 
 
 class Validators(NamedTuple):
@@ -99,7 +106,8 @@ def _read(uri: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise FetchError(f"{uri}: it cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        kind_of_error = AbsentError if isinstance(error, _ABSENT_FILE) else FetchError
+        raise kind_of_error(f"{uri}: it cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > MAX_BYTES:
         raise _too_large(uri)
     return content
@@ -144,9 +152,8 @@ async def _ask(
     try:
         async with (
             asyncio.timeout(TOTAL_SECONDS),
-            # The authorities that this machine trusts: a site adds its own there.
             httpx.AsyncClient(
-                timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), verify=ssl.create_default_context()
+                timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), verify=_trusted()
             ) as client,
         ):
             return await _follow(client, uri, headers, known)
@@ -162,6 +169,12 @@ async def _ask(
         raise FetchError(f"{where}: no connection: {error}") from None
     except httpx.HTTPError as error:
         raise FetchError(f"{where}: {str(error) or type(error).__name__}") from None
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities that this machine trusts: a site adds its own there. To read them takes long."""
+    return ssl.create_default_context()
 
 
 async def _follow(
@@ -181,7 +194,8 @@ async def _follow(
             elif status == httpx.codes.OK:
                 return Fetched(_text(uri, await _body(uri, response)), _validators(response))
             else:
-                raise FetchError(f"{shown(uri)}: the answer is {status} {response.reason_phrase}".rstrip())
+                kind = AbsentError if status in _ABSENT else FetchError
+                raise kind(f"{shown(uri)}: the answer is {status} {response.reason_phrase}".rstrip())
     raise FetchError(f"{shown(uri)}: more than {MAX_REDIRECTS} redirects")
 
 

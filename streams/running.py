@@ -15,6 +15,7 @@ from streams.core.catalogue import Catalogue
 from streams.engine.hub import Hub
 from streams.engine.source import RecordSource
 from streams.refresh import Refresh
+from streams.schemas import Schemas
 from streams.stored import StreamConfigSource
 
 SERVICE_KEY = "eventstreams.service"
@@ -44,6 +45,8 @@ class Running(Protocol):
     def source(self) -> RecordSource: ...
     @property
     def refresh(self) -> Refresh: ...
+    @property
+    def schemas(self) -> Schemas: ...
 
 
 @dataclass(frozen=True, slots=True)

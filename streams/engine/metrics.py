@@ -60,6 +60,9 @@ class Metrics:
             "eventstreams_stream_config_last_good_timestamp_seconds", "Of the last good refresh, Unix time", registry=r
         )
         self.catalogue_streams = Gauge("eventstreams_catalogue_streams", "Streams that are exposed", registry=r)
+        self.schemas = Gauge(
+            "eventstreams_schemas", "Streams that name a schema, by whether it was found", ["state"], registry=r
+        )
         self._combinations: set[str] = set()
 
     def connected(self, streams: Iterable[str]) -> None:

@@ -19,6 +19,7 @@ from streams.engine.source import RecordSource
 from streams.http.limits import ConnectionLimits
 from streams.http.requests import Network
 from streams.refresh import Refresh
+from streams.schemas import Schemas
 
 SCOPE_KEY = "eventstreams.service"
 """Under this key of the ASGI scope the service reaches every view."""
@@ -72,6 +73,8 @@ class Service:
     """The redacted pages that the configuration file names: domain → titles."""
     refresh: Refresh
     """Of the stream configuration."""
+    schemas: Schemas
+    """Of the streams in `catalogue`, as far as they were found."""
     catalogue: Catalogue | None = None
     redaction_read_at: float | None = None
     """When the redaction list was last seen (time.monotonic, seconds); None before the first time."""

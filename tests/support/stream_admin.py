@@ -75,6 +75,7 @@ def process(clients: Iterable[Iterable[str]] = (), source: MemorySource | None =
         catalogue=compile_catalogue(read_layers(made), 0),
         clients=[SimpleNamespace(stream_names=tuple(names)) for names in clients],
         refresh=FakeRefresh(made),
+        schemas=SimpleNamespace(of=dict[str, Any]().get, problems={}),
         source=source,
         hub=SimpleNamespace(has_metadata=has_topics, available=True, lookups=Lookups(source)),
     )

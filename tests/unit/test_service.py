@@ -26,6 +26,7 @@ def service() -> Service:
         start=any_part,
         configured_pages={},
         refresh=any_part,
+        schemas=any_part,
         catalogue=any_part,
     )
     made.redaction_read_at = time.monotonic()

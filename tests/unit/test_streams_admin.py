@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from streams import running
 from streams.engine.memory import MemorySource
 from streams.http.service import SCOPE_KEY
 from streams.models import SyncRun
+from streams.schemas import Schema
 from tests.support.admin import client_of, staff
 from tests.support.stream_admin import (
     GROUP,
@@ -226,3 +228,23 @@ def test_without_the_service_a_page_says_what_it_does_not_know(admin: Client) ->
     text = text_of(admin.get(page_of(stream("a"))))
     assert "what the configuration file says is not known here" in text
     assert "what Kafka has is not known here" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "found", "problems", "said"),
+    [
+        ({}, None, {}, "Schema: None configured."),
+        ({"$schema": "/x/1"}, Schema("/srv/x/1", {}), {}, "Schema: Found at /srv/x/1."),
+        ({"$schema": "/x/1"}, Schema("/srv/x/1", {}), {"rc": "500; kept"}, "/srv/x/1, but not refreshed: 500; kept."),
+        ({"$schema": "/x/1"}, None, {"rc": "/x/1 is at none of /srv"}, "Schema: Not found: /x/1 is at none of /srv."),
+        ({"schema_title": "x"}, None, {}, "Schema: Not looked for yet, or schema_base_uris names no place to look."),
+    ],
+)
+def test_the_page_of_a_stream_says_what_became_of_its_schema(
+    settings: dict[str, Any], found: Schema | None, problems: dict[str, str], said: str
+) -> None:
+    row = stream("rc", {"topics": ["t"], **settings})
+    service = process()
+    service.schemas = SimpleNamespace(of={"rc": found}.get, problems=problems)
+    page = service_client(staff("ada", GROUP), service).get(page_of(row))
+    assert said in text_of(page)
