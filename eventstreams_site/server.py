@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import logging
 from collections.abc import MutableMapping
 from typing import Any
@@ -92,6 +93,27 @@ class StreamFactory(HTTPFactory):
         return channel
 
 
+class Inbox:
+    """What a stream's application is told: its request, and that the client has left. An asyncio.Queue takes 2 kB."""
+
+    __slots__ = ("_messages", "_waiter")
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put_nowait(self, message: Any) -> None:
+        self._messages.append(message)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._messages:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._messages.pop(0)
+
+
 class StreamServer(Server):
     def __init__(self, process: Process, host: str, port: int) -> None:
         super().__init__(
@@ -129,10 +151,17 @@ class StreamServer(Server):
 
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
         _take_absolute_form_apart(scope)
-        if scope["type"] == "http" and scope["path"].startswith(STREAM_PATH):
-            flow = self._flows[protocol] = Flow(protocol)
-            scope["extensions"] = {FLOW_EXTENSION: flow}
-        return super().create_application(protocol, scope)
+        if scope["type"] != "http" or not scope["path"].startswith(STREAM_PATH):
+            return super().create_application(protocol, scope)
+        flow = self._flows[protocol] = Flow(protocol)
+        scope["extensions"] = {FLOW_EXTENSION: flow}
+        scope["asgi"] = {"version": "3.0"}
+        inbox = Inbox()
+        application = self.application(
+            scope=scope, receive=inbox.get, send=functools.partial(self.handle_reply, protocol)
+        )
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return inbox
 
     def protocol_disconnected(self, protocol: Any) -> None:
         flow = self._flows.pop(protocol, None)
