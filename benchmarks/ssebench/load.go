@@ -40,15 +40,26 @@ func (l *load) connect(ctx context.Context, clients []*client) {
 	}
 }
 
-// await polls until all clients are as wanted; false: not within the limit.
-func (l *load) await(limit time.Duration, is func(*client) bool) bool {
+// await polls until all clients are as wanted, or the limit is reached.
+func (l *load) await(limit time.Duration, is func(*client) bool) {
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if !slices.ContainsFunc(l.clients, func(c *client) bool { return !is(c) }) {
-			return true
+		if l.count(is) == len(l.clients) {
+			return
 		}
 	}
-	return false
 }
+
+func (l *load) count(is func(*client) bool) int {
+	counted := 0
+	for _, c := range l.clients {
+		if is(c) {
+			counted++
+		}
+	}
+	return counted
+}
+
+func hasBegun(c *client) bool { return c.begun.Load() }
 
 func (l *load) counts() (events []int64, bytes int64) {
 	for _, c := range l.clients {

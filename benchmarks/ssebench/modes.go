@@ -21,7 +21,7 @@ func live(l *load) (report, error) {
 		l.add()
 	}
 	l.connect(ctx, l.clients)
-	l.await(settle, func(c *client) bool { return c.begun.Load() })
+	l.await(settle, hasBegun)
 	time.Sleep(*warm)
 	joined := usage(l.pids)
 	for i := range *stalled {
@@ -79,13 +79,9 @@ func replay(l *load) (report, error) {
 	seconds, after := time.Since(begin).Seconds(), usage(l.pids)
 
 	out := l.summary()
-	finished, events := 0, float64(out["events"].(int64))
-	for _, c := range l.clients {
-		if c.events.Load() >= *until {
-			finished++
-		}
-	}
-	out["finished"], out["seconds"] = finished, seconds
+	events := float64(out["events"].(int64))
+	out["finished"] = l.count(func(c *client) bool { return c.events.Load() >= *until })
+	out["seconds"] = seconds
 	out["events_per_s"] = events / seconds
 	out["events_per_cpu_s"] = per(events, after.cpu-before.cpu)
 	out["rss_growth_kb"] = after.rssKB - before.rssKB
@@ -101,14 +97,16 @@ func resumed(l *load) (report, error) {
 	defer stop()
 	before, begin := usage(l.pids), time.Now()
 	l.connect(ctx, l.clients)
-	upToDate := l.await(*window, func(c *client) bool { return c.fresh.Load() })
+	isFresh := func(c *client) bool { return c.fresh.Load() }
+	l.await(*window, isFresh)
 	seconds, after := time.Since(begin).Seconds(), usage(l.pids)
+	behind := l.count(func(c *client) bool { return !isFresh(c) })
 	time.Sleep(*warm)
 	stop()
 	l.running.Wait()
 
 	out := l.summary()
-	out["up_to_date"], out["seconds"] = upToDate, seconds
+	out["behind"], out["seconds"] = behind, seconds
 	out["server_cpu_s"], out["server_cpu_s_total"] = after.cpu-before.cpu, after.cpu
 	return out, nil
 }
@@ -174,12 +172,7 @@ func churn(l *load) (report, error) {
 	seconds, after := time.Since(begin).Seconds()-stay.Seconds(), usage(l.pids)
 
 	out := l.summary()
-	served := 0
-	for _, c := range l.clients {
-		if c.begun.Load() {
-			served++
-		}
-	}
+	served := l.count(hasBegun)
 	out["served"], out["connects_per_s"] = served, float64(served)/seconds
 	out["server_cpu_ms_per_connect"] = per((after.cpu-before.cpu)*1000, float64(served))
 	out["rss_kb"] = append(rss, after.rssKB)
