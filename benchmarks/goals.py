@@ -19,12 +19,19 @@ class Goal(NamedTuple):
     bound: float
     label: str
     """What the figure is, with its unit, for the table."""
+    noise: float = 0.0
+    """From run to run it differs by so much, however small it is."""
 
     def met(self, figures: Mapping[str, float]) -> bool | None:
         if self.figure not in figures:
             return None
         value = figures[self.figure]
         return value <= self.bound if self.relation == "≤" else value >= self.bound
+
+    def worse(self, before: float, now: float, share: float) -> bool:
+        """Whether the figure got worse by more than this share of what it was."""
+        step = max(share * abs(before), self.noise)
+        return now > before + step if self.relation == "≤" else now < before - step
 
 
 class Options(NamedTuple):

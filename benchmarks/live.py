@@ -9,6 +9,8 @@ from benchmarks.subjects import PEERS, Serving, ours
 
 KEEPS_UP = 0.95
 """The slowest client has had so much of what was sent in the window: the last events are still on their way."""
+TOO_FEW = 0.9
+"""Of what was to be published in the window; with less, the row would not be what it says."""
 
 POINTS = {30: (50, 100, 500, 1000, 2000), 200: (50, 500, 1000), 1000: (50,)}
 """Events per second: numbers of clients."""
@@ -24,13 +26,16 @@ async def follow(bench: Bench, serving: Serving, clients: int, rate: float) -> F
         )
     if "errors" in report:
         raise BenchmarkError(f"Not all of {clients} clients were served: {report['errors']} {report['statuses']}")
-    sent = produced.between(*(us / 1e6 for us in report["window_us"]))
+    start, end = (us / 1e6 for us in report["window_us"])
+    sent = produced.between(start, end)
+    if sent < TOO_FEW * rate * (end - start):
+        raise BenchmarkError(f"The machine is too busy: of {rate} events/s, {sent / (end - start):.0f} were published")
     return {
         "per_cpu_s": report["deliveries_per_cpu_s"],
         "cpu_percent": report["server_cpu_percent"],
         **{name: report[name] for name in ("latency_ms_p50", "latency_ms_p99") if name in report},
         "kb_per_client": report["rss_kb_per_client"],
-        "keeps_up": report["client_events_min"] / max(1, sent),
+        "keeps_up": report["client_events_min"] / sent,
     }
 
 
@@ -40,7 +45,7 @@ def goals(clients: int, rate: int) -> tuple[Goal, ...]:
     latency = 10 if clients <= 50 else 250 if clients >= 2000 else 75
     return (
         *([Goal("times nchan", "≥", per_cpu, "deliveries per CPU s ÷ nchan's")] if per_cpu else ()),
-        Goal("latency_ms_p99", "≤", latency, "latency p99, ms"),
+        Goal("latency_ms_p99", "≤", latency, "latency p99, ms", noise=2),
         Goal("keeps_up", "≥", KEEPS_UP, "slowest client has had, of all events"),
     )
 
@@ -49,6 +54,8 @@ def _row(clients: int, rate: int) -> Row:
     async def run(bench: Bench) -> Figures:
         figures = await follow(bench, ours, clients, rate)
         for name in bench.options.peers:
+            if clients * rate > PEERS[name].most:
+                continue
             peer = await follow(bench, PEERS[name].serving, clients, rate)
             figures |= {f"{name} {figure}": value for figure, value in peer.items()}
             figures[f"times {name}"] = figures["per_cpu_s"] / max(1.0, peer["per_cpu_s"])

@@ -13,9 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.goals import Figures
+from benchmarks.goals import Figures, shown
 from benchmarks.rig import ROOT
 from benchmarks.rows import ROWS
+from benchmarks.subjects import peer_versions
 from streams.kafka_jars import KAFKA_VERSION
 
 FILE = ROOT / "benchmarks" / "results" / "results.json"
@@ -44,10 +45,17 @@ def load(file: Path = FILE) -> Results:
     return json.loads(file.read_text()) if file.exists() else {"machine": {}, "rows": {}}
 
 
-def merge(known: Results, rows: Mapping[str, Results]) -> Results:
-    """`rows` measured here and now, over what was known; rows that there are no more are dropped."""
-    every = {**known["rows"], **rows}
-    return {"machine": machine(), "rows": {name: every[name] for name in ROWS if name in every}}
+def merge(known: Results, rows: Mapping[str, Results], here: Mapping[str, str]) -> Results:
+    """`rows`, measured on the machine `here`, over what was known of it.
+
+    Rows of another machine are dropped, as they cannot stand in one table, and so are rows that there are no more.
+    """
+    every = {**(known["rows"] if same_machine(known["machine"], here) else {}), **rows}
+    return {"machine": dict(here), "rows": {name: every[name] for name in ROWS if name in every}}
+
+
+def same_machine(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    return one.get("processor") == other.get("processor")
 
 
 def save(results: Results, file: Path = FILE) -> None:
@@ -67,12 +75,10 @@ def worse(known: Mapping[str, Results], rows: Mapping[str, Results]) -> list[str
     for name in rows.keys() & known.keys():
         before, now = medians(known[name]["rounds"]), medians(rows[name]["rounds"])
         for goal in ROWS[name].goals:
-            if goal.figure not in before or goal.figure not in now:
-                continue
-            old, new = before[goal.figure], now[goal.figure]
-            limit = old * (1 + WORSE) if goal.relation == "≤" else old * (1 - WORSE)
-            if new > limit if goal.relation == "≤" else new < limit:
-                said.append(f"{name}: {goal.label} was {old:.4g} and is {new:.4g}")
+            if goal.figure in before and goal.figure in now:
+                old, new = before[goal.figure], now[goal.figure]
+                if goal.worse(old, new, WORSE):
+                    said.append(f"{name}: {goal.label} was {shown(old)} and is {shown(new)}")
     return sorted(said)
 
 
@@ -91,6 +97,7 @@ def machine() -> dict[str, str]:
         "memory": f"{memory:.0f} GiB",
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "versions": ", ".join(versions),
+        "peers": ", ".join(peer_versions()),
     }
 
 

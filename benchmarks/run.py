@@ -43,8 +43,9 @@ async def measure(bench: Bench, row: Row, rounds: int) -> list[Figures]:
 
 
 async def run(rig: Rig, rows: Sequence[Row], options: argparse.Namespace) -> dict[str, results.Results]:
-    """Measure the rows and print each when it is done: its lines of the table, then JSON."""
+    """Measure the rows; each is printed when it is done, its lines of the table, then JSON, and kept with --save."""
     measured = {}
+    here = results.machine()
     for row in rows:
         peers = options.peers if options.peers is not None else _compared_with(row)
         bench = Bench(rig, Options(options.seconds, options.events, options.churn_seconds, tuple(peers)))
@@ -53,6 +54,8 @@ async def run(rig: Rig, rows: Sequence[Row], options: argparse.Namespace) -> dic
             measured[row.name] = results.measured(rounds)
             print(aligned(lines(row, results.medians(rounds))))
             print(json.dumps({"benchmark": row.name, **measured[row.name]}), flush=True)
+            if options.save:
+                results.save(results.merge(results.load(), {row.name: measured[row.name]}, here))
     return measured
 
 
@@ -77,6 +80,13 @@ def listing() -> str:
         + f"    watches {row.watches}"
         for row in ROWS.values()
     )
+
+
+def _compare(measured: dict[str, results.Results]) -> list[str]:
+    committed = results.committed()
+    if not results.same_machine(committed["machine"], results.machine()):
+        _say(f"The committed results are of another machine: {committed['machine'].get('processor', 'none')}")
+    return results.worse(committed["rows"], measured)
 
 
 def _say(text: str) -> None:
@@ -119,9 +129,7 @@ def main() -> None:
     if len(measured) > 1:
         every = [line for name, one in measured.items() for line in lines(ROWS[name], results.medians(one["rounds"]))]
         print(aligned([HEAD, *every]))
-    if options.save:
-        results.save(results.merge(results.load(), measured))
-    slower = results.worse(results.committed()["rows"], measured) if options.check else []
+    slower = _compare(measured) if options.check else []
     for said in slower:
         _say(f"Worse than as committed: {said}")
     if slower or len(measured) < len(rows):

@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -90,22 +91,35 @@ async def django_eventstream(rig: Rig) -> AsyncIterator[Subject]:
 
 @contextlib.asynccontextmanager
 async def posting(port: int) -> AsyncIterator[Send]:
-    """Publishes by POST /publish, over one connection."""
+    """Publishes by POST /publish, over one connection; a peer that is slow to answer does not slow the events down."""
     reader, writer = await asyncio.open_connection(HOST, port)
+    answered = asyncio.ensure_future(_take_answers(reader))
 
     async def send(sequence: int, event: bytes) -> None:
+        if answered.done():
+            answered.result()
         writer.write(b"POST /publish HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n" % (HOST.encode(), len(event)))
         writer.write(event)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        _, _, length = head.partition(b"content-length:")
-        await reader.readexactly(int(length.split(b"\r\n")[0] or 0))
-        if not head.startswith(b"http/1.1 2"):
-            raise OSError(f"The peer answered {head[:40]!r}")
 
     try:
         yield send
     finally:
         writer.close()
+        answered.cancel()
+        await asyncio.gather(answered, return_exceptions=True)
+
+
+async def _take_answers(reader: asyncio.StreamReader) -> None:
+    """Raises OSError for a status that is an error, and when the peer closes the connection."""
+    try:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            if not head.startswith(b"http/1.1 2"):
+                raise OSError(f"The peer answered {head[:40]!r}")
+            _, _, length = head.partition(b"content-length:")
+            await reader.readexactly(int(length.split(b"\r\n")[0] or 0))
+    except asyncio.IncompleteReadError:
+        raise OSError("The peer closed the connection of the publisher") from None
 
 
 Serving = Callable[[Rig], AbstractAsyncContextManager[Subject]]
@@ -115,10 +129,29 @@ class Peer(NamedTuple):
     serving: Serving
     installed: Path
     """The file that shows that it is (`make peers`)."""
+    most: float
+    """Deliveries per second that it is asked for: with many more than it can make, the machine does nothing else."""
 
 
-PEERS = {"nchan": Peer(nchan, NCHAN_MODULE), "django-eventstream": Peer(django_eventstream, PEERS_PYTHON)}
+PEERS = {
+    "nchan": Peer(nchan, NCHAN_MODULE, float("inf")),
+    "django-eventstream": Peer(django_eventstream, PEERS_PYTHON, 15_000),
+}
 
 
 def installed_peers() -> list[str]:
     return [name for name, peer in PEERS.items() if peer.installed.exists()]
+
+
+def peer_versions() -> list[str]:
+    """Of the peers that are installed, with their names."""
+    said = []
+    if NCHAN_MODULE.exists():
+        query = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n", "nginx", "libnginx-mod-nchan"]
+        said += subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    if PEERS_PYTHON.exists():
+        listing = subprocess.run(
+            [str(PEERS_PYTHON), "-m", "pip", "freeze"], capture_output=True, text=True, check=False
+        ).stdout.splitlines()
+        said += [line.replace("==", " ") for line in listing if line.startswith("django-eventstream==")]
+    return said

@@ -29,6 +29,9 @@ func live(l *load) (report, error) {
 		l.start(ctx, c.stall)
 		time.Sleep(*ramp)
 	}
+	if *stalled > 0 {
+		time.Sleep(*warm)
+	}
 
 	measuring.Store(true)
 	events0, bytes0 := l.counts()

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from benchmarks import goals, hotpath, results, rig, run
+from benchmarks import goals, results, rig, run
 from benchmarks.rows import ROWS
-
-
-async def test_the_hot_path_is_timed_step_by_step(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(hotpath, "EVENTS", 40)
-    monkeypatch.setattr(hotpath, "ROUNDS", 2)
-    await hotpath.main()
-    result = json.loads(capsys.readouterr().out)
-    assert set(result["us_per_event"]) == {"encode", "id", "frame", "merge_sse", "merge_ndjson"}
-    assert all(microseconds > 0 for microseconds in result["us_per_event"].values())
 
 
 def test_a_machine_without_go_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
