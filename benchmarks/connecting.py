@@ -100,6 +100,8 @@ def _storm(*, restart: bool) -> Row:
                 before = await rig.load(
                     server.stream(), server.pid, n=STORM_CLIENTS, ramp="1ms", warm="1s", window="2s", save=left
                 )
+                if before["clients_with_events"] < STORM_CLIENTS:
+                    raise BenchmarkError(f"Not all of {STORM_CLIENTS} clients got events: {before}")
                 if not restart:
                     reads = server.metric(READS)
                     return await _resume(rig, server, left, before["server_cpu_s_total"], reads)
@@ -125,6 +127,9 @@ async def _resume(rig: Rig, server: Server, left: object, cpu_before: float, rea
     report = await rig.load(
         server.stream(), server.pid, mode="resume", resume=left, ramp="500us", warm="2s", window="60s"
     )
+    if "told" in report or "errors" in report:
+        why = report.get("told"), report.get("errors")
+        raise BenchmarkError(f"Clients that resume were turned away: {why}")
     return {
         "server_cpu_s": report["server_cpu_s_total"] - cpu_before,
         "seconds": report["seconds"],

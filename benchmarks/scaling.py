@@ -75,8 +75,10 @@ async def _served_by(bench: Bench, workers: int, rate: float) -> tuple[dict[str,
                 window=f"{bench.options.seconds}s",
             )
         )
-        await asyncio.sleep(WORKER_CLIENTS / 1000 + 1.5)
-        held = await asyncio.to_thread(connections, server.pid, server.port)
+        held: dict[int, int] = {}
+        while sum(held.values()) < WORKER_CLIENTS and not loading.done():
+            await asyncio.sleep(0.5)
+            held = await asyncio.to_thread(connections, server.pid, server.port)
         report = await loading
     if "errors" in report or sum(held.values()) < WORKER_CLIENTS:
         raise BenchmarkError(f"{sum(held.values())} of {WORKER_CLIENTS} clients are connected: {report}")

@@ -73,7 +73,7 @@ func (l *load) counts() (events []int64, bytes int64) {
 func (l *load) summary() report {
 	var firstByte, firstEvent, latencies []float64
 	var events, lost, repeated int64
-	statuses, errors := map[string]int{}, map[string]int{}
+	statuses, errors, told := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, c := range l.clients {
 		if c.firstByte > 0 {
 			firstByte = append(firstByte, c.firstByte.Seconds()*1000)
@@ -88,6 +88,9 @@ func (l *load) summary() report {
 		if c.err != nil {
 			errors[c.err.Error()]++
 		}
+		if c.told != "" {
+			told[c.told]++
+		}
 		events += c.events.Load()
 		lost += c.lost
 		repeated += c.repeated
@@ -98,6 +101,9 @@ func (l *load) summary() report {
 	}
 	if len(errors) > 0 {
 		out["errors"] = errors
+	}
+	if len(told) > 0 {
+		out["told"] = told
 	}
 	quantiles(out, "first_byte_ms", firstByte)
 	quantiles(out, "first_event_ms", firstEvent)

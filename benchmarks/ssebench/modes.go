@@ -21,7 +21,11 @@ func live(l *load) (report, error) {
 		l.add()
 	}
 	l.connect(ctx, l.clients)
-	l.await(settle, hasBegun)
+	ready := hasBegun
+	if *save != "" { // where nothing has come yet there is nothing to resume from
+		ready = func(c *client) bool { return c.events.Load() > 0 }
+	}
+	l.await(settle, ready)
 	time.Sleep(*warm)
 	joined := usage(l.pids)
 	for i := range *stalled {

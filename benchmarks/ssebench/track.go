@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"sync/atomic"
 )
 
@@ -9,6 +10,7 @@ var (
 	sentKey = []byte(`"sent_us":`)
 	seqKey  = []byte(`,"seq":`)
 	idKey   = []byte("id: ")
+	dataKey = []byte("data: ")
 )
 
 // An event's line ends with these two members, which are not longer.
@@ -19,6 +21,7 @@ type track struct {
 	seq            int64 // of the last event; -1 before any
 	lost, repeated int64
 	id             []byte // of the event that comes, or came last
+	told           string // the type of an error that the stream ended with
 }
 
 // lines looks at every whole line of data: SSE's and NDJSON's events are one line each. It adds to count, and returns
@@ -38,6 +41,7 @@ func (t *track) lines(data []byte, count *atomic.Int64) (oldest, newest int64, r
 		}
 		sent, seq, ok := event(line)
 		if !ok {
+			t.tell(line)
 			continue
 		}
 		seen++
@@ -59,6 +63,14 @@ func (t *track) follow(seq int64) {
 		return
 	}
 	t.seq = seq
+}
+
+// tell takes down an error that is told to the client by an event.
+func (t *track) tell(line []byte) {
+	var problem struct{ Type string }
+	if bytes.HasPrefix(line, dataKey) && json.Unmarshal(line[len(dataKey):], &problem) == nil {
+		t.told = problem.Type
+	}
 }
 
 // event finds the two members at the end of a line of JSON.

@@ -118,6 +118,17 @@ async def test_clients_resume_by_their_own_last_ids(ssebench: Path, tmp_path: Pa
     assert (report["lost"], report["repeated"], report["behind"]) == (1, 0, 0)
 
 
+async def test_an_error_that_is_told_by_an_event_is_reported(ssebench: Path) -> None:
+    async def answer(head: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK + sse(0) + b'event: error\nretry: 10000\ndata: {"type":"draining","title":"Draining"}\n\n')
+        writer.write_eof()
+
+    async with answering(answer) as port:
+        report = await load(ssebench, port, mode="replay", n=2, until=5, window="20s")
+    assert report["told"] == {"draining": 2}
+    assert (report["events"], report["finished"], report["errors"]) == (2, 0, {"EOF": 2})
+
+
 async def test_the_window_has_the_slowest_client_and_latency(ssebench: Path, tmp_path: Path) -> None:
     async def answer(head: str, writer: asyncio.StreamWriter) -> None:
         writer.write(OK)
