@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -73,7 +76,7 @@ func (l *load) counts() (events []int64, bytes int64) {
 func (l *load) summary() report {
 	var firstByte, firstEvent, latencies []float64
 	var events, lost, repeated int64
-	statuses, errors, told := map[string]int{}, map[string]int{}, map[string]int{}
+	statuses, failed, told := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, c := range l.clients {
 		if c.firstByte > 0 {
 			firstByte = append(firstByte, c.firstByte.Seconds()*1000)
@@ -86,7 +89,7 @@ func (l *load) summary() report {
 			latencies = append(latencies, float64(ms))
 		}
 		if c.err != nil {
-			errors[c.err.Error()]++
+			failed[reason(c.err)]++
 		}
 		if c.told != "" {
 			told[c.told]++
@@ -99,8 +102,8 @@ func (l *load) summary() report {
 		"clients": len(l.clients), "events": events, "lost": lost, "repeated": repeated,
 		"clients_with_events": len(firstEvent), "latency_samples": len(latencies), "statuses": statuses,
 	}
-	if len(errors) > 0 {
-		out["errors"] = errors
+	if len(failed) > 0 {
+		out["errors"] = failed
 	}
 	if len(told) > 0 {
 		out["told"] = told
@@ -109,6 +112,18 @@ func (l *load) summary() report {
 	quantiles(out, "first_event_ms", firstEvent)
 	quantiles(out, "latency_ms", latencies)
 	return out
+}
+
+// reason is an error without the addresses, so that equal ones are counted together.
+func reason(err error) string {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number.Error()
+	}
+	if os.IsTimeout(err) {
+		return "timeout"
+	}
+	return err.Error()
 }
 
 // quantiles adds p50 and p99 under the name; nothing where there are no values.
