@@ -25,6 +25,7 @@ from redaction.redactor import Redactor
 from streams.core.events import Event, Record, encode
 from streams.core.positions import IdWriter, Mark, Scope, TopicPartition
 from streams.engine.encoder import Encoder
+from streams.engine.fanout import Pace
 from streams.engine.feed import Feed, Selection
 from streams.engine.history import History
 from streams.engine.hub import Hub, HubLimits
@@ -81,7 +82,7 @@ def ids(events: Sequence[Event]) -> list[bytes]:
 
 def framed(events: Sequence[Event]) -> Feed:
     """A feed that has had all events, few at a time."""
-    feed = Feed(SELECTION, "benchmark", 15.0, 0.0)
+    feed = Feed(SELECTION, "benchmark", 15.0, 0.0, Pace(0.0), Metrics())
     for tp in TOPICS:
         feed.place(tp, Mark(0, 0, 0))
     for number, tp in enumerate(TOPICS):

@@ -15,6 +15,8 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
+from streams.engine.fanout import Chunk
+
 SLICE_BYTES = 64 * 1024
 """So much is handed to the transport at a time, whatever the size of an event."""
 UNSENT_BYTES = 64 * 1024
@@ -71,9 +73,8 @@ class Flow:
 
         Raises ClientGone.
         """
-        request = self._request
         size = sum(map(len, parts))
-        head, tail = (b"%x\r\n" % size, b"\r\n") if request.chunked else (b"", b"")
+        head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
         self.promised += len(head) + size + len(tail)
         if size <= SLICE_BYTES:
             self._put(b"".join((head, *parts, tail)))
@@ -85,6 +86,32 @@ class Flow:
                 await self.resumed()
                 self._put(bytes(view[start : start + SLICE_BYTES]))
         self._put(tail)
+
+    def offer(self, chunk: Chunk) -> bool:
+        """Write one HTTP chunk straight to the socket; False, with nothing written, where that cannot be done now.
+
+        What the socket does not take of it waits in the transport, at most a slice.
+        """
+        request, transport = self._request, self._direct
+        if transport is None or self.paused or chunk.nbytes > SLICE_BYTES or request._disconnected:
+            return False
+        if not _is_empty(transport):
+            return False
+        if not request.chunked:
+            data = b"".join(chunk.parts)
+        elif (data := chunk.framed) is None:  # type: ignore[assignment]
+            data = chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
+        try:
+            sent = transport.socket.send(data)
+        except OSError:  # full, or gone: the pull loop finds out
+            return False
+        if sent < len(data):
+            self.promised += len(data) - sent
+            try:
+                self._put(data[sent:])
+            except ClientGone:
+                return False
+        return True
 
     @property
     def sent(self) -> int:

@@ -44,6 +44,7 @@ _encode = msgspec.json.Encoder().encode
 _WHO = frozenset({"user", "performer", "editor", "actor"})
 # Log parameters that are titles: the new one (log type move) and the old one (log action move_prot).
 _MOVE_TITLES = frozenset({"target", "oldtitle"})
+_MISSING = msgspec.Raw(b"")
 _EMPTY_TEXT = msgspec.Raw(b'""')
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 # What stands in for a value whose key stays, at any depth.
@@ -124,6 +125,18 @@ class Redactor:
         """How many pages are listed."""
         return sum(map(len, self._titles.values()))
 
+    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+        """True where the event's domain is not listed, told from ``meta.domain`` or, where that is empty, from
+        ``server_name`` (empty where the event has it not). False also where they do not tell.
+        """
+        if not self._everywhere:
+            return True
+        try:
+            host = normalise_domain(_text_of(domain)) or normalise_domain(_text_of(server_name))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return bool(host) and host not in self._titles
+
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
         """Redact `event`, the members of an event's object, in place; True if it is of a listed page.
 
@@ -177,8 +190,11 @@ class Redactor:
 
 def _text(fields: Fields, name: str) -> str:
     """A member's text, "" where it is missing or null."""
-    raw = fields.get(name)
-    return (_decode_text(raw) or "") if raw is not None else ""
+    return _text_of(fields.get(name, _MISSING))
+
+
+def _text_of(raw: msgspec.Raw) -> str:
+    return (_decode_text(raw) or "") if raw else ""
 
 
 def _page_titles(event: Fields) -> Iterator[str]:

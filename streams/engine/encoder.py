@@ -9,6 +9,8 @@ import logging
 import time
 from collections.abc import Iterable
 
+import msgspec
+
 from streams.core.events import Event, Fields, Record, Redactor, SkippedRecord, Withheld, encode
 from streams.engine.metrics import Metrics
 
@@ -22,6 +24,9 @@ class NoListYet:
     """The redactor until the list of pages has been read: nothing leaves (fail closed)."""
 
     version = -1
+
+    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+        return False
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
         raise Withheld

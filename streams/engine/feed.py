@@ -1,6 +1,6 @@
 """One subscription as all its live clients share it: the order of the events, and their framed bytes.
 
-A feed is a queue of blocks, each of whole events and framed at most once per format. A client that follows holds
+A feed is a queue of blocks, each of whole events and framed at most once per format. A client that is live holds
 nothing but the number of its last block; how far that block goes is on the block, for all who have had it alike.
 """
 
@@ -14,17 +14,13 @@ from typing import NamedTuple
 from streams.core import formats
 from streams.core.events import Event
 from streams.core.positions import Gap, IdWriter, Mark, Position, Scope, TopicPartition
+from streams.engine.fanout import Chunk, Fanout, Pace, Parts, Step
+from streams.engine.metrics import Metrics
 
 BLOCK_BYTES = 64 * 1024
 """A block holds at least one event, and further ones up to so many bytes."""
 WHOLE_BYTES = 256 * 1024
 """An event larger than this is not copied into a frame: its parts go out one after the other."""
-
-FEW_CLIENTS = 50
-WAKE_SECONDS = 0.025
-"""More than a few clients are woken at once, but then not again for so long: what comes meanwhile shares a write."""
-
-Parts = tuple[bytes, ...]
 
 
 class Selection(NamedTuple):
@@ -40,7 +36,9 @@ class Block:
 
     __slots__ = ("_events", "_sse", "after", "count", "nbytes")
 
-    def __init__(self, sse: Parts, events: Sequence[Event], after: Position, ndjson_comment: bytes = b"") -> None:
+    def __init__(
+        self, sse: Parts, events: Sequence[Event], after: dict[TopicPartition, Mark], ndjson_comment: bytes = b""
+    ) -> None:
         self._sse = sse
         self._events: Parts | Sequence[Event] = events or ((ndjson_comment,) if ndjson_comment else ())
         self.count = len(events)
@@ -69,7 +67,9 @@ class Feed:
     `vector` is the feed's own position: after its newest block, and over what was no event since.
     """
 
-    def __init__(self, selection: Selection, cluster: str, keepalive_seconds: float, now: float) -> None:
+    def __init__(
+        self, selection: Selection, cluster: str, keepalive_seconds: float, now: float, pace: Pace, metrics: Metrics
+    ) -> None:
         self.selection = selection
         self.clients = 0
         self.idle_since = 0.0
@@ -82,8 +82,9 @@ class Feed:
         self._first = 0
         self._bytes = 0
         self._changed = asyncio.Event()
-        self._rest: asyncio.TimerHandle | None = None
-        self._is_wake_due = False
+        self._steps: dict[tuple[int, bool], Step] = {}
+        """What `next_step` made since the newest block came: many ask for the same."""
+        self.fanout = Fanout(self.next_step, pace, metrics)
         self._keepalive_seconds = keepalive_seconds
         self._last_block_at = now
 
@@ -99,6 +100,29 @@ class Feed:
             raise LookupError(number)
         return self._blocks[index] if index < len(self._blocks) else None
 
+    def next_step(self, number: int, is_sse: bool) -> Step | None:
+        """As many blocks after block `number` as leave in one write, as one chunk; None at the tip.
+
+        Raises LookupError as `after` does. NDJSON has no comments, so that its chunk may be empty.
+        """
+        made = self._steps.get((number, is_sse))
+        if made is None:
+            block = self.after(number)
+            if block is None:
+                return None
+            first = number
+            parts: Parts = ()
+            size = events = 0
+            while block is not None and (not size or size + block.nbytes <= BLOCK_BYTES):
+                parts += block.sse() if is_sse else block.ndjson()
+                size += block.nbytes
+                events += block.count
+                after = block.after
+                number += 1
+                block = self.after(number)
+            made = self._steps[first, is_sse] = Step(Chunk(parts, events), number, after)
+        return made
+
     async def changed(self) -> None:
         """Wait until the feed has moved."""
         await self._changed.wait()
@@ -110,33 +134,33 @@ class Feed:
         self.missing.discard(tp)
         self.vector[tp] = mark
         self._writer.reset(self.vector)
-        self._wake_now()
+        self._wake()
 
     def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
         """New events of one partition, after which it stands at `mark`; `now` in seconds."""
         frames: list[bytes] = []
-        taken: list[Event] = []
-        size = 0
-        for event in events:
-            offset, timestamp, json = event
-            self._writer.set(tp, offset + 1, timestamp + 1)
+        size = first = 0
+        for index, event in enumerate(events):
+            json = event.json
             large = len(json) > WHOLE_BYTES
-            if taken and (size + len(json) > BLOCK_BYTES or large):
-                self._append((b"".join(frames),), taken, now)
-                frames, taken, size = [], [], 0
-            self.vector[tp] = Mark(mark.incarnation, offset + 1, timestamp + 1)
-            head = formats.sse_head(self._writer.ids())
-            if large:
-                self._append((head, json, formats.SSE_TAIL), [event], now)
-                continue
-            frames += (head, json, formats.SSE_TAIL)
-            taken.append(event)
+            if frames and (size + len(json) > BLOCK_BYTES or large):
+                self._append_events(tp, (b"".join(frames),), events[first:index], mark, now)
+                frames, first, size = [], index, 0
+            self._writer.set(tp, event.offset + 1, event.timestamp + 1)
+            frames += (formats.sse_head(self._writer.ids()), json, formats.SSE_TAIL)
             size += len(json)
-        if taken:
-            self._append((b"".join(frames),), taken, now)
+            if large:
+                self._append_events(tp, tuple(frames), events[index : index + 1], mark, now)
+                frames, first, size = [], index + 1, 0
+        if frames:
+            self._append_events(tp, (b"".join(frames),), events[first:], mark, now)
         self.vector[tp] = mark
         self._writer.set(tp, mark.offset, mark.timestamp)
         self._wake()
+
+    def _append_events(self, tp: TopicPartition, sse: Parts, events: Sequence[Event], mark: Mark, now: float) -> None:
+        self.vector[tp] = Mark(mark.incarnation, events[-1].offset + 1, events[-1].timestamp + 1)
+        self._append(sse, events, now)
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
         """The partition goes on from `mark`, and what is between is missing: said to all who follow."""
@@ -155,11 +179,13 @@ class Feed:
         """Let all blocks go: who has not had them catches up."""
         self._first += len(self._blocks)
         self._blocks.clear()
+        self._steps.clear()
         self._bytes = 0
 
     def _append(self, sse: Parts, events: Sequence[Event], now: float, ndjson_comment: bytes = b"") -> None:
         block = Block(sse, events, dict(self.vector), ndjson_comment)
         self._blocks.append(block)
+        self._steps.clear()
         self._bytes += block.nbytes
         self._last_block_at = now
         while self._bytes > self.max_bytes and len(self._blocks) > 1:
@@ -167,22 +193,9 @@ class Feed:
             self._first += 1
 
     def _wake(self) -> None:
-        if self._rest is None:
-            self._wake_now()
-            if self.clients > FEW_CLIENTS:
-                self._rest = asyncio.get_running_loop().call_later(WAKE_SECONDS, self._rested)
-        else:
-            self._is_wake_due = True
-
-    def _rested(self) -> None:
-        self._rest = None
-        if self._is_wake_due:
-            self._is_wake_due = False
-            self._wake()
-
-    def _wake_now(self) -> None:
         self._changed.set()
         self._changed.clear()
+        self.fanout.wake()
 
 
 def behind(position: Position, target: Position) -> bool:

@@ -19,6 +19,7 @@ from streams.core.errors import KafkaUnavailable
 from streams.core.positions import Gap, Mark, TopicPartition
 from streams.core.ring import Ring
 from streams.engine.encoder import Encoder
+from streams.engine.fanout import Pace
 from streams.engine.feed import Feed, Selection
 from streams.engine.lookups import Lookups
 from streams.engine.metrics import Metrics
@@ -46,6 +47,7 @@ class HubLimits:
     ring_bytes: int = 8 << 20
     keepalive_seconds: float = 15.0
     grace_seconds: float = 60.0
+    gather_seconds: float = 0.06
     ready_seconds: float = 2.7
 
 
@@ -84,6 +86,7 @@ class Hub:
         self._encoder = encoder
         self._metrics = metrics
         self._limits = limits
+        self._pace = Pace(limits.gather_seconds)
         self._feeds: dict[Selection, Feed] = {}
         self._topics: frozenset[str] = frozenset()
         self._refreshed_at = float("-inf")
@@ -163,7 +166,12 @@ class Hub:
         feed = self._feeds.get(selection)
         if feed is None:
             feed = self._feeds[selection] = Feed(
-                selection, self.cluster_id, self._limits.keepalive_seconds, time.monotonic()
+                selection,
+                self.cluster_id,
+                self._limits.keepalive_seconds,
+                time.monotonic(),
+                self._pace,
+                self._metrics,
             )
             for tp in self._wanted_by(selection):
                 self._watch(feed, tp, from_beginning=False)

@@ -63,6 +63,10 @@ class Metrics:
         self.schemas = Gauge(
             "eventstreams_schemas", "Streams that name a schema, by whether it was found", ["state"], registry=r
         )
+        self._sent = {
+            is_sse: (self.events_out.labels(label), self.bytes_out.labels(label))
+            for is_sse, label in ((True, "sse"), (False, "ndjson"))
+        }
         self._combinations: set[str] = set()
 
     def connected(self, streams: Iterable[str]) -> None:
@@ -81,6 +85,12 @@ class Metrics:
     def disconnected(self, streams: Iterable[str]) -> None:
         for name in streams:
             self.connected_clients.labels(name).dec()
+
+    def sent(self, events: int, nbytes: int, *, is_sse: bool) -> None:
+        """Count what was handed to clients."""
+        events_out, bytes_out = self._sent[is_sse]
+        events_out.inc(events)
+        bytes_out.inc(nbytes)
 
     def text(self) -> bytes:
         """The metrics in Prometheus's text format."""

@@ -10,26 +10,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from streams.core import formats
 from streams.core.errors import KafkaUnavailable
 from streams.core.events import Event
 from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
-from streams.engine.feed import BLOCK_BYTES, WHOLE_BYTES, Feed, Parts, ahead, behind, ndjson_parts
+from streams.engine.fanout import Chunk, Follower, Sink
+from streams.engine.feed import BLOCK_BYTES, WHOLE_BYTES, Feed, ahead, behind, ndjson_parts
 from streams.engine.history import History, Log, Seat
 from streams.engine.hub import RETRY_SECONDS, Hub
 from streams.engine.metrics import Metrics
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError
 
 FEED_SECONDS = 0.05
-
-
-class Chunk(NamedTuple):
-    """What a client is sent next: whole events or a comment, as parts that are shared where they can be."""
-
-    parts: Parts
-    events: int
 
 
 class _Ahead:
@@ -46,6 +40,8 @@ class _Ahead:
 class Subscription:
     """One client's position and its way forward. Iterate over `chunks`; `park` where the client cannot be written to.
 
+    While the client is live and its `sink` takes what is new, that goes there and is not among the chunks.
+
     `position` has a mark for each partition of the feed. One that is missing has been added meanwhile, and begins where
     the hub began it; or the hub watches it and Kafka no longer has it: then it goes on from where the feed stands.
     """
@@ -60,14 +56,16 @@ class Subscription:
         is_sse: bool,
         keepalive_seconds: float,
         metrics: Metrics,
+        sink: Sink | None = None,
     ) -> None:
         self.position = position
+        self._sink = sink
         self._hub = hub
         self._history = history
         self._feed = feed
         self._is_sse = is_sse
         self._keepalive = keepalive_seconds or None
-        self._comment = Chunk((formats.SSE_KEEPALIVE if is_sse else formats.NDJSON_KEEPALIVE,), 0)
+        self._comment = formats.SSE_KEEPALIVE if is_sse else formats.NDJSON_KEEPALIVE
         self._metrics = metrics
         self._writer = IdWriter(hub.cluster_id, feed.selection.scope)
         self._ahead: dict[TopicPartition, _Ahead] = {}
@@ -116,29 +114,23 @@ class Subscription:
     # Live.
 
     async def _follow(self, number: int) -> AsyncIterator[Chunk]:
-        """The feed's blocks after `number`, until the client is too slow for them."""
+        """What the feed has after block `number`, until the client is too slow for it."""
         feed = self._feed
-        while True:
-            try:
-                block = feed.after(number)
-                if block is None:
+        try:
+            while True:
+                step = feed.next_step(number, self._is_sse)
+                if step is not None:
+                    chunk, number, self.position = step
+                    if chunk.parts:
+                        yield chunk
+                elif self._sink is None:
                     await feed.changed()
-                    continue
-            except LookupError:
-                return
-            parts: Parts = ()
-            size = events = 0
-            while block is not None:
-                parts += block.sse() if self._is_sse else block.ndjson()
-                size += block.nbytes
-                events += block.count
-                number += 1
-                self.position = block.after  # type: ignore[assignment]
-                block = feed.after(number)
-                if block is not None and size + block.nbytes > BLOCK_BYTES:
-                    break
-            if parts:
-                yield Chunk(parts, events)
+                else:
+                    follower = Follower(self._sink, number, self.position, is_sse=self._is_sse)
+                    await feed.fanout.follow(follower)
+                    number, self.position = follower.number, follower.position
+        except LookupError:
+            return
 
     # Behind.
 
@@ -325,6 +317,6 @@ class Subscription:
                 due = self._keepalive and self._last_chunk_at + self._keepalive - time.monotonic()
                 await asyncio.wait({task}, timeout=due and max(0.0, due))
                 if not task.done():
-                    yield self._comment
+                    yield Chunk((self._comment,), 0)
         finally:
             task.cancel()

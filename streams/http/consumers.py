@@ -179,6 +179,7 @@ class StreamConsumer(AsyncHttpConsumer):
             is_sse=request.format.is_sse,
             keepalive_seconds=service.settings.keepalive_seconds,
             metrics=service.metrics,
+            sink=self._flow,
         )
         return subscription, [*planned.gaps, *gaps]
 
@@ -216,14 +217,10 @@ class StreamConsumer(AsyncHttpConsumer):
         await self.send_body(b"")
 
     async def _pump(self, subscription: Subscription, is_sse: bool) -> None:
-        label = "sse" if is_sse else "ndjson"
-        events_out = self._service.metrics.events_out.labels(label)
-        bytes_out = self._service.metrics.bytes_out.labels(label)
         async with contextlib.aclosing(subscription.chunks()) as chunks:
             async for chunk in chunks:
                 await self._write(chunk.parts)
-                events_out.inc(chunk.events)
-                bytes_out.inc(sum(map(len, chunk.parts)))
+                self._service.metrics.sent(chunk.events, chunk.nbytes, is_sse=is_sse)
                 if self._ending:
                     return
                 if self._flow is not None and self._flow.paused:

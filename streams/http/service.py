@@ -25,6 +25,8 @@ SCOPE_KEY = "eventstreams.service"
 """Under this key of the ASGI scope the service reaches every view."""
 
 STARTING_SECONDS = 5.0
+PATIENCE_SECONDS = 2.5
+"""Less than the 3 within which a client is told that Kafka is away (wire contract, errors)."""
 LIST_OLD_SECONDS = 10.0
 LIST_TOO_OLD_SECONDS = 600.0
 """A redaction list that could not be read for so long is said, and then makes the server unready (wire contract)."""
@@ -88,8 +90,9 @@ class Service:
 
     async def starting(self) -> None:
         """Right after the start, wait a moment for what streams need: nobody has to be turned away for so little."""
-        while self.catalogue is None or self.redaction_read_at is None:
-            if time.monotonic() > self.started_at + STARTING_SECONDS:
+        until = min(self.started_at + STARTING_SECONDS, time.monotonic() + PATIENCE_SECONDS)
+        while self.catalogue is None or self.redaction_read_at is None or not self.hub.available:
+            if time.monotonic() > until:
                 return
             await asyncio.sleep(0.02)
 

@@ -11,10 +11,10 @@ import pytest
 
 from streams.core.catalogue import Stream
 from streams.core.plan import plan
-from streams.core.positions import Gap, TopicPartition, parse_last_event_id
-from streams.engine import feed as feed_module
+from streams.core.positions import Gap, Mark, TopicPartition, parse_last_event_id
 from streams.engine import hub as hub_module
 from streams.engine import subscription as module
+from streams.engine.fanout import Chunk
 from streams.engine.feed import Feed, Selection
 from streams.engine.start import resolve
 from streams.engine.subscription import Subscription
@@ -25,27 +25,82 @@ TP = TopicPartition("a", 0)
 
 
 class Connection:
-    """One open stream, and what it has been sent."""
+    """One open stream, and what it has been sent.
 
-    def __init__(self, subscription: Subscription, feed: Feed, gaps: list[Gap], is_sse: bool) -> None:
-        self.subscription = subscription
+    `takes` makes it a client with a socket, which is written to directly while it is live: it says, for each chunk,
+    whether the socket takes it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        feed: Feed,
+        position: dict[TopicPartition, Mark],
+        gaps: list[Gap],
+        *,
+        is_sse: bool,
+        keepalive_seconds: float = 0,
+        takes: Callable[[], bool] | None = None,
+    ) -> None:
+        self.subscription = Subscription(
+            engine.hub,
+            engine.history,
+            feed,
+            position,
+            is_sse=is_sse,
+            keepalive_seconds=keepalive_seconds,
+            metrics=engine.metrics,
+            sink=self if takes else None,
+        )
         self.feed = feed
         self.gaps = gaps
-        self.start = {tp: mark.offset for tp, mark in subscription.position.items()}
+        self.start = {tp: mark.offset for tp, mark in position.items()}
         self.received = Received()
+        self.versions: list[int] = []
+        """Of the redaction list, when each event came."""
+        self._engine = engine
         self._is_sse = is_sse
-        self._chunks = subscription.chunks()
+        self._takes = takes
+        self._chunks = self.subscription.chunks()
+        self._pulling: asyncio.Task[None] | None = None
+        self._has_come = asyncio.Event()
 
     async def chunk(self) -> None:
-        """Wait for the next chunk and read it."""
-        parts, events = await anext(self._chunks)
+        """Wait for the next chunk, whichever way it comes, and read it."""
+        if self._takes is None:
+            await self._pull()
+            return
+        self._has_come.clear()
+        if self._pulling is None or self._pulling.done():
+            self._pulling = asyncio.ensure_future(self._pull())
+        coming = asyncio.ensure_future(self._has_come.wait())
+        try:
+            await asyncio.wait({self._pulling, coming}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            coming.cancel()
+        if self._pulling.done():
+            self._pulling.result()
+
+    def offer(self, chunk: Chunk) -> bool:
+        assert self._takes is not None
+        if not self._takes():
+            return False
+        self._take(chunk)
+        return True
+
+    async def _pull(self) -> None:
+        self._take(await anext(self._chunks))
+
+    def _take(self, chunk: Chunk) -> None:
         before = len(self.received.events)
         if self._is_sse:
-            self.received.take(b"".join(parts))
+            self.received.take(b"".join(chunk.parts))
         else:
-            for line in b"".join(parts).splitlines():
+            for line in b"".join(chunk.parts).splitlines():
                 self.received.take(b"event: message\nid: []\ndata: %s\n\n" % line if line else b":\n")
-        assert len(self.received.events) - before == events
+        assert len(self.received.events) - before == chunk.events
+        self.versions += [self._engine.encoder.version] * chunk.events
+        self._has_come.set()
 
     async def until(self, condition: Callable[[Received], object]) -> Received:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -54,6 +109,9 @@ class Connection:
         return self.received
 
     async def close(self) -> None:
+        if self._pulling is not None:
+            self._pulling.cancel()
+            await asyncio.gather(self._pulling, return_exceptions=True)
         await self._chunks.aclose()
 
 
@@ -66,6 +124,7 @@ async def connected(
     last_event_id: str = "",
     is_sse: bool = True,
     keepalive_seconds: float = 0,
+    takes: Callable[[], bool] | None = None,
 ) -> AsyncIterator[Connection]:
     """Open a stream as the edge does (see StreamConsumer)."""
     hub = engine.hub
@@ -75,16 +134,15 @@ async def connected(
     others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
     async with hub.feed(Selection(planned.topics, others, planned.scope), needed) as feed:
         position, gaps = await resolve(hub, planned.starts)
-        subscription = Subscription(
-            hub,
-            engine.history,
+        connection = Connection(
+            engine,
             feed,
             position,
+            [*planned.gaps, *gaps],
             is_sse=is_sse,
             keepalive_seconds=keepalive_seconds,
-            metrics=engine.metrics,
+            takes=takes,
         )
-        connection = Connection(subscription, feed, [*planned.gaps, *gaps], is_sse)
         try:
             yield connection
         finally:
@@ -102,4 +160,3 @@ def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(hub_module, "REFRESH_SECONDS", 0.05)
     monkeypatch.setattr(hub_module, "PING_SECONDS", 0.02)
-    monkeypatch.setattr(feed_module, "WAKE_SECONDS", 0.001)

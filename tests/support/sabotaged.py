@@ -10,7 +10,8 @@ from contextlib import aclosing
 
 from django.core.management import execute_from_command_line
 
-from streams.engine.subscription import Chunk, Subscription
+from streams.engine.fanout import Chunk
+from streams.engine.subscription import Subscription
 
 EVENTS = 3
 SECRET = "only for the log"

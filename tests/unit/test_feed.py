@@ -10,14 +10,17 @@ import pytest
 
 from streams.core.events import Event
 from streams.core.positions import Gap, Mark, Scope, TopicPartition
+from streams.engine.fanout import Pace
 from streams.engine.feed import BLOCK_BYTES, WHOLE_BYTES, Block, Feed, Selection, ahead, behind
+from streams.engine.metrics import Metrics
 from tests.support.engine import Received
 
 A, B = TopicPartition("a", 0), TopicPartition("b", 1)
 
 
 def feed(*partitions: TopicPartition, keepalive_seconds: float = 15.0) -> Feed:
-    made = Feed(Selection(frozenset("ab"), frozenset(), Scope.STREAMS), "cluster-1-and-more", keepalive_seconds, 100.0)
+    selection = Selection(frozenset("ab"), frozenset(), Scope.STREAMS)
+    made = Feed(selection, "cluster-1-and-more", keepalive_seconds, 100.0, Pace(0.0), Metrics())
     for tp in partitions:
         made.missing.add(tp)
         made.place(tp, Mark(0, 5, 50))

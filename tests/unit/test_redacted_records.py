@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from redaction.redactor import Redactor
 from streams.core.events import Record, SkippedRecord, encode
@@ -31,7 +32,7 @@ def test_an_encoded_event_of_a_listed_page_is_redacted_in_meta_too() -> None:
 
 
 def served(event: dict[str, Any], key: bytes | None) -> Any:
-    return json.loads(encode(record(event)._replace(key=key), REDACTOR).json)["meta"]
+    return json.loads(encode(replace(record(event), key=key), REDACTOR).json)["meta"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -60,3 +61,23 @@ def test_each_part_that_lacks_at_the_start_is_a_reason(service: Service) -> None
     service.redaction_read_at = None
     service.draining = True
     assert len(service.unready()) == 4
+
+
+async def test_right_after_the_start_a_request_waits_for_kafkas_first_answer(service: Service) -> None:
+    service.hub.available = False
+    waiting = asyncio.ensure_future(service.starting())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    service.hub.available = True
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_without_kafka_a_request_waits_less_than_the_three_seconds_in_which_it_is_told(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.hub.available = False
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    await asyncio.wait_for(service.starting(), 5)
+    service.started_at -= module.STARTING_SECONDS
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
+    await asyncio.wait_for(service.starting(), 5)  # the start is over: nobody waits any more

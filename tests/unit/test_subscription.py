@@ -17,7 +17,6 @@ from streams.engine.feed import Selection
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, PollResult
 from streams.engine.start import resolve
-from streams.engine.subscription import Subscription
 from tests.support.connection import TP, Connection, connected, id_of, quicken
 from tests.support.engine import Engine, Received, eventually, numbered
 
@@ -82,9 +81,9 @@ async def test_chunks_are_of_bounded_size_however_much_there_is_to_catch_up() ->
     ):
         count = 0
         while count < 500:
-            parts, events = await anext(connection._chunks)
-            assert sum(map(len, parts)) < module.BLOCK_BYTES + events * 200 + 2_000
-            count += events
+            chunk = await anext(connection._chunks)
+            assert chunk.nbytes < module.BLOCK_BYTES + chunk.events * 200 + 2_000
+            count += chunk.events
 
 
 async def test_partitions_are_merged_by_their_timestamps_on_the_way_to_the_end() -> None:
@@ -211,8 +210,8 @@ async def test_a_topic_that_is_recreated_is_a_gap_for_who_follows_and_none_of_th
                     assert offsets(got) == seen + list(range(30))
                     assert [(gap["asked"], gap["served"]) for gap in got.gaps] == [(50, 0)]
         async with connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as late:
-            parts, events = await anext(late._chunks)
-            assert b"".join(parts).count(b'"anew":') == events > 0
+            chunk = await anext(late._chunks)
+            assert b"".join(chunk.parts).count(b'"anew":') == chunk.events > 0
 
 
 async def test_a_topic_that_is_recreated_under_a_reader_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,10 +284,7 @@ async def test_a_partition_added_while_a_client_connects_comes_from_its_first_ev
         await first.until(lambda got: got.events)  # the feed has gone on beyond its first event
         async with hub.feed(Selection(planned.topics, frozenset(), planned.scope)) as feed:
             position, _ = await resolve(hub, planned.starts)
-            subscription = Subscription(
-                hub, engine.history, feed, position, is_sse=True, keepalive_seconds=0, metrics=engine.metrics
-            )
-            late = Connection(subscription, feed, [], is_sse=True)
+            late = Connection(engine, feed, position, [], is_sse=True)
             got = await late.until(lambda got: len(got.events) == 2)
             assert got.offsets == {TP: [0], TopicPartition("a", 1): [0]}
             await late.close()

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from streams.core.positions import END, OLDEST, TopicPartition
+from streams.engine import fanout as fanout_module
 from streams.engine import feed as feed_module
 from streams.engine import history as history_module
 from streams.engine import hub as hub_module
@@ -72,6 +72,7 @@ class World:
                 ring_bytes=chance.choice([1, 800, 3_000, 20_000]),
                 cache_bytes=chance.choice([0, 5_000, 50_000]),
                 seats=chance.randint(1, 2),
+                gather_seconds=chance.choice([0.0, 0.001, 0.004]),
             )
             for n in (1, 2)
         ]
@@ -90,6 +91,8 @@ class World:
         for of in (feed_module, module):
             monkeypatch.setattr(of, "BLOCK_BYTES", block)
             monkeypatch.setattr(of, "WHOLE_BYTES", whole)
+        monkeypatch.setattr(fanout_module, "FEW_CLIENTS", chance.choice([0, 2, 50]))
+        monkeypatch.setattr(fanout_module, "SLICE", chance.choice([1, 2, 64]))
         monkeypatch.setattr(hub_module, "FEED_MIN_BYTES", chance.choice([1, 1_000, 10_000]))
         monkeypatch.setattr(history_module, "BLOCK_BYTES", chance.choice([300, 2_000]))
         monkeypatch.setattr(history_module, "READ_BYTES", chance.choice([300, 3_000, 30_000]))
@@ -194,7 +197,7 @@ class World:
         is_done = False
         while not is_done:
             engine = chance.choice(self.engines)
-            async with connected(engine, **ask) as connection:
+            async with connected(engine, **ask, takes=self._socket()) as connection:
                 if not starts:
                     starts = connection.start
                     for tp, offset in starts.items():
@@ -213,6 +216,11 @@ class World:
         for tp, offsets in got.items():
             assert offsets == self.events(tp, starts.get(tp, 0)), tp
 
+    def _socket(self) -> Callable[[], bool] | None:
+        """None (then all is pulled), or one that is full now and then."""
+        share = self.chance.choice([None, 1.0, 0.9, 0.5])
+        return None if share is None else lambda: self.chance.random() < share
+
     async def _read(
         self,
         engine: Engine,
@@ -224,28 +232,25 @@ class World:
         """Read some chunks; True when the last record of every partition has come."""
         chance = self.chance
         pace = chance.choice([0, 0, 0.001, 0.003])
-        taken: Counter[TopicPartition] = Counter()
-        for _ in range(chunks):
-            lists = connection.received.lists
-            before = len(lists)
-            try:
+        try:
+            for _ in range(chunks):
                 async with asyncio.timeout(0.1):
                     await connection.chunk()
-            except TimeoutError:
-                return self._is_complete(connection, starts, got)
-            assert set(lists[before:]) <= {engine.encoder.version}, "made with an older redaction list (invariant 5)"
-            for tp, offsets in connection.received.offsets.items():
-                got.setdefault(tp, []).extend(offsets[taken[tp] :])
-                taken[tp] = len(offsets)
-            if self._is_complete(connection, starts, got):
-                return True
-            if chance.random() < 0.2:
-                connection.subscription.park()
-            if chance.random() < 0.02:
-                self.change_list(engine)
-            if pace:
-                await asyncio.sleep(chance.choice([0, pace]))
-        return False
+                if self._is_complete(connection, starts, {**got, **connection.received.offsets}):
+                    break
+                if chance.random() < 0.2:
+                    connection.subscription.park()
+                if chance.random() < 0.02:
+                    self.change_list(engine)
+                if pace:
+                    await asyncio.sleep(chance.choice([0, pace]))
+        except TimeoutError:
+            pass
+        await connection.close()
+        assert connection.received.lists == connection.versions, "made with an older redaction list (invariant 5)"
+        for tp, offsets in connection.received.offsets.items():
+            got.setdefault(tp, []).extend(offsets)
+        return self._is_complete(connection, starts, got)
 
     def _is_complete(
         self, connection: Connection, starts: dict[TopicPartition, int], got: dict[TopicPartition, list[int]]
@@ -265,7 +270,8 @@ class World:
             for entry in json.loads(id_)
         }
         is_sse = self.chance.random() < 0.7
-        async with connected(self.chance.choice(self.engines), last_event_id=id_, is_sse=is_sse) as connection:
+        engine = self.chance.choice(self.engines)
+        async with connected(engine, last_event_id=id_, is_sse=is_sse, takes=self._socket()) as connection:
             wanted = {tp: self.events(tp, cursors.get(tp, 0)) for tp in self._wanted(connection.feed)}
             wanted = {tp: offsets for tp, offsets in wanted.items() if offsets}
             count = sum(map(len, wanted.values()))

@@ -1,0 +1,175 @@
+"""Live: what a feed has new is written to all who follow it, by one loop and not by a task of each.
+
+A client that is at its feed's newest block and whose socket takes what it is given is a follower: a number and a sink.
+As soon as a sink does not take a chunk, its client goes back to the pull loop, which waits for the socket and catches
+up (invariant 3). Waking a task for each client and event would cost as much as the system call that writes to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from streams.core.positions import Mark, TopicPartition
+from streams.engine.metrics import Metrics
+
+FEW_CLIENTS = 50
+"""Up to so many followers in the process, nothing is held back."""
+SLICE = 64
+"""The event loop is given up after writing to so many."""
+
+Parts = tuple[bytes, ...]
+
+
+class Chunk:
+    """What a client is sent next: whole events or a comment, as parts that are shared where they can be.
+
+    `framed` is for the edge: the same bytes as they go into a socket, made by the first client that writes them.
+    """
+
+    __slots__ = ("events", "framed", "nbytes", "parts")
+
+    def __init__(self, parts: Parts, events: int) -> None:
+        self.parts = parts
+        self.events = events
+        self.nbytes = sum(map(len, parts))
+        self.framed: bytes | None = None
+
+
+class Step(NamedTuple):
+    """A chunk of a feed, and where it leads: to block `number`, and to the position `after` it."""
+
+    chunk: Chunk
+    number: int
+    after: dict[TopicPartition, Mark]
+
+
+class Sink(Protocol):
+    """Where a client's bytes go."""
+
+    def offer(self, chunk: Chunk) -> bool:
+        """Write all of the chunk now; False where the client does not take it just now, and nothing was written."""
+
+
+class Follower:
+    """One client that is live: it has had its feed up to block `number`, and stands at `position`."""
+
+    __slots__ = ("is_sse", "left", "number", "position", "sink")
+
+    def __init__(self, sink: Sink, number: int, position: dict[TopicPartition, Mark], *, is_sse: bool) -> None:
+        self.sink = sink
+        self.number = number
+        self.position = position
+        self.is_sse = is_sse
+        self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Pace:
+    """How long events wait for each other, so that they share a write; one for all feeds of a process.
+
+    Where there are many followers, the system calls are the cost. A round of writing and the rest after it take
+    `gather_seconds` together, and what comes meanwhile goes out in the next round.
+    """
+
+    def __init__(self, gather_seconds: float) -> None:
+        self.followers = 0
+        self._gather_seconds = gather_seconds
+
+    def rest(self, took: float) -> float:
+        """Seconds to rest after a round that took so many."""
+        return max(0.0, self._gather_seconds - took) if self.followers > FEW_CLIENTS else 0.0
+
+
+class Fanout:
+    """The followers of one feed. `next_step(number, is_sse)` gives what comes after a block, None at the feed's tip; it
+    raises LookupError where the feed no longer has that.
+    """
+
+    def __init__(self, next_step: Callable[[int, bool], Step | None], pace: Pace, metrics: Metrics) -> None:
+        self._next_step = next_step
+        self._pace = pace
+        self._metrics = metrics
+        self._followers: dict[Follower, None] = {}
+        self._round: Iterator[Follower] | None = None
+        self._round_began = 0.0
+        self._is_resting = False
+        self._is_due = False
+
+    async def follow(self, follower: Follower) -> None:
+        """Have the follower written to, until its sink does not take a chunk or the feed has gone past it."""
+        self._followers[follower] = None
+        self._pace.followers += 1
+        try:
+            await follower.left
+        finally:
+            del self._followers[follower]
+            self._pace.followers -= 1
+
+    def wake(self) -> None:
+        """The feed has something new."""
+        if self._round is None and not self._is_resting:
+            self._begin_round()
+        else:
+            self._is_due = True
+
+    def _begin_round(self) -> None:
+        self._is_due = False
+        if self._followers:
+            self._round_began = time.monotonic()
+            self._round = iter(list(self._followers))
+            self._write_slice()
+
+    def _write_slice(self) -> None:
+        assert self._round is not None
+        some = list(itertools.islice(self._round, SLICE))
+        sent = {True: [0, 0], False: [0, 0]}
+        for follower in some:
+            self._write(follower, sent[follower.is_sse])
+        for is_sse, (events, nbytes) in sent.items():
+            if nbytes:
+                self._metrics.sent(events, nbytes, is_sse=is_sse)
+        if len(some) == SLICE:
+            asyncio.get_running_loop().call_soon(self._write_slice)
+        else:
+            self._round = None
+            self._rest()
+
+    def _write(self, follower: Follower, sent: list[int]) -> None:
+        """Everything that is new to one follower; `sent` counts events and bytes."""
+        if follower.left.done():
+            return
+        try:
+            while (step := self._next_step(follower.number, follower.is_sse)) is not None:
+                chunk, number, after = step
+                if chunk.parts:
+                    if not follower.sink.offer(chunk):
+                        break
+                    sent[0] += chunk.events
+                    sent[1] += chunk.nbytes
+                follower.number = number
+                follower.position = after
+            else:
+                return
+        except LookupError:
+            pass
+        except Exception as error:  # a fault of ours ends this one stream (invariant 7)
+            follower.left.set_exception(error)
+            return
+        follower.left.set_result(None)
+
+    def _rest(self) -> None:
+        seconds = self._pace.rest(time.monotonic() - self._round_began)
+        if seconds:
+            self._is_resting = True
+            asyncio.get_running_loop().call_later(seconds, self._rested)
+        elif self._is_due:
+            asyncio.get_running_loop().call_soon(self._rested)
+            self._is_resting = True
+
+    def _rested(self) -> None:
+        self._is_resting = False
+        if self._is_due:
+            self._begin_round()
