@@ -54,6 +54,13 @@ def merge(known: Results, rows: Mapping[str, Results], here: Mapping[str, str]) 
     return {"machine": dict(here), "rows": {name: every[name] for name in ROWS if name in every}}
 
 
+def compared_with(known: Results) -> str:
+    """What is to be said before a comparison with those results."""
+    processor = known["machine"].get("processor", "no machine yet")
+    here = "" if same_machine(known["machine"], machine()) else ", which is not this one: figures say little"
+    return f"Compared with results of {processor}{here}"
+
+
 def same_machine(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     return one.get("processor") == other.get("processor")
 

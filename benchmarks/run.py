@@ -84,8 +84,7 @@ def listing() -> str:
 
 def _compare(measured: dict[str, results.Results]) -> list[str]:
     committed = results.committed()
-    if not results.same_machine(committed["machine"], results.machine()):
-        _say(f"The committed results are of another machine: {committed['machine'].get('processor', 'none')}")
+    _say(results.compared_with(committed))
     return results.worse(committed["rows"], measured)
 
 
