@@ -37,8 +37,8 @@ async def _holding(rig: Rig, url: str, pid: int, clients: int, seconds: int) -> 
 async def _connects(rig: Rig, server: Server, rate: float, seconds: float) -> dict[str, Any]:
     """Clients that leave at their first byte, at that rate."""
     report = await rig.load(server.stream(), server.pid, mode="churn", rate=rate, window=f"{seconds}s", source_ips=50)
-    if set(report["statuses"]) != {"HTTP/1.1 200 OK"} or "errors" in report:
-        raise BenchmarkError(f"Not all clients were served: {report}")
+    if set(report["statuses"]) != {"HTTP/1.1 200 OK"}:
+        raise BenchmarkError(f"Clients got other answers than 200: {report}")
     return report
 
 

@@ -3,10 +3,11 @@
 Watches the path that every event takes: `encode` (decode, redact, encode; once in the process), `redact` (the same for
 an event of a listed page), `id` (once for each subscription), `frame` (Feed.extend: once for each subscription, live)
 and `merge` (once for each client that is behind, out of memory). Only the thread's own CPU time counts, of the fastest
-round; "yardsticks" is that time by the time which the standard library needs just then to take the event apart and put
-it together again, so that a slow or busy machine changes it little. Run from the repository: ``python -m
-benchmarks.hotpath``; ``--check`` names what has more than 15 % more of these than in benchmarks/results/hotpath.json,
-which ``--save`` writes.
+round; "yardsticks" is that time by the time which the standard library needs just before to take an event apart and put
+it together again, the median of the rounds: a slow or busy machine changes it little.
+
+Run from the repository: ``python -m benchmarks.hotpath``; ``--check`` names what has more than 15 % more of these than
+in benchmarks/results/hotpath.json, which ``--save`` writes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,33 +54,34 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """The fastest of some rounds, each with a round of the yardstick beside it."""
+    """CPU time of some rounds, each with a round of the yardstick just before it."""
 
     def __init__(self) -> None:
-        self._best = self._yardstick = float("inf")
-        self._start = 0.0
+        self._rounds: list[tuple[float, float]] = []
+        self._start = self._yardstick = 0.0
 
     def __enter__(self) -> None:
         start = time.thread_time()
         for number in range(YARDSTICK_EVENTS):
             json.dumps(json.loads(value(number, 1.7e9)))
         self._start = time.thread_time()
-        self._yardstick = min(self._yardstick, self._start - start)
+        self._yardstick = (self._start - start) / YARDSTICK_EVENTS
 
     def __exit__(self, *error: object) -> None:
-        self._best = min(self._best, time.thread_time() - self._start)
+        self._rounds.append(((time.thread_time() - self._start) / EVENTS, self._yardstick))
 
     @property
     def us(self) -> float:
-        """Microseconds for an event."""
-        return self._best / EVENTS * 1e6
+        """Microseconds for an event, of the fastest round."""
+        return min(took for took, _ in self._rounds) * 1e6
 
     @property
     def yardsticks(self) -> float:
-        return self._best / EVENTS / (self._yardstick / YARDSTICK_EVENTS)
+        """The median of the rounds."""
+        return statistics.median(took / yardstick for took, yardstick in self._rounds)
 
 
-def fastest(step: Callable[[], T]) -> tuple[Stopwatch, T]:
+def timed(step: Callable[[], T]) -> tuple[Stopwatch, T]:
     """How long a step takes for all events, and what it made."""
     watch = Stopwatch()
     for _ in range(ROUNDS):
@@ -123,7 +126,7 @@ def framed(events: Sequence[Event]) -> Feed:
 
 
 async def merged(some: Sequence[Record], *, is_sse: bool) -> tuple[Stopwatch, bytes]:
-    """The same as `fastest` for a client far behind, with everything in the hub's rings: its body."""
+    """The same as `timed` for a client far behind, with everything in the hub's rings: its body."""
     source, metrics = MemorySource(), Metrics()
     for tp in TOPICS:
         source.create(tp.topic)
@@ -162,12 +165,12 @@ async def merged(some: Sequence[Record], *, is_sse: bool) -> tuple[Stopwatch, by
 async def measured() -> dict[str, Stopwatch]:
     """Each step's time."""
     some = records()
-    encoding, events = fastest(lambda: encoded(some, NOTHING_LISTED))
+    encoding, events = timed(lambda: encoded(some, NOTHING_LISTED))
     return {
         "encode": encoding,
-        "redact": fastest(lambda: encoded(some, LISTED))[0],
-        "id": fastest(lambda: ids(events))[0],
-        "frame": fastest(lambda: framed(events))[0],
+        "redact": timed(lambda: encoded(some, LISTED))[0],
+        "id": timed(lambda: ids(events))[0],
+        "frame": timed(lambda: framed(events))[0],
         "merge_sse": (await merged(some, is_sse=True))[0],
         "merge_ndjson": (await merged(some, is_sse=False))[0],
     }

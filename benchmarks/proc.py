@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,6 +32,21 @@ def cpu_seconds(pid: int) -> float:
             fields = _stat(member)
             total += int(fields[11]) + int(fields[12])
     return total / _TICKS
+
+
+async def busy_percent(seconds: float = 1.0) -> float:
+    """How much of all cores is in use just now."""
+    before = _all_cores()
+    await asyncio.sleep(seconds)
+    used, total = (after - earlier for after, earlier in zip(_all_cores(), before, strict=True))
+    return 100 * used / max(1, total)
+
+
+def _all_cores() -> tuple[int, int]:
+    """Ticks used and ticks in all; stolen ones are used too, but by another machine."""
+    ticks = [int(text) for text in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, sum(ticks)
 
 
 def peak_rss_kb(pid: int) -> float:

@@ -14,7 +14,7 @@ from benchmarks import results
 from benchmarks.goals import Figures, lines, shown
 from benchmarks.live import POINTS
 from benchmarks.plots import Point, draw
-from benchmarks.results import Results
+from benchmarks.results import BUSY_PERCENT, Results
 from benchmarks.rig import ROOT
 from benchmarks.rows import ROWS
 from benchmarks.subjects import PEERS
@@ -39,11 +39,13 @@ def machine(known: Results) -> str:
     """Of what, on what, and when."""
     rows = known["rows"].values()
     dates = sorted(row["date"][:10] for row in rows)
+    busy = [row["busy_percent"] for row in rows]
     facts = {
         "measured": " to ".join(dict.fromkeys((dates[0], dates[-1]))),
         "commits": ", ".join(sorted({row["commit"] for row in rows})),
         "rounds of a row": " or ".join(sorted({str(len(row["rounds"])) for row in rows})),
         **known["machine"],
+        "other work on it": f"{min(busy)} to {max(busy)} % of its cores, measured before each row",
     }
     return "\n".join(f"- {name}: {text}" for name, text in facts.items())
 
@@ -84,14 +86,24 @@ def speed(figures: Mapping[str, Figures]) -> str:
     return _table(head, body)
 
 
+def caveat(known: Results) -> str:
+    """What is to be said of figures that were taken on a busy machine."""
+    busiest = max(row["busy_percent"] for row in known["rows"].values())
+    if busiest <= BUSY_PERCENT:
+        return ""
+    return (
+        f"\n\n**Preliminary**: other work took up to {busiest} % of the machine meanwhile, so these figures say little."
+    )
+
+
 def blocks(known: Results) -> dict[str, str]:
     """What stands between the comments, by name."""
     figures = {name: results.medians(row["rounds"]) for name, row in known["rows"].items()}
     return {
         "machine": machine(known),
-        "goals": goals(figures),
+        "goals": goals(figures) + caveat(known),
         "peers": beside_peers(figures),
-        "speed": speed(figures),
+        "speed": speed(figures) + caveat(known),
     }
 
 

@@ -22,6 +22,8 @@ from streams.kafka_jars import KAFKA_VERSION
 FILE = ROOT / "benchmarks" / "results" / "results.json"
 WORSE = 0.15
 """What got worse by more than this is named."""
+BUSY_PERCENT = 20
+"""With more of the machine in use before a row, its figures are of the other work too."""
 
 PACKAGES = ("daphne", "channels", "django", "aiokafka", "uvloop", "twisted", "msgspec")
 
@@ -34,11 +36,12 @@ def medians(rounds: Sequence[Figures]) -> Figures:
     return {name: statistics.median(one[name] for one in rounds) for name in rounds[0] if name in common}
 
 
-def measured(rounds: Sequence[Figures]) -> Results:
-    """What the file keeps of one row."""
+def measured(rounds: Sequence[Figures], busy_percent: float) -> Results:
+    """What the file keeps of one row, before which other work took so much of the machine."""
     rounded = [{name: round(value, 4) for name, value in one.items()} for one in rounds]
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-    return {"date": now, "commit": _git("rev-parse", "--short", "HEAD").strip(), "rounds": rounded}
+    commit = _git("rev-parse", "--short", "HEAD").strip()
+    return {"date": now, "commit": commit, "busy_percent": round(busy_percent), "rounds": rounded}
 
 
 def load(file: Path = FILE) -> Results:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from benchmarks import results
 from benchmarks.goals import HEAD, Bench, Figures, Options, Row, aligned, lines, shown
+from benchmarks.proc import busy_percent
 from benchmarks.rig import BenchmarkError, Rig, rig
 from benchmarks.rows import ROWS
 from benchmarks.subjects import PEERS, installed_peers
@@ -49,9 +50,12 @@ async def run(rig: Rig, rows: Sequence[Row], options: argparse.Namespace) -> dic
     for row in rows:
         peers = options.peers if options.peers is not None else _compared_with(row)
         bench = Bench(rig, Options(options.seconds, options.events, options.churn_seconds, tuple(peers)))
+        busy = await busy_percent()
+        if busy > results.BUSY_PERCENT:
+            _say(f"Other work takes {busy:.0f} % of the machine: {row.name} will say little")
         rounds = await measure(bench, row, options.rounds)
         if rounds:
-            measured[row.name] = results.measured(rounds)
+            measured[row.name] = results.measured(rounds, busy)
             print(aligned(lines(row, results.medians(rounds))))
             print(json.dumps({"benchmark": row.name, **measured[row.name]}), flush=True)
             if options.save:

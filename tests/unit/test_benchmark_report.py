@@ -16,7 +16,7 @@ HERE = {"processor": "2 cores of Example"}
 def rows(**figures: list[dict[str, float]]) -> dict[str, Any]:
     """Rows as the results file has them; `_` stands for the dashes of their names."""
     return {
-        name.replace("_", "-"): {"date": "2026-08-01 12:00", "commit": "abc1234", "rounds": rounds}
+        name.replace("_", "-"): {"date": "2026-08-01 12:00", "commit": "abc1234", "busy_percent": 3, "rounds": rounds}
         for name, rounds in figures.items()
     }
 
@@ -59,13 +59,13 @@ def test_what_is_saved_is_what_is_loaded(known: dict[str, Any], tmp_path: Path) 
 
 
 def test_only_what_got_more_than_a_little_worse_is_named() -> None:
-    before = rows(live_50_30=[{"latency_ms_p99": 10.0, "keeps_up": 1.0}], history_1_sse=[{"per_cpu_s": 100_000.0}])
-    little = rows(live_50_30=[{"latency_ms_p99": 11.4, "keeps_up": 0.9}], history_1_sse=[{"per_cpu_s": 86_000.0}])
-    much = rows(live_50_30=[{"latency_ms_p99": 11.6, "keeps_up": 2.0}], history_1_sse=[{"per_cpu_s": 84_000.0}])
+    before = rows(live_50_30=[{"latency_ms_p99": 100.0, "keeps_up": 1.0}], history_1_sse=[{"per_cpu_s": 100_000.0}])
+    little = rows(live_50_30=[{"latency_ms_p99": 114.0, "keeps_up": 0.9}], history_1_sse=[{"per_cpu_s": 86_000.0}])
+    much = rows(live_50_30=[{"latency_ms_p99": 116.0, "keeps_up": 2.0}], history_1_sse=[{"per_cpu_s": 84_000.0}])
     assert results.worse(before, little) == []
     assert results.worse(before, much) == [
         "history-1-sse: events out per CPU s was 100,000 and is 84,000",
-        "live-50-30: latency p99, ms was 10 and is 11.6",
+        "live-50-30: latency p99, ms was 100 and is 116",
     ]
 
 
@@ -94,6 +94,14 @@ def test_tables_have_every_goal_and_every_peer(known: dict[str, Any]) -> None:
     assert "| 500 | 30 | 90,000 | 60,000 | – | 30 | 12 | – | 15.5 | – | – |" in texts["peers"]
     assert "| live, 50 clients, 30 events/s | 40,000 | 4,100 | 9 ms, 12.5 ms | 15.5 kB |" in texts["speed"]
     assert "measured: 2026-08-01\n" in texts["machine"]
+    assert "other work on it: 3 to 3 %" in texts["machine"]
+
+
+def test_figures_of_a_busy_machine_are_called_preliminary(known: dict[str, Any]) -> None:
+    assert "Preliminary" not in report.blocks(known)["speed"]
+    known["rows"]["history-1-sse"]["busy_percent"] = 90
+    for name in ("speed", "goals"):
+        assert "other work took up to 90 % of the machine" in report.blocks(known)[name]
 
 
 def test_a_page_gets_its_tables_and_keeps_all_else() -> None:

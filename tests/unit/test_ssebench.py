@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks import rig
 from benchmarks.events import producing, value
-from benchmarks.proc import connections, cpu_seconds, peak_rss_kb
+from benchmarks.proc import busy_percent, connections, cpu_seconds, peak_rss_kb
 from benchmarks.subjects import posting
 
 Answer = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
@@ -165,7 +165,8 @@ def test_connections_are_counted_for_the_side_that_serves() -> None:
     assert connections(os.getpid(), port) == {}
 
 
-def test_proc_is_read_right() -> None:
+async def test_proc_is_read_right() -> None:
+    assert 0 <= await busy_percent(0.05) <= 100
     assert peak_rss_kb(os.getpid()) > 10_000
     assert cpu_seconds(os.getpid()) > 0
 
