@@ -7,16 +7,17 @@ BIN := .venv/bin
 # faults load the machine themselves, so they come afterwards, alone.
 AT_ONCE := --numprocesses 2 --dist loadfile --ignore tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
+EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev chromium axe run test test-all lint bench bench-peers bench-record peers clean
+.PHONY: help install install-dev chromium axe eventsource run test test-all lint bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 install: .venv/installed ## make .venv with what the service runs on
 
-install-dev: .venv/installed-dev chromium axe ## the same, with what tests and lint need
+install-dev: .venv/installed-dev chromium axe eventsource ## the same, with what tests and lint need
 
 run: .venv/installed ## start Kafka, demo events and the server at http://127.0.0.1:8092 (PORT=... for another port)
 	@exec $(BIN)/python -m eventstreams_site.devserver
@@ -46,7 +47,8 @@ bench-record: .venv/installed-dev peers ## run all, three rounds, with the peers
 	$(BIN)/python -m benchmarks.report
 
 clean: ## remove .venv, .local (with the local Kafka's data and the database), node_modules and caches
-	rm -rf .venv .venv-peers .local tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peers .local tests/browser/node_modules examples/node-eventsource/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -92,4 +94,13 @@ $(AXE): tests/browser/package.json
 	@if command -v npm > /dev/null && npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent; then touch $@; \
 	else \
 	  echo "npm could not install axe-core, so the accessibility of pages is not checked: install Node.js with npm"; \
+	fi
+
+# One of the clients in examples/. Where npm cannot be had, its tests are skipped (but not if CI is set).
+eventsource: $(EVENTSOURCE)
+
+$(EVENTSOURCE): examples/node-eventsource/package.json
+	@if command -v npm > /dev/null && npm install --prefix examples/node-eventsource --no-package-lock --no-audit --no-fund --silent; then touch $@; \
+	else \
+	  echo "npm could not install the package eventsource, so its example is not tested: install Node.js with npm"; \
 	fi
