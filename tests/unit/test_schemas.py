@@ -16,7 +16,8 @@ import pytest
 from streams import schemas as module
 from streams.core.catalogue import Catalogue, Layers, compile_catalogue
 from streams.engine.metrics import Metrics
-from streams.schemas import Schema, Schemas
+from streams.schema_search import MAX_FAILURES, Schema
+from streams.schemas import Schemas
 from tests.support import config_server
 from tests.support.config_server import ConfigServer
 from tests.support.engine import eventually
@@ -284,7 +285,7 @@ async def test_a_base_that_fails_again_and_again_is_left_alone_until_the_next_re
     schemas = made(at(server))
     many = catalogue(**{f"s{number}": {"$schema": f"/s/{number}"} for number in range(60)})
     assert not await schemas.refresh(many)
-    assert module.MAX_FAILURES <= len(server.requests) <= module.MAX_FAILURES + module.AT_ONCE
+    assert MAX_FAILURES <= len(server.requests) <= MAX_FAILURES + module.AT_ONCE
     assert len(schemas.problems) == 60
 
 

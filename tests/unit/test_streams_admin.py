@@ -17,7 +17,7 @@ from streams import running
 from streams.engine.memory import MemorySource
 from streams.http.service import SCOPE_KEY
 from streams.models import SyncRun
-from streams.schemas import Schema
+from streams.schema_search import Schema
 from tests.support.admin import client_of, staff
 from tests.support.stream_admin import (
     GROUP,
