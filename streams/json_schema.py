@@ -144,7 +144,21 @@ def _modern(schema: JsonObject) -> JsonObject:
             is_exclusive = schema.pop(exclusive)
             if is_exclusive and limit in schema:
                 schema[exclusive] = schema.pop(limit)
+    # JavaScript's regular expressions are not all Python's, whose validators refuse the others.
+    if isinstance(schema.get("pattern"), str) and not _is_regular_expression(schema["pattern"]):
+        del schema["pattern"]
+    if isinstance(schema.get("patternProperties"), Mapping):
+        named = schema["patternProperties"].items()
+        schema["patternProperties"] = {name: inner for name, inner in named if _is_regular_expression(name)}
     return schema
+
+
+def _is_regular_expression(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def _check_reference(whole: Mapping[str, Any], schema: JsonObject) -> JsonObject:
@@ -166,7 +180,7 @@ def _without_wrong_default(validator: Draft202012Validator, schema: JsonObject) 
     if "default" in schema:
         try:
             is_right = validator.evolve(schema=schema).is_valid(schema["default"])
-        except (RecursionError, re.error):  # of references in a circle, and of JavaScript's regular expressions
+        except RecursionError:  # of references in a circle
             is_right = False
         if not is_right:
             del schema["default"]

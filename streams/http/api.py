@@ -80,7 +80,7 @@ EVENT_ID: dict[str, Any] = {
         ]
     },
 }
-"""The component `EventId`, which the parameter Last-Event-ID refers to."""
+"""The component `EventId`. Parameters only mention it: as `contentSchema`, tools would take it for a file."""
 
 _EVENT = {
     "type": "object",
@@ -120,7 +120,7 @@ def id_examples(topics: Sequence[str]) -> dict[str, dict[str, str]]:
     """
     place = f'"topic":"{topics[0]}","partition":0'
     values = {
-        "None": ("None: begin at `since`, or now", ""),
+        "None": ("None: begin at the time of since, or now", ""),
         "Id": (
             "The id of an event, as it was received",
             f'[{{{place},"timestamp":1596207527001,"cursor":"x3Nq0aZk:91"}}]',
@@ -172,13 +172,7 @@ _STREAMS = OpenApiParameter(
 )
 _SINCE = OpenApiParameter(
     "since",
-    {
-        "anyOf": [
-            {"type": "integer", "minimum": 0, "title": "milliseconds since the epoch"},
-            {"type": "string", "format": "date-time", "title": "date-time"},
-            {"type": "string", "maxLength": 0, "title": "none"},
-        ]
-    },
+    {"type": ["integer", "string"], "minimum": 0},
     description="Begin at the first event at or after this time: milliseconds since the epoch, or a date-time as "
     "JavaScript's `Date.parse()` reads it, UTC where it names no zone. A time in the future means now. "
     "`Last-Event-ID` outranks it.",
@@ -190,15 +184,11 @@ _SINCE = OpenApiParameter(
 )
 LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID",
-    {
-        "type": "string",
-        "contentMediaType": "application/json",
-        "contentSchema": {"$ref": "#/components/schemas/EventId"},
-    },
+    str,
     OpenApiParameter.HEADER,
-    description="Go on after the event with this id; `EventSource` sends it by itself when it connects again. Exactly "
-    "the topic-partitions that it lists are read. Clients that cannot set headers may send it as the query parameter "
-    "`lastEventId`.",
+    description="Go on after the event with this id (the schema `EventId`, as JSON); `EventSource` sends it by itself "
+    "when it connects again. Exactly the topic-partitions that it lists are read. Clients that cannot set headers may "
+    "send it as the query parameter `lastEventId`.",
     examples=[OpenApiExample(name, **example) for name, example in id_examples([EXAMPLE_TOPIC]).items()],
 )
 _GAP = OpenApiParameter(

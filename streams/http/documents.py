@@ -18,7 +18,6 @@ from streams.http.openapi import Generator
 from streams.schema_search import Schema
 from streams.schemas import Schemas
 
-
 _YAML: dict[str, Any] = {"Dumper": yaml.CSafeDumper, "allow_unicode": True, "sort_keys": False}
 
 

@@ -27,12 +27,8 @@ SUMMARY = 120
 _INTRODUCTION = """\
 Events as they happen, over plain HTTP: live, from a point in the past, or from exactly where you stopped.
 
-`Accept` decides how they come:
-
-| `Accept` | what comes |
-|---|---|
-| `text/event-stream`, `*/*`, none | Server-Sent Events, the event as JSON in `data` |
-| `application/json`, `application/x-ndjson`, `application/jsonl` | one event a line (NDJSON), without ids |
+`Accept` decides how they come: as Server-Sent Events (`text/event-stream`, `*/*` or none), with the event as JSON in \
+`data`; or as one event a line, without ids (`application/json`, `application/x-ndjson` or `application/jsonl`).
 
 In both, a response goes on until you close it. What is described here as the body is **one event**. To each event the \
 service adds where it is in Kafka: `meta.topic`, `meta.partition`, `meta.offset` and, where there is one, `meta.key`; \
@@ -79,7 +75,6 @@ class Generator(SchemaGenerator):
             **document,
             "info": {"title": "EventStreams", "version": VERSION, "description": _INTRODUCTION},
             "externalDocs": {"description": "About EventStreams", "url": HOME},
-            "servers": [{"url": "/"}],
             "tags": [{"name": TAG, "description": f"{len(self._catalogue.streams)}, each by itself or joined"}],
         }
 

@@ -28,7 +28,10 @@ async function loaded() {
 
 /** Swagger UI would read a stream until it ends, which it does not. */
 function readTheBeginning(request) {
-  if (new URL(request.url, location.href).pathname.startsWith(STREAM_PATH)) request.userFetch = beginning;
+  if (!new URL(request.url, location.href).pathname.startsWith(STREAM_PATH)) return request;
+  request.userFetch = beginning;
+  // Said like this, a passing trouble of the server comes as an event, and not as an error.
+  if (request.headers.accept === "*/*") request.headers.accept = "text/event-stream";
   return request;
 }
 
@@ -76,6 +79,20 @@ const responseBody = (Original, system) => (props) => {
   return system.React.createElement(Original, isLines ? { ...props, contentType: "text/plain" } : props);
 };
 
+/** Instead of "Filter by tag", which is not what it does here. */
+const FilterContainer = (_, { React }) => ({ layoutSelectors, layoutActions }) => {
+  const phrase = layoutSelectors.currentFilter();
+  const box = {
+    type: "search",
+    className: "find",
+    placeholder: "Find a stream: a name, a topic, or words of the description",
+    "aria-label": "Find a stream",
+    value: typeof phrase === "string" ? phrase : "",
+    onChange: (event) => layoutActions.updateFilter(event.target.value),
+  };
+  return React.createElement("div", { className: "wrapper" }, React.createElement("input", box));
+};
+
 function isJson(text) {
   try {
     JSON.parse(text);
@@ -102,7 +119,7 @@ const parseDeepLinkHash = (_, { layoutActions }) => (hash) => {
 
 const Streams = () => ({
   fn: { opsFilter, resolveSubtree },
-  wrapComponents: { responseBody },
+  wrapComponents: { FilterContainer, responseBody },
   statePlugins: { layout: { wrapActions: { parseDeepLinkHash } } },
 });
 
