@@ -42,7 +42,8 @@ class Documents:
         self._catalogue: Catalogue | None = None
         self._version = -1
         self._json: asyncio.Future[Body] | None = None
-        self._yaml: asyncio.Future[Body] | None = None
+        self._yaml: tuple[Body, asyncio.Future[Body]] | None = None
+        """Made of which JSON."""
 
     async def json(self, catalogue: Catalogue, schemas: Schemas) -> Body:
         """The document of these streams, with the schemas that are known of them."""
@@ -50,7 +51,6 @@ class Documents:
             self._catalogue, self._version = catalogue, schemas.version
             known = {name: schema for name in catalogue.streams if (schema := schemas.of(name)) is not None}
             self._json = _in_thread(_made, catalogue, known, self._max_streams)
-            self._yaml = None
         made = self._json
         try:
             return await asyncio.shield(made)
@@ -62,9 +62,9 @@ class Documents:
     async def yaml(self, catalogue: Catalogue, schemas: Schemas) -> Body:
         """The same as YAML, which few ask for: it is made of the JSON when somebody does."""
         body = await self.json(catalogue, schemas)
-        if self._yaml is None:
-            self._yaml = _in_thread(_as_yaml, body.plain)
-        return await asyncio.shield(self._yaml)
+        if self._yaml is None or self._yaml[0] is not body:
+            self._yaml = body, _in_thread(_as_yaml, body.plain)
+        return await asyncio.shield(self._yaml[1])
 
 
 def _in_thread(work: Callable[..., Body], *arguments: Any) -> asyncio.Future[Body]:
