@@ -189,7 +189,10 @@ LAST_EVENT_ID = OpenApiParameter(
     description="Go on after the event with this id (the schema `EventId`, as JSON); `EventSource` sends it by itself "
     "when it connects again. Exactly the topic-partitions that it lists are read. Clients that cannot set headers may "
     "send it as the query parameter `lastEventId`.",
-    examples=[OpenApiExample(name, **example) for name, example in id_examples([EXAMPLE_TOPIC]).items()],
+    examples=[
+        OpenApiExample(name, value=example["value"], summary=example["summary"])
+        for name, example in id_examples([EXAMPLE_TOPIC]).items()
+    ],
 )
 _GAP = OpenApiParameter(
     "EventStreams-Gap",

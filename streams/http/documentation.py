@@ -59,8 +59,7 @@ async def _spec(request: HttpRequest) -> HttpResponse:
     answer["ETag"] = body.etag
     answer["Cache-Control"] = "no-cache"  # it may be kept, and is asked for again: 304 costs little
     patch_vary_headers(answer, ("Accept", "Accept-Encoding"))
-    conditional: HttpResponse = get_conditional_response(request, etag=body.etag, response=answer)
-    return conditional
+    return get_conditional_response(request, etag=body.etag, response=answer) or answer
 
 
 def _media_type(request: HttpRequest) -> str:

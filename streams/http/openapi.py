@@ -67,9 +67,9 @@ class Generator(SchemaGenerator):
             components["schemas"][name] = _as_component(schema, name)
         by_name = {schema.uri: name for name, schema in named.items()}
         for stream in self._catalogue.streams.values():
-            schema = self._schemas.get(stream.name)
+            own = self._schemas.get(stream.name)
             document["paths"][STREAM_PATH + quote(stream.name, safe="")] = {
-                "get": _operation(stream, operation, schema, by_name[schema.uri] if schema else None)
+                "get": _operation(stream, operation, own, by_name[own.uri] if own is not None else None)
             }
         return {
             **document,
@@ -131,7 +131,7 @@ def _success(
     stream: Stream, general: Mapping[str, Any], schema: Schema | None, component: str | None
 ) -> dict[str, Any]:
     media: dict[str, Any] = {"schema": {"type": "object"} if component is None else {"$ref": SCHEMAS + component}}
-    examples = schema.document.get("examples") if schema else None
+    examples = schema.document.get("examples") if schema is not None else None
     if examples:
         media["example"] = examples[0]
     identifier = id_examples(stream.topics)["Id"]["value"]

@@ -6,25 +6,21 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from streams import schemas as module
-from streams.core.catalogue import Catalogue, Layers, compile_catalogue
-from streams.engine.metrics import Metrics
+from streams.core.catalogue import Layers, compile_catalogue
 from streams.schema_search import MAX_FAILURES, Schema
 from streams.schemas import Schemas
 from tests.support import config_server
 from tests.support.config_server import ConfigServer
 from tests.support.engine import eventually
+from tests.support.schemas import ONE, PATH, SECRET, at, catalogue, made, put, titled
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-SECRET = "Bearer 48151-623"
-PATH = "/mediawiki/page/1.0.0"
 
 
 @pytest.fixture(autouse=True)
@@ -38,45 +34,11 @@ def server() -> Iterator[ConfigServer]:
         yield server
 
 
-def made(*bases: str, **settings: Any) -> Schemas:
-    defaults = {
-        "schema_base_uris": bases,
-        "schema_uri_options": {},
-        "schema_latest_version": "latest",
-        "admin_uri_hosts": (),
-        "stream_config_ttl": 0.0,
-    }
-    config: Any = SimpleNamespace(**defaults | settings)
-    return Schemas(config, Metrics())
-
-
-def catalogue(**named: Mapping[str, Any]) -> Catalogue:
-    return compile_catalogue(Layers({name: {"topics": ["t"], **settings} for name, settings in named.items()}), 1)
-
-
-def put(base: Path, path: str, text: str) -> str:
-    file = base / path.lstrip("/")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-    return str(base)
-
-
-def at(server: ConfigServer, path: str = "") -> str:
-    return server.url.removesuffix("/streams") + path
-
-
-def titled(schema: Schema | None) -> Any:
-    return schema and schema.document.get("title")
-
-
 def counts(schemas: Schemas) -> dict[str, int]:
     return {
         state: int(schemas._metrics.registry.get_sample_value("eventstreams_schemas", {"state": state}) or 0)
         for state in ("found", "kept", "missing")
     }
-
-
-ONE = catalogue(a={"$schema": PATH})
 
 
 # Where.
@@ -301,102 +263,6 @@ async def test_the_log_says_what_is_missing_once_and_briefly(tmp_path: Path, cap
     put(tmp_path, "/s/1", "title: y")
     await schemas.refresh(many)
     assert len(caplog.messages) == 2
-
-
-# What a schema refers to.
-
-REFERRING = json.dumps({"title": "x", "properties": {"meta": {"$ref": "/fragment/meta/1.0.0#/definitions/meta"}}})
-FRAGMENT = "definitions: {meta: {title: %s}}"
-
-
-def meta_title(schemas: Schemas) -> Any:
-    schema = schemas.of("a")
-    return schema and schema.document["$defs"]["fragment.meta.1.0.0"]["definitions"]["meta"]["title"]
-
-
-async def test_references_are_looked_for_below_all_bases_and_refreshed_with_the_schema(tmp_path: Path) -> None:
-    first = put(tmp_path / "first", PATH, REFERRING)
-    second = put(tmp_path / "second", "/fragment/meta/1.0.0", FRAGMENT % "one")
-    schemas = made(first, second)
-    assert await schemas.refresh(ONE)
-    assert meta_title(schemas) == "one"
-    put(tmp_path / "second", "/fragment/meta/1.0.0", FRAGMENT % "two")
-    await schemas.refresh(ONE)
-    assert meta_title(schemas) == "two"
-    assert schemas.problems == {}
-
-
-@pytest.mark.parametrize("reference", ["../../fragment/meta/1.0.0#", "{base}/fragment/meta/1.0.0"])
-async def test_a_reference_may_be_relative_or_the_whole_url_of_a_base(server: ConfigServer, reference: str) -> None:
-    documents = {PATH: {"$ref": reference.format(base=at(server))}, "/fragment/meta/1.0.0": {"title": "x"}}
-    server.answer = lambda request: config_server.document(documents[request.path])(request)
-    options = {"headers": {"Authorization": SECRET}}
-    schemas = made(at(server), schema_uri_options=options)
-    await schemas.refresh(ONE)
-    assert schemas.problems == {}
-    found = schemas.of("a")
-    assert found is not None
-    assert found.document["$defs"] == {"fragment.meta.1.0.0": {"title": "x"}}
-    assert [headers["authorization"] for _, headers in server.requests] == [SECRET, SECRET]
-
-
-@pytest.mark.parametrize(
-    ("reference", "why"),
-    [
-        (
-            "/fragment/none/1.0.0",
-            "its $ref '/fragment/none/1.0.0' cannot be resolved: /fragment/none/1.0.0 is at none of",
-        ),
-        ("#/definitions/none", "its $ref '#/definitions/none' leads nowhere"),
-        ("{server}/x", "/x' cannot be resolved: 'http://127.0.0.1:"),
-        ("/../../secret", "cannot be resolved"),
-        ("file://{folder}/secret", "is neither a path such as"),
-    ],
-)
-async def test_a_reference_that_cannot_be_resolved_is_named_and_the_schema_is_not_used(
-    tmp_path: Path, server: ConfigServer, caplog: pytest.LogCaptureFixture, reference: str, why: str
-) -> None:
-    put(tmp_path, "/secret", "title: secret")
-    server.answer = config_server.document({"title": "secret"})
-    base = put(tmp_path / "base", PATH, json.dumps({"$ref": reference.format(server=at(server), folder=tmp_path)}))
-    schemas = made(base)
-    assert await schemas.refresh(ONE)
-    assert schemas.of("a") is None
-    assert schemas.problems["a"].startswith(f"{base}{PATH}: it is broken: ")
-    assert why in schemas.problems["a"]
-    assert schemas.problems["a"] in caplog.text
-    assert server.requests == []
-
-
-async def test_a_reference_that_cannot_be_fetched_is_tried_again_and_the_last_good_schema_kept(
-    server: ConfigServer, tmp_path: Path
-) -> None:
-    base = put(tmp_path, PATH, REFERRING)
-    server.answer = config_server.document({"definitions": {"meta": {"title": "one"}}})
-    schemas = made(base, at(server))
-    assert await schemas.refresh(ONE)
-    server.answer = config_server.status(500)
-    assert not await schemas.refresh(ONE)
-    assert meta_title(schemas) == "one"
-    assert "could not be fetched" in schemas.problems["a"]
-
-
-async def test_what_is_no_schema_is_broken(tmp_path: Path) -> None:
-    schemas = made(put(tmp_path, PATH, "type: 7"))
-    await schemas.refresh(ONE)
-    assert schemas.of("a") is None
-    assert "it is broken: it is no JSON Schema: at /type: 7 is not" in schemas.problems["a"]
-
-
-async def test_there_is_another_version_when_something_has_changed_and_only_then(tmp_path: Path) -> None:
-    schemas = made(put(tmp_path, PATH, "title: x"))
-    versions = []
-    for text in ("title: x", "title: x", "title:  x", "title: y"):
-        put(tmp_path, PATH, text)
-        await schemas.refresh(ONE)
-        versions.append(schemas.version)
-    await schemas.refresh(catalogue(a={"$schema": PATH}, b={"$schema": PATH}))
-    assert versions[0] == versions[1] == versions[2] < versions[3] < schemas.version
 
 
 # When.
