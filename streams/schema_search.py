@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -101,6 +102,7 @@ class Search:
         self._known = known
         self._found = found
         self._failures: Counter[str] = Counter()
+        self._checking = Lock()
 
     def look_up(self, path: str) -> Schema:
         """Raises AbsentError where no base has it, FetchError or BrokenError at the first base that fails."""
@@ -110,7 +112,8 @@ class Search:
             before = self._found.get(path)
             if before is not None and (before.uri, before.found) == (shown(uri), found):
                 return before  # to check it takes a while
-            return Schema(shown(uri), complete(found), found)
+            with self._checking:  # many threads that compute at once would keep the event loop waiting
+                return Schema(shown(uri), complete(found), found)
         except BadSchemaError as error:
             raise BrokenError(f"{shown(uri)}: it is broken: {error}") from None
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tests.integration.conftest import Connect
 from tests.integration.kit import KEEP, Broker, Rec
 from tests.support.site import Site
 
-TOPIC = "test.openapi.changes"
+TOPIC = f"test.{uuid.uuid4().hex}"
 SCHEMA = {
     "$schema": "https://json-schema.org/draft-07/schema#",
     "$id": "/change/1.0.0",
