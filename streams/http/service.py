@@ -16,6 +16,7 @@ from streams.engine.hub import Hub
 from streams.engine.metrics import Metrics
 from streams.engine.rates import Rates
 from streams.engine.source import RecordSource
+from streams.http.documents import Documents
 from streams.http.limits import ConnectionLimits
 from streams.http.requests import Network
 from streams.refresh import Refresh
@@ -83,6 +84,10 @@ class Service:
     started_at: float = field(default_factory=time.monotonic)
     draining: bool = False
     clients: set[Client] = field(default_factory=set)
+
+    @functools.cached_property
+    def documents(self) -> Documents:
+        return Documents(self.settings.max_streams)
 
     @functools.cached_property
     def rates(self) -> Rates:
