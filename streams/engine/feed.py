@@ -174,12 +174,16 @@ class Feed:
                 frames, first, size = [], index + 1, 0
         if frames:
             self._append_events(tp, (b"".join(frames),), events[first:], mark, now)
-        self.vector[tp] = mark
-        self._writer.set(tp, mark.offset, mark.timestamp)
+        if self.vector[tp] != mark:
+            self.vector[tp] = mark
+            self._writer.set(tp, mark.offset, mark.timestamp)
         self._wake()
 
     def _append_events(self, tp: TopicPartition, sse: Parts, events: Sequence[Event], mark: Mark, now: float) -> None:
-        self.vector[tp] = Mark(mark.incarnation, events[-1].offset + 1, events[-1].timestamp + 1)
+        last = events[-1]
+        if mark.offset != last.offset + 1 or mark.timestamp != last.timestamp + 1:
+            mark = Mark(mark.incarnation, last.offset + 1, last.timestamp + 1)
+        self.vector[tp] = mark
         self._append(sse, events, now)
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
