@@ -23,6 +23,7 @@ from eventstreams_site.conf import Config
 from eventstreams_site.flow import ClientGone, Flow, reset_by_peer
 from eventstreams_site.process import Process
 from eventstreams_site.routing import application_of
+from eventstreams_site.wire import Wire
 from streams.http.consumers import FLOW_EXTENSION
 from streams.http.headers import SECURITY
 from streams.http.requests import STREAM_PATH
@@ -66,6 +67,18 @@ class StreamChannel(HTTPChannel):
 
     MAX_LENGTH = MAX_HEADER_BYTES
     totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
+    wire: Wire
+
+    def connectionMade(self) -> None:  # noqa: N802
+        super().connectionMade()
+        service = self.factory.server.service
+        self.wire = Wire(self.transport, service.metrics.cut.inc)
+        service.connections.add(self.wire)
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        self.factory.server.service.connections.discard(self.wire)
+        self.wire.close()
+        super().connectionLost(reason)
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
         """To what is no request, or too long for one; Twisted's own answer has no headers at all."""
@@ -101,6 +114,7 @@ class StreamServer(Server):
             verbosity=1,
         )
         self.failure = ""
+        self.service = process.service
         self._process = process
         self._flows: dict[Any, Flow] = {}
 
@@ -130,7 +144,7 @@ class StreamServer(Server):
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
         _take_absolute_form_apart(scope)
         if scope["type"] == "http" and scope["path"].startswith(STREAM_PATH):
-            flow = self._flows[protocol] = Flow(protocol)
+            flow = self._flows[protocol] = Flow(protocol, protocol.channel.wire)
             scope["extensions"] = {FLOW_EXTENSION: flow}
         return super().create_application(protocol, scope)
 
@@ -179,7 +193,7 @@ class StreamServer(Server):
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._stop()))
 
     async def _stop(self) -> None:
-        log.info("Stopping: %s streams are being ended", len(self._process.service.clients))
+        log.info("Stopping: %s streams are being ended", len(self.service.clients))
         await self._process.close()
         left = [
             application

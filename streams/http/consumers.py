@@ -47,8 +47,6 @@ HOLD_SECONDS = 1.0
 """A client that is told of an error by an event is held for so long: some ignore `retry`."""
 KAFKA_SECONDS = 2.8
 """All that Kafka is asked before the answer begins takes no longer (wire contract: said within 3 seconds)."""
-FORGET_SECONDS = 1.0
-"""After a change of the redaction list, a client has so long to take what is on its way to it (3 s for all of it)."""
 WITHDRAW_SECONDS = 2.0
 """A client of a stream that is no longer exposed is cut after so long, if it does not take its end."""
 PARK_SECONDS = 0.25
@@ -101,17 +99,7 @@ class StreamConsumer(AsyncHttpConsumer):
             self.end()
 
     def _cut(self) -> None:
-        if self._flow is not None and self in self._service.clients:
-            self._flow.abort()
-
-    def forget(self) -> None:
-        flow = self._flow
-        if flow is not None and flow.sent < flow.promised:
-            asyncio.get_running_loop().call_later(FORGET_SECONDS, self._cut_unless_sent, flow.promised)
-
-    def _cut_unless_sent(self, promised: int) -> None:
-        if self._flow.sent < promised and self in self._service.clients:
-            self._service.metrics.cut.inc()
+        if self._flow is not None and not self._flow.is_over:
             self._flow.abort()
 
     async def _disconnected(self) -> None:
