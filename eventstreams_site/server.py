@@ -14,25 +14,19 @@ from typing import Any
 from urllib.parse import unquote
 
 from daphne.endpoints import build_endpoint_description_strings
-from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.http_protocol import HTTPFactory
 from daphne.server import Server
 from twisted.internet import defer, reactor
-from twisted.web.http import HTTPChannel
 
+from eventstreams_site.channel import StreamFactory, origin_form
 from eventstreams_site.conf import Config
 from eventstreams_site.flow import ClientGone, Flow, reset_by_peer
 from eventstreams_site.process import Process
 from eventstreams_site.routing import application_of
-from eventstreams_site.wire import Wire
 from streams.http.consumers import FLOW_EXTENSION
-from streams.http.headers import SECURITY
 from streams.http.requests import STREAM_PATH
 
 log = logging.getLogger(__name__)
-
-MAX_HEADER_BYTES = 64 * 1024
-"""Of a request line with all headers: an id of many partitions is long."""
-
 
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 256 * 1024
@@ -60,49 +54,6 @@ def _return_large_memory_at_once() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
-
-
-class StreamChannel(HTTPChannel):
-    """A connection that accepts long request lines and headers."""
-
-    MAX_LENGTH = MAX_HEADER_BYTES
-    totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
-    wire: Wire
-
-    def connectionMade(self) -> None:  # noqa: N802
-        super().connectionMade()
-        service = self.factory.server.service
-        self.wire = Wire(self.transport, service.metrics.cut.inc)
-        service.connections.add(self.wire)
-
-    def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        self.factory.server.service.connections.discard(self.wire)
-        self.wire.close()
-        super().connectionLost(reason)
-
-    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
-        """To what is no request, or too long for one; Twisted's own answer has no headers at all."""
-        headers = (*SECURITY, (b"Content-Length", b"0"), (b"Connection", b"close"))
-        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%s\r\n" % lines)
-        self.loseConnection()
-
-
-class StreamRequest(WebRequest):
-    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """What Daphne answers by itself, where no application sees the request, has the headers of every answer."""
-        for name, value in SECURITY:
-            self.responseHeaders.setRawHeaders(name, [value])
-        super().basic_error(status, status_text, body)
-
-
-class StreamFactory(HTTPFactory):
-    protocol = StreamChannel
-
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
-        channel = super().buildProtocol(addr)
-        channel.requestFactory = StreamRequest
-        return channel
 
 
 class StreamServer(Server):
@@ -206,10 +157,9 @@ class StreamServer(Server):
 
 
 def _take_absolute_form_apart(scope: MutableMapping[str, Any]) -> None:
-    """A request target may be a whole URL (RFC 9112, 3.2.2); applications are to see its path."""
+    """Applications are to see the path of a target in absolute form, too."""
     raw: bytes = scope.get("raw_path", b"")
-    for scheme in (b"http://", b"https://"):
-        if raw.lower().startswith(scheme):
-            _, slash, rest = raw[len(scheme) :].partition(b"/")
-            scope["raw_path"] = slash + rest or b"/"
-            scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+    path = origin_form(raw)
+    if path is not raw:
+        scope["raw_path"] = path
+        scope["path"] = unquote(path.decode("ascii"))
