@@ -102,6 +102,8 @@ async def is_unavailable(connect: Connect, site: Site, feed: Feed, error: str) -
         ("ONE0", "ONE0"),
         ("/v2", "/v2"),
         ("one0/more", "one0/more"),
+        ("one0,,nope", ",nope"),
+        ("nope,", "nope,"),
         ("%c3%a9", "é"),
     ],
 )
