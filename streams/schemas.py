@@ -126,7 +126,7 @@ class Schemas:
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """Stream name → why it has no schema, or only the one of an earlier fetch."""
+        """Stream name → why it has no schema, or one that may not be the right one."""
         return self._state.problems
 
     def know(self, catalogue: Catalogue) -> None:
@@ -161,7 +161,7 @@ class Schemas:
     async def _refresh(self, catalogue: Catalogue) -> bool:
         paths = self._paths(catalogue)
         wanted = dict.fromkeys(paths.values())
-        search = _Search(self._config, self._answers)
+        search = _Search(self._config, self._answers, self._state.found)
         pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="schemas")
         loop = asyncio.get_running_loop()
         try:
@@ -172,10 +172,14 @@ class Schemas:
             pool.shutdown(wait=False, cancel_futures=True)
         found: dict[str, Schema] = {}
         faults: dict[str, str] = {}
+        kept: set[str] = set()
         complete = True
         for path, result in zip(wanted, results, strict=True):
             if isinstance(result, Schema):
                 found[path] = result
+                if path in search.passed_over:
+                    faults[path] = f"{search.passed_over[path]}; it was found at {result.uri}"[:500]
+                    complete = False
                 continue
             if not isinstance(result, FetchError | BrokenError):
                 raise result
@@ -184,12 +188,13 @@ class Schemas:
                 continue
             complete = complete and isinstance(result, BrokenError)
             if path in self._state.found:
+                kept.add(path)
                 found[path] = self._state.found[path]
                 faults[path] += "; the last good one is kept"
         self._answers = search.answers
         problems = {name: faults[path] for name, path in paths.items() if path in faults}
         self._state = _State(paths, found, problems)
-        self._say()
+        self._say(kept)
         return complete
 
     def _paths(self, catalogue: Catalogue) -> dict[str, str]:
@@ -204,19 +209,20 @@ class Schemas:
             if path is not None and (self._config.schema_base_uris or is_at(path, self._config.admin_uri_hosts))
         }
 
-    def _say(self) -> None:
-        """In the metrics; and in the log if it is new."""
+    def _say(self, kept: Collection[str]) -> None:
+        """In the metrics; and in the log if it is new. `kept` are the paths whose schema is one of before."""
         paths, found, problems = self._state
         states = {
-            name: "missing" if path not in found else "kept" if name in problems else "found"
+            name: "missing" if path not in found else "kept" if path in kept else "found"
             for name, path in paths.items()
         }
         counts = Counter(states.values())
         for state in ("found", "kept", "missing"):
             self._metrics.schemas.labels(state).set(counts[state])
-        if states == self._said:
+        said = {name: f"{state}, {name in problems}" for name, state in states.items()}
+        if said == self._said:
             return
-        self._said = states
+        self._said = said
         named = [f"{name}: {problem}" for name, problem in list(problems.items())[:NAMED]]
         if len(problems) > NAMED:
             named.append(f"and {len(problems) - NAMED} more streams, which the admin names")
@@ -234,14 +240,19 @@ class Schemas:
 class _Search:
     """One refresh, seen from its threads. `answers` are those of the URIs that were asked, the old ones on failure."""
 
-    def __init__(self, config: SchemaConfig, known: Mapping[str, _Answer]) -> None:
+    def __init__(self, config: SchemaConfig, known: Mapping[str, _Answer], found: Mapping[str, Schema]) -> None:
         self.answers: dict[str, _Answer] = {}
+        self.passed_over: dict[str, str] = {}
+        """Path → what was wrong with a base that comes before the one that has it."""
         self._config = config
         self._known = known
+        self._found = found
         self._failures: Counter[str] = Counter()
 
     def look_up(self, path: str) -> Schema:
-        """Raises AbsentError where no base has it, FetchError or BrokenError at the first base that fails."""
+        """From the first base that has it. Raises AbsentError, BrokenError, and FetchError where a base that failed may
+        have it: at once if there is one from before, else only if no other base has it.
+        """
         if is_at(path, self._config.admin_uri_hosts):
             # What the headers are for are the bases, not whatever else a host serves.
             return _schema(path, self._document(path, {}))
@@ -250,11 +261,22 @@ class _Search:
                 f"{shown(path)[:200]!r} is neither a path such as /mediawiki/page/change/1.0.0 "
                 "nor a URL at one of admin_uri_hosts"
             )
+        failure: FetchError | None = None
         for base in self._config.schema_base_uris:
             try:
-                return self._below(base, path)
+                found = self._below(base, path)
             except AbsentError:
                 continue
+            except FetchError as error:
+                if path in self._found:
+                    raise
+                failure = failure or error
+                continue
+            if failure is not None:
+                self.passed_over[path] = str(failure)
+            return found
+        if failure is not None:
+            raise failure
         bases = ", ".join(shown(base) for base in self._config.schema_base_uris)
         raise AbsentError(f"{path} is at none of {bases}")
 
