@@ -145,6 +145,8 @@ class StreamRequest(WebRequest):
     def process(self) -> Any:
         # Only HTTP/1.1 is spoken here, and an upgrade may be ignored (RFC 9110, 7.8); Daphne would begin a WebSocket.
         self.requestHeaders.removeHeader(b"Upgrade")
+        # Daphne would take the path's root from whoever sends this, and we are at the root.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         return super().process()
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802

@@ -103,6 +103,12 @@ async def test_an_upgrade_is_ignored(path: str, site: Site, connect: Connect) ->
     assert "Traceback" not in site.log.read_text()
 
 
+@pytest.mark.parametrize("root", ["/x", "é"])
+async def test_nobody_says_where_our_root_is(root: str, site: Site, connect: Connect) -> None:
+    assert (await connect(site, "/healthz", {"Daphne-Root-Path": root})).status == 200
+    assert (await connect(site, "/x/healthz", {"Daphne-Root-Path": root})).status == 404
+
+
 async def test_a_client_that_sends_on_after_its_request_is_still_noticed_when_it_leaves(site: Site, one: Feed) -> None:
     name = f'eventstreams_connected_clients{{stream="{one.stream}"}}'
     reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
