@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from redaction.written import NotAPageError, checked_domain, checked_title, is_address
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
@@ -159,17 +161,30 @@ def hosts(value: object, folder: Path) -> tuple[str, ...]:
 
 
 def redacted_pages(value: object, folder: Path) -> Mapping[str, tuple[str, ...]]:
-    """Domain to list of page titles."""
-    pages = {}
+    """Domain, as events have it, to list of page titles. What could match no event is refused: it would redact nothing.
+
+    As in the admin, the mobile site's domain stands for that of its wiki.
+    """
+    pages: dict[str, tuple[str, ...]] = {}
     for domain, titles in mapping(value, folder).items():
         at = f".{domain}"
-        if not domain.strip() or not isinstance(titles, list):
+        try:
+            name = checked_domain(domain)
+        except NotAPageError as error:
+            raise InvalidValueError(domain, f"the domain of a wiki: {error}", at) from None
+        if not isinstance(titles, list):
             raise InvalidValueError(titles, "a domain, and under it a list of page titles", at)
         for index, title in enumerate(titles):
-            if not isinstance(title, str) or not title.strip(" _"):
-                expected = "a page title (quote one that has a colon or begins with a sign)"
-                raise InvalidValueError(title, expected, f"{at}[{index}]")
-        pages[domain] = tuple(titles)
+            expected = "a page title (quote one that has a colon or begins with a sign)"
+            try:
+                if not isinstance(title, str):
+                    raise InvalidValueError(title, expected, f"{at}[{index}]")
+                if is_address(title):
+                    raise NotAPageError("this is the address of a page; write its title alone")
+                checked_title(title)
+            except NotAPageError as error:
+                raise InvalidValueError(title, f"{expected}: {error}", f"{at}[{index}]") from None
+        pages[name] = (*pages.get(name, ()), *titles)
     return pages
 
 

@@ -16,6 +16,7 @@ from twisted.internet.tcp import Connection
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
+from eventstreams_site.wire import Wire
 from streams.engine.fanout import Chunk
 
 SLICE_BYTES = 64 * 1024
@@ -37,14 +38,13 @@ class ClientGone(OSError):
 class Flow:
     """The streaming response of one Twisted request. `open` after its first body chunk, `close` before its last."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, wire: Wire) -> None:
         self.paused = False
         self._request = request
+        self._wire = wire
         self._is_open = False
+        self._ends_at: int | None = None
         self._resumed: asyncio.Future[None] | None = None
-        self.promised = 0
-        """Bytes of all chunks that were begun to be written."""
-        self._handed_on = 0
         self._direct: Connection | None = None
 
     def open(self) -> None:
@@ -53,18 +53,17 @@ class Flow:
         self._is_open = True
         self._request.registerProducer(self, True)
         self._request.requestHeaders = self._request.responseHeaders = _NO_HEADERS  # they have been read and sent
-        transport = self._request.channel.transport
-        # Only plain TCP may be written to directly: a TLS transport must not be bypassed.
-        if isinstance(transport, Connection) and not getattr(transport, "TLS", False):
-            self._direct = transport
+        self._direct = self._wire.tcp
+        if self._direct is not None:
             with contextlib.suppress(OSError):
-                handle = transport.getHandle()
+                handle = self._direct.getHandle()
                 handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), UNSENT_BYTES)
                 handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
 
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
+            self._ends_at = self._wire.owed
             if self._request.channel is not None:
                 self._request.unregisterProducer()
 
@@ -82,7 +81,7 @@ class Flow:
         """
         size = sum(map(len, parts))
         head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
-        self.promised += len(head) + size + len(tail)
+        self._wire.owe(len(head) + size + len(tail))
         if size <= SLICE_BYTES:
             self._put(b"".join((head, *parts, tail)))
             return
@@ -113,7 +112,7 @@ class Flow:
         except OSError:  # full, or gone: the pull loop finds out
             return False
         if sent < len(data):
-            self.promised += len(data) - sent
+            self._wire.owe(len(data) - sent)
             try:
                 self._put(data[sent:])
             except ClientGone:
@@ -121,22 +120,18 @@ class Flow:
         return True
 
     @property
-    def sent(self) -> int:
-        """Of the bytes promised, those that have gone to the kernel: never more than that."""
-        transport = self._direct
-        waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen if transport else 0
-        return self._handed_on - waiting
+    def is_over(self) -> bool:
+        """Whether the response has ended and all of it has left this process."""
+        return self._ends_at is not None and self._wire.gone >= self._ends_at
 
     def abort(self) -> None:
         """Close the connection at once; what is unsent, in the kernel also, is thrown away."""
-        if self._request.channel is not None:
-            self._request.channel.forceAbortClient()
+        self._wire.abort()
 
     def _put(self, data: bytes) -> None:
         channel = self._request.channel
         if channel is None or self._request._disconnected:
             raise ClientGone
-        self._handed_on += len(data)
         transport = self._direct
         if transport is not None and not self.paused and _is_empty(transport):
             sent = transport.writeSomeData(data)

@@ -96,7 +96,7 @@ class Process:
         for client in list(service.clients):
             loop.call_later(random.uniform(0, self._config.drain_seconds), client.end)
         deadline = loop.time() + self._config.drain_seconds + 1
-        while service.clients and loop.time() < deadline:
+        while (service.clients or not all(each.is_clear for each in service.connections)) and loop.time() < deadline:
             await asyncio.sleep(0.05)
         if self._tasks:
             for task in self._tasks:
@@ -110,8 +110,8 @@ class Process:
         self._encoder.redactor = redactor
         service.hub.forget()
         service.history.forget()
-        for client in service.clients:
-            client.forget()
+        for connection in service.connections:
+            connection.forget()
         service.metrics.redacted_pages.set(len(redactor))
         service.metrics.redaction_version.set(redactor.version)
         log.info("The redaction list, version %s, has %s pages", redactor.version, len(redactor))

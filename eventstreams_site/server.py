@@ -17,25 +17,20 @@ from typing import Any
 from urllib.parse import unquote
 
 from daphne.endpoints import build_endpoint_description_strings
-from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.http_protocol import HTTPFactory
 from daphne.server import Server
 from twisted.internet import defer, reactor
-from twisted.web.http import HTTPChannel
 
+from eventstreams_site.channel import StreamFactory, origin_form
 from eventstreams_site.conf import Config
 from eventstreams_site.flow import ClientGone, Flow, reset_by_peer
 from eventstreams_site.process import Process
 from eventstreams_site.routing import application_of
 from eventstreams_site.workers import BACKLOG, ListenError
 from streams.http.consumers import FLOW_EXTENSION
-from streams.http.headers import SECURITY
 from streams.http.requests import STREAM_PATH
 
 log = logging.getLogger(__name__)
-
-MAX_HEADER_BYTES = 64 * 1024
-"""Of a request line with all headers: an id of many partitions is long."""
-
 
 GC_THRESHOLD = 50_000
 M_MMAP_THRESHOLD = -3
@@ -90,37 +85,6 @@ def _tune_memory() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
-class StreamChannel(HTTPChannel):
-    """A connection that accepts long request lines and headers."""
-
-    MAX_LENGTH = MAX_HEADER_BYTES
-    totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
-
-    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
-        """To what is no request, or too long for one; Twisted's own answer has no headers at all."""
-        headers = (*SECURITY, (b"Content-Length", b"0"), (b"Connection", b"close"))
-        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%s\r\n" % lines)
-        self.loseConnection()
-
-
-class StreamRequest(WebRequest):
-    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """What Daphne answers by itself, where no application sees the request, has the headers of every answer."""
-        for name, value in SECURITY:
-            self.responseHeaders.setRawHeaders(name, [value])
-        super().basic_error(status, status_text, body)
-
-
-class StreamFactory(HTTPFactory):
-    protocol = StreamChannel
-
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
-        channel = super().buildProtocol(addr)
-        channel.requestFactory = StreamRequest
-        return channel
-
-
 class Inbox:
     """What a stream's application is told: its request, and that the client has left. An asyncio.Queue takes 2 kB."""
 
@@ -154,6 +118,7 @@ class StreamServer(Server):
         )
         self.endpoints = [*endpoints]
         self.failure = ""
+        self.service = process.service
         self._process = process
         self._flows: dict[Any, Flow] = {}
 
@@ -184,7 +149,7 @@ class StreamServer(Server):
         _take_absolute_form_apart(scope)
         if scope["type"] != "http" or not scope["path"].startswith(STREAM_PATH):
             return super().create_application(protocol, scope)
-        flow = self._flows[protocol] = Flow(protocol)
+        flow = self._flows[protocol] = Flow(protocol, protocol.channel.wire)
         scope["extensions"] = {FLOW_EXTENSION: flow}
         scope["asgi"] = {"version": "3.0"}
         inbox = Inbox()
@@ -239,7 +204,7 @@ class StreamServer(Server):
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._stop()))
 
     async def _stop(self) -> None:
-        log.info("Stopping: %s streams are being ended", len(self._process.service.clients))
+        log.info("Stopping: %s streams are being ended", len(self.service.clients))
         await self._process.close()
         left = [
             application
@@ -252,10 +217,9 @@ class StreamServer(Server):
 
 
 def _take_absolute_form_apart(scope: MutableMapping[str, Any]) -> None:
-    """A request target may be a whole URL (RFC 9112, 3.2.2); applications are to see its path."""
+    """Applications are to see the path of a target in absolute form, too."""
     raw: bytes = scope.get("raw_path", b"")
-    for scheme in (b"http://", b"https://"):
-        if raw.lower().startswith(scheme):
-            _, slash, rest = raw[len(scheme) :].partition(b"/")
-            scope["raw_path"] = slash + rest or b"/"
-            scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+    path = origin_form(raw)
+    if path is not raw:
+        scope["raw_path"] = path
+        scope["path"] = unquote(path.decode("ascii"))

@@ -47,8 +47,7 @@ def _allowed_hosts() -> list[str]:
     hosts = [host.strip() for host in os.environ.get("DJANGO_ALLOWED_HOSTS", "").split(",") if host.strip()]
     if hosts:
         return hosts
-    # The public API makes nothing out of the Host header (no link, no mail, no cache key), and is asked under whatever
-    # name or address a load balancer, a probe or a mirror uses: refusing an unknown one would only break those.
+    # Only the admin looks at the Host header (eventstreams_site/middleware.py).
     return ["localhost", "127.0.0.1", "[::1]"] if DEBUG else ["*"]
 
 
@@ -94,6 +93,15 @@ class LineFormatter(logging.Formatter):
         return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
 
 
+class BriefFormatter(LineFormatter):
+    """Without the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record)
+        return self.formatMessage(record)
+
+
 def _static_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:
     """A page's modules import each other by name: an old one beside a new one would break the page."""
     if "/eventstreams/ui/" in url or "/eventstreams/doc/" in url:
@@ -124,9 +132,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
+    "eventstreams_site.middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "eventstreams_site.middleware.HostOfAdminOnly",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -211,14 +219,17 @@ SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 X_FRAME_OPTIONS = "SAMEORIGIN"  # the wire contract's value
 
+LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": LineFormatter, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "line": {"()": LineFormatter, "format": LINE},
+        "brief": {"()": BriefFormatter, "format": LINE},
     },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"},
+        "stderr_in_brief": {"class": "logging.StreamHandler", "formatter": "brief", "stream": "ext://sys.stderr"},
     },
     "root": {"handlers": ["stderr"], "level": _log_level()},
     "loggers": {
@@ -227,6 +238,8 @@ LOGGING = {
         # It says each failed try (the engine says when Kafka goes and comes back), and at DEBUG all that it fetches,
         # before it is redacted.
         "aiokafka": {"level": "CRITICAL"},
+        # What anybody can provoke (a Host that is none, too many fields of a form) is worth a line, not a traceback.
+        "django.security": {"handlers": ["stderr_in_brief"], "propagate": False},
         "axes": {"level": "WARNING"},  # who is locked out, not each login
         "daphne": {"level": "WARNING"},
     },

@@ -98,6 +98,8 @@ class Search:
     def __init__(self, config: SchemaConfig, known: Mapping[str, Answer], found: Mapping[str, Schema]) -> None:
         """`known` are the answers of the refresh before, `found` the schemas, by path."""
         self.answers: dict[str, Answer] = {}
+        self.passed_over: dict[str, str] = {}
+        """Path → what was wrong with a base that comes before the one that has it."""
         self._config = config
         self._known = known
         self._found = found
@@ -105,7 +107,9 @@ class Search:
         self._checking = Lock()
 
     def look_up(self, path: str) -> Schema:
-        """Raises AbsentError where no base has it, FetchError or BrokenError at the first base that fails."""
+        """From the first base that has it. Raises AbsentError, BrokenError, and FetchError where a base that failed may
+        have it: at once if there is one from before, else only if no other base has it.
+        """
         uri, document = self._at(path)
         try:
             found = bundled(path, document, self._referred)
@@ -140,11 +144,22 @@ class Search:
                 f"{shown(path)[:200]!r} is neither a path such as /mediawiki/page/change/1.0.0 "
                 "nor a URL at one of admin_uri_hosts"
             )
+        failure: FetchError | None = None
         for base in self._config.schema_base_uris:
             try:
-                return self._below(base, path)
+                found = self._below(base, path)
             except AbsentError:
                 continue
+            except FetchError as error:
+                if path in self._found:
+                    raise  # the one from before is nearer than that of another base
+                failure = failure or error
+                continue
+            if failure is not None:
+                self.passed_over[path] = str(failure)
+            return found
+        if failure is not None:
+            raise failure
         bases = ", ".join(shown(base) for base in self._config.schema_base_uris)
         raise AbsentError(f"{path} is at none of {bases}")
 

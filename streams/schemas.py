@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ class Schemas:
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """Stream name → why it has no schema, or only the one of an earlier fetch."""
+        """Stream name → why it has no schema, or one that may not be the right one."""
         return self._state.problems
 
     def know(self, catalogue: Catalogue) -> None:
@@ -103,10 +103,14 @@ class Schemas:
             pool.shutdown(wait=False, cancel_futures=True)
         found: dict[str, Schema] = {}
         faults: dict[str, str] = {}
+        kept: set[str] = set()
         complete = True
         for path, result in zip(wanted, results, strict=True):
             if isinstance(result, Schema):
                 found[path] = result
+                if path in search.passed_over:
+                    faults[path] = f"{search.passed_over[path]}; it was found at {result.uri}"[:500]
+                    complete = False
                 continue
             if not isinstance(result, FetchError | BrokenError):
                 raise result
@@ -115,6 +119,7 @@ class Schemas:
                 continue
             complete = complete and isinstance(result, BrokenError)
             if path in self._state.found:
+                kept.add(path)
                 found[path] = self._state.found[path]
                 faults[path] += "; the last good one is kept"
         self._answers = search.answers
@@ -122,7 +127,7 @@ class Schemas:
         if (paths, found) != self._state[:2]:
             self.version += 1
         self._state = _State(paths, found, problems)
-        self._say()
+        self._say(kept)
         return complete
 
     def _paths(self, catalogue: Catalogue) -> dict[str, str]:
@@ -137,19 +142,20 @@ class Schemas:
             if path is not None and (self._config.schema_base_uris or is_at(path, self._config.admin_uri_hosts))
         }
 
-    def _say(self) -> None:
-        """In the metrics; and in the log if it is new."""
+    def _say(self, kept: Collection[str]) -> None:
+        """In the metrics; and in the log if it is new. `kept` are the paths whose schema is one of before."""
         paths, found, problems = self._state
         states = {
-            name: "missing" if path not in found else "kept" if name in problems else "found"
+            name: "missing" if path not in found else "kept" if path in kept else "found"
             for name, path in paths.items()
         }
         counts = Counter(states.values())
         for state in ("found", "kept", "missing"):
             self._metrics.schemas.labels(state).set(counts[state])
-        if states == self._said:
+        said = {name: f"{state}, {name in problems}" for name, state in states.items()}
+        if said == self._said:
             return
-        self._said = states
+        self._said = said
         named = [f"{name}: {problem}" for name, problem in list(problems.items())[:NAMED]]
         if len(problems) > NAMED:
             named.append(f"and {len(problems) - NAMED} more streams, which the admin names")

@@ -9,6 +9,11 @@ EventStreamsError               status, type, title; becomes problem+json (RFC 9
 ├── InvalidLastEventId          400  invalid_last_event_id
 ├── TopicNotAvailable           404  topic_not_available
 ├── MethodNotAllowed            405  method_not_allowed
+├── BadRequest                  400  bad_request; these five close the connection
+├── RequestTimeout              408  request_timeout
+├── ContentTooLarge             413  content_too_large
+├── UriTooLong                  414  uri_too_long
+├── HeadersTooLarge             431  headers_too_large
 ├── TooManyRequests             429  too_many_requests
 ├── InternalError               500  internal_error
 ├── NoTopicsAvailable           503  no_topics_available
@@ -99,6 +104,41 @@ class MethodNotAllowed(EventStreamsError):
 
     def __init__(self, method: str) -> None:
         super().__init__(f"{method[:20]} is not supported here; use GET, HEAD or OPTIONS")
+
+
+class BadRequest(EventStreamsError):
+    status, type, title = 400, "bad_request", "Bad Request"
+
+    def __init__(self) -> None:
+        super().__init__("This is no request in HTTP/1.0 or HTTP/1.1")
+
+
+class RequestTimeout(EventStreamsError):
+    status, type, title = 408, "request_timeout", "Request Timeout"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The request was not complete after {seconds:g} seconds")
+
+
+class ContentTooLarge(EventStreamsError):
+    status, type, title = 413, "content_too_large", "Content Too Large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body of a request to this path may have {limit} bytes at most")
+
+
+class UriTooLong(EventStreamsError):
+    status, type, title = 414, "uri_too_long", "URI Too Long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request line has more than {limit} bytes")
+
+
+class HeadersTooLarge(EventStreamsError):
+    status, type, title = 431, "headers_too_large", "Request Header Fields Too Large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request line and all headers together have more than {limit} bytes")
 
 
 class TooManyRequests(EventStreamsError):

@@ -75,8 +75,8 @@ def _of_foreign_id(
             raise TopicNotAvailable(f"Topic {entry.topic} does not exist in Kafka at the moment")
         numbers = range(kafka[entry.topic]) if entry.partition is None else [entry.partition]
         starts |= {TopicPartition(entry.topic, n): _start(entry, default) for n in numbers if n < kafka[entry.topic]}
-    if not starts:
-        raise TopicNotAvailable("The topics have none of the partitions that Last-Event-ID lists")
+    if not starts:  # it lists only partitions that do not exist, which are ignored
+        return _of_streams(topics, default, kafka)
     listed = frozenset(tp.topic for tp in starts)
     if len(starts) < len(_partitions(listed, kafka)):
         return Plan(frozenset(), starts, Scope.PARTITIONS)
@@ -94,7 +94,7 @@ def _of_our_id(
     starts: dict[TopicPartition, Start] = {}
     gaps: list[Gap] = []
     for entry in last.entries:
-        if entry.topic not in allowed or entry.topic not in kafka or (entry.partition or 0) >= kafka[entry.topic]:
+        if entry.topic not in allowed or entry.topic not in kafka:
             asked = (
                 entry.cursor.offset if entry.cursor else entry.offset if entry.offset is not None else entry.timestamp
             )
@@ -102,7 +102,7 @@ def _of_our_id(
                 gaps.append(Gap(entry.topic, entry.partition, asked, None))
             continue
         numbers = range(kafka[entry.topic]) if entry.partition is None else [entry.partition]
-        starts |= {TopicPartition(entry.topic, n): _start(entry, default) for n in numbers}
+        starts |= {TopicPartition(entry.topic, n): _start(entry, default) for n in numbers if n < kafka[entry.topic]}
     listed = frozenset(tp.topic for tp in starts)
     if not listed:
         return _of_streams(topics, newest, kafka, tuple(gaps))

@@ -9,6 +9,7 @@ Source: wire contract, "Choosing where to start" and "Resuming".
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -215,6 +216,13 @@ class Gap(NamedTuple):
     served: int | None
 
 
-def gaps_json(gaps: Iterable[Gap]) -> bytes:
-    """Gaps as the contract writes them: an array of {topic, partition, asked, served}; ASCII."""
-    return json.dumps([gap._asdict() for gap in gaps], separators=(",", ":")).encode()
+def gaps_json(gaps: Iterable[Gap], max_bytes: int | None = None) -> bytes:
+    """Gaps as the contract writes them: an array of {topic, partition, asked, served}; ASCII.
+
+    Of more than `max_bytes` the last entries are left out, whole.
+    """
+    entries = [json.dumps(gap._asdict(), separators=(",", ":")) for gap in gaps]
+    if max_bytes is not None:
+        lengths = itertools.accumulate(len(entry) + 1 for entry in entries)
+        entries = entries[: sum(1 + length <= max_bytes for length in lengths)]
+    return b"[%s]" % ",".join(entries).encode()

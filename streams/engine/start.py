@@ -30,12 +30,26 @@ async def resolve(hub: Hub, starts: Mapping[TopicPartition, Start]) -> tuple[dic
             position[tp] = mark
     if not cold:
         return position, []
+    resolver = _Resolver(hub, cold, {tp: hub.partitions[tp].mark for tp in cold})
     try:
-        resolver = _Resolver(hub, cold)
         position |= await resolver.marks()
     except SourceUnavailableError:
         raise KafkaUnavailable from None
     return position, resolver.gaps
+
+
+async def gaps_of(hub: Hub, starts: Mapping[TopicPartition, Start]) -> list[Gap]:
+    """The gaps that `resolve` would find, for who will not read: no partition is watched. Raises KafkaUnavailable."""
+    asked = {tp: start for tp, start in starts.items() if start.offset != END}
+    if not asked:
+        return []
+    try:
+        bounds = await hub.lookups.bounds(asked)
+        resolver = _Resolver(hub, asked, {tp: Mark(0, bound.end, 0) for tp, bound in bounds.items()})
+        await resolver.marks()
+    except SourceUnavailableError:
+        raise KafkaUnavailable from None
+    return resolver.gaps
 
 
 def _from_memory(hub: Hub, partition: Partition, start: Start) -> Mark | None:
@@ -61,13 +75,13 @@ def _from_memory(hub: Hub, partition: Partition, start: Start) -> Mark | None:
 
 
 class _Resolver:
-    """One request's lookups. The hub's marks are taken first: an end found later would skip what came between."""
+    """One request's lookups. `tips` are the hub's marks, taken first: a later end would skip what came between."""
 
-    def __init__(self, hub: Hub, starts: Mapping[TopicPartition, Start]) -> None:
+    def __init__(self, hub: Hub, starts: Mapping[TopicPartition, Start], tips: Mapping[TopicPartition, Mark]) -> None:
         self.gaps: list[Gap] = []
         self._hub = hub
         self._starts = starts
-        self._tips = {tp: hub.partitions[tp].mark for tp in starts}
+        self._tips = tips
         self._bounds: Mapping[TopicPartition, Bounds] = {}
         self._oldest: Mapping[TopicPartition, Found] = {}
 

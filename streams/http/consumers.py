@@ -33,7 +33,7 @@ from streams.core.errors import (
 from streams.core.plan import plan
 from streams.core.positions import Gap, TopicPartition, gaps_json
 from streams.engine.feed import Parts, Selection
-from streams.engine.start import resolve
+from streams.engine.start import gaps_of, resolve
 from streams.engine.subscription import Subscription
 from streams.http.problems import problem_headers
 from streams.http.requests import StreamRequest, client_ip
@@ -47,10 +47,10 @@ HOLD_SECONDS = 1.0
 """A client that is told of an error by an event is held for so long: some ignore `retry`."""
 KAFKA_SECONDS = 2.8
 """All that Kafka is asked before the answer begins takes no longer (wire contract: said within 3 seconds)."""
-FORGET_SECONDS = 1.0
-"""After a change of the redaction list, a client has so long to take what is on its way to it (3 s for all of it)."""
 WITHDRAW_SECONDS = 2.0
 """A client of a stream that is no longer exposed is cut after so long, if it does not take its end."""
+MAX_GAP_HEADER_BYTES = 8 * 1024
+"""Of EventStreams-Gap: proxies and clients refuse longer headers. The comment in the body has all gaps."""
 PARK_SECONDS = 0.25
 """A client that is not writable for so long lets go of what it holds in memory."""
 
@@ -108,17 +108,7 @@ class StreamConsumer(AsyncHttpConsumer):
             self.end()
 
     def _cut(self) -> None:
-        if self._flow is not None and self in self._service.clients:
-            self._flow.abort()
-
-    def forget(self) -> None:
-        flow = self._flow
-        if flow is not None and flow.sent < flow.promised:
-            asyncio.get_running_loop().call_later(FORGET_SECONDS, self._cut_unless_sent, flow.promised)
-
-    def _cut_unless_sent(self, promised: int) -> None:
-        if self._flow.sent < promised and self in self._service.clients:
-            self._service.metrics.cut.inc()
+        if self._flow is not None and not self._flow.is_over:
             self._flow.abort()
 
     async def _answer(self, request: StreamRequest) -> None:
@@ -136,9 +126,15 @@ class StreamConsumer(AsyncHttpConsumer):
         except OSError:
             pass  # the client has gone
 
-    async def _open(self, request: StreamRequest, stack: contextlib.AsyncExitStack) -> tuple[Subscription, list[Gap]]:
-        """From the request to a position; raises the contract's errors."""
+    async def _open(
+        self, request: StreamRequest, stack: contextlib.AsyncExitStack
+    ) -> tuple[Subscription | None, list[Gap]]:
+        """From the request to a position, and a subscription from there on; raises the contract's errors.
+
+        For HEAD there is none: it takes no place, and has nothing watched.
+        """
         service = self._service
+        is_head = request.method == "HEAD"
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(request.method)
         await service.starting()
@@ -152,8 +148,9 @@ class StreamConsumer(AsyncHttpConsumer):
         since, last_event_id = request.since(), request.last_event_id()
         if service.draining:
             raise Draining
-        ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
-        stack.enter_context(service.limits.connection(ip))
+        if not is_head:
+            ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
+            stack.enter_context(service.limits.connection(ip))
         if service.redaction_read_at is None:
             raise NoRedactionList
         if not service.hub.available:
@@ -164,16 +161,17 @@ class StreamConsumer(AsyncHttpConsumer):
                 listed = last_event_id.entries if last_event_id else ()
                 needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in listed]
                 planned = plan(streams, since, last_event_id, await service.hub.topics(wanted, needed))
+                if is_head:
+                    return None, [*planned.gaps, *await gaps_of(service.hub, planned.starts)]
                 others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
                 selection = Selection(planned.topics, others, planned.scope)
                 feed = await stack.enter_async_context(service.hub.feed(selection, needed))
                 position, gaps = await resolve(service.hub, planned.starts)
         except TimeoutError:
             raise KafkaUnavailable from None
-        if request.method == "GET":
-            names = [stream.name for stream in streams]
-            service.metrics.connected(names)
-            stack.callback(service.metrics.disconnected, names)
+        names = [stream.name for stream in streams]
+        service.metrics.connected(names)
+        stack.callback(service.metrics.disconnected, names)
         subscription = Subscription(
             service.hub,
             service.history,
@@ -186,18 +184,18 @@ class StreamConsumer(AsyncHttpConsumer):
         )
         return subscription, [*planned.gaps, *gaps]
 
-    async def _stream(self, request: StreamRequest, subscription: Subscription, gaps: list[Gap]) -> None:
+    async def _stream(self, request: StreamRequest, subscription: Subscription | None, gaps: list[Gap]) -> None:
         service = self._service
         is_sse = request.format.is_sse
         headers = self._stream_headers(request)
         if gaps:
-            headers.append((b"EventStreams-Gap", gaps_json(gaps)))
-            service.metrics.gaps.inc(len(gaps))
+            headers.append((b"EventStreams-Gap", gaps_json(gaps, MAX_GAP_HEADER_BYTES)))
         await self.send_headers(headers=headers)
         self._started = True
-        if request.method == "HEAD":
+        if subscription is None:
             await self.send_body(b"")
             return
+        service.metrics.gaps.inc(len(gaps))
         service.clients.add(self)
         try:
             start = formats.SSE_START if is_sse else formats.NDJSON_START

@@ -28,6 +28,23 @@ PRIVATE_PATHS = ("/admin/",)
 """Never answered cross-origin."""
 
 
+def is_private(path: str) -> bool:
+    return path.startswith(PRIVATE_PATHS) or path == "/admin"
+
+
+def common_headers(path: str, cors: bytes) -> list[tuple[bytes, bytes]]:
+    """`cors` is the value of Access-Control-Allow-Origin, b"" for none."""
+    headers = [*SECURITY]
+    if cors and not is_private(path):
+        headers += [
+            (b"Access-Control-Allow-Origin", cors),
+            (b"Access-Control-Expose-Headers", CORS_EXPOSED),
+        ]
+        if cors != b"*":
+            headers.append((b"Vary", b"Origin"))
+    return headers
+
+
 class CommonHeaders:
     """`cors` is the value of Access-Control-Allow-Origin, "" for none."""
 
@@ -37,15 +54,7 @@ class CommonHeaders:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         path = scope["path"]
-        is_public = not path.startswith(PRIVATE_PATHS) and path != "/admin"
-        extra = [*SECURITY]
-        if self._cors and is_public:
-            extra += [
-                (b"Access-Control-Allow-Origin", self._cors),
-                (b"Access-Control-Expose-Headers", CORS_EXPOSED),
-            ]
-            if self._cors != b"*":
-                extra.append((b"Vary", b"Origin"))
+        extra = common_headers(path, self._cors)
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -55,7 +64,7 @@ class CommonHeaders:
                 message = {**message, "headers": [*given, *more]}
             await send(message)
 
-        if scope["method"] == "OPTIONS" and is_public:
+        if scope["method"] == "OPTIONS" and not is_private(path):
             await self._options(send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)

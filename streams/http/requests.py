@@ -5,13 +5,14 @@ Source: wire contract, "Routes", "The two formats", "Choosing where to start".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import parse_qs
 
-from streams.core.errors import InvalidTimestamp, StreamNotFound, TooManyStreams
+from streams.core.errors import InvalidTimestamp, TooManyStreams
 from streams.core.negotiation import Format, names_event_stream, negotiate
 from streams.core.positions import LastEventId, parse_last_event_id
 from streams.core.since import parse_since
@@ -19,6 +20,8 @@ from streams.core.since import parse_since
 STREAM_PATH = "/v2/stream/"
 ID_PARAMETERS = ("lastEventId", "last-event-id", "last_event_id")
 """For polyfills that cannot set headers."""
+
+_WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+", re.ASCII)
 
 Scope = Mapping[str, Any]
 Network = IPv4Network | IPv6Network
@@ -62,12 +65,10 @@ class StreamRequest:
         return bool(self.last_event_id_text)
 
     def stream_names(self, limit: int) -> list[str]:
-        """The names asked for, each once. Raises TooManyStreams; StreamNotFound for an empty name."""
+        """The names asked for, each once; an empty one is no stream's. Raises TooManyStreams."""
         names = list(dict.fromkeys(self.path.removeprefix(STREAM_PATH).removesuffix("/").split(",")))
         if len(names) > limit:
             raise TooManyStreams(len(names), limit)
-        if "" in names:
-            raise StreamNotFound([""])
         return names
 
     def since(self) -> int | None:
@@ -99,21 +100,32 @@ def request_uri(scope: Scope) -> str:
 def client_ip(scope: Scope, header_name: str, trusted: Iterable[Network]) -> str:
     """Whose connection it is. The header counts only where a trusted proxy sent it, else the peer itself does.
 
-    Where the header holds a list (X-Forwarded-For), the rightmost address that is not a trusted proxy's own.
+    Where the header holds a list (X-Forwarded-For), the rightmost address that is not a trusted proxy's own; what
+    stands left of that, or of what is no address, anybody may have written.
     """
     networks = list(trusted)
     peer_text = (scope.get("client") or ["", 0])[0]
     peer = _address(peer_text)
     if peer is None or not _is_in(peer, networks):
         return str(peer or peer_text)
-    claimed = [_address(text.strip()) for text in (header(scope, header_name.lower().encode()) or "").split(",")]
-    if None in claimed:
-        return str(peer)
-    addresses = [address for address in claimed if address is not None]
-    return str(next((a for a in reversed(addresses) if not _is_in(a, networks)), addresses[0]))
+    nearest = peer
+    for text in reversed((header(scope, header_name.lower().encode()) or "").split(",")):
+        if not text.strip():
+            continue
+        address = _address(text)
+        if address is None:
+            break
+        nearest = address
+        if not _is_in(address, networks):
+            break
+    return str(nearest)
 
 
 def _address(text: str) -> Address | None:
+    """The address, with or without a port."""
+    text = text.strip()
+    if with_port := _WITH_PORT.fullmatch(text):
+        text = with_port[1] or with_port[2]
     try:
         address = ip_address(text)
     except ValueError:

@@ -46,8 +46,16 @@ class Client(Protocol):
     def recheck(self, catalogue: Catalogue) -> None:
         """The streams have changed: end where one of the client's is no longer exposed, or has other topics."""
 
+
+class Connection(Protocol):
+    """A connection, as the process sees it, whether or not a stream is open on it now."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing of a stream waits in this process to be sent."""
+
     def forget(self) -> None:
-        """The redaction list has changed: what is still unsent a moment later must not be sent any more."""
+        """The redaction list has changed: what is still unsent of streams a moment later must not be sent any more."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Service:
     started_at: float = field(default_factory=time.monotonic)
     draining: bool = False
     clients: set[Client] = field(default_factory=set)
+    connections: set[Connection] = field(default_factory=set)
 
     @functools.cached_property
     def documents(self) -> Documents:

@@ -6,6 +6,7 @@ Invariant 5, in two server processes on one Kafka and one database.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -67,6 +68,29 @@ print(time.time())
     done = site.manage("shell", "--verbosity", "0", "-c", code)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
+
+
+def edit_stream(site: Site, effect: dict[str, Any], serving: str) -> float:
+    """Have an admin change the stream `test`; returns when it was done (Unix time)."""
+    code = f"""
+import json, time
+from django.contrib.auth.models import User
+from streams.edits import Wanted, write
+write({{"test": Wanted(json.loads({json.dumps(effect)!r}), {serving!r})}}, User.objects.create(username="admin"))
+print(time.time())
+"""
+    done = site.manage("shell", "--verbosity", "0", "-c", code)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+async def stall(site: Site, to: Writer, tp: TopicPartition, crowd: Crowd) -> None:
+    """A client that reads nothing, with bytes of whole events unsent in the server."""
+    await crowd.connect(site.port, PATH, SSE, read=False, receive_buffer=4096)
+    for _ in range(60):
+        await to.write(tp, [None], "x" * 40_000)
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.5)
 
 
 async def write_on(to: Writer, partitions: list[TopicPartition], enough: asyncio.Event) -> None:
@@ -169,3 +193,56 @@ async def test_a_client_with_old_bytes_unsent_is_cut_and_resumes_by_its_id_witho
         seen[id_] += 1
     assert set(seen.values()) == {1}
     assert [offset for offset, _ in to.held[tp]][len(got) :] == resumed.offsets[tp]
+
+
+async def test_a_stream_that_had_ended_before_the_list_changed_is_cut_too_and_who_had_it_all_stays_connected(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    tp = TopicPartition(make_topic(), 0)
+    async with (
+        serving(tmp_path, kafka.bootstrap, [tp.topic]) as site,
+        writer(kafka.bootstrap) as to,
+        Crowd(Witness) as crowd,
+    ):
+        to.members = MEMBERS
+        reader, opened = await asyncio.open_connection("127.0.0.1", site.port, limit=64 << 20)
+        opened.write(f"GET {PATH} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        await reader.readuntil(b":ok\n\n\r\n")
+        await stall(site, to, tp, crowd)
+        with_stalled = site.descriptors()
+        await asyncio.to_thread(edit_stream, site, {"topics": [make_topic()]}, "as configured")
+        async with asyncio.timeout(20):
+            ended = await reader.readuntil(b"\r\n0\r\n\r\n")
+            assert NAME in ended
+            while site.metric("eventstreams_connected_clients"):
+                await asyncio.sleep(0.05)
+        assert not site.metric("eventstreams_clients_cut_total")
+        listed_at = await asyncio.to_thread(list_page, site)
+        while not site.metric("eventstreams_clients_cut_total"):
+            assert time.time() < listed_at + SECONDS
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(max(0.0, listed_at + SECONDS - time.time()))
+        assert site.metric("eventstreams_clients_cut_total") == 1
+        assert site.descriptors() < with_stalled
+        opened.write(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        opened.close()
+        await opened.wait_closed()
+
+
+async def test_a_client_that_reads_nothing_is_cut_from_a_stream_that_is_withdrawn(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    tp = TopicPartition(make_topic(), 0)
+    async with (
+        serving(tmp_path, kafka.bootstrap, [tp.topic]) as site,
+        writer(kafka.bootstrap) as to,
+        Crowd(Witness) as crowd,
+    ):
+        await stall(site, to, tp, crowd)
+        with_stalled = site.descriptors()
+        denied_at = await asyncio.to_thread(edit_stream, site, {}, "no")
+        while site.descriptors() >= with_stalled:
+            assert time.time() < denied_at + SECONDS + 1
+            await asyncio.sleep(0.05)

@@ -16,7 +16,7 @@ import pytest
 
 from streams.local_kafka import LocalKafka
 from tests.integration.conftest import Connect, Supply
-from tests.integration.kit import T0, Broker, Feed, Rec, chunks_of, error_of, ns, numbered, resume_at
+from tests.integration.kit import T0, Broker, Feed, Rec, chunks_of, error_of, gap_of, ns, numbered, resume_at
 from tests.support.client import StreamClient
 from tests.support.site import Site
 
@@ -102,6 +102,8 @@ async def is_unavailable(connect: Connect, site: Site, feed: Feed, error: str) -
         ("ONE0", "ONE0"),
         ("/v2", "/v2"),
         ("one0/more", "one0/more"),
+        ("one0,,nope", ",nope"),
+        ("nope,", "nope,"),
         ("%c3%a9", "é"),
     ],
 )
@@ -287,12 +289,25 @@ async def test_the_third_connection_of_one_client_ip_is_refused(strict_site: Sit
 async def test_head_takes_no_place(strict_site: Site, connect: Connect, one: Feed) -> None:
     await is_empty(strict_site)
     mine = of_ip("203.0.113.9")
+    assert [(await connect(strict_site, one.path, mine)).status for _ in range(3)] == [200, 200, 429]
     for _ in range(4):
         client = await connect(strict_site, one.path, mine, method="HEAD")
         assert client.status == 200
         assert client.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert strict_site.metric("eventstreams_connected_clients") == 0
-    assert [(await connect(strict_site, one.path, mine)).status for _ in range(3)] == [200, 200, 429]
+    assert strict_site.metric("eventstreams_connected_clients") == 2
+    assert (await connect(strict_site, f"{one.path}?since=x", mine, method="HEAD")).status == 400
+    assert (await connect(strict_site, "/v2/stream/nope", mine, method="HEAD")).status == 404
+
+
+async def test_head_says_the_gap_that_get_would_say(site: Site, connect: Connect, broker: Broker, one: Feed) -> None:
+    await broker.send(one.topic, *numbered(0, 1, 2, 3))
+    await broker.delete_before(one.topic, 2)
+    for headers in (resume_at({"topic": one.topic, "partition": 0, "offset": 0}), {"Last-Event-ID": ""}):
+        answers = [await connect(site, f"{one.path}?since=0", headers, method=method) for method in ("HEAD", "GET")]
+        assert [client.status for client in answers] == [200, 200]
+        head, get = map(gap_of, answers)
+        assert head == get
+        assert [gap["topic"] for gap in head] == [one.topic]
 
 
 async def test_the_clients_address_is_believed_from_a_trusted_proxy_alone(

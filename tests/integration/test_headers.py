@@ -137,6 +137,28 @@ async def test_one_origin_can_be_configured(path: str, strict_site: Site, connec
     assert names(client, "vary") == {"accept", "origin"}
 
 
+@pytest.mark.parametrize("host", ["event_streams", "a b", "-", "[::", "x" * 300])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 303), ("/?doc", 200), ("/_info", 200), ("/healthz", 200), ("/readyz", 200), ("/metrics", 200)],
+)
+async def test_public_routes_are_answered_under_any_name(
+    host: str, path: str, status: int, site: Site, connect: Connect
+) -> None:
+    client = await connect(site, path, host=host)
+    assert client.status == status
+    is_protected(client)
+
+
+async def test_the_admin_is_not_and_says_so_in_one_line(site: Site, connect: Connect) -> None:
+    logged = len(site.log.read_text())
+    client = await connect(site, "/admin/login/", host="event_streams")
+    assert client.status == 400
+    is_protected(client)
+    (line,) = site.log.read_text()[logged:].splitlines()
+    assert "event_streams" in line
+
+
 async def test_a_stream_says_how_it_may_be_kept_and_buffered(site: Site, connect: Connect, written: Feed) -> None:
     for headers in ({"Accept": "text/event-stream"}, {"Accept": "application/json"}):
         for method in ("GET", "HEAD"):

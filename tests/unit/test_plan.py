@@ -115,9 +115,10 @@ def test_a_partition_that_the_topic_does_not_have_is_ignored() -> None:
     assert got.gaps == ()
 
 
-def test_an_id_with_none_of_the_partitions_that_there_are_is_refused() -> None:
-    with pytest.raises(TopicNotAvailable):
-        planned({"topic": "a", "partition": 7, "offset": 0}, streams=(stream("a"),), kafka={"a": 1})
+@pytest.mark.parametrize(("since", "start"), [(None, Start(offset=END)), (17, Start(timestamp=17))])
+def test_an_id_that_lists_only_such_partitions_is_as_none(since: int | None, start: Start) -> None:
+    got = planned({"topic": "a", "partition": 7, "offset": 0}, streams=(stream("a"),), kafka={"a": 1}, since=since)
+    assert got == Plan(frozenset("a"), {at("a", 0): start}, Scope.STREAMS)
 
 
 @pytest.mark.parametrize("topic", ["other", "missing"])
@@ -174,10 +175,11 @@ def test_where_the_only_topic_is_lost_and_there_is_no_other_it_is_said() -> None
         planned(ours("b", 0), streams=(stream("b"),), kafka={})
 
 
-def test_a_partition_that_is_lost_is_a_gap() -> None:
+def test_a_partition_that_the_topic_does_not_have_is_ignored_in_our_id_too() -> None:
     got = planned(ours("a", 0), ours("a", 1, 8), streams=(stream("a"),), kafka={"a": 1})
-    assert got.starts == {at("a", 0): CURSOR}
-    assert got.gaps == (Gap("a", 1, 8, None),)
+    assert got == Plan(frozenset("a"), {at("a", 0): CURSOR}, Scope.STREAMS)
+    got = planned(ours("a", 1, 8), streams=(stream("a"),), kafka={"a": 1})
+    assert got == Plan(frozenset("a"), {at("a", 0): Start(timestamp=100)}, Scope.STREAMS)
 
 
 def test_who_reads_some_partitions_gets_no_others_after_resuming() -> None:

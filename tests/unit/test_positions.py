@@ -212,3 +212,13 @@ def test_gaps_are_written_as_the_contract_has_them() -> None:
     assert gaps_json([Gap("a", 0, 5, 17), Gap("b", 2, 1, None)]) == (
         b'[{"topic":"a","partition":0,"asked":5,"served":17},{"topic":"b","partition":2,"asked":1,"served":null}]'
     )
+
+
+@pytest.mark.parametrize("count", [0, 1, 50, 500])
+def test_of_gaps_that_are_too_many_for_a_header_whole_entries_are_left_out(count: int) -> None:
+    gaps = [Gap("topic", number, 1, 2) for number in range(count)]
+    written = json.loads(gaps_json(gaps, 2_000))
+    assert len(gaps_json(gaps, 2_000)) <= 2_000
+    assert written == [gap._asdict() for gap in gaps[: len(written)]]
+    assert len(written) == count or len(gaps_json(gaps[: len(written) + 1])) > 2_000
+    assert len(json.loads(gaps_json(gaps))) == count

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from streams.core.errors import InvalidTimestamp, StreamNotFound, TooManyStreams
+from streams.core.catalogue import Layers, compile_catalogue
+from streams.core.errors import InvalidTimestamp, TooManyStreams
 from streams.core.negotiation import Format
 from streams.http.requests import StreamRequest, client_ip, header, request_uri
 
@@ -48,9 +49,20 @@ def scope(
         ("127.0.0.1", None, "127.0.0.1"),
         ("127.0.0.1", "", "127.0.0.1"),
         ("127.0.0.1", "unknown", "127.0.0.1"),
-        ("127.0.0.1", "203.0.113.5:4711", "127.0.0.1"),
         ("127.0.0.1", "203.0.113.5, nonsense", "127.0.0.1"),
-        ("127.0.0.1", "nonsense, 203.0.113.5", "127.0.0.1"),
+        ("127.0.0.1", "203.0.113.5, nonsense, 10.0.0.9", "10.0.0.9"),
+        # What a client wrote itself cannot hide it.
+        ("127.0.0.1", "nonsense, 203.0.113.5", "203.0.113.5"),
+        ("127.0.0.1", "nonsense, 203.0.113.5, 10.0.0.9", "203.0.113.5"),
+        ("127.0.0.1", "203.0.113.5,", "203.0.113.5"),
+        ("127.0.0.1", ", ,203.0.113.5 , ", "203.0.113.5"),
+        # With a port, which some proxies add.
+        ("127.0.0.1", "203.0.113.5:4711", "203.0.113.5"),
+        ("127.0.0.1", "[2001:db8::1]:44", "2001:db8::1"),
+        ("127.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+        ("127.0.0.1", "[2001:db8::1", "127.0.0.1"),
+        ("127.0.0.1", "203.0.113.5:", "127.0.0.1"),
+        ("127.0.0.1", "192.0.2.1, 203.0.113.5:4711, [fd00::1]:80, 10.0.0.9:80", "203.0.113.5"),
         # A list: the rightmost that is no proxy of ours; what is left of it may be forged.
         ("127.0.0.1", "192.0.2.1, 203.0.113.5", "203.0.113.5"),
         ("127.0.0.1", "192.0.2.1, 203.0.113.5, 10.0.0.9", "203.0.113.5"),
@@ -105,9 +117,12 @@ def test_names_are_taken_from_the_path_each_once(path: str, names: list[str]) ->
 
 
 @pytest.mark.parametrize("path", ["", "/", ",", "a,", ",a", "a,,b", "a,/"])
-def test_an_empty_name_is_not_found(path: str) -> None:
-    with pytest.raises(StreamNotFound):
-        StreamRequest.from_scope(scope(f"/v2/stream/{path}")).stream_names(50)
+def test_an_empty_name_is_a_name_and_no_stream_has_it(path: str) -> None:
+    names = StreamRequest.from_scope(scope(f"/v2/stream/{path}")).stream_names(50)
+    topics = {"topics": ["t"]}
+    catalogue = compile_catalogue(Layers({"": topics, "a": {**topics, "stream_aliases": [""]}}), 0)
+    assert [stream.name for stream in catalogue.streams.values()] == ["a"]
+    assert "" in catalogue.resolve(names)[1]
 
 
 def test_more_names_than_the_limit_are_refused_before_they_are_looked_at() -> None:

@@ -76,6 +76,23 @@ async def test_the_first_base_that_has_it_wins_and_one_that_is_not_there_is_pass
     assert titled(schemas.of("a")) == "second"
 
 
+async def test_a_base_that_fails_is_passed_over_and_said(tmp_path: Path, server: ConfigServer) -> None:
+    server.answer = config_server.status(503)
+    schemas = made(at(server), put(tmp_path, PATH, "title: second"))
+    assert not await schemas.refresh(ONE), "it is worth trying again soon: the first base may have another one"
+    assert titled(schemas.of("a")) == "second"
+    assert "503" in schemas.problems["a"]
+    assert schemas.problems["a"].endswith(f"it was found at {tmp_path}{PATH}")
+    assert counts(schemas) == {"found": 1, "kept": 0, "missing": 0}
+    assert not await schemas.refresh(ONE)
+    assert titled(schemas.of("a")) == "second"
+    assert counts(schemas) == {"found": 0, "kept": 1, "missing": 0}
+    schemas = made(at(server), str(tmp_path / "absent"))
+    assert not await schemas.refresh(ONE)
+    assert "503" in schemas.problems["a"]
+    assert counts(schemas) == {"found": 0, "kept": 0, "missing": 1}
+
+
 async def test_what_no_base_has_is_missing_and_says_where_it_was_looked_for(
     tmp_path: Path, server: ConfigServer
 ) -> None:

@@ -13,7 +13,7 @@ from streams.core.plan import Start
 from streams.core.positions import END, MAX_OFFSET, OLDEST, Cursor, Gap, Mark, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import PollResult
-from streams.engine.start import resolve
+from streams.engine.start import gaps_of, resolve
 from tests.support.engine import Engine, eventually, numbered, whole
 
 TP = TopicPartition("t", 0)
@@ -67,6 +67,23 @@ def tip(engine: Engine) -> int:
     ring = engine.hub.partitions[TP].ring
     assert ring is not None
     return ring.tip
+
+
+async def test_the_gaps_of_who_will_not_read_are_the_same_and_nothing_is_watched_for_it() -> None:
+    source = log_of(100, 200, 300, 400)
+    source.truncate_before("t", 2)
+    starts = [Start(offset=0), Start(offset=END), Start(offset=2), Start(timestamp=50), cursor(1, 101), cursor(2, 201)]
+    engine = Engine(source)
+    async with engine.running("t"):
+        alone = [await gaps_of(engine.hub, {TP: start}) for start in starts]
+        assert engine.hub.partitions == {}
+        async with engine.hub.feed(whole("t")):
+            assert alone == [(await started(engine, start))[1] for start in starts]
+        assert [bool(gaps) for gaps in alone] == [True, False, False, True, True, False]
+        source.available = False
+        engine.hub.lookups.forget()
+        with pytest.raises(KafkaUnavailable):
+            await gaps_of(engine.hub, {TP: Start(offset=0)})
 
 
 # What memory can tell.

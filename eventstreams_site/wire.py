@@ -1,0 +1,76 @@
+"""What one TCP connection holds of the streams that it carries.
+
+It outlives them: a stream may have ended while the last bytes of it still wait here for a client that reads nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.tcp import Connection
+
+FORGET_SECONDS = 1.0
+"""After a change of the redaction list, a client has so long to take what is on its way to it (3 s for all of it)."""
+
+
+class Wire:
+    """Counts what leaves Twisted's transport. One that is not plain TCP is not seen into, and counts as empty.
+
+    Bytes leave in the order in which they were written, so what a keep-alive connection carries after a stream
+    changes nothing in what is said here.
+    """
+
+    def __init__(self, transport: Any, on_cut: Callable[[], None]) -> None:
+        self.gone = 0
+        """Bytes that the kernel has taken out of the transport."""
+        self.owed = 0
+        """`gone` gets so far when all that was written of streams, and of a chunk that is being written, has left."""
+        self._transport = transport
+        self._on_cut = on_cut
+        self.tcp: Connection | None = None
+        """The transport, where it may be written to directly: a TLS transport must not be bypassed."""
+        if isinstance(transport, Connection) and not getattr(transport, "TLS", False):
+            self.tcp = transport
+            self._write_some = transport.writeSomeData
+            transport.writeSomeData = self._write_some_data
+
+    def close(self) -> None:
+        """The connection has ended."""
+        if self.tcp is not None:
+            del self.tcp.writeSomeData  # which held a cycle
+            self.tcp = None
+        self.gone = self.owed
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing of a stream waits in this process."""
+        return self.gone >= self.owed
+
+    def owe(self, nbytes: int) -> None:
+        """So many bytes of a stream will be written next."""
+        transport = self.tcp
+        if transport is not None:
+            waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+            self.owed = self.gone + waiting + nbytes
+
+    def forget(self) -> None:
+        """The redaction list has changed: what is still here a moment later must not be sent any more."""
+        if not self.is_clear:
+            asyncio.get_running_loop().call_later(FORGET_SECONDS, self._cut_unless_gone, self.owed)
+
+    def abort(self) -> None:
+        """Close the connection at once; what is unsent, in the kernel also, is thrown away."""
+        self._transport.abortConnection()
+
+    def _cut_unless_gone(self, owed: int) -> None:
+        if self.gone < owed:
+            self._on_cut()
+            self.abort()
+
+    def _write_some_data(self, data: bytes) -> Any:
+        sent = self._write_some(data)
+        if isinstance(sent, int):
+            self.gone += sent
+        return sent
