@@ -91,37 +91,49 @@ class Merge:
         parts: list[bytes] = []
         count = size = 0
         oldest = self._oldest
+        moved: dict[TopicPartition, _Held] = {}
         while oldest and size < CHUNK_BYTES:
             _, tp, held = oldest[0]
-            until = min(oldest[1:3])[0] if len(oldest) > 1 else None
+            until = min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if len(oldest) > 1 else None
             first, last = held.index, self._run_end(held, until, size)
             if first == last:
                 break  # a large one, which goes alone
-            whole = self._whole(held, last) if not parts else None
+            whole = self._whole(held, last) if not parts and last - first >= SHARED_ITEMS else None
             if whole is None:
                 events = self._history.events(held.block, first, last)
                 made = self._framed(tp, events)
                 parts += made
                 size += sum(map(len, made))
                 count += len(events)
-            is_over = self._take(held, last)
+            if last < held.end:
+                moved[tp] = held
+            else:
+                moved.pop(tp, None)
+            is_lacking = self._take(held, last)
             if whole is not None:
+                self._settle(moved)
                 return whole
-            if is_over or (len(events) == 1 and len(events[0].json) > WHOLE_BYTES):
+            if is_lacking or (len(events) == 1 and len(events[0].json) > WHOLE_BYTES):
                 break
+        self._settle(moved)
         if size > WHOLE_BYTES:
             return Chunk(tuple(parts), count)
         return Chunk((b"".join(parts),) if parts else (), count)
 
+    def _settle(self, moved: dict[TopicPartition, _Held]) -> None:
+        """Move the position to within the blocks of which a part has left."""
+        for tp, held in moved.items():
+            item = held.block.items[held.index - 1]
+            self.position[tp] = Mark(held.target.incarnation, item.offset + 1, item.timestamp + 1)
+
     def _run_end(self, held: _Held, until: int | None, size: int) -> int:
         """The index up to which items may leave in one: none later than `until`, and not more than a chunk."""
-        items, index, end = held.block.items, held.index, held.end
+        block, index, end = held.block, held.index, held.end
+        items = block.items
+        if until is not None and index + 1 < end and items[index + 1].timestamp > until:
+            end = index + 1  # partitions take turns
         head = max(0, self._writer.nbytes - ID_BYTES) if self._is_sse else 0
-        if (
-            not size
-            and (until is None or held.block.latest <= until)
-            and held.block.nbytes + (end - index) * head <= CHUNK_BYTES
-        ):
+        if not size and (until is None or block.latest <= until) and block.nbytes + (end - index) * head <= CHUNK_BYTES:
             return end
         while index < end:
             item = items[index]
@@ -137,7 +149,7 @@ class Merge:
     def _whole(self, held: _Held, last: int) -> Chunk | None:
         """All of a block as a chunk that is shared, where just that is to be sent."""
         block = held.block
-        if held.index or last != len(block.items) or last < SHARED_ITEMS:
+        if held.index or last != len(block.items):
             return None
         before, _, after = self._writer.around(held.tp)
         ids = (before, after) if self._is_sse else ()
@@ -152,6 +164,10 @@ class Merge:
     def _framed(self, tp: TopicPartition, events: list[Event]) -> list[bytes]:
         if not self._is_sse:
             return [part for event in events for part in (event.json, b"\n")]
+        if len(events) == 1:
+            (event,) = events
+            self._writer.set(tp, event.offset + 1, event.timestamp + 1)
+            return [formats.sse_head(self._writer.ids()), event.json, formats.SSE_TAIL]
         before, between, after = self._writer.around(tp)
         start, end = formats.SSE_HEAD + before, after + formats.SSE_DATA
         return [
@@ -169,9 +185,10 @@ class Merge:
         self._taken += last - held.index
         if last < held.end:
             held.index = last
-            item = held.block.items[last - 1]
-            self.move(held.tp, Mark(held.target.incarnation, item.offset + 1, item.timestamp + 1))
-            heapreplace(self._oldest, (held.block.items[last].timestamp, held.tp, held))
+            items = held.block.items
+            if self._is_sse:
+                self._writer.set(held.tp, items[last - 1].offset + 1, items[last - 1].timestamp + 1)
+            heapreplace(self._oldest, (items[last].timestamp, held.tp, held))
             return False
         self._finish(held, held.block)
         if self._advance(held):

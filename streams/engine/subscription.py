@@ -195,7 +195,7 @@ class Subscription:
                 return
             live = partition.ring.read(offset, target.offset, CHUNK_BYTES)
             if live is not None:
-                recent = Block(offset, live[1], live[0], 0)
+                recent = Block(offset, live[1], live[0], 0, live[1])
                 recent.version = self._history.version
                 self._merge.hold(tp, [recent], target)
                 continue
@@ -206,11 +206,12 @@ class Subscription:
                 # While it waited, the position may have come into the ring, or the client may have been parked.
                 continue
             log = Log(tp, target.incarnation)
+            share = self._history.share(sum(self.position[tp].offset < mark.offset for tp, mark in targets.items()))
             block = self._history.cached(log, offset)
             if block is not None:
+                self._history.read_ahead(log, block, target.offset, share)
                 self._merge.hold(tp, [block], target)
                 continue
-            share = self._history.share(sum(self.position[tp].offset < mark.offset for tp, mark in targets.items()))
             reading = asyncio.ensure_future(self._history.read(log, offset, share))
             async for chunk in self._patiently(reading):
                 yield chunk
@@ -229,7 +230,7 @@ class Subscription:
                 async for chunk in self._rest():
                     yield chunk
                 continue
-            self._hold(tp, blocks, share, target)
+            self._hold(log, blocks, share, target)
 
     async def _rest(self) -> AsyncIterator[Chunk]:
         """Wait for Kafka to have what it does not just now; meanwhile others may read, perhaps of other brokers."""
@@ -246,7 +247,7 @@ class Subscription:
         while any(self.position[tp][:2] > m[:2] for tp, m in self._feed.vector.items() if tp in self.position):
             await asyncio.sleep(FEED_SECONDS)
 
-    def _hold(self, tp: TopicPartition, blocks: list[Block], share: int, target: Mark) -> None:
+    def _hold(self, log: Log, blocks: list[Block], share: int, target: Mark) -> None:
         """Keep as many of the blocks as the client's share allows; the cache may have the others, or not."""
         if self._seat is None:
             return  # it was parked while it waited
@@ -256,7 +257,8 @@ class Subscription:
             if kept and size > share:
                 break
             kept += 1
-        self._merge.hold(tp, blocks[:kept], target)
+        self._history.read_ahead(log, blocks[0], target.offset, share)
+        self._merge.hold(log.tp, blocks[:kept], target)
 
     async def _skip_what_is_gone(self, tp: TopicPartition, target: Mark) -> list[Gap]:
         """The log no longer has the position: retention has overtaken it, it began anew, or the topic is gone."""

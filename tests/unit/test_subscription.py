@@ -396,6 +396,24 @@ async def test_readers_that_wait_get_their_turn_before_one_has_read_all(monkeypa
         assert begun < ended, "all had begun before any had ended"
 
 
+async def test_the_next_read_is_under_way_while_the_last_is_sent_and_none_beyond_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(history_module, "READ_BYTES", 10_000)
+    async with (
+        Engine(topic(200, padding=1_000)).running("a") as engine,
+        connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as connection,
+    ):
+        await connection.chunk()
+        await eventually(lambda: engine.count("eventstreams_history_reads_total") == 2)
+        connection.subscription.park()
+        await asyncio.sleep(0.02)
+        assert engine.count("eventstreams_history_reads_total") == 2
+        got = await connection.until(lambda got: len(got.events) == 200)
+        assert offsets(got) == list(range(200))
+        assert engine.count("eventstreams_history_reads_total") == -(-200 // 9), "nine events a read, each once"
+
+
 async def test_a_client_that_follows_needs_no_seat_and_no_kafka() -> None:
     source = topic(3)
     async with Engine(source, seats=1).running("a") as engine, connected(engine, ONE) as connection:
