@@ -36,7 +36,7 @@ class Process:
         options = kafka_options(config.kafka)
         metrics = Metrics()
         encoder = self._encoder = Encoder(NoListYet(), metrics)
-        source = KafkaSource(options, config.history_readers)
+        source = KafkaSource(options, config.history_readers, metrics)
         hub = Hub(
             source,
             encoder,

@@ -162,11 +162,12 @@ def _spliced(value: bytes, record: Record, redactor: Redactor) -> bytes | None:
     # Where it stands once, in just this spelling, that is the event's own.
     at = value.find(_META)
     start = at + len(_META)
-    if not is_plain or not value.startswith(raw, start) or value.rfind(_META) != at:
+    if not is_plain or not value.startswith(raw, start) or value.find(_META, start) != -1:
         return None
     end = start + len(raw) - 1
     shown = b"" if key is None else b',"key":%b' % _encode(key.decode())
-    return b"%b%b%d%b%b" % (value[:end], _place_of(record.topic, record.partition), record.offset, shown, value[end:])
+    place = _place_of(record.topic, record.partition)
+    return b"".join((value[:end], place, b"%d" % record.offset, shown, value[end:]))
 
 
 @functools.lru_cache(maxsize=4096)

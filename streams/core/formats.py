@@ -19,12 +19,15 @@ NDJSON_KEEPALIVE = b"\n"
 ERROR_RETRY_MS = 10_000
 
 
+SSE_HEAD = b"event: message\nid: ["
+SSE_DATA = b"]\ndata: "
+SSE_TAIL = b"\n\n"
+"""An event: head, the members of its id, data, its JSON, tail."""
+
+
 def sse_head(ids: bytes) -> bytes:
     """All of an SSE event that comes before its JSON."""
     return b"event: message\nid: [%s]\ndata: " % ids
-
-
-SSE_TAIL = b"\n\n"
 
 
 def sse_gap(gaps: Iterable[Gap]) -> bytes:

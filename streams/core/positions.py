@@ -175,28 +175,39 @@ class IdWriter:
     def __init__(self, cluster: str, scope: Scope) -> None:
         self._cluster = json.dumps(cluster[:CLUSTER_PREFIX]).encode()[1:-1]
         self._only = f',"only":"{scope.value}"'.encode() if scope.value else b""
+        self._between = b',"cursor":"%s:' % self._cluster
+        self._end = b'"%s}' % self._only
         self._heads: dict[TopicPartition, bytes] = {}
-        self._entries: dict[TopicPartition, bytes] = {}
+        self._places: dict[TopicPartition, int] = {}
+        self._entries: list[bytes] = []
+        self.nbytes = 0
+        """The length of all entries."""
 
     def reset(self, position: Position) -> None:
         """Take over a whole position, with just its partitions."""
         self._heads = {tp: self._head(tp) for tp in sorted(position)}
-        self._entries = dict.fromkeys(self._heads, b"")
+        self._places = {tp: place for place, tp in enumerate(self._heads)}
+        self._entries = [b""] * len(self._heads)
+        self.nbytes = 0
         for tp, mark in position.items():
             self.set(tp, mark.offset, mark.timestamp)
 
     def set(self, tp: TopicPartition, offset: int, timestamp: int) -> None:
-        self._entries[tp] = b'%s%d,"cursor":"%s:%d"%s}' % (
-            self._heads[tp],
-            timestamp,
-            self._cluster,
-            offset,
-            self._only,
-        )
+        place = self._places[tp]
+        entry = b"%b%d%b%d%b" % (self._heads[tp], timestamp, self._between, offset, self._end)
+        self.nbytes += len(entry) - len(self._entries[place])
+        self._entries[place] = entry
 
     def ids(self) -> bytes:
         """The members of the JSON array, without its brackets."""
-        return b",".join(self._entries.values())
+        return b",".join(self._entries)
+
+    def around(self, tp: TopicPartition) -> tuple[bytes, bytes, bytes]:
+        """What stands before the partition's timestamp in the ids, between that and its offset, and after it."""
+        place = self._places[tp]
+        before = [*self._entries[:place], self._heads[tp]]
+        after = [self._end, *self._entries[place + 1 :]]
+        return b",".join(before), self._between, b",".join(after)
 
     @staticmethod
     def _head(tp: TopicPartition) -> bytes:

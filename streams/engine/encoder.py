@@ -51,24 +51,27 @@ class Encoder:
     def events(self, records: Iterable[Record]) -> list[Event]:
         """The events of the records that are events."""
         events = []
+        redactor = self.redactor
         for record in records:
-            event = self._event(record)
-            if event is not None:
-                events.append(event)
+            try:
+                events.append(encode(record, redactor))
+            except Exception as error:
+                event = self._after(error, record)
+                if event is not None:
+                    events.append(event)
         self._metrics.events_in.inc(len(events))
         return events
 
-    def _event(self, record: Record) -> Event | None:
-        try:
-            return encode(record, self.redactor)
-        except SkippedRecord as skipped:
-            reason = skipped.reason
-        except Exception:
+    def _after(self, error: Exception, record: Record) -> Event | None:
+        """The event all the same, where the second try succeeds."""
+        if isinstance(error, SkippedRecord):
+            reason = error.reason
+        else:
             # A poisonous record must not stop every client that resumes at it: one more try, then it is passed over.
             try:
                 return encode(record, self.redactor)
-            except Exception as error:
-                reason = f"error_{type(error).__name__}"
+            except Exception as again:
+                reason = f"error_{type(again).__name__}"
         self._metrics.skipped.labels(reason).inc()
         now = time.monotonic()
         if now >= self._next_log:

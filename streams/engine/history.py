@@ -1,34 +1,39 @@
 """Events below the rings: read from Kafka once for all who ask, kept as blocks in a cache bounded by bytes.
 
-Clients that read here hold blocks, so only so many may at a time: a seat is lent to a client while it is writable,
-and for a turn only where others wait.
+What Kafka gives at a time is as large as its producers made it. It is cut into blocks of records at once, and a record
+becomes an event only when someone is to be sent it: what is read for nothing costs no decoding, redacting or encoding.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.core.events import Event
+from streams.core.events import Event, Record
 from streams.core.positions import TopicPartition
 from streams.core.ring import OVERHEAD
 from streams.engine.encoder import Encoder
+from streams.engine.fanout import Chunk
 from streams.engine.metrics import Metrics
+from streams.engine.seats import Seats
 from streams.engine.source import Batch, RecordSource
 
 READ_BYTES = 1 << 20
-"""Of one fetch, at most; compressed records may become a few times more."""
-BLOCK_BYTES = 128 << 10
-"""Of one cached block: what a client may hold of one partition."""
-YIELD_EVENTS = 200
-"""The event loop is given up after encoding so many."""
-TURN_SECONDS = 2.0
+"""Of one fetch, at most, as Kafka holds it: compressed."""
+BLOCK_BYTES = 64 << 10
+"""Of one block, framed: what leaves in one write."""
+FRAME_BYTES = 400
+"""So much is added to a record on its way into an SSE event, about: id, field names, members of `meta`."""
 MIN_TURN_BYTES = 1 << 20
 TURN_SHARE = 8
 """A turn ends after an eighth of the cache: who waits for the same range then still finds it there."""
+MAX_EXPANSION = 8.0
+"""Compressed records are taken to become at most so many times larger."""
+READS_AHEAD = 4
+"""Where a reader may hold so many times READ_BYTES of a partition, the next read is begun while it is sent the last."""
 
 
 class Log(NamedTuple):
@@ -38,99 +43,28 @@ class Log(NamedTuple):
     incarnation: int
 
 
-class Block(NamedTuple):
-    """The events of one partition from `start` up to, but not including, `next`.
+class Block:
+    """The records of one partition from `start` up to, but not including, `next`, which become events one by one.
 
-    `timestamp` is that of the last record seen in it plus one, ms; None where it has none.
+    `items` rise in offset; a record that turned out to be no event is an Event without JSON. `timestamp` is that of the
+    last of them plus one, None where there is none; `latest` is the greatest (ms). `version` is that of the redaction
+    list which its events were made with, None while it has none. `chunks` are the block as it was last sent, by what
+    of the ids is not its own. `read_end` is where the read ended that it is from.
     """
 
-    start: int
-    next: int
-    events: list[Event]
-    timestamp: int | None
-    nbytes: int
+    __slots__ = ("chunks", "is_kept", "items", "latest", "nbytes", "next", "read_end", "start", "timestamp", "version")
 
-    def part(self, offset: int, limit: int) -> Block:
-        """What of it is at or after `offset` and below `limit`."""
-        if offset == self.start and limit >= self.next:
-            return self
-        first = bisect_left(self.events, offset, key=_offset)
-        last = bisect_left(self.events, limit, key=_offset)
-        events = self.events[first:last]
-        if limit >= self.next:
-            return self._replace(start=offset, events=events)
-        return Block(offset, limit, events, events[-1].timestamp + 1 if events else None, self.nbytes)
-
-
-class Seats:
-    """Who may read history now, first come, first served; a turn is `turn_bytes` long where others wait."""
-
-    def __init__(self, count: int, turn_bytes: int, metrics: Metrics) -> None:
-        self.turn_bytes = turn_bytes
-        self._count = count
-        self._free = count
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._metrics = metrics
-
-    @property
-    def is_wanted(self) -> bool:
-        return bool(self._queue)
-
-    @property
-    def taken(self) -> int:
-        return self._count - self._free
-
-    async def take(self) -> Seat:
-        if self._free and not self._queue:
-            self._free -= 1
-        else:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._queue.append(turn)
-            self._metrics.reader_queue.inc()
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._pass_on()
-                elif turn in self._queue:  # else it has just been passed over
-                    self._queue.remove(turn)
-                raise
-            finally:
-                self._metrics.reader_queue.dec()
-        self._metrics.readers.inc()
-        return Seat(self)
-
-    def give_back(self) -> None:
-        self._metrics.readers.dec()
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-
-class Seat:
-    """Leave it as soon as the client is not writable, and when `is_over`."""
-
-    def __init__(self, seats: Seats) -> None:
-        self._seats = seats
-        self._until = time.monotonic() + TURN_SECONDS
-        self._left = seats.turn_bytes
-
-    @property
-    def is_over(self) -> bool:
-        return self._seats.is_wanted and (self._left <= 0 or time.monotonic() > self._until)
-
-    def account(self, nbytes: int) -> None:
-        """So much has been sent from this seat."""
-        self._left -= nbytes
-
-    def leave(self) -> None:
-        self._seats.give_back()
+    def __init__(self, start: int, next_: int, items: Sequence[Record | Event], nbytes: int, read_end: int) -> None:
+        self.start = start
+        self.next = next_
+        self.items = list(items)
+        self.nbytes = nbytes
+        self.read_end = read_end
+        self.timestamp = items[-1].timestamp + 1 if items else None
+        self.latest = max([item.timestamp for item in items], default=-1)
+        self.version: int | None = None
+        self.is_kept = False
+        self.chunks: dict[tuple[bytes, ...], Chunk] = {}
 
 
 class History:
@@ -142,20 +76,24 @@ class History:
         self._encoder = encoder
         self._metrics = metrics
         self._max_bytes = cache_bytes
-        # Blocks that there is no room to keep are not fetched ahead.
-        self._read_bytes = min(READ_BYTES, max(BLOCK_BYTES, cache_bytes // 8))
         self._bytes = 0
         self._blocks: OrderedDict[tuple[Log, int], Block] = OrderedDict()
         self._starts: dict[Log, list[int]] = {}
-        self._reads: dict[tuple[Log, int], asyncio.Task[Block]] = {}
+        self._reads: dict[tuple[Log, int], asyncio.Task[list[Block]]] = {}
+        self._expansion: dict[str, float] = {}
+        """By topic, how many times larger than Kafka holds them records were lately."""
 
     @property
     def version(self) -> int:
         """Of the redaction list now: who holds events of another one must not use them any more (invariant 5)."""
         return self._encoder.version
 
-    def cached(self, log: Log, offset: int, limit: int) -> Block | None:
-        """Events from `offset` on and below `limit`, where memory has them."""
+    def share(self, partitions: int) -> int:
+        """Bytes that a reader may hold of each of so many partitions: together, all who read hold the cache's size."""
+        return max(BLOCK_BYTES, self._max_bytes // max(1, self.seats.taken) // max(1, partitions))
+
+    def cached(self, log: Log, offset: int) -> Block | None:
+        """The block with what is at `offset`, where memory has it."""
         starts = self._starts.get(log)
         index = bisect_right(starts, offset) - 1 if starts else -1
         if starts is None or index < 0:
@@ -165,75 +103,91 @@ class History:
         if offset >= block.next:
             return None
         self._blocks.move_to_end(key)
-        return block.part(offset, limit)
-
-    async def read(self, log: Log, offset: int, limit: int) -> Block:
-        """Events from `offset` on and below `limit`; at least one, or none up to its `next`.
-
-        Raises what RecordSource.read raises.
-        """
-        block = self.cached(log, offset, limit)
-        if block is None:
-            read = self._reads.get((log, offset))
-            if read is None:
-                read = self._reads[log, offset] = asyncio.ensure_future(self._read(log, offset))
-                read.add_done_callback(lambda task: task.cancelled() or task.exception())
-            block = (await asyncio.shield(read)).part(offset, limit)
         return block
 
-    def forget(self) -> None:
-        """Drop all that is held (another redaction list)."""
-        for key in list(self._blocks):
-            self._drop(key)
+    async def read(self, log: Log, offset: int, share: int | None = None) -> list[Block]:
+        """Blocks from `offset` on that follow each other; the last one may be without records, and end where it begins.
 
-    async def _read(self, log: Log, offset: int) -> Block:
-        """Read from Kafka, keep the blocks, return the first."""
+        About `share` bytes are asked for. Raises what RecordSource.read raises.
+        """
+        while True:
+            blocks = await asyncio.shield(self._reading(log, offset, share or READ_BYTES))
+            # Others who waited may have made events of them, before the list changed.
+            if all(block.version in (None, self.version) for block in blocks):
+                return blocks
+
+    def read_ahead(self, log: Log, block: Block, limit: int, share: int) -> None:
+        """A reader begins with a block: what follows the read that it is from will be wanted, unless beyond `limit`."""
+        offset = block.read_end
+        if share >= READS_AHEAD * READ_BYTES and block.next <= offset < limit and self.cached(log, offset) is None:
+            self._reading(log, offset, share)
+
+    def _reading(self, log: Log, offset: int, share: int) -> asyncio.Task[list[Block]]:
+        read = self._reads.get((log, offset))
+        if read is None:
+            read = self._reads[log, offset] = asyncio.ensure_future(self._read(log, offset, share))
+            read.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return read
+
+    def events(self, block: Block, first: int, last: int) -> list[Event]:
+        """What of a block's items is an event, from index `first` up to, but not including, `last`."""
+        if block.version is None:
+            block.version = self.version
+        elif block.version != self.version:
+            raise RuntimeError("A block was used after the redaction list had changed")
+        items = block.items[first:last]
+        if last - first == 1 and type(items[0]) is Event:  # partitions take turns
+            return items if items[0].json else []  # type: ignore[return-value]
+        records = [item for item in items if type(item) is Record]
+        if records:
+            made = self._encoder.events(records)
+            if len(made) == len(items):
+                block.items[first:last] = made
+                return made
+            by_offset = {event.offset: event for event in made}
+            items = [
+                item if type(item) is Event else by_offset.get(item.offset) or Event(item.offset, item.timestamp, b"")
+                for item in items
+            ]
+            block.items[first:last] = items
+        return [item for item in items if type(item) is Event and item.json]
+
+    def remember(self, block: Block, ids: tuple[bytes, ...], chunk: Chunk) -> None:
+        """Keep a block as it is sent, for those who are to be sent the same."""
+        before = sum(held.nbytes for held in block.chunks.values())
+        # One for each format: ids of several partitions differ from client to client, and do not come again.
+        block.chunks = {key: held for key, held in block.chunks.items() if bool(key) != bool(ids)}
+        block.chunks[ids] = chunk
+        grown = sum(held.nbytes for held in block.chunks.values()) - before
+        block.nbytes += grown
+        if block.is_kept:
+            self._bytes += grown
+            self._evict()
+            self._metrics.cache_bytes.set(self._bytes)
+
+    def forget(self) -> None:
+        """Drop all events that are held (another redaction list); records are kept."""
+        for key in [key for key, block in self._blocks.items() if block.version is not None]:
+            self._drop(key)
+        self._metrics.cache_bytes.set(self._bytes)
+
+    async def _read(self, log: Log, offset: int, share: int) -> list[Block]:
+        topic = log.tp.topic
         try:
-            room = self._room()
-            batch = await self._source.read(log.tp, offset, min(self._read_bytes, room))
+            asked = min(READ_BYTES, max(BLOCK_BYTES, share) / self._expansion.get(topic, 1.0))
+            batch = await self._source.read(log.tp, offset, int(asked))
             self._metrics.kafka_reads.inc()
-            while True:
-                version = self.version
-                blocks = await self._blocks_of(batch, offset, room)
-                if version == self.version:  # else the list has changed meanwhile
-                    break
-            for block in blocks:
+            blocks = _cut(batch, offset)
+            if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
+                expansion = sum(block.nbytes for block in blocks) / asked
+                self._expansion[topic] = min(MAX_EXPANSION, max(1.0, expansion))
+            # What will be wanted last goes first, where there is not room for all.
+            for block in reversed(blocks):
                 self._keep(log, block)
-            return blocks[0]
+            self._metrics.cache_bytes.set(self._bytes)
+            return blocks
         finally:
             del self._reads[log, offset]
-
-    def _room(self) -> int:
-        """How many bytes of events one read may bring, so that those of all reads stay beside each other.
-
-        Compressed records become several times more. Unbounded, the blocks of one partition would push out those of
-        the next, and a client that merges them would read each of them again for a single block.
-        """
-        logs = len(self._starts.keys() | {log for log, _ in self._reads})
-        return max(BLOCK_BYTES, self._max_bytes // 2 // (logs * max(1, self.seats.taken)))
-
-    async def _blocks_of(self, batch: Batch, offset: int, room: int) -> list[Block]:
-        """The batch as blocks, the first of which begins at `offset`, as far as there is room. At least one."""
-        blocks: list[Block] = []
-        start, size = offset, 0
-        events: list[Event] = []
-        records = batch.records
-        for first in range(0, len(records), YIELD_EVENTS):
-            if first:
-                await asyncio.sleep(0)
-            for event in self._encoder.events(records[first : first + YIELD_EVENTS]):
-                if events and size + len(event.json) > BLOCK_BYTES:
-                    end = events[-1]
-                    blocks.append(Block(start, end.offset + 1, events, end.timestamp + 1, size))
-                    room -= size
-                    if room <= 0:
-                        return blocks
-                    start, size, events = end.offset + 1, 0, []
-                events.append(event)
-                size += len(event.json) + OVERHEAD
-        seen = records[-1].timestamp + 1 if records else None
-        blocks.append(Block(start, batch.next_offset, events, seen, size))
-        return blocks
 
     def _keep(self, log: Log, block: Block) -> None:
         key = log, block.start
@@ -243,20 +197,35 @@ class History:
         starts = self._starts.setdefault(log, [])
         starts.insert(bisect_right(starts, block.start), block.start)
         self._blocks[key] = block
+        block.is_kept = True
         self._bytes += block.nbytes
+        self._evict()
+
+    def _evict(self) -> None:
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._blocks)))
-        self._metrics.cache_bytes.set(self._bytes)
 
     def _drop(self, key: tuple[Log, int]) -> None:
         log, start = key
-        self._bytes -= self._blocks.pop(key).nbytes
+        block = self._blocks.pop(key)
+        block.is_kept = False
+        self._bytes -= block.nbytes
         starts = self._starts[log]
         del starts[bisect_left(starts, start)]
         if not starts:
             del self._starts[log]
-        self._metrics.cache_bytes.set(self._bytes)
 
 
-def _offset(event: Event) -> int:
-    return event.offset
+def _cut(batch: Batch, offset: int) -> list[Block]:
+    """The batch as blocks, the first of which begins at `offset`. At least one."""
+    blocks: list[Block] = []
+    records = batch.records
+    start, first, size = offset, 0, 0
+    for index, record in enumerate(records):
+        nbytes = (len(record.value) if record.value else 0) + FRAME_BYTES
+        if size and size + nbytes > BLOCK_BYTES:
+            blocks.append(Block(start, record.offset, records[first:index], size, batch.next_offset))
+            start, first, size = record.offset, index, 0
+        size += nbytes
+    blocks.append(Block(start, batch.next_offset, records[first:], size + OVERHEAD, batch.next_offset))
+    return blocks

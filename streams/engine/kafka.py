@@ -12,21 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
 from aiokafka.errors import KafkaError, NoError, OffsetOutOfRangeError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.record.memory_records import MemoryRecords
 
-from streams.core.events import Record
 from streams.core.positions import TopicPartition
+from streams.engine.batches import Damage, decode
 from streams.engine.kafka_options import KafkaOptions
+from streams.engine.metrics import Metrics
 from streams.engine.source import (
     Batch,
     Bounds,
@@ -46,6 +46,11 @@ PING_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 """After a broker did not answer the tail's fetch, it is left alone for so long."""
 
+FAILURES = 2
+"""A batch that cannot be read so many times is passed over."""
+MAX_DAMAGED = 1_000
+"""So many such batches are remembered."""
+
 _LATEST, _EARLIEST = -1, -2
 _T = TypeVar("_T")
 
@@ -61,18 +66,12 @@ _LOOKUP = _Group("lookup")
 _TAIL = _Group("tail")
 
 
-class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """The committed records of a fetch; our own are made at once, not aiokafka's first (a tenth of a replay's time)."""
-
-    def _consumer_record(self, tp: TopicPartition, record: Any) -> Record:
-        return Record(tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value)
-
-
 class KafkaSource:
     """`readers` connections to each broker serve history, one the lookups, one the tail."""
 
-    def __init__(self, options: KafkaOptions, readers: int) -> None:
+    def __init__(self, options: KafkaOptions, readers: int, metrics: Metrics | None = None) -> None:
         self._options = options
+        self._metrics = metrics
         self._isolation = READ_COMMITTED if options.isolation_level == "read_committed" else READ_UNCOMMITTED
         self._client: AIOKafkaClient | None = None
         self._cluster_id = ""
@@ -83,8 +82,8 @@ class KafkaSource:
         """How many reads are under way on each of the connections for history."""
         self._silent: set[int] = set()
         """The leaders whose last fetch failed: said once, not at each try."""
-        self._damaged: set[TopicPartition] = set()
-        """Partitions whose records could not be read; said once."""
+        self._damaged: OrderedDict[tuple[TopicPartition, int], int] = OrderedDict()
+        """How often each batch could not be read, by its first offset."""
         self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
 
     @property
@@ -207,9 +206,9 @@ class KafkaSource:
             fetched = await self._fetch(
                 leader, wanted, options.max_partition_fetch_bytes, options.fetch_max_wait_ms, _TAIL
             )
-        except (KafkaError, OSError, TimeoutError) as error:
+        except Exception as error:  # of any kind: it would end the poll of all other brokers too
             if leader not in self._silent:
-                log.warning("Kafka broker %s does not answer: %s; trying on", leader, error or type(error).__name__)
+                log.warning("Kafka broker %s does not answer: %r; trying on", leader, error)
             self._silent.add(leader)
             self._is_stale = True
         else:
@@ -238,14 +237,10 @@ class KafkaSource:
                 result: PollResult
                 if error is NoError:
                     end = stable if self._isolation == READ_COMMITTED else high_watermark
-                    try:
-                        result = self._batch(tp, data, aborted, wanted[tp], Bounds(begin, end))
-                    except KafkaError as damage:  # it stops its own partition, not all of this broker's
-                        if tp not in self._damaged:
-                            log.error("Records of %s partition %s cannot be read: %s; trying on", *tp, damage)
-                        self._damaged.add(tp)
+                    batch = self._batch(tp, data, aborted, wanted[tp], Bounds(begin, end))
+                    if batch is None:  # it stops its own partition, not all of this broker's
                         continue
-                    self._damaged.discard(tp)
+                    result = batch
                 elif error is OffsetOutOfRangeError:
                     result = OutOfRangeError(f"offset {wanted[tp]} of {topic} partition {partition}")
                 elif error is UnknownTopicOrPartitionError:
@@ -258,11 +253,35 @@ class KafkaSource:
                 results[tp] = wanted[tp], result
         return results
 
-    def _batch(self, tp: TopicPartition, data: bytes | None, aborted: Any, offset: int, bounds: Bounds) -> Batch:
-        records = _Records(
-            tp, MemoryRecords(data or b""), aborted, offset, None, None, self._options.check_crcs, self._isolation
+    def _batch(self, tp: TopicPartition, data: bytes | None, aborted: Any, offset: int, bounds: Bounds) -> Batch | None:
+        """The records of a fetch; None where the first of its batches cannot be read, and may be the next time."""
+        records, next_offset, damage = decode(
+            tp,
+            data,
+            aborted,
+            offset,
+            check_crcs=self._options.check_crcs,
+            committed=self._isolation == READ_COMMITTED,
         )
-        return Batch(list(records), records.next_fetch_offset, bounds)
+        if damage is not None and next_offset == offset:
+            next_offset = max(offset + 1, min(damage.next, bounds.end))
+            if not self._is_given_up(tp, damage, next_offset):
+                return None
+        return Batch(records, next_offset, bounds)
+
+    def _is_given_up(self, tp: TopicPartition, damage: Damage, following: int) -> bool:
+        """Whether a batch could not be read twice: it is passed over, so that it does not stop everybody (contract)."""
+        key = tp, damage.first
+        failures = self._damaged[key] = self._damaged.pop(key, 0) + 1
+        if failures == 1:
+            log.warning("A batch of %s partition %s, offset %s, cannot be read: %r", *tp, damage.first, damage.error)
+        elif failures == FAILURES:
+            log.error("The offsets %s to %s of %s partition %s are passed over", damage.first, following - 1, *tp)
+            if self._metrics is not None:
+                self._metrics.skipped.labels("damaged").inc(following - damage.first)
+        while len(self._damaged) > MAX_DAMAGED:
+            self._damaged.popitem(last=False)
+        return failures >= FAILURES
 
     async def _list_offsets(
         self, times: Mapping[TopicPartition, int]

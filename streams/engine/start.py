@@ -6,11 +6,12 @@ Source: wire contract, "Choosing where to start" and "Resuming".
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from streams.core.errors import KafkaUnavailable
 from streams.core.plan import Start
-from streams.core.positions import CLUSTER_PREFIX, END, MAX_OFFSET, OLDEST, Gap, Mark, TopicPartition
+from streams.core.positions import CLUSTER_PREFIX, END, OLDEST, Gap, Mark, TopicPartition
 from streams.engine.hub import Hub, Partition
 from streams.engine.source import Bounds, Found, SourceUnavailableError
 
@@ -99,18 +100,22 @@ class _Resolver:
             {tp: 0 for tp, start in starts.items() if self._bounds[tp].begin > 0 or start.offset == OLDEST}
         )
         offsets = {tp: self._offset(tp, start) for tp, start in starts.items()}
-        # A cursor is believed unless the record before it is another one than the id says.
-        before = await lookups.timestamps_before({tp: offset for tp, offset in offsets.items() if offset is not None})
-        times: dict[TopicPartition, int] = {}
+        # A cursor is believed unless the record before it is another one than the id says. To see that one, its whole
+        # batch has to be read; so Kafka is asked first, for all partitions at once, what begins at the id's own time.
+        times = {tp: start.timestamp for tp, start in starts.items() if start.cursor and offsets[tp] is not None}
+        at = await lookups.at_times({tp: ms for tp, ms in times.items() if ms is not None})
+        unsure = {tp: offset for tp, offset in offsets.items() if tp not in at or at[tp].offset != offset}
+        before = await lookups.timestamps_before({tp: offset for tp, offset in unsure.items() if offset is not None})
+        by_time: dict[TopicPartition, int] = {}
         marks: dict[TopicPartition, Mark] = {}
         for tp, start in starts.items():
             offset = offsets[tp]
             seen = before.get(tp)
             if offset is None or self._is_another(tp, start, offset, seen):
-                times[tp] = self._time(start)
+                by_time[tp] = self._time(start)
             else:
                 marks[tp] = self._mark(tp, start, offset, seen)
-        return marks | await self._at_times(times)
+        return marks | await self._at_times(by_time)
 
     def _offset(self, tp: TopicPartition, start: Start) -> int | None:
         """The offset to start from; None where a time decides."""
@@ -144,26 +149,27 @@ class _Resolver:
         return max(0, start.timestamp - 1) if start.cursor else start.timestamp
 
     async def _at_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Mark]:
-        lookups = self._hub.lookups
-        found = await lookups.at_times(times)
-        before = await lookups.timestamps_before({tp: record.offset for tp, record in found.items()})
+        found = await self._hub.lookups.at_times(times)
+        now = int(time.time() * 1000)
         marks = {}
         for tp, ms in times.items():
             record, first = found.get(tp), self._oldest.get(tp)
             tip = self._tips[tp]
             start = self._starts[tp]
             offset = record.offset if record else tip.offset
-            is_cut = bool(record and first and record.offset == first.offset and ms < first.timestamp)
+            if first:
+                is_cut = bool(record and record.offset == first.offset and ms < first.timestamp)
+            else:
+                # Nothing is left of what there was: nobody can tell that it was all before the asked time.
+                is_cut = self._bounds[tp].begin > 0 and ms < now
             if start.cursor is not None:
                 if is_cut or start.cursor.cluster == self._hub.cluster_id[:CLUSTER_PREFIX]:
                     self.gaps.append(Gap(*tp, start.cursor.offset, offset))
-            elif is_cut and first:
-                self.gaps.append(Gap(*tp, ms, first.timestamp))
-            if record is None:
-                marks[tp] = tip
-            else:
-                seen = before.get(tp)
-                marks[tp] = Mark(tip.incarnation, offset, min(ms, MAX_OFFSET) if seen is None else seen + 1)
+            elif is_cut:
+                self.gaps.append(Gap(*tp, ms, first.timestamp if first else now))
+            # The id says the asked time until an event has come. Kafka's answer to that is where this starts: so
+            # `marks` knows the id again, and the old rules lead here too.
+            marks[tp] = Mark(tip.incarnation, offset, min(ms, record.timestamp)) if record else tip
         return marks
 
     def _mark(self, tp: TopicPartition, start: Start, offset: int, seen: int | None) -> Mark:

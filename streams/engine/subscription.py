@@ -14,27 +14,19 @@ from typing import Any
 
 from streams.core import formats
 from streams.core.errors import KafkaUnavailable
-from streams.core.events import Event
 from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
 from streams.engine.fanout import Chunk, Follower, Sink
-from streams.engine.feed import BLOCK_BYTES, WHOLE_BYTES, Feed, ahead, behind, ndjson_parts
-from streams.engine.history import History, Log, Seat
+from streams.engine.feed import Feed, ahead, behind
+from streams.engine.history import Block, History, Log
 from streams.engine.hub import RETRY_SECONDS, Hub
+from streams.engine.merge import CHUNK_BYTES, Merge
 from streams.engine.metrics import Metrics
+from streams.engine.seats import Seat
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError
 
 FEED_SECONDS = 0.05
-
-
-class _Ahead:
-    """What has been read of one partition and not been sent yet: `events` from `index` on, then on from `mark`."""
-
-    __slots__ = ("events", "index", "mark")
-
-    def __init__(self, events: list[Event], mark: Mark) -> None:
-        self.events = events
-        self.index = 0
-        self.mark = mark
+YIELD_BYTES = 256 * 1024
+"""The event loop is given up after catching up so much, where nothing else has to be waited for."""
 
 
 class Subscription:
@@ -67,8 +59,7 @@ class Subscription:
         self._keepalive = keepalive_seconds or None
         self._comment = formats.SSE_KEEPALIVE if is_sse else formats.NDJSON_KEEPALIVE
         self._metrics = metrics
-        self._writer = IdWriter(hub.cluster_id, feed.selection.scope)
-        self._ahead: dict[TopicPartition, _Ahead] = {}
+        self._merge = Merge(history, IdWriter(hub.cluster_id, feed.selection.scope), is_sse=is_sse)
         self._version = history.version
         self._seat: Seat | None = None
         self._taking_seat: asyncio.Future[None] | None = None
@@ -86,7 +77,7 @@ class Subscription:
 
     def park(self) -> None:
         """Let go of all that is held besides the position."""
-        self._ahead.clear()
+        self._merge.clear()
         if self._taking_seat is not None:
             self._taking_seat.cancel()
             self._taking_seat = None
@@ -158,44 +149,58 @@ class Subscription:
 
         Ends early where a partition began anew meanwhile.
         """
-        self._writer.reset(self.position)
+        merge = self._merge
+        merge.begin(self.position)
+        passed = 0
         while True:
-            for tp, mark in target.items():
-                if self._needs_events(tp, mark):
-                    async for chunk in self._read_ahead(tp, mark):
+            # Again, where the client was parked meanwhile.
+            while lacking := [tp for tp, mark in target.items() if self._needs_events(tp, mark)]:
+                for tp in lacking:
+                    async for chunk in self._read_ahead(tp, target):
                         yield chunk
-                    if self._hub.partitions[tp].incarnation != mark.incarnation:
-                        self._ahead.clear()
+                    if self._hub.partitions[tp].incarnation != target[tp].incarnation:
+                        merge.clear()
                         return
-            if not self._ahead:
+            if not merge:
                 return
             if self._version != self._history.version:
                 # What is held was made with an older redaction list: read it again (invariant 5).
                 self._version = self._history.version
-                self._ahead.clear()
+                merge.clear()
                 continue
-            chunk = self._merge()
+            chunk = merge.chunk()
+            nbytes = chunk.nbytes or CHUNK_BYTES  # where nothing was an event, much may have been looked at
             if self._seat is not None:
-                self._seat.account(sum(map(len, chunk.parts)))
-            yield chunk
-            if self._seat is not None and self._seat.is_over:
+                self._seat.account(nbytes)
+            if chunk.parts:
+                yield chunk
+            # Who leaves throws away what it has not sent: a reader of many partitions would spend its turns on reading.
+            if self._seat is not None and self._seat.is_over and merge.has_sent_most:
                 self.park()
+            passed += nbytes
+            if passed >= YIELD_BYTES:
+                # Where neither Kafka nor the socket has to be waited for, all others would be kept waiting.
+                passed = 0
+                await asyncio.sleep(0)
 
     def _needs_events(self, tp: TopicPartition, target: Mark) -> bool:
-        return tp not in self._ahead and self.position[tp].offset < target.offset
+        return tp not in self._merge and self.position[tp].offset < target.offset
 
-    async def _read_ahead(self, tp: TopicPartition, target: Mark) -> AsyncIterator[Chunk]:
-        """Read until there is an event of the partition at hand, or it is at `target`. Yields what is to be said."""
+    async def _read_ahead(self, tp: TopicPartition, targets: dict[TopicPartition, Mark]) -> AsyncIterator[Chunk]:
+        """Read until there is a record of the partition at hand, or it is at its target. Yields what is to be said."""
+        target = targets[tp]
         while self._needs_events(tp, target):
-            if self._seat is not None and self._seat.is_over:
+            if self._seat is not None and not self._merge and self._seat.is_over:
                 self.park()
             offset = self.position[tp].offset
             partition = self._hub.partitions[tp]
             if partition.ring is None or partition.incarnation != target.incarnation:
                 return
-            live = partition.ring.read(offset, target.offset, BLOCK_BYTES)
+            live = partition.ring.read(offset, target.offset, CHUNK_BYTES)
             if live is not None:
-                self._hold(tp, live[0], live[1], None, target)
+                recent = Block(offset, live[1], live[0], 0, live[1])
+                recent.version = self._history.version
+                self._merge.hold(tp, [recent], target)
                 continue
             if self._seat is None:
                 self._taking_seat = asyncio.ensure_future(self._take_seat())
@@ -204,27 +209,38 @@ class Subscription:
                 # While it waited, the position may have come into the ring, or the client may have been parked.
                 continue
             log = Log(tp, target.incarnation)
-            block = self._history.cached(log, offset, target.offset)
-            if block is None:
-                reading = asyncio.ensure_future(self._history.read(log, offset, target.offset))
-                async for chunk in self._patiently(reading):
-                    yield chunk
-                try:
-                    block = reading.result()
-                except (OutOfRangeError, UnknownPartitionError):
-                    for chunk in self._gap_chunks(await self._skip_what_is_gone(tp, target)):
-                        yield chunk
-                    continue
-                except SourceError:
-                    # Kafka is away; the client stays, and goes on when it is back.
-                    async for chunk in self._patiently(asyncio.sleep(RETRY_SECONDS)):
-                        yield chunk
-                    continue
-            if block.next <= offset:
-                async for chunk in self._patiently(asyncio.sleep(RETRY_SECONDS)):
+            share = self._history.share(sum(self.position[tp].offset < mark.offset for tp, mark in targets.items()))
+            block = self._history.cached(log, offset)
+            if block is not None:
+                self._history.read_ahead(log, block, target.offset, share)
+                self._merge.hold(tp, [block], target)
+                continue
+            reading = asyncio.ensure_future(self._history.read(log, offset, share))
+            async for chunk in self._patiently(reading):
+                yield chunk
+            try:
+                blocks = reading.result()
+            except (OutOfRangeError, UnknownPartitionError):
+                for chunk in self._gap_chunks(await self._skip_what_is_gone(tp, target)):
                     yield chunk
                 continue
-            self._hold(tp, block.events, block.next, block.timestamp, target)
+            except SourceError:
+                # Kafka is away; the client stays, and goes on when it is back.
+                async for chunk in self._rest():
+                    yield chunk
+                continue
+            if blocks[-1].next <= offset:
+                async for chunk in self._rest():
+                    yield chunk
+                continue
+            self._hold(log, blocks, share, target)
+
+    async def _rest(self) -> AsyncIterator[Chunk]:
+        """Wait for Kafka to have what it does not just now; meanwhile others may read, perhaps of other brokers."""
+        if self._history.seats.is_wanted:
+            self.park()
+        async for chunk in self._patiently(asyncio.sleep(RETRY_SECONDS)):
+            yield chunk
 
     async def _take_seat(self) -> None:
         self._seat = await self._history.seats.take()
@@ -234,58 +250,18 @@ class Subscription:
         while any(self.position[tp][:2] > m[:2] for tp, m in self._feed.vector.items() if tp in self.position):
             await asyncio.sleep(FEED_SECONDS)
 
-    def _hold(self, tp: TopicPartition, events: list[Event], offset: int, timestamp: int | None, target: Mark) -> None:
-        """Keep events to be merged; without any, the position just moves on."""
-        if offset >= target.offset:
-            offset, timestamp = target.offset, target.timestamp
-        elif timestamp is None:
-            timestamp = events[-1].timestamp + 1 if events else self.position[tp].timestamp
-        mark = Mark(target.incarnation, offset, timestamp)
-        if events:
-            self._ahead[tp] = _Ahead(events, mark)
-        else:
-            self._move(tp, mark)
-
-    def _merge(self) -> Chunk:
-        """Up to a block of events, the oldest of all partitions first, until one of them has to be read on."""
-        parts: list[bytes] = []
-        taken: list[Event] = []
-        size = 0
-        ahead = self._ahead
-        while size < BLOCK_BYTES:
-            tp = min(ahead, key=lambda tp: ahead[tp].events[ahead[tp].index].timestamp)
-            held = ahead[tp]
-            until = min((a.events[a.index].timestamp for other, a in ahead.items() if other is not tp), default=None)
-            events, index = held.events, held.index
-            while index < len(events) and size < BLOCK_BYTES:
-                event = events[index]
-                if until is not None and event.timestamp > until:
-                    break
-                large = len(event.json) > WHOLE_BYTES
-                if large and taken:
-                    size = BLOCK_BYTES
-                    break
-                if self._is_sse:
-                    self._writer.set(tp, event.offset + 1, event.timestamp + 1)
-                    parts += (formats.sse_head(self._writer.ids()), event.json, formats.SSE_TAIL)
-                taken.append(event)
-                size += len(event.json)
-                index += 1
-            if index == len(events):
-                del ahead[tp]
-                self._move(tp, held.mark)
+    def _hold(self, log: Log, blocks: list[Block], share: int, target: Mark) -> None:
+        """Keep as many of the blocks as the client's share allows; the cache may have the others, or not."""
+        if self._seat is None:
+            return  # it was parked while it waited
+        kept = size = 0
+        for block in blocks:
+            size += block.nbytes
+            if kept and size > share:
                 break
-            held.index = index
-            if index:  # it may still stand at its first, where that is large and has to go alone
-                last = events[index - 1]
-                self.position[tp] = Mark(held.mark.incarnation, last.offset + 1, last.timestamp + 1)
-        if not self._is_sse:
-            return Chunk(ndjson_parts(taken), len(taken))
-        return Chunk(tuple(parts) if size > WHOLE_BYTES else (b"".join(parts),), len(taken))
-
-    def _move(self, tp: TopicPartition, mark: Mark) -> None:
-        self.position[tp] = mark
-        self._writer.set(tp, mark.offset, mark.timestamp)
+            kept += 1
+        self._history.read_ahead(log, blocks[0], target.offset, share)
+        self._merge.hold(log.tp, blocks[:kept], target)
 
     async def _skip_what_is_gone(self, tp: TopicPartition, target: Mark) -> list[Gap]:
         """The log no longer has the position: retention has overtaken it, it began anew, or the topic is gone."""
@@ -297,13 +273,13 @@ class Subscription:
         except (SourceError, KafkaUnavailable):
             is_gone, bounds = False, None
         if is_gone:
-            self._move(tp, target)
+            self._merge.move(tp, target)
             return [Gap(*tp, mark.offset, None)]
         if bounds is None or mark.offset > bounds.end:
             self._hub.suspect(tp)
             await asyncio.sleep(RETRY_SECONDS)
         elif mark.offset < bounds.begin:
-            self._move(tp, mark._replace(offset=bounds.begin))
+            self._merge.move(tp, mark._replace(offset=bounds.begin))
             return [Gap(*tp, mark.offset, bounds.begin)]
         return []
 

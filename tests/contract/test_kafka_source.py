@@ -9,8 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from streams.core.positions import TopicPartition
+from streams.engine.kafka import KafkaSource
+from streams.engine.metrics import Metrics
 from streams.engine.source import (
     Batch,
     Bounds,
@@ -67,30 +70,53 @@ async def test_only_a_topic_that_kafka_does_not_know_is_gone(
         assert offsets(await read_all(source, tp)) == [0, 1, 2]
 
 
-async def test_damaged_records_stop_their_own_partition_and_no_other(
-    on_kafka: KafkaHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    source = on_kafka.source
-    topic = await on_kafka.create(2)
-    await source.refresh([topic])
-    sound, damaged = TopicPartition(topic, 0), TopicPartition(topic, 1)
+def damage(source: KafkaSource, monkeypatch: pytest.MonkeyPatch, damaged: TopicPartition, times: int) -> None:
+    """What Kafka gives of a partition is damaged on its way, so many times."""
     batch = source._batch
 
-    def damage(tp: TopicPartition, data: bytes | None, *rest: Any) -> Batch:
-        if tp == damaged and data:
+    def changed(tp: TopicPartition, data: bytes | None, *rest: Any) -> Batch | None:
+        nonlocal times
+        if tp == damaged and data and times:
+            times -= 1
             data = data[:-1] + bytes([data[-1] ^ 1])
         return batch(tp, data, *rest)
 
-    monkeypatch.setattr(source, "_batch", damage)
+    monkeypatch.setattr(source, "_batch", changed)
+
+
+async def test_damaged_records_stop_no_other_partition_and_their_own_just_until_they_are_damaged_again(
+    on_kafka: KafkaHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = on_kafka.source
+    metrics = source._metrics = Metrics()
+    topic = await on_kafka.create(2)
+    await source.refresh([topic])
+    sound, damaged = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    damage(source, monkeypatch, damaged, times=4)
     for partition in (0, 1):
         await on_kafka.write(topic, new(3), partition=partition)
-    polled, positions = await poll_until(source, {sound: 0, damaged: 0}, lambda found, _: len(found) == 3)
-    assert positions == {sound: 3, damaged: 0}
     with pytest.raises(SourceUnavailableError):
         await source.read(damaged, 0, MUCH)
-    assert caplog.text.count("cannot be read") == 1
-    monkeypatch.undo()
-    polled, _ = await poll_until(source, {damaged: 0}, lambda found, _: len(found) == 3)
+    polled, positions = await poll_until(
+        source, {sound: 0, damaged: 0}, lambda found, got: len(found) == 3 and damaged in got
+    )
+    assert {record.partition for record in polled} == {0}
+    assert positions[damaged] == 3
+    assert await source.read(damaged, 1, MUCH) == Batch([], 3, Bounds(0, 3)), "it is known to be damaged"
+    assert caplog.text.count("cannot be read") == caplog.text.count("passed over") == 1
+    assert metrics.registry.get_sample_value("eventstreams_records_skipped_total", {"reason": "damaged"}) == 3
+    await on_kafka.write(topic, new(1, first=3), partition=1)
+    await source.read(damaged, 0, MUCH)
+    assert offsets(await read_all(source, damaged, 3)) == [3]
+
+
+async def test_nothing_is_lost_of_records_that_were_damaged_only_once(
+    on_kafka: KafkaHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = on_kafka.source
+    tp = await one_topic(on_kafka, *new(3))
+    damage(source, monkeypatch, tp, times=1)
+    polled, _ = await poll_until(source, {tp: 0}, lambda found, _: found)
     assert offsets(polled) == [0, 1, 2]
 
 
@@ -123,13 +149,13 @@ async def _the_same_script(harness: Harness, seed: int, steps: int) -> list[obje
         bounds = (await harness.source.bounds([tp]))[tp]
         offset = chance.randint(bounds.begin, bounds.end)
         found = await read_all(harness.source, tp, offset)
-        seen.append((bounds, offset, [record[1:] for record in found]))
+        seen.append((bounds, offset, [astuple(record)[1:] for record in found]))
     for tp in partitions:
         bounds = (await harness.source.bounds([tp]))[tp]
         polled, positions = await poll_until(
             harness.source, {tp: bounds.begin}, lambda _, got, end=bounds.end: _is_at(got, end)
         )
-        seen.append(([record[1:] for record in polled], list(positions.values())))
+        seen.append(([astuple(record)[1:] for record in polled], list(positions.values())))
     return seen
 
 

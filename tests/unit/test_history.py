@@ -11,10 +11,13 @@ import pytest
 
 from streams.core.positions import TopicPartition
 from streams.engine import history as module
+from streams.engine import seats as seats_module
 from streams.engine.encoder import Encoder
-from streams.engine.history import YIELD_EVENTS, Block, History, Log, Seats
+from streams.engine.fanout import Chunk
+from streams.engine.history import Block, History, Log
 from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
+from streams.engine.seats import Seats
 from streams.engine.source import Batch, OutOfRangeError, SourceUnavailableError, UnknownPartitionError
 from tests.support.engine import Engine, Stamp, eventually, numbered
 
@@ -35,17 +38,23 @@ def engine(source: MemorySource, cache_bytes: int = 8 << 20, seats: int = 2) -> 
     return Engine(source, cache_bytes=cache_bytes, seats=seats)
 
 
-def offsets(block: Block) -> list[int]:
-    return [event.offset for event in block.events]
+def offsets(made: History, block: Block, offset: int = 0, limit: int = FAR) -> list[int]:
+    """Of the block's events that are at or after `offset` and below `limit`."""
+    return [event.offset for event in made.events(block, 0, len(block.items)) if offset <= event.offset < limit]
+
+
+async def block_at(history: History, log: Log, offset: int) -> Block:
+    """As a client goes on: from memory, or else from the source."""
+    return history.cached(log, offset) or (await history.read(log, offset))[0]
 
 
 async def read_all(history: History, log: Log, limit: int) -> list[int]:
     found: list[int] = []
     offset = 0
     while offset < limit:
-        block = await history.read(log, offset, limit)
-        assert offset < block.next <= limit
-        found += offsets(block)
+        block = await block_at(history, log, offset)
+        assert offset < block.next
+        found += offsets(history, block, offset, limit)
         offset = block.next
     return found
 
@@ -53,12 +62,14 @@ async def read_all(history: History, log: Log, limit: int) -> list[int]:
 # Reading.
 
 
-async def test_a_read_gives_events_from_an_offset_up_to_a_limit() -> None:
-    history = engine(topic(20)).history
-    block = await history.read(LOG, 5, 9)
-    assert (offsets(block), block.next, block.timestamp) == ([5, 6, 7, 8], 9, 1009)
-    block = await history.read(LOG, 5, FAR)
-    assert (offsets(block), block.next, block.timestamp) == (list(range(5, 20)), 20, 1020)
+async def test_a_read_gives_records_from_an_offset_on_and_they_become_events_when_they_are_taken() -> None:
+    made = engine(topic(20))
+    (block,) = await made.history.read(LOG, 5)
+    assert (block.start, block.next, block.timestamp, block.latest) == (5, 20, 1020, 1019)
+    assert made.count("eventstreams_events_encoded_total") == 0
+    assert [event.offset for event in made.history.events(block, 2, 5)] == [7, 8, 9]
+    assert [event.offset for event in made.history.events(block, 0, 15)] == list(range(5, 20))
+    assert made.count("eventstreams_events_encoded_total") == 15, "each once"
 
 
 async def test_holes_are_passed_over_also_where_nothing_else_is_there() -> None:
@@ -66,20 +77,22 @@ async def test_holes_are_passed_over_also_where_nothing_else_is_there() -> None:
     source.skip("t", 3)
     source.append("t", b"no event", 5)
     history = engine(source).history
-    block = await history.read(LOG, 0, 3)
-    assert (offsets(block), block.next) == ([0, 1], 3)
-    block = await history.read(LOG, 3, FAR)
-    assert (offsets(block), block.next, block.timestamp) == ([], 6, 6), "a record that is no event has been seen"
-    block = await history.read(LOG, 4, 5)
-    assert (offsets(block), block.next, block.timestamp) == ([], 5, None)
+    (block,) = await history.read(LOG, 0)
+    assert (offsets(history, block), block.next) == ([0, 1], 6)
+    assert offsets(history, block) == [0, 1], "what is no event stays none"
+    (block,) = await history.read(LOG, 3)
+    assert (offsets(history, block), block.next, block.timestamp) == ([], 6, 6), "what is no event has been seen"
+    source.skip("t")
+    (block,) = await history.read(LOG, 6)
+    assert (block.items, block.next, block.timestamp) == ([], 7, None)
 
 
 async def test_at_the_end_a_read_does_not_move_and_is_not_remembered() -> None:
     source = topic(3)
     history = engine(source).history
-    assert (await history.read(LOG, 3, FAR)).next == 3
+    assert [block.next for block in await history.read(LOG, 3)] == [3]
     source.append("t", numbered(3), 5)
-    assert offsets(await history.read(LOG, 3, FAR)) == [3]
+    assert offsets(history, (await history.read(LOG, 3))[0]) == [3]
 
 
 @pytest.mark.parametrize(
@@ -96,12 +109,12 @@ async def test_a_read_that_fails_fails_for_all_who_wait_and_is_tried_again_by_th
     source = topic(10)
     history = engine(source).history
     change(source)  # type: ignore[operator]
-    results = await asyncio.gather(*(history.read(LOG, 2, FAR) for _ in range(5)), return_exceptions=True)
+    results = await asyncio.gather(*(history.read(LOG, 2) for _ in range(5)), return_exceptions=True)
     assert [type(result) for result in results] == [error] * 5
     source.available = True
     source.create("t")
     with pytest.raises((OutOfRangeError, UnknownPartitionError)) if error is not SourceUnavailableError else _nothing():
-        await history.read(LOG, 2, FAR)
+        await history.read(LOG, 2)
 
 
 class _nothing:  # noqa: N801 — it reads as a word of the sentence above
@@ -126,31 +139,33 @@ async def test_a_thousand_readers_of_one_range_cost_one_read_of_the_source() -> 
 async def test_what_has_been_read_is_found_in_memory_from_any_offset_within() -> None:
     source = topic(1000, 500)
     history = engine(source).history
-    await history.read(LOG, 0, FAR)
+    await history.read(LOG, 0)
     for offset in (0, 1, 500, 999):
-        block = history.cached(LOG, offset, FAR)
+        block = history.cached(LOG, offset)
         assert block is not None
-        assert offsets(block)[0] == offset
-    assert history.cached(LOG, 1000, FAR) is None
+        assert offsets(history, block, offset)[0] == offset
+    assert history.cached(LOG, 1000) is None
     assert source.reads == 1
 
 
-async def test_blocks_are_small_however_much_is_read_at_once() -> None:
-    history = engine(topic(1000, 500)).history
-    block = await history.read(LOG, 0, FAR)
-    assert sum(len(event.json) for event in block.events) <= module.BLOCK_BYTES
-    assert block.next < 1000
+@pytest.mark.parametrize("padding", [0, 500])
+async def test_blocks_are_small_however_much_is_read_at_once_and_however_small_events_are(padding: int) -> None:
+    blocks = await engine(topic(1000, padding)).history.read(LOG, 0)
+    assert [block.start for block in blocks[1:]] == [block.next for block in blocks[:-1]]
+    for block in blocks:
+        size = sum(len(record.value) for record in block.items)  # type: ignore[union-attr, arg-type]
+        assert size + len(block.items) * module.FRAME_BYTES <= module.BLOCK_BYTES
 
 
 async def test_an_event_larger_than_a_block_stands_alone() -> None:
     source = topic(1)
     source.append("t", numbered(1, 3 * module.BLOCK_BYTES), 5)
     source.append("t", numbered(2), 5)
-    history = engine(source).history
+    history = engine(source, cache_bytes=64 << 20).history
     assert await read_all(history, LOG, 3) == [0, 1, 2]
-    block = history.cached(LOG, 1, FAR)
+    block = history.cached(LOG, 1)
     assert block is not None
-    assert (offsets(block), block.next) == ([1], 2)
+    assert (offsets(history, block), block.next) == ([1], 2)
 
 
 async def test_the_cache_is_bounded_by_bytes_and_keeps_what_was_used_last() -> None:
@@ -158,50 +173,35 @@ async def test_the_cache_is_bounded_by_bytes_and_keeps_what_was_used_last() -> N
     made = engine(topic(6000, 1000), cache_bytes=room)
     history = made.history
     for offset in range(0, 6000, 100):
-        await history.read(LOG, offset, FAR)
-        assert history.cached(LOG, 0, 1) is not None, "it is used all the time"
+        await block_at(history, LOG, offset)
+        assert history.cached(LOG, 0) is not None, "it is used all the time"
         held = made.count("eventstreams_history_cache_bytes")
         assert 0 < held <= room
-    assert history.cached(LOG, 3000, FAR) is None
+    assert history.cached(LOG, 3000) is None
 
 
-class Compressed(MemorySource):
-    """Its records become eight times as many bytes as were fetched."""
+async def test_where_there_is_not_room_for_all_of_a_read_what_comes_first_is_kept() -> None:
+    made = engine(topic(6000, 1000), cache_bytes=600_000)
+    blocks = await made.history.read(LOG, 0)
+    assert made.history.cached(LOG, 0) is blocks[0]
+    assert made.history.cached(LOG, blocks[-1].start) is None
 
-    async def read(self, tp: TopicPartition, offset: int, max_bytes: int) -> Batch:
-        return await super().read(tp, offset, 8 * max_bytes)
 
-
-@pytest.mark.parametrize("readers", [1, 3])
-async def test_partitions_that_are_merged_do_not_push_each_other_out_of_memory(readers: int) -> None:
-    source = Compressed()
-    topics = ("a", "b", "c", "d")
-    for name in topics:
-        source.create(name)
-        for number in range(6000):
-            source.append(name, numbered(number, 1000), number)
-    history = engine(source, cache_bytes=8 << 20, seats=readers).history
-    seats = [await history.seats.take() for _ in range(readers)]
-    places = {(reader, name): reader * 1500 for reader in range(readers) for name in topics}
-    blocks = 0
-    while places:
-        for (reader, name), offset in list(places.items()):
-            log = Log(TopicPartition(name, 0), 0)
-            block = history.cached(log, offset, 6000) or await history.read(log, offset, 6000)
-            blocks += 1
-            places[reader, name] = block.next
-            if block.next == 6000:
-                del places[reader, name]
-    for seat in seats:
-        seat.leave()
-    assert blocks >= 80
-    assert source.reads <= blocks / 2, "a read brings several blocks, and they are still there when they are wanted"
+async def test_a_block_as_it_was_sent_counts_as_what_the_cache_holds() -> None:
+    made = engine(topic(10), cache_bytes=600_000)
+    (block,) = await made.history.read(LOG, 0)
+    held = made.count("eventstreams_history_cache_bytes")
+    for ids in ((), (b"before", b"after"), (b"other", b"after")):  # of each format, the last one is kept
+        made.history.remember(block, ids, Chunk((b"x" * 1_000,), 1))
+    assert made.count("eventstreams_history_cache_bytes") == held + 2_000
+    made.history.remember(block, (), Chunk((b"x" * 700_000,), 1))
+    assert made.count("eventstreams_history_cache_bytes") == 0
 
 
 async def test_with_no_room_nothing_is_kept_and_everything_is_still_read() -> None:
     made = engine(topic(300, 1000), cache_bytes=0)
     assert await read_all(made.history, LOG, 300) == list(range(300))
-    assert made.history.cached(LOG, 0, FAR) is None
+    assert made.history.cached(LOG, 0) is None
     assert made.count("eventstreams_history_cache_bytes") == 0
 
 
@@ -219,13 +219,11 @@ async def test_overlapping_reads_in_any_order_give_every_event_once() -> None:
     for _ in range(150):
         offset = chance.randint(0, end - 1)
         limit = chance.randint(offset + 1, end)
-        found: list[int] = []
         while offset < limit:
             first = offset
-            block = await made.history.read(LOG, offset, limit)
-            assert first < block.next <= limit
-            assert offsets(block) == [o for o in kept if first <= o < block.next]
-            found += offsets(block)
+            block = await block_at(made.history, LOG, offset)
+            assert first < block.next <= end
+            assert offsets(made.history, block, first) == [o for o in kept if first <= o < block.next]
             offset = block.next
         assert 0 <= made.count("eventstreams_history_cache_bytes") <= 1 << 20
 
@@ -233,41 +231,85 @@ async def test_overlapping_reads_in_any_order_give_every_event_once() -> None:
 async def test_blocks_of_another_incarnation_are_never_taken_for_this_one() -> None:
     source = topic(10)
     history = engine(source).history
-    await history.read(LOG, 0, FAR)
+    await history.read(LOG, 0)
     source.delete("t")
     source.create("t")
     source.append("t", numbered(77), 5)
     anew = Log(TP, 1)
-    assert history.cached(anew, 0, FAR) is None
-    block = await history.read(anew, 0, FAR)
-    assert [b'"n":77' in event.json for event in block.events] == [True]
+    assert history.cached(anew, 0) is None
+    (block,) = await history.read(anew, 0)
+    assert [b'"n":77' in event.json for event in history.events(block, 0, 1)] == [True]
 
 
-async def test_what_is_forgotten_is_read_again() -> None:
-    made = engine(topic(10))
-    await made.history.read(LOG, 0, FAR)
-    made.history.forget()
-    assert made.history.cached(LOG, 0, FAR) is None
-    assert made.count("eventstreams_history_cache_bytes") == 0
-    await made.history.read(LOG, 0, FAR)
-    assert made.source.reads == 2
-
-
-async def test_what_is_being_read_when_the_list_changes_is_made_anew_with_the_new_list() -> None:
-    count = 3 * YIELD_EVENTS  # given up in between, so that the change comes in the middle
-    made = engine(topic(count))
-    reading = asyncio.ensure_future(made.history.read(LOG, 0, FAR))
-    while not made.count("eventstreams_events_encoded_total"):
-        await asyncio.sleep(0)
-    assert made.count("eventstreams_events_encoded_total") < count
+async def test_what_was_an_event_when_the_list_changed_is_read_again_and_what_was_not_yet_is_not() -> None:
+    made = engine(topic(1000, 500))
+    first, second, *_ = await made.history.read(LOG, 0)
+    made.history.events(first, 0, 1)
     made.redact_with(Stamp(2))
-    block = await reading
-    assert len(block.events) > 1
-    assert all(b'"list":2' in event.json for event in block.events)
-    kept = made.history.cached(LOG, 0, FAR)
-    assert kept is not None
-    assert kept.events == block.events
-    assert made.source.reads == 1, "the records were still at hand"
+    assert made.history.cached(LOG, 0) is None
+    assert made.history.cached(LOG, second.start) is second
+    assert all(b'"list":2' in event.json for event in made.history.events(second, 0, 5))
+    (again, *_) = await made.history.read(LOG, 0)
+    assert all(b'"list":2' in event.json for event in made.history.events(again, 0, 5))
+    assert made.source.reads == 2  # type: ignore[attr-defined]
+
+
+async def test_a_block_is_not_used_with_two_lists() -> None:
+    made = engine(topic(10))
+    (block,) = await made.history.read(LOG, 0)
+    made.history.events(block, 0, 5)
+    made.redact_with(Stamp(2))
+    with pytest.raises(RuntimeError):
+        made.history.events(block, 5, 10)
+
+
+async def test_who_waits_for_a_read_gets_no_events_that_another_made_before_the_list_changed() -> None:
+    made = engine(topic(10))
+
+    async def quick() -> None:
+        (block,) = await made.history.read(LOG, 0)
+        made.history.events(block, 0, 10)
+        made.redact_with(Stamp(2))
+
+    _, blocks = await asyncio.gather(quick(), made.history.read(LOG, 0))
+    assert all(b'"list":2' in event.json for event in made.history.events(blocks[0], 0, 10))
+
+
+async def test_a_share_is_what_all_who_read_may_hold_together() -> None:
+    made = engine(topic(1), cache_bytes=8 << 20, seats=4)
+    history = made.history
+    assert history.share(1) == 8 << 20
+    held = [await history.seats.take() for _ in range(4)]
+    assert history.share(8) == (8 << 20) // 32
+    assert history.share(1_000) == module.BLOCK_BYTES, "a block is not divided"
+    for seat in held:
+        seat.leave()
+
+
+class Packed(MemorySource):
+    """Its records take up a quarter of their length, as if compressed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Batch:
+        self.asked.append(max_bytes)
+        return await super().read(partition, offset, 4 * max_bytes)
+
+
+async def test_what_is_asked_for_allows_for_compression() -> None:
+    source = Packed()
+    source.create("t")
+    for number in range(6000):
+        source.append("t", numbered(number, 1000), number)
+    history = engine(source, cache_bytes=64 << 20).history
+    offset = 0
+    for _ in range(3):
+        blocks = await history.read(LOG, offset, 400_000)
+        offset = blocks[-1].next
+    assert sum(block.nbytes for block in blocks) == pytest.approx(400_000, rel=0.1)
+    assert source.asked[0] == 400_000
 
 
 class SlowSource(MemorySource):
@@ -287,29 +329,13 @@ class SlowSource(MemorySource):
 async def test_a_reader_that_goes_away_does_not_end_the_read_of_the_others() -> None:
     source = SlowSource()
     history = engine(source).history
-    first, second = (asyncio.ensure_future(history.read(LOG, 0, FAR)) for _ in range(2))
+    first, second = (asyncio.ensure_future(history.read(LOG, 0)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     source.go.set()
-    assert offsets(await second) == [0]
+    assert offsets(history, (await second)[0]) == [0]
     assert source.reads == 1
-
-
-async def test_the_event_loop_is_given_up_while_much_is_encoded() -> None:
-    history = engine(topic(5 * module.YIELD_EVENTS)).history
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    beside = asyncio.ensure_future(other())
-    await history.read(LOG, 0, FAR)
-    beside.cancel()
-    assert turns >= 5
 
 
 # Seats.
@@ -352,10 +378,10 @@ async def test_seats_are_taken_first_come_first_served() -> None:
 
 async def test_a_seat_is_over_only_after_a_while_and_only_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(seats_module, "time", SimpleNamespace(monotonic=lambda: now))
     of, _ = seats(1)
     seat = await of.take()
-    now += module.TURN_SECONDS + 1
+    now += seats_module.TURN_SECONDS + 1
     assert not seat.is_over
     other = asyncio.ensure_future(of.take())
     await asyncio.sleep(0)

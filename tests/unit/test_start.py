@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -217,6 +218,54 @@ async def test_a_time_before_the_first_record_is_a_gap_where_the_log_has_been_cu
         assert (mark.offset, said) == (offset, gaps)
 
 
+@pytest.mark.parametrize(
+    ("asked", "gaps"),
+    [
+        (Start(timestamp=0), [(0, None)]),
+        (Start(timestamp=299), [(299, None)]),
+        (cursor(7, 201, "elsewher"), [(7, 3)]),
+        (cursor(2, 201), [(2, 3)]),
+        (Start(timestamp=MAX_OFFSET), []),
+        (Start(offset=OLDEST), []),
+        (Start(offset=END), []),
+    ],
+)
+async def test_a_past_of_which_nothing_is_left_is_a_gap(asked: Start, gaps: list[tuple[int, int | None]]) -> None:
+    source = log_of(100, 200, 300)
+    source.truncate_before("t", 3)
+    async with watched(source) as engine:
+        before = int(time.time() * 1000)
+        mark, said = await started(engine, asked)
+        assert mark.offset == 3
+        assert [
+            (gap.asked, gap.served if served else None) for gap, (_, served) in zip(said, gaps, strict=True)
+        ] == gaps
+        for gap, (_, served) in zip(said, gaps, strict=True):
+            assert served or (gap.served is not None and before <= gap.served <= time.time() * 1000)
+
+
+async def test_an_empty_log_that_never_held_anything_is_no_gap() -> None:
+    async with watched(log_of()) as engine:
+        assert (await started(engine, Start(timestamp=5)))[1] == []
+
+
+async def test_to_start_by_time_no_record_is_read_however_many_partitions_there_are() -> None:
+    """Kafka gives whole batches: reading one of each partition takes longer than a client waits."""
+    source = LaggingSource()
+    source.create("t", 150)
+    partitions = [TopicPartition("t", number) for number in range(150)]
+    for tp in partitions:
+        for timestamp in (100, 200, 300):
+            source.append("t", numbered(1), timestamp, partition=tp.partition)
+    async with watched(source) as engine:
+        reads = source.reads
+        position, gaps = await resolve(engine.hub, dict.fromkeys(partitions, Start(timestamp=150)))
+        assert [mark.offset for mark in position.values()] == [1] * 150
+        again = {tp: cursor(mark.offset, mark.timestamp) for tp, mark in position.items()}
+        assert await resolve(engine.hub, again) == (position, gaps) == (position, [])
+        assert source.reads == reads
+
+
 async def test_an_end_is_the_hubs_own_so_that_nothing_is_skipped_that_comes_meanwhile() -> None:
     source = log_of(100)
     async with watched(source) as engine:
@@ -239,6 +288,7 @@ async def test_an_end_is_the_hubs_own_so_that_nothing_is_skipped_that_comes_mean
         (cursor(5, 51), "timestamps out of order"),
         (cursor(3, 17), "the record before it is missing, which proves nothing"),
         (cursor(6, 17), "the record before it is missing, which proves nothing"),
+        (cursor(3, 500), "it is what Kafka has for the id's own time: an id of who began by time and had nothing yet"),
     ],
 )
 async def test_a_cursor_of_this_cluster_is_exact(asked: Start, why: str) -> None:
@@ -265,7 +315,7 @@ async def test_a_cursor_below_the_oldest_is_the_oldest_and_a_gap() -> None:
 @pytest.mark.parametrize(
     ("asked", "offset"),
     [
-        (cursor(2, 151), 2),  # the record before has another timestamp: the first at or after 150
+        (cursor(2, 101), 0),  # the record before has another timestamp: the first at or after 100
         (cursor(1, 301), 2),
         (cursor(4, 301), 2),  # beyond the end
         (cursor(4, 901), 3),

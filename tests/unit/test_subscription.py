@@ -12,6 +12,7 @@ from streams.core.catalogue import Stream
 from streams.core.plan import plan
 from streams.core.positions import OLDEST, TopicPartition
 from streams.engine import history as history_module
+from streams.engine import merge as merge_module
 from streams.engine import subscription as module
 from streams.engine.feed import Selection
 from streams.engine.memory import MemorySource
@@ -62,13 +63,13 @@ async def test_an_ndjson_client_gets_one_event_a_line_and_no_gap() -> None:
 
 async def test_a_very_large_event_is_passed_on_in_parts_that_are_not_copied() -> None:
     source = topic(1)
-    write(source, 1, padding=2 * module.WHOLE_BYTES)
+    write(source, 1, padding=2 * merge_module.WHOLE_BYTES)
     async with (
         Engine(source, cache_bytes=64 << 20).running("a") as engine,
         connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as connection,
     ):
         assert offsets(await connection.until(lambda got: len(got.events) == 2)) == [0, 1]
-        write(source, 1, padding=2 * module.WHOLE_BYTES)
+        write(source, 1, padding=2 * merge_module.WHOLE_BYTES)
         write(source, 1)
         assert offsets(await connection.until(lambda got: len(got.events) == 4)) == [0, 1, 2, 3]
 
@@ -82,7 +83,7 @@ async def test_chunks_are_of_bounded_size_however_much_there_is_to_catch_up() ->
         count = 0
         while count < 500:
             chunk = await anext(connection._chunks)
-            assert chunk.nbytes < module.BLOCK_BYTES + chunk.events * 200 + 2_000
+            assert chunk.nbytes < module.CHUNK_BYTES + chunk.events * 200 + 2_000
             count += chunk.events
 
 
@@ -335,7 +336,7 @@ async def test_a_client_that_is_parked_holds_neither_a_seat_nor_events(monkeypat
             assert readers(engine) == 1
             stalled.subscription.park()
             assert readers(engine) == 0
-            assert not stalled.subscription._ahead
+            assert not stalled.subscription._merge
             await read_on(other)
             await read_on(stalled)
         assert readers(engine) == 0
@@ -393,6 +394,24 @@ async def test_readers_that_wait_get_their_turn_before_one_has_read_all(monkeypa
         begun = max(order.index(client) for client in clients)
         ended = min(len(order) - order[::-1].index(client) for client in clients)
         assert begun < ended, "all had begun before any had ended"
+
+
+async def test_the_next_read_is_under_way_while_the_last_is_sent_and_none_beyond_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(history_module, "READ_BYTES", 10_000)
+    async with (
+        Engine(topic(200, padding=1_000)).running("a") as engine,
+        connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as connection,
+    ):
+        await connection.chunk()
+        await eventually(lambda: engine.count("eventstreams_history_reads_total") == 2)
+        connection.subscription.park()
+        await asyncio.sleep(0.02)
+        assert engine.count("eventstreams_history_reads_total") == 2
+        got = await connection.until(lambda got: len(got.events) == 200)
+        assert offsets(got) == list(range(200))
+        assert engine.count("eventstreams_history_reads_total") == -(-200 // 9), "nine events a read, each once"
 
 
 async def test_a_client_that_follows_needs_no_seat_and_no_kafka() -> None:

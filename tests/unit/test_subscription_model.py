@@ -16,6 +16,7 @@ from streams.engine import fanout as fanout_module
 from streams.engine import feed as feed_module
 from streams.engine import history as history_module
 from streams.engine import hub as hub_module
+from streams.engine import merge as merge_module
 from streams.engine import subscription as module
 from streams.engine.feed import Feed
 from streams.engine.memory import MemorySource
@@ -88,15 +89,19 @@ class World:
     def _make_bounds_tiny(self, monkeypatch: pytest.MonkeyPatch) -> None:
         chance = self.chance
         block, whole = chance.choice([(300, 700), (1_000, 600), (5_000, 10_000)])
-        for of in (feed_module, module):
-            monkeypatch.setattr(of, "BLOCK_BYTES", block)
+        monkeypatch.setattr(feed_module, "BLOCK_BYTES", block)
+        monkeypatch.setattr(module, "CHUNK_BYTES", block)
+        monkeypatch.setattr(merge_module, "CHUNK_BYTES", block)
+        monkeypatch.setattr(merge_module, "SHARED_ITEMS", chance.choice([1, 2, 8]))
+        for of in (feed_module, merge_module):
             monkeypatch.setattr(of, "WHOLE_BYTES", whole)
+        monkeypatch.setattr(module, "YIELD_BYTES", chance.choice([1, 10_000]))
         monkeypatch.setattr(fanout_module, "FEW_CLIENTS", chance.choice([0, 2, 50]))
         monkeypatch.setattr(fanout_module, "SLICE", chance.choice([1, 2, 64]))
         monkeypatch.setattr(hub_module, "FEED_MIN_BYTES", chance.choice([1, 1_000, 10_000]))
         monkeypatch.setattr(history_module, "BLOCK_BYTES", chance.choice([300, 2_000]))
         monkeypatch.setattr(history_module, "READ_BYTES", chance.choice([300, 3_000, 30_000]))
-        monkeypatch.setattr(history_module, "YIELD_EVENTS", chance.choice([1, 7]))
+        monkeypatch.setattr(history_module, "FRAME_BYTES", chance.choice([1, 100]))
         monkeypatch.setattr(history_module, "MIN_TURN_BYTES", chance.choice([1, 2_000]))
 
     @property

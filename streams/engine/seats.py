@@ -1,0 +1,86 @@
+"""Who may read history now: clients that read there hold blocks of it, so only so many may at a time.
+
+A seat is lent to a client while it is writable, and for a turn only where others wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+
+from streams.engine.metrics import Metrics
+
+TURN_SECONDS = 2.0
+
+
+class Seats:
+    """First come, first served; a turn is `turn_bytes` long where others wait."""
+
+    def __init__(self, count: int, turn_bytes: int, metrics: Metrics) -> None:
+        self.turn_bytes = turn_bytes
+        self._count = count
+        self._free = count
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._metrics = metrics
+
+    @property
+    def is_wanted(self) -> bool:
+        return bool(self._queue)
+
+    @property
+    def taken(self) -> int:
+        return self._count - self._free
+
+    async def take(self) -> Seat:
+        if self._free and not self._queue:
+            self._free -= 1
+        else:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            self._metrics.reader_queue.inc()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._pass_on()
+                elif turn in self._queue:  # else it has just been passed over
+                    self._queue.remove(turn)
+                raise
+            finally:
+                self._metrics.reader_queue.dec()
+        self._metrics.readers.inc()
+        return Seat(self)
+
+    def give_back(self) -> None:
+        self._metrics.readers.dec()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class Seat:
+    """Leave it as soon as the client is not writable, and when `is_over`."""
+
+    def __init__(self, seats: Seats) -> None:
+        self._seats = seats
+        self._until = time.monotonic() + TURN_SECONDS
+        self._left = seats.turn_bytes
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is the next one's turn."""
+        return self._seats.is_wanted and (self._left <= 0 or time.monotonic() > self._until)
+
+    def account(self, nbytes: int) -> None:
+        """So much has been sent from this seat."""
+        self._left -= nbytes
+
+    def leave(self) -> None:
+        self._seats.give_back()
