@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -339,16 +338,13 @@ async def test_without_a_ttl_only_a_failure_is_tried_again(
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real streams and schemas are not beside this repository")
-async def test_the_schemas_of_all_real_streams_are_found_in_well_under_two_seconds() -> None:
+async def test_the_schemas_of_all_real_streams_are_found() -> None:
     streams = json.loads((SHARED / "streamconfigs.json").read_text())["streams"]
     every = compile_catalogue(Layers(streams), 1)
     schemas = made(str(SHARED / "schemas"))
-    start = time.perf_counter()
     assert await schemas.refresh(every)
-    took = time.perf_counter() - start
     for name in ("mediawiki.recentchange", "mediawiki.page_change.v1", "mediawiki.page-move"):
         schema = schemas.of(name)
         assert titled(schema) == every.streams[name].schema_title
     found = {name for name in every.streams if schemas.of(name)}
     assert found.isdisjoint(schemas.problems)
-    assert took < 2
