@@ -7,16 +7,17 @@ BIN := .venv/bin
 # faults load the machine themselves, so they come afterwards, alone.
 AT_ONCE := --numprocesses 2 --dist loadfile --ignore tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
+EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev chromium axe run test test-all lint bench clean
+.PHONY: help install install-dev chromium axe eventsource run test test-all lint bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 install: .venv/installed ## make .venv with what the service runs on
 
-install-dev: .venv/installed-dev chromium axe ## the same, with what tests and lint need
+install-dev: .venv/installed-dev chromium axe eventsource ## the same, with what tests and lint need
 
 run: .venv/installed ## start Kafka, demo events and the server at http://127.0.0.1:8092 (PORT=... for another port)
 	@exec $(BIN)/python -m eventstreams_site.devserver
@@ -34,11 +35,20 @@ lint: .venv/installed-dev ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed-dev ## run the benchmarks
+bench: .venv/installed-dev ## run the benchmarks (docs/performance.md)
 	$(BIN)/python -m benchmarks.run
 
+bench-peers: .venv/installed-dev peers ## run those of live streams with nchan and django-eventstream beside ours
+	$(BIN)/python -m benchmarks.run 'live-*' --peers nchan django-eventstream
+
+bench-record: .venv/installed-dev peers ## run all, three rounds, with the peers, and write the results into docs
+	$(BIN)/python -m benchmarks.run --rounds 3 --peers nchan django-eventstream --save
+	$(BIN)/python -m benchmarks.hotpath --save
+	$(BIN)/python -m benchmarks.report
+
 clean: ## remove .venv, .local (with the local Kafka's data and the database), node_modules and caches
-	rm -rf .venv .local tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peers .local tests/browser/node_modules examples/node-eventsource/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -53,6 +63,20 @@ $(BIN)/python:
 .venv/installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@ .venv/installed
+
+# Debian's nchan, and django-eventstream in an environment of its own.
+peers: .venv-peers/installed
+	@if [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]; then :; \
+	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nginx libnginx-mod-nchan; then :; \
+	else \
+	  echo "There is no nchan: install it, such as with \`sudo apt-get install nginx libnginx-mod-nchan\`"; exit 1; \
+	fi
+
+.venv-peers/installed: benchmarks/requirements-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement $<
+	@touch $@
 
 # Pages are tested in Debian's Chromium. Where it cannot be had, those tests are skipped (but not if CI is set).
 chromium:
@@ -70,4 +94,13 @@ $(AXE): tests/browser/package.json
 	@if command -v npm > /dev/null && npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent; then touch $@; \
 	else \
 	  echo "npm could not install axe-core, so the accessibility of pages is not checked: install Node.js with npm"; \
+	fi
+
+# One of the clients in examples/. Where npm cannot be had, its tests are skipped (but not if CI is set).
+eventsource: $(EVENTSOURCE)
+
+$(EVENTSOURCE): examples/node-eventsource/package.json
+	@if command -v npm > /dev/null && npm install --prefix examples/node-eventsource --no-package-lock --no-audit --no-fund --silent; then touch $@; \
+	else \
+	  echo "npm could not install the package eventsource, so its example is not tested: install Node.js with npm"; \
 	fi

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
+import contextlib
 import json
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
 
@@ -45,24 +48,61 @@ def value(sequence: int, now: float) -> bytes:
     return _HEAD + b',"sent_us":%d,"seq":%d}' % (int(now * 1e6), sequence)
 
 
-async def produce_steadily(bootstrap: str, topic: str, rate: float) -> None:
-    """One event every 1/rate seconds to partition 0, until cancelled."""
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+Send = Callable[[int, bytes], Awaitable[object]]
+"""Publishes an event, of which the sequence number is given as well."""
+
+
+class Steady:
+    """One event every 1/rate seconds; remembers when each was sent."""
+
+    def __init__(self, send: Send, rate: float) -> None:
+        self._send = send
+        self._rate = rate
+        self._sent: list[float] = []
+
+    async def run(self) -> None:
         start = time.time()
-        sequence = 0
         while True:
-            await producer.send(topic, value(sequence, time.time()), partition=0)
-            sequence += 1
-            await asyncio.sleep(max(0.0, start + sequence / rate - time.time()))
+            sequence = len(self._sent)
+            now = time.time()
+            await self._send(sequence, value(sequence, now))
+            self._sent.append(now)
+            await asyncio.sleep(max(0.0, start + len(self._sent) / self._rate - time.time()))
+
+    def between(self, start: float, end: float) -> int:
+        """Events sent in that time (seconds since the epoch)."""
+        return bisect.bisect(self._sent, end) - bisect.bisect(self._sent, start)
 
 
-async def produce_history(bootstrap: str, topic: str, count: int, rate: float) -> None:
-    """`count` events to partition 0 at once, with timestamps 1/rate seconds apart that end a minute ago."""
+@contextlib.asynccontextmanager
+async def producing(send: Send, rate: float) -> AsyncIterator[Steady]:
+    """Events that go on until the context ends. Raises what `send` raised, at the end."""
+    steady = Steady(send, rate)
+    task = asyncio.ensure_future(steady.run())
+    try:
+        yield steady
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def to_kafka(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Send]:
+    """Publishes to partition 0 of the topics, in turn."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+
+        async def send(sequence: int, event: bytes) -> object:
+            return await producer.send(topics[sequence % len(topics)], event, partition=0)
+
+        yield send
+
+
+async def produce_history(bootstrap: str, topic: str, times: Sequence[float]) -> None:
+    """One event to partition 0 for each of the times (seconds since the epoch), all of them now."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=256 * 1024) as producer:
-        end = time.time() - 60
         sent = None
-        for sequence in range(count):
-            at = end - (count - sequence) / rate
+        for sequence, at in enumerate(times):
             sent = await producer.send(topic, value(sequence, at), partition=0, timestamp_ms=int(at * 1000))
         await producer.flush()
         if sent is not None:

@@ -1,4 +1,4 @@
-"""What a benchmark runs on: a Kafka and a server of its own, on loopback, and ssebench as the clients.
+"""What a benchmark runs on: a Kafka and servers of its own, on loopback, and ssebench as the clients.
 
 All of it lives in one temporary folder, on free ports, and ends with this process, however that ends.
 """
@@ -14,11 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from streams.local_kafka import LocalKafka, create_topics
 from streams.processes import HOST, free_port, last_lines, spawn, terminate
@@ -26,10 +25,65 @@ from streams.processes import HOST, free_port, last_lines, spawn, terminate
 ROOT = Path(__file__).resolve().parent.parent
 STREAM = "recentchange"
 START_SECONDS = 30.0
+MANAGE = (sys.executable, str(ROOT / "manage.py"))
+
+AnyService = TypeVar("AnyService", bound="Service")
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class BenchmarkError(Exception):
     """The benchmark cannot be run here; the text says what is missing, or what failed."""
+
+
+def stream_path(*names: str, query: str = "") -> str:
+    """The path of streams that are joined, at a server of ours."""
+    return f"/v2/stream/{','.join(names)}{query}"
+
+
+class Service:
+    """A process that answers HTTP on a port of its own."""
+
+    def __init__(self, command: Sequence[str], log: Path, port: int, environ: Mapping[str, str] = os.environ) -> None:
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.log = log
+        self.process = spawn(command, log, env=environ, cwd=ROOT)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_ready(self, path: str) -> None:
+        """Wait until it answers 200 there. Raises BenchmarkError."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(OSError):
+                self.get(path)
+                return
+            time.sleep(0.05)
+        raise BenchmarkError(f"The server was not ready after {START_SECONDS:g} s")
+
+    def get(self, path: str) -> str:
+        """The body of the answer. Raises OSError, which includes a status that is an error."""
+        with _direct.open(self.url + path, timeout=10) as answer:
+            text: str = answer.read().decode()
+        return text
+
+
+class Server(Service):
+    """`manage.py serve` in a process of its own."""
+
+    def stream(self, query: str = "") -> str:
+        """The URL of the stream "recentchange"."""
+        return self.url + stream_path(STREAM, query=query)
+
+    def metric(self, name: str) -> float:
+        """The value of a metric without labels."""
+        for line in self.get("/metrics").splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        raise BenchmarkError(f"/metrics has no {name}")
 
 
 class Rig:
@@ -38,31 +92,54 @@ class Rig:
     def __init__(self, folder: Path, kafka: LocalKafka, ssebench: Path) -> None:
         self.folder = folder
         self.bootstrap = kafka.bootstrap
+        self.shared: dict[str, str] = {}
+        """Topics that several rows read, by what they are."""
         self._ssebench = ssebench
 
-    async def topic(self, name: str) -> str:
-        """A topic with one partition."""
-        await create_topics(self.bootstrap, {name: 1})
-        return name
+    async def topics(self, count: int = 1, prefix: str = "live") -> list[str]:
+        """New topics with one partition each."""
+        names = [f"{prefix}-{number}-{os.urandom(4).hex()}" for number in range(count)]
+        await create_topics(self.bootstrap, dict.fromkeys(names, 1))
+        return names
+
+    def file(self, name: str) -> Path:
+        """A path in the temporary folder that nothing has used before."""
+        return self.folder / f"{os.urandom(4).hex()}-{name}"
 
     @contextlib.asynccontextmanager
-    async def server(self, topic: str) -> AsyncIterator[Server]:
-        """A fresh server process, ready, that serves `topic` as the stream "recentchange"."""
-        server = Server(self.folder, self.bootstrap, topic)
-        try:
-            await asyncio.to_thread(server.wait_ready)
+    async def server(
+        self, streams: Mapping[str, str], *, workers: int = 1, port: int | None = None, **settings: object
+    ) -> AsyncIterator[Server]:
+        """A fresh server process, ready, that serves the streams, name to topic; `settings`: more configuration."""
+        port = port or free_port()
+        config = self.file("config.yaml")
+        described = {name: {"topics": [topic]} for name, topic in streams.items()}
+        kafka = {"metadata.broker.list": self.bootstrap}
+        # JSON is YAML.
+        config.write_text(json.dumps({"kafka": kafka, "stream_config_overrides": described, **settings}))
+        command = [*MANAGE, "serve", "--host", HOST, "--port", str(port)]
+        if workers > 1:
+            command.append(f"--workers={workers}")
+        environ = {**environment(self.folder), "EVENTSTREAMS_CONFIG": str(config)}
+        async with running(Server(command, self.file("server.log"), port, environ), "/readyz") as server:
             yield server
-        except BenchmarkError as error:
-            raise BenchmarkError(f"{error}\nThe server's log ends with:\n{last_lines(server.log)}") from None
-        finally:
-            await asyncio.to_thread(terminate, server.process, 10)
 
-    async def clients(self, server: Server, path: str, **options: object) -> dict[str, Any]:
-        """What ssebench reports; `options` are its flags. Raises BenchmarkError."""
-        log = self.folder / "ssebench.log"
+    async def warm_up(self, url: str, pid: int) -> None:
+        """What only the first client of a server costs."""
+        await self.load(url, pid, n=1, warm="200ms", window="200ms")
+
+    async def load(self, url: str, pid: int, paths: Sequence[str] = (), **options: object) -> dict[str, Any]:
+        """What ssebench reports of its clients at `url`, or at the paths in turn; `options` are its flags.
+
+        Raises BenchmarkError.
+        """
+        log = self.file("ssebench.log")
+        if paths:
+            listed = self.file("paths")
+            listed.write_text("\n".join(paths))
+            options["paths"] = listed
         flags = [f"-{name.replace('_', '-')}={value}" for name, value in options.items()]
-        command = [str(self._ssebench), f"-url={server.url}{path}", f"-pids={server.process.pid}", *flags]
-        process = spawn(command, log)
+        process = spawn([str(self._ssebench), f"-url={url}", f"-pids={pid}", *flags], log)
         try:
             while process.poll() is None:  # not in a thread: that could not be cancelled
                 await asyncio.sleep(0.05)
@@ -75,37 +152,16 @@ class Rig:
         return report
 
 
-class Server:
-    """`manage.py serve` in a process of its own."""
-
-    def __init__(self, folder: Path, bootstrap: str, topic: str) -> None:
-        port = free_port()
-        self.url = f"http://{HOST}:{port}"
-        self.log = folder / f"server-{port}.log"
-        config = folder / f"config-{port}.yaml"
-        # JSON is YAML.
-        config.write_text(
-            json.dumps(
-                {
-                    "kafka": {"metadata.broker.list": bootstrap},
-                    "stream_config_overrides": {STREAM: {"topics": [topic]}},
-                }
-            )
-        )
-        environ = {name: text for name, text in os.environ.items() if not name.startswith(("EVENTSTREAMS_", "DJANGO_"))}
-        environ |= {"EVENTSTREAMS_CONFIG": str(config), "DJANGO_SECRET_KEY": "for-benchmarks-only"}
-        command = [sys.executable, str(ROOT / "manage.py"), "serve", "--host", HOST, "--port", str(port)]
-        self.process = spawn(command, self.log, env=environ, cwd=ROOT)
-
-    def wait_ready(self) -> None:
-        """Wait until /readyz answers 200. Raises BenchmarkError."""
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError), direct.open(f"{self.url}/readyz", timeout=2):
-                return
-            time.sleep(0.05)
-        raise BenchmarkError(f"The server was not ready after {START_SECONDS:g} s")
+@contextlib.asynccontextmanager
+async def running(service: AnyService, ready: str) -> AsyncIterator[AnyService]:
+    """The service, once it answers 200 at the path `ready`; it is ended afterwards. Raises BenchmarkError."""
+    try:
+        await asyncio.to_thread(service.wait_ready, ready)
+        yield service
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{error}\nThe server's log ends with:\n{last_lines(service.log)}") from None
+    finally:
+        await asyncio.to_thread(terminate, service.process, 10)
 
 
 @contextlib.contextmanager
@@ -114,12 +170,28 @@ def rig() -> Iterator[Rig]:
     with tempfile.TemporaryDirectory(prefix="eventstreams-bench-") as name:
         folder = Path(name)
         ssebench = build_ssebench(folder)
+        make_database(folder)
         kafka = LocalKafka(folder / "kafka")
         try:
             kafka.start()
             yield Rig(folder, kafka, ssebench)
         finally:
             kafka.stop()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What `manage.py` runs in: nothing of the surroundings, a database in the folder."""
+    ours = ("EVENTSTREAMS_", "DJANGO_")
+    own = {"DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}", "DJANGO_SECRET_KEY": "for-benchmarks-only"}
+    return {name: text for name, text in os.environ.items() if not name.startswith(ours)} | own
+
+
+def make_database(folder: Path) -> None:
+    """The database that all servers read. Raises BenchmarkError."""
+    command = [*MANAGE, "migrate", "--noinput"]
+    made = subprocess.run(command, cwd=ROOT, env=environment(folder), capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise BenchmarkError(f"The database could not be made:\n{made.stderr.strip()}")
 
 
 def build_ssebench(folder: Path) -> Path:

@@ -1,156 +1,142 @@
 """What the service costs and how fast it is, against a real Kafka and real sockets: a table, then JSON.
 
-Watches deliveries per CPU second of the server (live, with 50 and with 500 clients) and events per CPU second of one
-client that reads history. Run from the repository: ``make bench`` or ``python -m benchmarks.run`` (needs Java, Go and
-Linux; takes about two minutes). All is on loopback, in a temporary folder; nothing is left behind. Figures are per
-second of the server's own CPU time, so that a busy machine disturbs them less; the median of the rounds is shown.
+Each row of the table of goals is one command, as in ``python -m benchmarks.run live-500-30``; ``--list`` has them all,
+and what regression each of them watches. Without names all are run (``make bench``). Needs Java, Go and Linux; peers
+(nchan, django-eventstream) are measured where they are installed (``make peers``). All is on loopback, in a temporary
+folder; nothing is left behind. Figures are per second of the server's own CPU time, so that a busy machine disturbs
+them less; the median of the rounds is shown.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import fnmatch
 import json
-import os
 import signal
-import statistics
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
-from benchmarks.events import produce_history, produce_steadily
-from benchmarks.rig import STREAM, BenchmarkError, Rig, rig
+from benchmarks import results
+from benchmarks.goals import HEAD, Bench, Figures, Options, Row, aligned, lines, shown
+from benchmarks.proc import busy_percent
+from benchmarks.rig import BenchmarkError, Rig, rig
+from benchmarks.rows import ROWS
+from benchmarks.subjects import PEERS, installed_peers
 from streams.local_kafka import LocalKafkaError
 
-PATH = f"/v2/stream/{STREAM}"
-HISTORY_RATE = 30.0
-TIME_LIMIT_SECONDS = 230.0
-"""All of it; a round that would last longer is cut off with an error."""
-
-OLD_SERVICE = {"live_50": "4,100", "live_200": "cannot keep up", "history": "8,600"}
-"""The service that this one replaces, with the same events and load generator on a machine with 2 cores."""
+ROW_SECONDS = 150.0
+"""A round that lasts longer is cut off, apart from the time that churn is asked to take."""
 
 
-class Row(NamedTuple):
-    """One line of the table: `figures` of one case, over its rounds."""
-
-    case: str
-    old: str
-    figures: dict[str, float]
-    rounds: list[dict[str, float]]
-
-
-async def live(rig: Rig, clients: int, rate: float, seconds: int) -> dict[str, float]:
-    """Clients that follow a stream of `rate` events per second."""
-    topic = await rig.topic(f"live-{clients}-{os.urandom(4).hex()}")
-    async with rig.server(topic) as server:
-        producing = asyncio.ensure_future(produce_steadily(rig.bootstrap, topic, rate))
+async def measure(bench: Bench, row: Row, rounds: int) -> list[Figures]:
+    """What the rounds of one row measured; a round that failed is told of and left out."""
+    measured = []
+    for number in range(rounds):
         try:
-            await rig.clients(server, PATH, n=1, warm="500ms", window="1s")  # what only the first client costs
-            report = await rig.clients(server, PATH, n=clients, warm="2s", window=f"{seconds}s")
-        finally:
-            producing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await producing
-        if report["clients_with_events"] != clients or "errors" in report:
-            raise BenchmarkError(f"Not all of {clients} clients got events: {report}")
-    return {
-        "per_cpu_s": report["deliveries_per_cpu_s"],
-        "cpu_percent": report["server_cpu_cores"] * 100,
-        "events_per_client_per_s": report["events_per_client_per_s"],
-        "latency_ms_p50": report["latency_ms_p50"],
-        "latency_ms_p99": report["latency_ms_p99"],
-        "kb_per_client": report["rss_kb_per_client"],
-    }
+            async with asyncio.timeout(ROW_SECONDS + bench.options.churn_seconds):
+                measured.append(await row.run(bench))
+        except TimeoutError:
+            _say(f"{row.name}, round {number + 1}, was not done in time")
+        except (BenchmarkError, LocalKafkaError, OSError, LookupError, ZeroDivisionError) as error:
+            _say(f"{row.name}, round {number + 1}, failed: {type(error).__name__}: {error}")
+    return measured
 
 
-async def history(rig: Rig, topic: str, events: int, accept: str) -> dict[str, float]:
-    """One client that reads `events` old events, none of them in the server's memory."""
-    async with rig.server(topic) as server:
-        path = f"{PATH}?since=0"
-        report = await rig.clients(server, path, n=1, accept=accept, until=events, window="60s")
-        if report["finished"] != 1:
-            raise BenchmarkError(f"{events} events of history did not arrive within a minute: {report}")
-    return {
-        "per_cpu_s": report["events_per_cpu_s"],
-        "events_per_s": report["events_per_s"],
-        "first_event_ms": report["first_event_ms_p50"],
-        "rss_mb": report["rss_mb"],
-    }
-
-
-async def run(rig: Rig, options: argparse.Namespace) -> list[Row]:
-    rows = []
-    for clients in options.clients:
-        rounds = [await live(rig, clients, options.rate, options.seconds) for _ in range(options.rounds)]
-        old = OLD_SERVICE["live_50" if clients <= 50 else "live_200"]
-        rows.append(Row(f"live, {clients} clients, {options.rate:g}/s", old, medians(rounds), rounds))
-    topic = await rig.topic("history")
-    await produce_history(rig.bootstrap, topic, options.events, HISTORY_RATE)
-    for name, accept in (("SSE", "text/event-stream"), ("NDJSON", "application/json")):
-        rounds = [await history(rig, topic, options.events, accept) for _ in range(options.rounds)]
-        case = f"history, 1 client, {options.events:,} events, {name}"
-        rows.append(Row(case, OLD_SERVICE["history"], medians(rounds), rounds))
-    return rows
-
-
-def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
-
-
-def table(rows: Sequence[Row]) -> str:
-    head = ("", "events out / CPU s", "old service", "p50 ms", "p99 ms", "kB / client", "events / s")
-    lines = [head]
+async def run(rig: Rig, rows: Sequence[Row], options: argparse.Namespace) -> dict[str, results.Results]:
+    """Measure the rows; each is printed when it is done, its lines of the table, then JSON, and kept with --save."""
+    measured = {}
+    here = results.machine()
     for row in rows:
-        figure = row.figures
-        lines.append(
-            (
-                row.case,
-                f"{figure['per_cpu_s']:,.0f}",
-                row.old,
-                *(_shown(figure, name, ".1f") for name in ("latency_ms_p50", "latency_ms_p99", "kb_per_client")),
-                _shown(figure, "events_per_s", ",.0f"),
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        peers = options.peers if options.peers is not None else _compared_with(row)
+        bench = Bench(rig, Options(options.seconds, options.events, options.churn_seconds, tuple(peers)))
+        busy = await busy_percent()
+        if busy > results.BUSY_PERCENT:
+            _say(f"Other work takes {busy:.0f} % of the machine: {row.name} will say little")
+        rounds = await measure(bench, row, options.rounds)
+        if rounds:
+            measured[row.name] = results.measured(rounds, busy)
+            print(aligned(lines(row, results.medians(rounds))))
+            print(json.dumps({"benchmark": row.name, **measured[row.name]}), flush=True)
+            if options.save:
+                results.save(results.merge(results.load(), {row.name: measured[row.name]}, here))
+    return measured
+
+
+def _compared_with(row: Row) -> list[str]:
+    """The peers that goals of the row name, as far as they are installed."""
+    return [peer for peer in installed_peers() if any(goal.figure == f"times {peer}" for goal in row.goals)]
+
+
+def chosen(patterns: Sequence[str]) -> list[Row]:
+    """The rows of those names, in which * stands for anything; all without any. Raises BenchmarkError."""
+    for pattern in patterns:
+        if not fnmatch.filter(ROWS, pattern):
+            raise BenchmarkError(f"There is no row {pattern}; --list has them")
+    return [row for name, row in ROWS.items() if not patterns or any(fnmatch.fnmatch(name, p) for p in patterns)]
+
+
+def listing() -> str:
+    """Every row with its goals and what it watches."""
     return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
+        f"{row.name}: {row.what}\n"
+        + "".join(f"    {goal.label} {goal.relation} {shown(goal.bound)}\n" for goal in row.goals)
+        + f"    watches {row.watches}"
+        for row in ROWS.values()
     )
 
 
-def _shown(figures: dict[str, float], name: str, form: str) -> str:
-    return format(figures[name], form) if name in figures else ""
+def _compare(measured: dict[str, results.Results]) -> list[str]:
+    committed = results.committed()
+    _say(results.compared_with(committed))
+    return results.worse(committed["rows"], measured)
 
 
-async def _within_time(rig: Rig, options: argparse.Namespace) -> list[Row]:
-    try:
-        async with asyncio.timeout(TIME_LIMIT_SECONDS):
-            return await run(rig, options)
-    except TimeoutError:
-        raise BenchmarkError(f"Not done after {TIME_LIMIT_SECONDS:g} s; ask for fewer rounds or events") from None
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=(__doc__ or "").partition("\n")[0])
+    default = Options()
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="names, in which * stands for anything (default: all)")
+    parser.add_argument("--list", action="store_true", help="show the rows, their goals and what they watch")
+    parser.add_argument("--rounds", type=int, default=1, help="of each row; medians are shown (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=default.seconds, help="of each window (default: %(default)s)")
+    parser.add_argument("--events", type=int, default=default.events, help="of history (default: %(default)s)")
+    parser.add_argument("--churn-seconds", type=int, default=default.churn_seconds, help="(default: %(default)s)")
+    parser.add_argument(
+        "--peers", nargs="*", choices=PEERS, help="measured in live rows (default: nchan, where a goal names it)"
+    )
+    parser.add_argument("--save", action="store_true", help="merge into benchmarks/results/results.json")
+    parser.add_argument(
+        "--check", action="store_true", help="name what is over 15 %% worse than as committed; exit status 1 then"
+    )
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="of each case (default: %(default)s)")
-    parser.add_argument("--clients", type=int, nargs="*", default=[50, 500], help="live cases (default: 50 500)")
-    parser.add_argument("--rate", type=float, default=30.0, help="live events per second (default: %(default)g)")
-    parser.add_argument("--seconds", type=int, default=10, help="measured, of each live round (default: %(default)s)")
-    parser.add_argument("--events", type=int, default=100_000, help="of history (default: %(default)s)")
-    options = parser.parse_args()
+    options = _options()
+    if options.list:
+        print(listing())
+        return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # that what was started is ended, and the folder removed
     try:
+        rows = chosen(options.rows)
         with rig() as started:
-            rows = asyncio.run(_within_time(started, options))
+            measured = asyncio.run(run(started, rows, options))
     except (BenchmarkError, LocalKafkaError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("Stopped.")
-    print(table(rows), end="\n\n")
-    results: list[dict[str, Any]] = [row._asdict() for row in rows]
-    print(json.dumps({"benchmark": "run", "cores": os.cpu_count(), "results": results}))
+    if len(measured) > 1:
+        every = [line for name, one in measured.items() for line in lines(ROWS[name], results.medians(one["rounds"]))]
+        print(aligned([HEAD, *every]))
+    slower = _compare(measured) if options.check else []
+    for said in slower:
+        _say(f"Worse than as committed: {said}")
+    if slower or len(measured) < len(rows):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ class Config:
     history_readers: int
     ring_bytes: int
     history_cache_bytes: int
+    gather_seconds: float
     drain_seconds: float
 
 
@@ -381,6 +382,13 @@ SETTINGS: tuple[Setting, ...] = (
         values.integer(0),
         8 * _MIB,
         "Bytes of older events, lately read, that are kept in memory; 0: none.",
+    ),
+    Setting(
+        "gather_seconds",
+        values.seconds,
+        0.06,
+        "Seconds for which events wait for each other, at most, so that they share a write where a process has more "
+        "than 50 live clients; 0: never.",
     ),
     Setting("drain_seconds", values.seconds, 5.0, "Seconds over which the streams are ended when the server stops."),
 )

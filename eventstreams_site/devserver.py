@@ -92,14 +92,16 @@ def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
     if _is_debug(environ):
         admin = _manage("The development admin", "development_admin", environ=environ, stack=stack)
     children = []
+    demo = None
     if all(broker.rpartition(":")[0] in _LOCAL_HOSTS for broker in brokers.split(",")):
-        children.append(_manage("The demo producer", *_DEMO, environ=environ, stack=stack))
+        demo = _manage("The demo producer", *_DEMO, environ=environ, stack=stack)
+        children.append(demo)
     else:
         _say(f"No demo events are written, since {brokers} is not on this machine.")
     arguments = ("serve", "--host", HOST, "--port", str(port))
     children.append(_manage("The server", *arguments, environ=environ, stack=stack))
     _wait_until_ready(port, children)
-    _welcome(port, config, _login(admin))
+    _welcome(port, config, _login(admin), demo)
     while True:
         for child in children:
             child.check()
@@ -177,7 +179,7 @@ def _login(admin: Child | None) -> str:
     return admin.log.read_text(encoding="utf-8").strip()
 
 
-def _welcome(port: int, config: Config, login: str) -> None:
+def _welcome(port: int, config: Config, login: str, demo: Child | None) -> None:
     site = f"http://{HOST}:{port}"
     pages = [f"{site}/?doc  (the API)", f"{site}/admin/  ({login})"]
     if config.stream_ui_enabled:
@@ -190,6 +192,7 @@ def _welcome(port: int, config: Config, login: str) -> None:
                 *(f"    {page}" for page in pages),
                 "or watch the events go by:",
                 f"    curl -N {site}/v2/stream/recentchange",
+                *([f"The demo writes the last hour first, then live; {demo.log} says how far it is."] if demo else []),
                 f"Logs are in {LOGS}. Ctrl-C stops everything.",
             )
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Connection
+from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from eventstreams_site.wire import Wire
@@ -24,6 +25,9 @@ UNSENT_BYTES = 64 * 1024
 """The kernel keeps no more unsent bytes than this for a client (TCP_NOTSENT_LOWAT): 4 MB otherwise."""
 DEAD_PEER_MS = 60_000
 """A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT, RFC 5482)."""
+
+
+_NO_HEADERS = Headers()
 
 
 class ClientGone(OSError):
@@ -40,7 +44,7 @@ class Flow:
         self._wire = wire
         self._is_open = False
         self._ends_at: int | None = None
-        self._resumed = asyncio.Event()
+        self._resumed: asyncio.Future[None] | None = None
         self._direct: Connection | None = None
 
     def open(self) -> None:
@@ -48,6 +52,7 @@ class Flow:
             return
         self._is_open = True
         self._request.registerProducer(self, True)
+        self._request.requestHeaders = self._request.responseHeaders = _NO_HEADERS  # they have been read and sent
         self._direct = self._wire.tcp
         if self._direct is not None:
             with contextlib.suppress(OSError):
@@ -64,8 +69,10 @@ class Flow:
 
     async def resumed(self) -> None:
         """Wait until the client takes more."""
-        if self.paused:
-            await self._resumed.wait()
+        while self.paused:
+            if self._resumed is None:
+                self._resumed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._resumed)
 
     async def write(self, parts: tuple[bytes, ...]) -> None:
         """Write one HTTP chunk; it returns when all of it is on its way, at most a slice of it in our buffers.
@@ -141,11 +148,12 @@ class Flow:
 
     def pauseProducing(self) -> None:  # noqa: N802
         self.paused = True
-        self._resumed.clear()
 
     def resumeProducing(self) -> None:  # noqa: N802
         self.paused = False
-        self._resumed.set()
+        if self._resumed is not None:
+            self._resumed.set_result(None)
+            self._resumed = None
 
     def stopProducing(self) -> None:  # noqa: N802
         self.resumeProducing()

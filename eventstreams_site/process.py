@@ -41,7 +41,11 @@ class Process:
             source,
             encoder,
             metrics,
-            HubLimits(ring_bytes=config.ring_bytes, keepalive_seconds=config.keepalive_seconds),
+            HubLimits(
+                ring_bytes=config.ring_bytes,
+                keepalive_seconds=config.keepalive_seconds,
+                gather_seconds=config.gather_seconds,
+            ),
         )
         self._streams = Watch("the streams", functools.partial(read_catalogue, config), self._expose)
         self.service = Service(

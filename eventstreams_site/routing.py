@@ -40,6 +40,7 @@ def application_of(service: Service) -> ASGIApp:
         if scope["type"] != "http":
             raise ValueError(f"Only HTTP is served here, not {scope['type']}")
         await service.start()
-        await common({**scope, SCOPE_KEY: service}, receive, send)
+        scope[SCOPE_KEY] = service
+        await common(scope, receive, send)
 
     return application

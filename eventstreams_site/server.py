@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
+import gc
 import logging
-from collections.abc import MutableMapping
+import socket
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,47 +26,97 @@ from eventstreams_site.conf import Config
 from eventstreams_site.flow import ClientGone, Flow, reset_by_peer
 from eventstreams_site.process import Process
 from eventstreams_site.routing import application_of
+from eventstreams_site.workers import BACKLOG, ListenError
 from streams.http.consumers import FLOW_EXTENSION
 from streams.http.requests import STREAM_PATH
 
 log = logging.getLogger(__name__)
 
+GC_THRESHOLD = 50_000
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 256 * 1024
 
 
-class ListenError(Exception):
-    """The address cannot be listened on."""
-
-
 def serve(config: Config, host: str, port: int) -> None:
     """Run the server until it is stopped (SIGINT, SIGTERM). Raises ListenError."""
-    _return_large_memory_at_once()
-    process = Process(config)
-    server = StreamServer(process, host, port)
+    _tune_memory()
+    endpoints = [f"{text}:backlog={BACKLOG}" for text in build_endpoint_description_strings(host=host, port=port)]
+    server = StreamServer(Process(config), endpoints)
     server.run()
     if server.failure:
         raise ListenError(f"Cannot listen on {host} port {port}: {server.failure}")
 
 
-def _return_large_memory_at_once() -> None:
-    """Ask glibc to give large blocks back to the system when they are freed; elsewhere nothing is done.
+def serve_connections(config: Config, channel: socket.socket) -> None:
+    """Run a server for the connections whose descriptors come over `channel`, until it is stopped or that is closed."""
+    _tune_memory()
+    channel.setblocking(False)
+    server = StreamServer(Process(config), [])
+
+    def take() -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                message, descriptors, *_ = socket.recv_fds(channel, 1, 1)
+                if not message:  # the first process has gone
+                    asyncio.get_running_loop().remove_reader(channel)
+                    server.stop()
+                    return
+                for descriptor in descriptors:
+                    with socket.socket(fileno=descriptor) as connection:
+                        connection.setblocking(False)
+                        reactor.adoptStreamConnection(descriptor, connection.family, server.http_factory)
+
+    reactor.callWhenRunning(lambda: asyncio.get_event_loop().add_reader(channel, take))
+    server.run()
+
+
+def _tune_memory() -> None:
+    """Collect cycles seldom: with thousands of clients there are many objects that live long, and hardly any garbage.
+
+    Ask glibc to give large blocks back to the system when they are freed; elsewhere nothing is done.
 
     After the first large block has been freed it would keep the next ones (mallopt(3), M_MMAP_THRESHOLD): one client
     that reads a 10 MB record would cost tens of MB for good.
     """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
+class Inbox:
+    """What a stream's application is told: its request, and that the client has left. An asyncio.Queue takes 2 kB."""
+
+    __slots__ = ("_messages", "_waiter")
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put_nowait(self, message: Any) -> None:
+        self._messages.append(message)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._messages:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._messages.pop(0)
+
+
 class StreamServer(Server):
-    def __init__(self, process: Process, host: str, port: int) -> None:
+    """`endpoints` are Twisted's descriptions of where to listen; without any, connections come from elsewhere."""
+
+    def __init__(self, process: Process, endpoints: Sequence[str]) -> None:
         super().__init__(
             application=application_of(process.service),
-            endpoints=build_endpoint_description_strings(host=host, port=port),
+            endpoints=["elsewhere"],  # Daphne ends a server that has none
             server_name="",
             verbosity=1,
         )
+        self.endpoints = [*endpoints]
         self.failure = ""
         self.service = process.service
         self._process = process
@@ -94,10 +147,17 @@ class StreamServer(Server):
 
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
         _take_absolute_form_apart(scope)
-        if scope["type"] == "http" and scope["path"].startswith(STREAM_PATH):
-            flow = self._flows[protocol] = Flow(protocol, protocol.channel.wire)
-            scope["extensions"] = {FLOW_EXTENSION: flow}
-        return super().create_application(protocol, scope)
+        if scope["type"] != "http" or not scope["path"].startswith(STREAM_PATH):
+            return super().create_application(protocol, scope)
+        flow = self._flows[protocol] = Flow(protocol, protocol.channel.wire)
+        scope["extensions"] = {FLOW_EXTENSION: flow}
+        scope["asgi"] = {"version": "3.0"}
+        inbox = Inbox()
+        application = self.application(
+            scope=scope, receive=inbox.get, send=functools.partial(self.handle_reply, protocol)
+        )
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return inbox
 
     def protocol_disconnected(self, protocol: Any) -> None:
         flow = self._flows.pop(protocol, None)

@@ -6,14 +6,15 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from streams.http import ui, views
+from streams.http import documentation, ui, views
 
 admin.site.site_header = admin.site.site_title = "EventStreams"
 admin.site.index_title = "Administration"
 admin.site.enable_nav_sidebar = False  # there is little to go to, and tables want the room
 
 urlpatterns = [
-    path("", views.root),
+    path("", documentation.root),
+    path("schema/", documentation.spec),
     path("rc", views.rc),
     path("robots.txt", views.robots),
     path("_info", views.info),

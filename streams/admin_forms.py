@@ -15,7 +15,7 @@ from streams.core.explain import validate_edit
 from streams.document import UnplainError, check_name, plain
 from streams.edits import Wanted
 from streams.models import ConfiguredStream
-from streams.schemas import is_at, is_path
+from streams.schema_search import is_at, is_path
 
 Allowed = ConfiguredStream.Allowed
 

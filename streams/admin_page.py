@@ -139,7 +139,7 @@ def schema_line(name: str, overview: Overview) -> str:
     if schema is not None:
         return f"Found at {schema.uri}" + (f", but not refreshed: {problem}." if problem else ".")
     if problem:
-        return f"Not found: {problem}."
+        return f"None that could be used, so the stream is documented without: {problem}."
     if stream.schema_uri or stream.schema_title:
         return "Not looked for yet, or schema_base_uris names no place to look."
     return "None configured."

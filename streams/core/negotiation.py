@@ -7,6 +7,7 @@ passed over, and whoever admits none of the formats is answered with SSE. All wo
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -47,6 +48,7 @@ _PARAMETER: Final = re.compile(rf'(?:[^;"]++|{_QUOTED})++', re.DOTALL)
 _QUALITY: Final = re.compile(r"\d++(?:\.\d*+)?|\.\d++", re.ASCII)
 
 
+@functools.lru_cache(maxsize=64)  # nearly all clients send one of a few
 def negotiate(accept: str | None) -> Format:
     """The format for a request with this `Accept` (None: it has none).
 
@@ -68,6 +70,7 @@ def negotiate(accept: str | None) -> Format:
     return max(admitted, key=lambda candidate: candidate[0])[1] if admitted else Format.SSE
 
 
+@functools.lru_cache(maxsize=64)
 def names_event_stream(accept: str | None) -> bool:
     """Whether the header names `text/event-stream` itself, with a q above 0: what EventSource and SSE libraries do."""
     return any(

@@ -7,6 +7,7 @@ nothing but the number of its last block; how far that block goes is on the bloc
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,6 +22,8 @@ BLOCK_BYTES = 64 * 1024
 """A block holds at least one event, and further ones up to so many bytes."""
 WHOLE_BYTES = 256 * 1024
 """An event larger than this is not copied into a frame: its parts go out one after the other."""
+MARK_BYTES = 200
+"""What a block costs in memory for each partition of its position."""
 
 
 class Selection(NamedTuple):
@@ -34,7 +37,7 @@ class Selection(NamedTuple):
 class Block:
     """Some whole events, or a comment, as shared bytes; `after` is the position of who has had it."""
 
-    __slots__ = ("_events", "_sse", "after", "count", "nbytes")
+    __slots__ = ("_events", "_sse", "after", "count", "held_bytes", "nbytes")
 
     def __init__(
         self, sse: Parts, events: Sequence[Event], after: dict[TopicPartition, Mark], ndjson_comment: bytes = b""
@@ -44,6 +47,7 @@ class Block:
         self.count = len(events)
         self.after = after
         self.nbytes = sum(map(len, sse))
+        self.held_bytes = self.nbytes + MARK_BYTES * len(after)
 
     def sse(self) -> Parts:
         return self._sse
@@ -100,6 +104,22 @@ class Feed:
             raise LookupError(number)
         return self._blocks[index] if index < len(self._blocks) else None
 
+    def entry(self, position: Position) -> tuple[int, dict[TopicPartition, Mark]]:
+        """Where a client at `position` (of all the feed's partitions) is to join: a block's number, and its position.
+
+        It is the first block that is not behind the client, so that it has little to catch up, or else the tip.
+        """
+        blocks = self._blocks
+        index = bisect_left(range(len(blocks)), True, key=lambda n: not ahead(position, blocks[n].after))
+        if 0 < index < len(blocks):
+            after = blocks[index].after
+            # Not before a partition was added, or began anew: what lies between would be missed.
+            if len(after) == len(self.vector) and all(
+                m.incarnation == self.vector[tp].incarnation for tp, m in after.items()
+            ):
+                return self._first + index, dict(after)
+        return self.tip, dict(self.vector)
+
     def next_step(self, number: int, is_sse: bool) -> Step | None:
         """As many blocks after block `number` as leave in one write, as one chunk; None at the tip.
 
@@ -154,12 +174,16 @@ class Feed:
                 frames, first, size = [], index + 1, 0
         if frames:
             self._append_events(tp, (b"".join(frames),), events[first:], mark, now)
-        self.vector[tp] = mark
-        self._writer.set(tp, mark.offset, mark.timestamp)
+        if self.vector[tp] != mark:
+            self.vector[tp] = mark
+            self._writer.set(tp, mark.offset, mark.timestamp)
         self._wake()
 
     def _append_events(self, tp: TopicPartition, sse: Parts, events: Sequence[Event], mark: Mark, now: float) -> None:
-        self.vector[tp] = Mark(mark.incarnation, events[-1].offset + 1, events[-1].timestamp + 1)
+        last = events[-1]
+        if mark.offset != last.offset + 1 or mark.timestamp != last.timestamp + 1:
+            mark = Mark(mark.incarnation, last.offset + 1, last.timestamp + 1)
+        self.vector[tp] = mark
         self._append(sse, events, now)
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
@@ -186,10 +210,10 @@ class Feed:
         block = Block(sse, events, dict(self.vector), ndjson_comment)
         self._blocks.append(block)
         self._steps.clear()
-        self._bytes += block.nbytes
+        self._bytes += block.held_bytes
         self._last_block_at = now
         while self._bytes > self.max_bytes and len(self._blocks) > 1:
-            self._bytes -= self._blocks.popleft().nbytes
+            self._bytes -= self._blocks.popleft().held_bytes
             self._first += 1
 
     def _wake(self) -> None:

@@ -67,6 +67,7 @@ class Seats:
 
     def __init__(self, count: int, turn_bytes: int, metrics: Metrics) -> None:
         self.turn_bytes = turn_bytes
+        self._count = count
         self._free = count
         self._queue: deque[asyncio.Future[None]] = deque()
         self._metrics = metrics
@@ -74,6 +75,10 @@ class Seats:
     @property
     def is_wanted(self) -> bool:
         return bool(self._queue)
+
+    @property
+    def taken(self) -> int:
+        return self._count - self._free
 
     async def take(self) -> Seat:
         if self._free and not self._queue:
@@ -184,11 +189,12 @@ class History:
     async def _read(self, log: Log, offset: int) -> Block:
         """Read from Kafka, keep the blocks, return the first."""
         try:
-            batch = await self._source.read(log.tp, offset, self._read_bytes)
+            room = self._room()
+            batch = await self._source.read(log.tp, offset, min(self._read_bytes, room))
             self._metrics.kafka_reads.inc()
             while True:
                 version = self.version
-                blocks = await self._blocks_of(batch, offset)
+                blocks = await self._blocks_of(batch, offset, room)
                 if version == self.version:  # else the list has changed meanwhile
                     break
             for block in blocks:
@@ -197,8 +203,17 @@ class History:
         finally:
             del self._reads[log, offset]
 
-    async def _blocks_of(self, batch: Batch, offset: int) -> list[Block]:
-        """The batch as blocks, the first of which begins at `offset`. At least one."""
+    def _room(self) -> int:
+        """How many bytes of events one read may bring, so that those of all reads stay beside each other.
+
+        Compressed records become several times more. Unbounded, the blocks of one partition would push out those of
+        the next, and a client that merges them would read each of them again for a single block.
+        """
+        logs = len(self._starts.keys() | {log for log, _ in self._reads})
+        return max(BLOCK_BYTES, self._max_bytes // 2 // (logs * max(1, self.seats.taken)))
+
+    async def _blocks_of(self, batch: Batch, offset: int, room: int) -> list[Block]:
+        """The batch as blocks, the first of which begins at `offset`, as far as there is room. At least one."""
         blocks: list[Block] = []
         start, size = offset, 0
         events: list[Event] = []
@@ -210,6 +225,9 @@ class History:
                 if events and size + len(event.json) > BLOCK_BYTES:
                     end = events[-1]
                     blocks.append(Block(start, end.offset + 1, events, end.timestamp + 1, size))
+                    room -= size
+                    if room <= 0:
+                        return blocks
                     start, size, events = end.offset + 1, 0, []
                 events.append(event)
                 size += len(event.json) + OVERHEAD

@@ -34,8 +34,10 @@ REFRESH_SECONDS = 10.0
 RETRY_SECONDS = 0.5
 STRIKES = 3
 """So many times in a row a partition must look new before it is begun anew."""
-FEED_MIN_BYTES = 256 * 1024
+FEED_MIN_BYTES = 64 * 1024
 """All feeds together take as much as one ring, but each so much: what is needed longer is in the rings."""
+IDLE_FEEDS = 32
+"""So many feeds that nobody follows any more are kept for a while, for those who come back at once."""
 UNSEEN_MS = 10 * 60 * 1000
 """A partition without records is said, in ids, to have been seen up to so long before it was watched."""
 
@@ -183,7 +185,9 @@ class Hub:
             yield feed
         finally:
             feed.clients -= 1
-            feed.idle_since = time.monotonic()
+            if not feed.clients:
+                feed.idle_since = time.monotonic()
+                self._let_idle_feeds_go()
 
     def suspect(self, tp: TopicPartition) -> None:
         """Someone was told that an offset does not exist which ought to: look whether the partition began anew."""
@@ -388,15 +392,21 @@ class Hub:
     async def _tick(self) -> None:
         await asyncio.sleep(1.0)
         now = time.monotonic()
-        for selection, feed in list(self._feeds.items()):
+        for feed in list(self._feeds.values()):
             feed.keep_alive(now)
-            if not feed.clients and now - feed.idle_since > self._limits.grace_seconds:
-                self._let_go(selection, feed)
+        self._let_idle_feeds_go()
         partitions = [partition for partition in self.partitions.values() if partition.ring is not None]
         self._metrics.partitions.set(len(partitions))
-        self._metrics.feeds.set(sum(1 for feed in self._feeds.values() if feed.clients))
+        self._metrics.feeds.set(len(self._feeds))
         self._metrics.ring_bytes.set(sum(p.ring.bytes for p in partitions if p.ring))
         self._metrics.hub_lag.set(sum(max(0, p.end - p.ring.tip) for p in partitions if p.ring))
+
+    def _let_idle_feeds_go(self) -> None:
+        oldest = time.monotonic() - self._limits.grace_seconds
+        idle = sorted((feed for feed in self._feeds.values() if not feed.clients), key=lambda feed: feed.idle_since)
+        for number, feed in enumerate(idle, 1):
+            if feed.idle_since < oldest or len(idle) - number >= IDLE_FEEDS:
+                self._let_go(feed.selection, feed)
 
     def _let_go(self, selection: Selection, feed: Feed) -> None:
         del self._feeds[selection]

@@ -35,7 +35,7 @@ class Metrics:
             "eventstreams_hub_lag_records", "Offsets between the hub's position and the end, all partitions", registry=r
         )
         self.partitions = Gauge("eventstreams_hub_partitions", "Partitions that the hub reads", registry=r)
-        self.feeds = Gauge("eventstreams_feeds", "Different subscriptions with clients", registry=r)
+        self.feeds = Gauge("eventstreams_feeds", "Different subscriptions held in memory", registry=r)
         self.ring_bytes = Gauge("eventstreams_ring_bytes", "Bytes of the newest events in memory", registry=r)
         self.cache_bytes = Gauge("eventstreams_history_cache_bytes", "Bytes of historical events in memory", registry=r)
         self.readers = Gauge("eventstreams_history_readers", "Clients that read below the rings now", registry=r)

@@ -96,9 +96,12 @@ class Subscription:
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
         while True:
-            number, target = self._feed.tip, dict(self._feed.vector)
-            for chunk in self._gap_chunks(self._adopt(target)):
-                yield chunk
+            gaps = self._gap_chunks(self._adopt(self._feed.vector))
+            if gaps:
+                for chunk in gaps:
+                    yield chunk
+                continue  # the feed may have gone on meanwhile
+            number, target = self._feed.entry(self.position)
             if ahead(self.position, target):
                 async for chunk in self._patiently(self._feed_to_come()):
                     yield chunk

@@ -61,27 +61,34 @@ class StreamConsumer(AsyncHttpConsumer):
     """GET and HEAD /v2/stream/{streams}."""
 
     async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
-        self._receive = receive
+        """One task answers, another waits for the client's leave.
+
+        Channels' own dispatch would start more of both, and go to a thread to close connections to the database, which
+        no stream has.
+        """
+        self.scope = scope
+        self.base_send = send
         self._service: Service = scope[SCOPE_KEY]
         self._flow = scope.get("extensions", {}).get(FLOW_EXTENSION)
-        self._sender: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()
         self._streams: list[Stream] = []
         self._withdrawn: StreamWithdrawn | None = None
         self._started = self._writing = self._ending = False
-        await super().__call__(scope, receive, send)
-
-    async def handle(self, body: bytes) -> None:
-        self._sender = asyncio.ensure_future(self._answer(StreamRequest.from_scope(self.scope)))
-        gone = asyncio.ensure_future(self._disconnected())
+        gone = asyncio.ensure_future(_disconnected(receive))
+        gone.add_done_callback(self._leave)
         try:
-            await asyncio.wait({self._sender, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await self._answer(StreamRequest.from_scope(scope))
+        except asyncio.CancelledError:
+            if not gone.done() or gone.cancelled():
+                raise
         finally:
-            for task in (self._sender, gone):
-                task.cancel()
-            await asyncio.gather(self._sender, gone, return_exceptions=True)
+            gone.remove_done_callback(self._leave)
+            gone.cancel()
 
-    async def http_disconnect(self, message: Any) -> None:
-        """Nothing to clean up: `handle` has seen it."""
+    def _leave(self, gone: asyncio.Future[None]) -> None:
+        """The client has gone."""
+        if self._task is not None:
+            self._task.cancel()
 
     @property
     def stream_names(self) -> Collection[str]:
@@ -89,8 +96,8 @@ class StreamConsumer(AsyncHttpConsumer):
 
     def end(self) -> None:
         self._ending = True
-        if self._sender is not None and not self._writing:
-            self._sender.cancel()
+        if self._task is not None and not self._writing:
+            self._task.cancel()
 
     def recheck(self, catalogue: Catalogue) -> None:
         gone = [stream.name for stream in self._streams if stream.name not in catalogue.streams]
@@ -103,10 +110,6 @@ class StreamConsumer(AsyncHttpConsumer):
     def _cut(self) -> None:
         if self._flow is not None and not self._flow.is_over:
             self._flow.abort()
-
-    async def _disconnected(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
 
     async def _answer(self, request: StreamRequest) -> None:
         try:
@@ -274,3 +277,8 @@ class StreamConsumer(AsyncHttpConsumer):
 
 def _topics(stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return stream.topics, stream.topics_allowed
+
+
+async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -12,13 +12,13 @@ from streams.http.problems import ALLOWED_METHODS
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
+_POLICY = "default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+PAGE_POLICY = f"{_POLICY}; img-src 'self' data:"
+"""Of the documentation: the styles of Swagger UI have small pictures in them."""
 SECURITY = (
     (b"X-Content-Type-Options", b"nosniff"),
     (b"X-Frame-Options", b"SAMEORIGIN"),
-    (
-        b"Content-Security-Policy",
-        b"default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'",
-    ),
+    (b"Content-Security-Policy", _POLICY.encode()),
 )
 """On every answer; one that sets its own keeps it."""
 CORS_HEADERS = b"Accept, Last-Event-ID, X-Requested-With, Content-Type, Cache-Control"

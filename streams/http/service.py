@@ -16,6 +16,7 @@ from streams.engine.hub import Hub
 from streams.engine.metrics import Metrics
 from streams.engine.rates import Rates
 from streams.engine.source import RecordSource
+from streams.http.documents import Documents
 from streams.http.limits import ConnectionLimits
 from streams.http.requests import Network
 from streams.refresh import Refresh
@@ -92,6 +93,10 @@ class Service:
     draining: bool = False
     clients: set[Client] = field(default_factory=set)
     connections: set[Connection] = field(default_factory=set)
+
+    @functools.cached_property
+    def documents(self) -> Documents:
+        return Documents(self.settings.max_streams)
 
     @functools.cached_property
     def rates(self) -> Rates:

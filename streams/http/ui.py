@@ -9,10 +9,9 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views.decorators.csrf import csrf_exempt
 
 from streams.core.catalogue import Stream
-from streams.core.errors import MethodNotAllowed, NoStreamConfiguration
+from streams.core.errors import NoStreamConfiguration
 from streams.http.views import not_found, problem_response, public, service_of
 
 STREAMS_SECONDS = 10
@@ -29,7 +28,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@csrf_exempt
+@public
 async def streams(request: HttpRequest) -> HttpResponse:
     """What there is to choose from, JSON: `streams`, each with `name`, `aliases`, `description`, `topics` and `rate`
     (events per second over the last minute, null where that is not known), and two settings that a client should know.
@@ -39,8 +38,6 @@ async def streams(request: HttpRequest) -> HttpResponse:
     service = service_of(request)
     if not service.settings.ui_enabled:
         return not_found(request)
-    if request.method not in ("GET", "HEAD"):
-        return problem_response(request, MethodNotAllowed(request.method or ""))
     catalogue = service.catalogue
     if catalogue is None:
         return problem_response(request, NoStreamConfiguration())

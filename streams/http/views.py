@@ -6,6 +6,7 @@ Source: wire contract, "Routes".
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,54 +16,47 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 
 from streams.core.errors import EventStreamsError, InternalError, MethodNotAllowed, PathNotFound
+from streams.http.about import DESCRIPTION, HOME, NAME, VERSION
 from streams.http.problems import problem_headers
 from streams.http.requests import request_uri
 from streams.http.service import SCOPE_KEY, Service
 
-NAME = "eventstreams"
-VERSION = "0.1.0"
-DESCRIPTION = "Kafka topics to any number of HTTP clients, as Server-Sent Events or newline-delimited JSON"
-HOME = "https://wikitech.wikimedia.org/wiki/Event_Platform/EventStreams_HTTP_Service"
-
 DOCUMENTATION = "/?doc"
 DEMO_PAGE = "/v2/ui"
-
-
-class SeeOther(HttpResponseRedirect):
-    status_code = 303
 
 
 class MovedPermanently(HttpResponseRedirect):
     status_code = 301
 
 
-def public(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A view for GET and HEAD."""
+def public(view: Callable[..., Any]) -> Callable[..., Any]:
+    """A view for GET and HEAD, asynchronous where `view` is."""
+
+    def refusal(request: HttpRequest) -> HttpResponse | None:
+        if request.method in ("GET", "HEAD"):
+            return None
+        return problem_response(request, MethodNotAllowed(request.method or ""))
 
     @functools.wraps(view)
     def checked(request: HttpRequest, *args: Any) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            return problem_response(request, MethodNotAllowed(request.method or ""))
-        return view(request, *args)
+        refused = refusal(request)
+        answer: HttpResponse = refused if refused is not None else view(request, *args)
+        return answer
+
+    @functools.wraps(view)
+    async def checked_async(request: HttpRequest, *args: Any) -> HttpResponse:
+        refused = refusal(request)
+        answer: HttpResponse = refused if refused is not None else await view(request, *args)
+        return answer
 
     # Nothing here changes anything: a POST is told that it is not allowed, not that it lacks a token.
-    exempt: Callable[..., HttpResponse] = csrf_exempt(checked)
+    exempt: Callable[..., Any] = csrf_exempt(checked_async if inspect.iscoroutinefunction(view) else checked)
     return exempt
 
 
 def service_of(request: HttpRequest) -> Service:
     service: Service = request.scope[SCOPE_KEY]  # type: ignore[attr-defined]
     return service
-
-
-@public
-def root(request: HttpRequest) -> HttpResponse:
-    """Where to go: the demo page where it is enabled, else the documentation."""
-    if "doc" in request.GET:
-        catalogue = service_of(request).catalogue
-        streams = sorted(catalogue.streams.values(), key=lambda stream: stream.name) if catalogue else []
-        return render(request, "doc.html", {"streams": streams, "home": HOME})
-    return SeeOther(DEMO_PAGE if service_of(request).settings.ui_enabled else DOCUMENTATION)
 
 
 @public

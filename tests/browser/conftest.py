@@ -1,12 +1,7 @@
-"""Pages in Chromium, driven by Playwright's asyncio interface (its other one refuses to run beside a running loop).
-
-Debian's `chromium` is used, which `make install-dev` installs where it can: Playwright's own would be a download.
-"""
+"""Pages in Chromium, driven by Playwright's asyncio interface (its other one refuses to run beside a running loop)."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,27 +12,18 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.browser.demo import LIMIT, Demo, demo_site
 from tests.browser.kit import Complaints, create_superuser
+from tests.support.chromium import WANTED, find_chromium, launch, skip
 from tests.support.site import Site
 
-WANTED = "browser tests need Chromium: install it with `apt-get install chromium`, then run `make test` again"
-# Playwright adds --headless and --no-sandbox, and a new profile that it removes.
-FLAGS = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 SLOW_MACHINE_MS = 20_000
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of the browser. Without one the test is skipped, but not where nobody would notice."""
-    path = shutil.which("chromium")
+    path = find_chromium()
     if path is None:
-        (pytest.fail if os.environ.get("CI", "").lower() in {"1", "true"} else pytest.skip)(WANTED)
+        skip(WANTED)
     return path
 
 
@@ -51,9 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(
-            executable_path=chromium, headless=True, chromium_sandbox=False, args=FLAGS
-        )
+        launched = await launch(playwright, chromium)
         yield launched
         await launched.close()
 
@@ -91,8 +75,7 @@ def axe() -> str:
     """axe-core as a script."""
     path = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
     if not path.exists():
-        wanted = "needs axe-core: run `make axe`, for which npm must be installed"
-        (pytest.fail if os.environ.get("CI", "").lower() in {"1", "true"} else pytest.skip)(wanted)
+        skip("needs axe-core: run `make axe`, for which npm must be installed")
     return path.read_text()
 
 

@@ -21,7 +21,7 @@ from tests.support.site import Site
 
 LIMIT = 4
 """Connections of one address."""
-STREAMS = ("one", "two", "restarted", "busy", "redacted", "cut", "looked.at")
+STREAMS = ("one", "two", "restarted", "quiet", "busy", "redacted", "cut", "looked.at")
 ABSENT = "absent"
 """A stream without a topic in Kafka."""
 REDACTED = "Участник:HTriedman (WMF)/redacted page test"

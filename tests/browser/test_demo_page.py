@@ -44,7 +44,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
 
     # Found by what it is about; chosen with the keyboard.
     await page.get_by_role("searchbox", name="Search the streams").fill("SOMEBODY page")
-    await expect(page.get_by_text("1 of 8 streams")).to_be_visible()
+    await expect(page.get_by_text("1 of 9 streams")).to_be_visible()
     await page.keyboard.press("Tab")
     await page.keyboard.press("Space")
     await expect(page.get_by_role("checkbox", name="one", exact=True)).to_be_checked()
@@ -143,6 +143,9 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     complaints.allow("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET")
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     events = [change(n) for n in range(240)]
+    quiet = await page.context.new_page()
+    await open_page(quiet, demo, "quiet")
+    await start(quiet)
     await open_page(page, demo, "restarted")
     await start(page)
     await page.get_by_role("button", name="Python").click()
@@ -150,7 +153,7 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     script = tmp_path / "follow.py"
     script.write_text(await clipboard(page))
     python = asyncio.ensure_future(run_until([sys.executable, str(script)], lambda text: '"n": 239' in text))
-    while demo.site.metric("eventstreams_connected_clients") < 2:
+    while demo.site.metric("eventstreams_connected_clients") < 3:
         await asyncio.sleep(0.05)
 
     await demo.write_many("restarted", events[:80], per_second=200)
@@ -160,6 +163,9 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     await expect(page.get_by_role("status").filter(has_text="Disconnected")).to_be_visible()
     await expect(page.get_by_role("alert")).to_have_text(re.compile("The server (cannot be reached|ended)"))
     await expect(page.get_by_text(re.compile(r"Trying again in \d+ s"))).to_be_visible()
+    await demo.write("quiet", Rec(change(1, title="While nobody could listen")))
+    # As it says if it asks for the streams meanwhile.
+    await page.evaluate("document.getElementById('found').textContent = 'The server cannot be reached.'")
     await asyncio.to_thread(demo.site.start)
     await expect(page.get_by_role("status").filter(has_text="Connected")).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
     await writing
@@ -172,6 +178,11 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     await expect(note(page, "Repeated")).to_have_text("0 offsets skipped")
     await expect(fact(page, "Gaps")).to_have_text("0")
     assert [event["n"] for event in lines_of(await python)] == list(range(240))
+    await expect(page.get_by_text("9 streams", exact=True)).to_be_visible()
+
+    # Where nothing had come before the break, there was no id to go on from.
+    await expect(rows(quiet)).to_have_count(1, timeout=PATIENCE_SECONDS * 1000)
+    assert await titles(quiet) == ["While nobody could listen"]
 
 
 async def test_who_edited_a_listed_page_is_redacted(page: Page, demo: Demo) -> None:

@@ -215,24 +215,26 @@ async def test_an_event_of_any_schema_is_shown_with_what_it_has(page: Page, demo
     }
     other = {"meta": {"stream": "eventgate.test", "uri": "javascript:alert(1)"}, "type": 7, "title": {"no": "text"}}
     log = {"type": "log", "log_type": "block", "user": "Grace"}
-    events = [page_change, page_change | {"performer": {}}, links, other, log, {}, {"meta": None}]
+    odd = {"meta": {"stream": {"no": "text"}, "topic": "t"}}
+    events = [page_change, page_change | {"performer": {}}, links, other, log, {}, {"meta": None}, odd]
     await open_page(page, demo)
     shown = await page.evaluate(
         """async ([url, events]) => {
           const { item } = await import(url);
-          const row = ({ type, wiki, title, user, link }) => [type, wiki, title, user, link];
+          const row = ({ type, wiki, title, user, link, stream }) => [type, wiki, title, user, link, stream];
           return events.map((event) => row(item(event, "")));
         }""",
         [f"{UI}/events.js", events],
     )
     assert shown == [
-        ["move", "awiki", "A b", "Ada", "https://a.example/wiki/A"],
-        ["move", "awiki", "A b", None, "https://a.example/wiki/A"],
-        ["links-change", "bwiki", "B", None, ""],
-        ["test", "", "", "", ""],
-        ["block", "", "", "Grace", ""],
-        ["", "", "", "", ""],
-        ["", "", "", "", ""],
+        ["move", "awiki", "A b", "Ada", "https://a.example/wiki/A", "mediawiki.page_change.v1"],
+        ["move", "awiki", "A b", None, "https://a.example/wiki/A", "mediawiki.page_change.v1"],
+        ["links-change", "bwiki", "B", None, "", "mediawiki.page-links-change"],
+        ["test", "", "", "", "", "eventgate.test"],
+        ["block", "", "", "Grace", "", ""],
+        ["", "", "", "", "", ""],
+        ["", "", "", "", "", ""],
+        ["", "", "", "", "", "t"],
     ]
 
 

@@ -41,6 +41,6 @@ if __name__ == "__main__":
     from eventstreams_site.process import Process
     from eventstreams_site.server import StreamServer
 
-    server = StreamServer(Process(load_config(os.environ)), "127.0.0.1", int(sys.argv[2]))
+    server = StreamServer(Process(load_config(os.environ)), [f"tcp:{sys.argv[2]}:interface=127.0.0.1"])
     server.application = careless
     server.run()

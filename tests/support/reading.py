@@ -164,6 +164,11 @@ class Follower:
             lambda: all(self.offsets[tp] and self.offsets[tp][-1] >= offset for tp, offset in offsets.items()), seconds
         )
 
+    async def ended(self, seconds: float = 60.0) -> None:
+        """Wait until the server has ended the stream."""
+        assert self._reading is not None
+        await asyncio.wait_for(self._reading, seconds)
+
     async def leave(self) -> None:
         if self._reading is not None:
             self._reading.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -14,7 +15,11 @@ from streams.core import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/wire.md"]
+DOCUMENTS = [
+    "README.md",
+    "CHANGELOG.md",
+    *(f"docs/{name}.md" for name in ("architecture", "clients", "demo-page", "wire")),
+]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -119,3 +124,22 @@ def test_the_picture_stands_on_its_own_in_light_and_dark() -> None:
     assert "@import" not in text
     assert set(re.findall(r"url\(([^)]*)\)", text)) == {"#head"}
     assert "href" not in text
+
+
+def test_every_example_is_linked_in_the_document_of_clients() -> None:
+    clients = (ROOT / "docs" / "clients.md").read_text()
+    examples = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "examples").rglob("*")
+        if path.suffix in {".sh", ".py", ".mjs", ".html"} and "node_modules" not in path.parts
+    }
+    assert len(examples) == 6
+    assert set(re.findall(r"\]\(\.\./(examples/[^)]+)\)", clients)) == examples
+
+
+def test_the_document_of_clients_speaks_of_the_versions_that_are_tested() -> None:
+    clients = (ROOT / "docs" / "clients.md").read_text()
+    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE))
+    package = json.loads((ROOT / "examples" / "node-eventsource" / "package.json").read_text())
+    of_clients = {name: pinned[name] for name in ("requests-sse", "httpx-sse", "pywikibot")} | package["dependencies"]
+    assert dict(re.findall(r"`([\w-]+)` ([0-9][\w.]+[0-9])", clients)) == of_clients

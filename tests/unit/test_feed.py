@@ -229,6 +229,29 @@ async def test_a_change_soon_after_another_is_not_missed_by_who_waits_only_then(
         await asyncio.wait_for(late, 5)
 
 
+async def test_a_client_joins_at_the_first_block_that_is_not_behind_it() -> None:
+    of = feed(A, B)
+    for offset in range(5, 10):
+        of.extend(A, [event(offset)], Mark(0, offset + 1, 51), 100.0)
+    at = dict(of.vector)
+    assert of.entry({**at, A: Mark(0, 8, 0)}) == (2, {A: Mark(0, 8, 71), B: Mark(0, 5, 50)}), "it has had just so much"
+    assert of.entry({**at, A: Mark(0, 10, 0)}) == (4, {A: Mark(0, 10, 91), B: Mark(0, 5, 50)})
+    assert of.entry({**at, A: Mark(0, 5, 0)}) == (of.tip, at), "how far behind it is, the blocks do not say"
+    assert of.entry({**at, A: Mark(0, 11, 0)}) == (of.tip, at), "it is ahead"
+    assert of.entry({A: Mark(0, 8, 0), B: Mark(0, 6, 0)}) == (of.tip, at)
+
+
+async def test_a_client_does_not_join_before_a_partition_was_added_or_began_anew() -> None:
+    of = feed(A)
+    for offset in range(5, 8):
+        of.extend(A, [event(offset)], Mark(0, offset + 1, 51), 100.0)
+    of.place(B, Mark(0, 3, 30))
+    assert of.entry({A: Mark(0, 7, 0), B: Mark(0, 0, 0)}) == (of.tip, of.vector)
+    of.extend(A, [event(8), event(9)], Mark(0, 10, 91), 100.0)
+    of.restart(B, Mark(1, 0, 9), Gap("b", 1, 3, 0), 100.0)
+    assert of.entry({A: Mark(0, 9, 0), B: Mark(0, 3, 0)}) == (of.tip, of.vector)
+
+
 def test_behind_and_ahead_look_at_every_partition_incarnation_first() -> None:
     at = {A: Mark(1, 5, 0), B: Mark(0, 5, 0)}
     assert not behind(at, at)

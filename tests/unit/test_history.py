@@ -165,6 +165,39 @@ async def test_the_cache_is_bounded_by_bytes_and_keeps_what_was_used_last() -> N
     assert history.cached(LOG, 3000, FAR) is None
 
 
+class Compressed(MemorySource):
+    """Its records become eight times as many bytes as were fetched."""
+
+    async def read(self, tp: TopicPartition, offset: int, max_bytes: int) -> Batch:
+        return await super().read(tp, offset, 8 * max_bytes)
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+async def test_partitions_that_are_merged_do_not_push_each_other_out_of_memory(readers: int) -> None:
+    source = Compressed()
+    topics = ("a", "b", "c", "d")
+    for name in topics:
+        source.create(name)
+        for number in range(6000):
+            source.append(name, numbered(number, 1000), number)
+    history = engine(source, cache_bytes=8 << 20, seats=readers).history
+    seats = [await history.seats.take() for _ in range(readers)]
+    places = {(reader, name): reader * 1500 for reader in range(readers) for name in topics}
+    blocks = 0
+    while places:
+        for (reader, name), offset in list(places.items()):
+            log = Log(TopicPartition(name, 0), 0)
+            block = history.cached(log, offset, 6000) or await history.read(log, offset, 6000)
+            blocks += 1
+            places[reader, name] = block.next
+            if block.next == 6000:
+                del places[reader, name]
+    for seat in seats:
+        seat.leave()
+    assert blocks >= 80
+    assert source.reads <= blocks / 2, "a read brings several blocks, and they are still there when they are wanted"
+
+
 async def test_with_no_room_nothing_is_kept_and_everything_is_still_read() -> None:
     made = engine(topic(300, 1000), cache_bytes=0)
     assert await read_all(made.history, LOG, 300) == list(range(300))

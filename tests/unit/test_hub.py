@@ -9,6 +9,7 @@ import pytest
 
 from streams.core.errors import KafkaUnavailable
 from streams.core.positions import Mark, Scope, TopicPartition
+from streams.engine import hub as hub_module
 from streams.engine.feed import Selection
 from streams.engine.memory import MemorySource
 from streams.engine.source import Bounds, PollResult
@@ -318,6 +319,20 @@ async def test_a_feed_is_kept_for_a_while_after_its_last_client_and_then_let_go(
         async with engine.hub.feed(whole("t")) as third:
             assert third is not first
             assert third.vector[TP].offset == 2
+
+
+async def test_only_so_many_feeds_are_kept_that_nobody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "IDLE_FEEDS", 2)
+    source = topic()
+    names = ["t", *"uvwx"]
+    for name in names[1:]:
+        source.create(name)
+    engine = Engine(source)
+    async with engine.running(*names), engine.hub.feed(whole("t")):
+        for name in names:
+            async with engine.hub.feed(whole(name)):
+                pass
+        assert {tp.topic for tp in engine.hub.partitions} == {"t", "w", "x"}, "the newest, and who has a client"
 
 
 async def test_a_partition_stays_while_any_feed_wants_it() -> None:

@@ -6,24 +6,21 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from streams import schemas as module
-from streams.core.catalogue import Catalogue, Layers, compile_catalogue
-from streams.engine.metrics import Metrics
-from streams.schemas import Schema, Schemas
+from streams.core.catalogue import Layers, compile_catalogue
+from streams.schema_search import MAX_FAILURES, Schema
+from streams.schemas import Schemas
 from tests.support import config_server
 from tests.support.config_server import ConfigServer
 from tests.support.engine import eventually
+from tests.support.schemas import ONE, PATH, SECRET, at, catalogue, made, put, titled
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-SECRET = "Bearer 48151-623"
-PATH = "/mediawiki/page/1.0.0"
 
 
 @pytest.fixture(autouse=True)
@@ -37,45 +34,11 @@ def server() -> Iterator[ConfigServer]:
         yield server
 
 
-def made(*bases: str, **settings: Any) -> Schemas:
-    defaults = {
-        "schema_base_uris": bases,
-        "schema_uri_options": {},
-        "schema_latest_version": "latest",
-        "admin_uri_hosts": (),
-        "stream_config_ttl": 0.0,
-    }
-    config: Any = SimpleNamespace(**defaults | settings)
-    return Schemas(config, Metrics())
-
-
-def catalogue(**named: Mapping[str, Any]) -> Catalogue:
-    return compile_catalogue(Layers({name: {"topics": ["t"], **settings} for name, settings in named.items()}), 1)
-
-
-def put(base: Path, path: str, text: str) -> str:
-    file = base / path.lstrip("/")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-    return str(base)
-
-
-def at(server: ConfigServer, path: str = "") -> str:
-    return server.url.removesuffix("/streams") + path
-
-
-def titled(schema: Schema | None) -> Any:
-    return schema and schema.document.get("title")
-
-
 def counts(schemas: Schemas) -> dict[str, int]:
     return {
         state: int(schemas._metrics.registry.get_sample_value("eventstreams_schemas", {"state": state}) or 0)
         for state in ("found", "kept", "missing")
     }
-
-
-ONE = catalogue(a={"$schema": PATH})
 
 
 # Where.
@@ -301,7 +264,7 @@ async def test_a_base_that_fails_again_and_again_is_left_alone_until_the_next_re
     schemas = made(at(server))
     many = catalogue(**{f"s{number}": {"$schema": f"/s/{number}"} for number in range(60)})
     assert not await schemas.refresh(many)
-    assert module.MAX_FAILURES <= len(server.requests) <= module.MAX_FAILURES + module.AT_ONCE
+    assert MAX_FAILURES <= len(server.requests) <= MAX_FAILURES + module.AT_ONCE
     assert len(schemas.problems) == 60
 
 

@@ -17,7 +17,7 @@ from streams import running
 from streams.engine.memory import MemorySource
 from streams.http.service import SCOPE_KEY
 from streams.models import SyncRun
-from streams.schemas import Schema
+from streams.schema_search import Schema
 from tests.support.admin import client_of, staff
 from tests.support.stream_admin import (
     GROUP,
@@ -236,7 +236,7 @@ def test_without_the_service_a_page_says_what_it_does_not_know(admin: Client) ->
         ({}, None, {}, "Schema: None configured."),
         ({"$schema": "/x/1"}, Schema("/srv/x/1", {}), {}, "Schema: Found at /srv/x/1."),
         ({"$schema": "/x/1"}, Schema("/srv/x/1", {}), {"rc": "500; kept"}, "/srv/x/1, but not refreshed: 500; kept."),
-        ({"$schema": "/x/1"}, None, {"rc": "/x/1 is at none of /srv"}, "Schema: Not found: /x/1 is at none of /srv."),
+        ({"$schema": "/x/1"}, None, {"rc": "/x/1 is at none of /srv"}, "documented without: /x/1 is at none of /srv."),
         ({"schema_title": "x"}, None, {}, "Schema: Not looked for yet, or schema_base_uris names no place to look."),
     ],
 )

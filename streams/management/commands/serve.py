@@ -15,6 +15,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         parser.add_argument("--port", type=int, default=8092, help="port to listen on (default: %(default)s)")
+        parser.add_argument(
+            "--workers",
+            type=int,
+            default=1,
+            metavar="N",
+            help="processes that share the port, each with a reader of Kafka of its own: one for each core is plenty "
+            "(default: %(default)s)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         # Before anything imports Twisted's reactor, which takes the event loop that is there.
@@ -23,13 +31,20 @@ class Command(BaseCommand):
         uvloop.install()
 
         from eventstreams_site.conf import ConfigError, load_config
-        from eventstreams_site.server import ListenError, serve
+        from eventstreams_site.workers import ListenError, run_workers
 
+        if options["workers"] < 1:
+            raise CommandError(f"--workers is {options['workers']}; at least one process is needed")
         try:
             config = load_config(os.environ)
         except ConfigError as error:
             raise CommandError(str(error)) from None
         try:
-            serve(config, options["host"], options["port"])
+            if options["workers"] > 1:
+                run_workers(config, options["host"], options["port"], options["workers"])
+            else:
+                from eventstreams_site.server import serve
+
+                serve(config, options["host"], options["port"])
         except ListenError as error:
             raise CommandError(str(error)) from None

@@ -10,7 +10,7 @@ export function item(event, text) {
   const page = event.page ?? {};
   return {
     text,
-    stream: meta.stream ?? meta.topic ?? "",
+    stream: string(meta.stream) || string(meta.topic),
     at: Date.parse(meta.dt ?? event.dt),
     isCanary: meta.domain === "canary",
     type: typeOf(event, meta),

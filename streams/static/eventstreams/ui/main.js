@@ -35,7 +35,7 @@ async function loadStreams() {
     keepaliveSeconds = found.keepalive_seconds;
     picker.fill(found);
   } catch (problem) {
-    $("found").textContent = words(problem instanceof Error ? { type: "unreachable" } : problem);
+    picker.say(words(problem instanceof Error ? { type: "unreachable" } : problem));
   }
 }
 
@@ -93,6 +93,7 @@ function start() {
       if (connection !== own) return;
       state = now;
       if (now.phase === "open") ledger.opened();
+      if (now.phase === "open" && ledger.reconnects) loadStreams(); // what is said of them is from before the break
       showState();
     },
     event: take,

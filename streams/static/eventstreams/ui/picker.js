@@ -23,8 +23,8 @@ export class Picker {
       this.#streams = [...streams].sort((a, b) => (b.rate ?? -1) - (a.rate ?? -1) || (a.name < b.name ? -1 : 1));
       this.#items = new Map(this.#streams.map((stream, index) => [stream.name, this.#item(stream, index)]));
       $("streams").replaceChildren(...[...this.#items.values()].map(({ row }) => row));
-      this.#search();
     }
+    this.#search();
     for (const stream of streams) this.#items.get(stream.name).speed.textContent = rate(stream.rate);
     this.#show();
   }
@@ -75,7 +75,12 @@ export class Picker {
       found += !row.hidden;
     }
     const all = some(this.#streams.length, "stream");
-    $("found").textContent = words.length ? `${number(found)} of ${all}` : all;
+    this.say(words.length ? `${number(found)} of ${all}` : all);
+  }
+
+  /** Said again only if it is something else: screen readers hear each time. */
+  say(text) {
+    if ($("found").textContent !== text) $("found").textContent = text;
   }
 
   #show() {

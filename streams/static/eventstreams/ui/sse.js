@@ -76,6 +76,7 @@ export class Connection {
   #failures = 0;
   #retryMs = FIRST_WAIT_MS;
   #isTold = false;
+  #openedAt = null;
 
   /** Without anything from the server for `silenceMs` the connection is given up; 0: never. */
   constructor(url, silenceMs, on) {
@@ -117,7 +118,7 @@ export class Connection {
     if (this.lastId) headers["Last-Event-ID"] = this.lastId;
     let response;
     try {
-      response = await fetch(this.#url, { headers, cache: "no-store", signal: this.#attempt.signal });
+      response = await fetch(this.#address(), { headers, cache: "no-store", signal: this.#attempt.signal });
       if (response.status !== 200) return await refusal(response);
     } catch {
       return { problem: { type: "unreachable" } };
@@ -128,8 +129,18 @@ export class Connection {
     return { problem: await this.#read(response.body.getReader()) };
   }
 
+  /** Before the first event there is no id to go on from; then it is the time at which the connection first stood. */
+  #address() {
+    const url = new URL(this.#url);
+    if (!this.lastId && this.#openedAt !== null && !url.searchParams.has("since")) {
+      url.searchParams.set("since", this.#openedAt);
+    }
+    return url;
+  }
+
   async #read(reader) {
     let problem = { type: "ended" };
+    this.#openedAt ??= Date.now();
     this.#on.state({ phase: "open" });
     const parser = new Parser({
       event: ({ type, data, id }) => {

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Follows streams with curl, one event (JSON) a line. After an interruption, also of this script, it goes on after the
+# last event that it had.
+#
+#   ./curl.sh [URL [FILE]]
+#
+# FILE keeps the id of the last event; without such a file it starts from now. One file is for one URL.
+set -u
+url=${1:-http://127.0.0.1:8092/v2/stream/recentchange}
+file=${2:-${0%.sh}.last-id}
+curl=
+wait=1
+trap '[ -z "$curl" ] || kill "$curl" 2> /dev/null' EXIT
+
+while true; do
+  last_id=$(cat "$file" 2> /dev/null)
+  exec 3< <(exec curl -sSN --connect-timeout 10 -w '\nstatus: %{http_code}\n' \
+    -H 'Accept: text/event-stream' -H "Last-Event-ID: $last_id" "$url")
+  curl=$!
+  status='' event=message data=''
+
+  # An idle server gives a sign of life every 15 seconds: after 60 without one, the connection is dead.
+  while IFS= read -r -t 60 -u 3 line; do
+    case $line in
+      'event: '*) event=${line#event: } ;;
+      'id: '*) id=${line#id: } ;;
+      'data: '*) data=${line#data: } ;;
+      'retry: '*) wait=$(((${line#retry: } + 999) / 1000)) ;;
+      'status: '*) status=${line#status: } ;;
+      '{'*) printf '%s\n' "$line" >&2 ;; # an answer that is no stream says why
+      '')
+        if [ -n "$data" ] && [ "$event" = error ]; then
+          printf 'the server says: %s\n' "$data" >&2 # it ends the stream now, and has said when to come back
+        elif [ -n "$data" ]; then
+          case $data in
+            *'"domain":"canary"'* | *'"domain": "canary"'*) ;; # a probe of the pipeline
+            *) printf '%s\n' "$data" ;;
+          esac
+          printf '%s\n' "$id" > "$file.new" && mv -f "$file.new" "$file"
+          wait=1
+        fi
+        event=message data=''
+        ;;
+    esac
+  done
+  exec 3<&-
+  kill "$curl" 2> /dev/null
+
+  case $status in
+    429) [ "$wait" -ge 10 ] || wait=10 ;;
+    4??) exit 1 ;; # the request is wrong: no such stream, or an id of another one
+  esac
+  printf 'connecting again in %s s\n' "$wait" >&2
+  sleep "$wait"
+  wait=$((wait * 2 > 60 ? 60 : wait * 2))
+done

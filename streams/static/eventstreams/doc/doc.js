@@ -1,0 +1,158 @@
+// The documentation: Swagger UI over the OpenAPI document, with what streams need on top.
+
+import { beginning } from "./beginning.js";
+
+const SPEC = "/?spec";
+const STREAM_PATH = "/v2/stream/";
+const RETRY_MS = 5000;
+
+const TAG = "Streams";
+
+const names = new Map(); // of streams and aliases, to the id of the operation
+const say = document.getElementById("say");
+
+/** The document; while the streams are not known yet, the page says so and asks again. */
+async function loaded() {
+  for (;;) {
+    try {
+      const answer = await fetch(SPEC, { headers: { Accept: "application/json" } });
+      if (answer.ok) return await answer.json();
+      const problem = await answer.json().catch(() => ({}));
+      say.textContent = `${problem.detail ?? `The server answers ${answer.status}`}. Asking again in a moment.`;
+    } catch {
+      say.textContent = "The server cannot be reached. Asking again in a moment.";
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+/** Swagger UI would read a stream until it ends, which it does not. */
+function readTheBeginning(request) {
+  if (!new URL(request.url, location.href).pathname.startsWith(STREAM_PATH)) return request;
+  request.userFetch = beginning;
+  // Said like this, a passing trouble of the server comes as an event, and not as an error.
+  if (request.headers.accept === "*/*") request.headers.accept = "text/event-stream";
+  return request;
+}
+
+/** The filter looks for words in what a row shows; Swagger UI's own knows groups alone. */
+function opsFilter(groups, phrase) {
+  const words = phrase.toLowerCase().split(/\s+/).filter(Boolean);
+  const has = (operation) => {
+    const about = operation.get("operation");
+    const text = [operation.get("path"), about.get("summary"), about.get("description")].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+  };
+  return groups
+    .map((group) => group.update("operations", (operations) => operations.filter(has)))
+    .filter((group) => group.get("operations").size > 0);
+}
+
+/**
+ * What is at a path of the document, with all that it refers to. Swagger UI's own goes through the whole document for
+ * each operation that is opened, which takes ten seconds with hundreds of streams; here all references lead inside.
+ */
+async function resolveSubtree(document, path) {
+  const at = (keys) => keys.reduce((value, key) => value?.[key], document);
+  const resolved = (value, open) => {
+    if (value === null || typeof value !== "object") return value;
+    if (Array.isArray(value)) return value.map((item) => resolved(item, open));
+    const { $ref, ...rest } = value;
+    if (typeof $ref !== "string") {
+      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolved(inner, open)]));
+    }
+    const target = at($ref.split("/").slice(1).map(unescaped));
+    if (target === undefined || open.includes($ref)) return value; // a circle stays one
+    const found = resolved(target, [...open, $ref]);
+    return typeof found === "object" ? { ...found, ...resolved(rest, open) } : found;
+  };
+  return { spec: resolved(at(path), []), errors: [] };
+}
+
+function unescaped(step) {
+  return decodeURIComponent(step).replaceAll("~1", "/").replaceAll("~0", "~");
+}
+
+/** Events by lines are not one JSON value, which Swagger UI would complain of. */
+const responseBody = (Original, system) => (props) => {
+  const isLines = /json/i.test(props.contentType) && typeof props.content === "string" && !isJson(props.content);
+  return system.React.createElement(Original, isLines ? { ...props, contentType: "text/plain" } : props);
+};
+
+/** Instead of "Filter by tag", which is not what it does here. */
+const FilterContainer = (_, { React }) => ({ layoutSelectors, layoutActions }) => {
+  const phrase = layoutSelectors.currentFilter();
+  const box = {
+    type: "search",
+    className: "find",
+    placeholder: "Find a stream: a name, a topic, or words of the description",
+    "aria-label": "Find a stream",
+    value: typeof phrase === "string" ? phrase : "",
+    onChange: (event) => layoutActions.updateFilter(event.target.value),
+  };
+  return React.createElement("div", { className: "wrapper" }, React.createElement("input", box));
+};
+
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * `#/Streams/stream_<name>` opens the operation of a stream, and so does `#<name>`, also with an alias. Swagger UI's own
+ * takes underscores for blanks, and names have them.
+ */
+const parseDeepLinkHash = (_, { layoutActions }) => (hash) => {
+  const [group, operation = names.get(group)] = hash.replace(/^#\/?/, "").split("/");
+  if (!group) return;
+  layoutActions.show(["operations-tag", TAG], true);
+  if (!operation) return;
+  const shown = ["operations", TAG, operation];
+  layoutActions.show(shown, true);
+  layoutActions.scrollTo(shown);
+  layoutActions.scrollToVirtualizedOperation(shown);
+};
+
+const Streams = () => ({
+  fn: { opsFilter, resolveSubtree },
+  wrapComponents: { FilterContainer, responseBody },
+  statePlugins: { layout: { wrapActions: { parseDeepLinkHash } } },
+});
+
+/** Swagger UI has a dark theme, switched by a class. */
+function follow(theme) {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const show = () => {
+    const chosen = theme.dataset.theme;
+    theme.classList.toggle("dark-mode", chosen === "dark" || (chosen === "auto" && system.matches));
+  };
+  system.addEventListener("change", show);
+  document.addEventListener("themechange", show);
+  show();
+}
+
+follow(document.documentElement);
+const spec = await loaded();
+for (const [path, { get }] of Object.entries(spec.paths)) {
+  const name = decodeURIComponent(path.slice(STREAM_PATH.length));
+  for (const each of [name, ...(get["x-aliases"] ?? [])]) names.set(each, get.operationId);
+}
+window.SwaggerUIBundle({
+  spec,
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  docExpansion: "list", // the streams, each of them closed
+  filter: true,
+  defaultModelsExpandDepth: 0,
+  displayRequestDuration: true,
+  validatorUrl: null,
+  requestInterceptor: readTheBeginning,
+  plugins: [Streams],
+  onComplete: () => {
+    say.hidden = true;
+  },
+});

@@ -1,0 +1,210 @@
+"""The OpenAPI document: valid whatever the streams are called and whatever their schemas say, and complete."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from drf_spectacular.drainage import GENERATOR_STATS
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from streams.core import errors
+from streams.core.catalogue import Catalogue, Layers, compile_catalogue
+from streams.engine.metrics import Metrics
+from streams.http.documents import Documents
+from streams.http.openapi import Generator
+from streams.json_schema import complete
+from streams.schema_search import Schema
+from streams.schemas import Schemas
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+GENERAL = "/v2/stream/{streams}"
+PROBLEM = "application/problem+json"
+
+
+def catalogue(**named: Mapping[str, Any]) -> Catalogue:
+    return compile_catalogue(Layers({name: {"topics": ["t"], **settings} for name, settings in named.items()}), 1)
+
+
+def schema(found: Mapping[str, Any], uri: str = "/srv/x") -> Schema:
+    return Schema(uri, complete(found), found)
+
+
+def document(streams: Catalogue, **schemas: Schema) -> dict[str, Any]:
+    """Valid; and drf-spectacular had nothing to complain of."""
+    made = Generator(streams, schemas, 50).get_schema()
+    assert not GENERATOR_STATS
+    OpenAPIV31SpecValidator(made).validate()
+    return made
+
+
+def operation(made: Mapping[str, Any], stream: str) -> dict[str, Any]:
+    found: dict[str, Any] = made["paths"][f"/v2/stream/{stream}"]["get"]
+    return found
+
+
+def test_every_name_and_alias_is_where_third_parties_read_it() -> None:
+    streams = catalogue(**{"mediawiki.recentchange": {"stream_aliases": ["recentchange", "rc"]}, "other": {}})
+    made = document(streams)
+    parameter = made["paths"][GENERAL]["get"]["parameters"][0]
+    assert (parameter["name"], parameter["in"]) == ("streams", "path")
+    assert (parameter["style"], parameter["explode"]) == ("simple", False)
+    assert parameter["schema"]["items"]["enum"] == ["mediawiki.recentchange", "other", "recentchange", "rc"]
+    assert parameter["schema"]["maxItems"] == 50
+    assert list(made["paths"]) == [GENERAL, "/v2/stream/mediawiki.recentchange", "/v2/stream/other"]
+
+
+def test_a_stream_has_a_path_with_all_that_is_known_of_it() -> None:
+    found = {"$id": "/mediawiki/x/1.0.0", "title": "x", "type": "object", "examples": [{"a": 1}, {"a": 2}]}
+    settings = {
+        "topics": ["eqiad.x", "codfw.x"],
+        "topics_allowed": ["eqiad.y"],
+        "stream_aliases": ["rc"],
+        "description": "Somebody changed\na page. More words.",
+        "canary_events_enabled": True,
+    }
+    made = document(catalogue(x=settings), x=schema(found))
+    told = operation(made, "x")
+    assert told["summary"] == "Somebody changed a page."
+    for text in (settings["description"], "`eqiad.x`, `codfw.x`", "`eqiad.y`", "`rc`", "`canary`"):
+        assert text in told["description"]
+    assert told["x-topics"] == ["eqiad.x", "codfw.x"]
+    for media_type in ("text/event-stream", "application/json", "application/x-ndjson"):
+        content = told["responses"]["200"]["content"][media_type]
+        assert content == {"schema": {"$ref": "#/components/schemas/mediawiki.x.1.0.0"}, "example": {"a": 1}}
+    assert made["components"]["schemas"]["mediawiki.x.1.0.0"]["title"] == "x"
+    since, last_event_id = told["parameters"]
+    assert (since["name"], since["in"]) == ("since", "query")
+    assert (last_event_id["name"], last_event_id["in"]) == ("Last-Event-ID", "header")
+    assert {"2026-01-31T12:00:00Z", 1767225600000} <= {example["value"] for example in since["examples"].values()}
+
+
+def test_how_an_id_looks_is_shown_with_the_topics_of_the_stream() -> None:
+    made = document(catalogue(x={"topics": ["eqiad.x", "codfw.x"]}))
+    told = operation(made, "x")
+    examples = [each["value"] for each in told["parameters"][1]["examples"].values()]
+    assert examples[0] == "", "a form begins with the first"
+    identifier = Draft202012Validator(made["components"]["schemas"]["EventId"])
+    for example in map(json.loads, examples[1:]):
+        assert identifier.is_valid(example)
+        assert "eqiad.x" in json.dumps(example)
+    assert f"\nid: {examples[1]}\n" in told["responses"]["200"]["description"]
+
+
+def test_every_error_of_the_contract_is_there_as_a_problem() -> None:
+    made = document(catalogue(x={}))
+    general = made["paths"][GENERAL]["get"]["responses"]
+    kinds = {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.EventStreamsError) and "type" in vars(kind)
+    } - {errors.EventStreamsError, errors.PathNotFound, errors.StreamWithdrawn}
+    assert len(kinds) > 12
+    for kind in kinds:
+        response = general[str(kind.status)]
+        content = response["content"][PROBLEM]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        told = {example["value"]["type"]: example["value"] for example in content["examples"].values()}
+        assert told[kind.type]["title"] == kind.title
+        assert f"`{kind.type}`" in response["description"]
+        assert (kind.retry_after is None) or "Retry-After" in response["headers"]
+        assert Draft202012Validator(made["components"]["schemas"]["Problem"]).is_valid(told[kind.type])
+        reference = operation(made, "x")["responses"][str(kind.status)]["$ref"]
+        assert made["components"]["responses"][reference.rpartition("/")[2]] == response
+
+
+def test_a_stream_without_a_schema_is_there_without_it() -> None:
+    told = operation(document(catalogue(x={"schema_title": "a/b"})), "x")
+    assert told["summary"] == "a/b"
+    assert told["responses"]["200"]["content"]["text/event-stream"] == {"schema": {"type": "object"}}
+    assert "The schema of this stream is not known" in told["responses"]["200"]["description"]
+
+
+def test_streams_of_one_schema_share_it_and_others_of_its_name_do_not_take_its_place() -> None:
+    one = schema({"$id": "/a/1", "const": 1})
+    two, problem = schema({"$id": "/a/1", "const": 2}, "/srv/y"), schema({"$id": "/Problem", "const": 3}, "/srv/z")
+    made = document(catalogue(a={}, b={}, c={}, d={}), a=one, b=one, c=two, d=problem)
+    names = [
+        operation(made, name)["responses"]["200"]["content"]["text/event-stream"]["schema"]["$ref"].rpartition("/")[2]
+        for name in "abcd"
+    ]
+    assert names[0] == names[1]
+    assert [made["components"]["schemas"][name] for name in names[1:]] == [{"const": n} for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    "name", ["a{b}", "a}", "?spec", "a#b", "a%b", "ü~", "streams", "{streams}", "'\"", "<script>", "\\", "a&b=c"]
+)
+def test_a_stream_may_have_any_name(name: str) -> None:
+    made = document(catalogue(**{name: {}, "other": {}}))
+    assert len(made["paths"]) == 3
+    assert name in made["paths"][GENERAL]["get"]["parameters"][0]["schema"]["items"]["enum"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"$schema": "https://json-schema.org/draft-07/schema#", "$id": "https://example.org/x"},
+        {"allOf": [{}], "required": ["a"]},
+        {"properties": {"a": {"type": "integer", "default": "x", "exclusiveMinimum": True, "minimum": 1}}},
+        {"definitions": {"n": {"items": [{"$ref": "#"}]}}, "anyOf": [{"$ref": "#/definitions/n"}]},
+        {"examples": [{"$ref": "#/nowhere"}, None]},
+        {"examples": [None]},
+        {"examples": []},
+        {"patternProperties": {"(?<x>a)": {}}, "pattern": "\\cA", "xml": 1, "discriminator": "x"},
+        {"type": "array", "items": True, "not": False},
+        {},
+    ],
+)
+def test_the_document_is_valid_with_any_schema(found: dict[str, Any]) -> None:
+    made = document(catalogue(x={}), x=schema(found))
+    content = operation(made, "x")["responses"]["200"]["content"]["text/event-stream"]
+    assert ("example" in content) == bool(found.get("examples"))
+
+
+def test_without_a_stream_it_is_still_valid() -> None:
+    assert list(document(catalogue())["paths"]) == [GENERAL]
+
+
+# All of it.
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real streams and schemas are not beside this repository")
+async def test_the_document_of_all_real_streams_is_valid_and_made_in_under_two_seconds() -> None:
+    config = yaml.safe_load((SHARED / "config.production.yaml").read_text())
+    fetched = json.loads((SHARED / "streamconfigs.json").read_text())[config["stream_config_object_path"]]
+    layers = Layers(fetched, config["stream_config_defaults"], config["stream_config_overrides"])
+    every = compile_catalogue(layers, 1)
+    places: Any = SimpleNamespace(
+        schema_base_uris=[str(SHARED / "schemas")],
+        schema_uri_options={},
+        schema_latest_version=config["schema_latest_version"],
+        admin_uri_hosts=(),
+        stream_config_ttl=0.0,
+    )
+    schemas = Schemas(places, Metrics())
+    await schemas.refresh(every)
+    start = time.perf_counter()
+    body = await Documents(50).json(every, schemas)
+    took = time.perf_counter() - start
+    made = json.loads(body.plain)
+    OpenAPIV31SpecValidator(made).validate()
+    assert len(made["paths"]) == 242 + 1
+    assert len(made["paths"][GENERAL]["get"]["parameters"][0]["schema"]["items"]["enum"]) == 242 + len(every.aliases)
+    told = operation(made, "mediawiki.recentchange")
+    content = told["responses"]["200"]["content"]["text/event-stream"]
+    found = schemas.of("mediawiki.recentchange")
+    assert found is not None
+    assert content["example"] == found.document["examples"][0]
+    component = re.sub(".*/", "", content["schema"]["$ref"])
+    assert made["components"]["schemas"][component]["title"] == "mediawiki/recentchange"
+    assert "`recentchange`" in told["description"]
+    assert took < 2
