@@ -22,6 +22,8 @@ class Wire:
     changes nothing in what is said here.
     """
 
+    __slots__ = ("_on_cut", "_transport", "_write_some", "gone", "owed", "tcp")
+
     def __init__(self, transport: Any, on_cut: Callable[[], None]) -> None:
         self.gone = 0
         """Bytes that the kernel has taken out of the transport."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ AT_ONCE = 20
 READERS = 2
 IDLE_PATH = "/v2/stream/idle"
 FROM_THE_START = f"{PATH}?since=0"
+NOTICED_SECONDS = 2.0
+"""It is a second, and as much again for a machine that is busy."""
 GAUGES = ("eventstreams_connected_clients", "eventstreams_history_readers", "eventstreams_history_waiting")
 
 
@@ -104,6 +107,34 @@ async def test_hundreds_of_clients_that_vanish_leave_nothing_behind(
     assert "Stopping: 0 streams are being ended" in log
     assert "Traceback" not in log
     assert "took too long" not in log
+
+
+async def test_an_idle_server_notices_within_a_second_that_a_client_has_left(
+    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    """In whatever state, and whether or not there is anything to write to it."""
+    tp = TopicPartition(make_topic(), 0)
+    async with (
+        serving(tmp_path, kafka.bootstrap, {"test": [tp.topic], "idle": [make_topic()]}) as site,
+        writer(kafka.bootstrap) as to,
+    ):
+        await to.write(tp, [None] * 5_000, "x" * 1_000)
+        for path, headers, is_stalled in (
+            (IDLE_PATH, SSE, False),
+            (IDLE_PATH, NDJSON, False),
+            (FROM_THE_START, SSE, True),
+            (FROM_THE_START, NDJSON, True),
+        ):
+            client = await StreamClient.connect(site.port, path, headers, receive_buffer=4096)
+            if is_stalled:
+                client.pause()
+            await asyncio.sleep(0.7)
+            assert site.metric(GAUGES[0]) == 1
+            client.abort()
+            left_at = time.monotonic()
+            while site.metric(GAUGES[0]):
+                assert time.monotonic() - left_at < NOTICED_SECONDS
+                await asyncio.sleep(0.02)
 
 
 async def test_pages_whose_clients_reset_the_connection_leave_nothing_and_fill_no_log(

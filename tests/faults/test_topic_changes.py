@@ -19,8 +19,8 @@ from tests.support.reading import NDJSON, SSE, Crowd, Follower
 from tests.support.serving import PATH, serving
 from tests.support.writing import writer
 
-CREATED_SECONDS = 60.0
-"""Within so much time what is new has to be delivered (wire contract, "Choosing where to start")."""
+CREATED_SECONDS = 30.0
+"""Within so much time what is new is delivered: half of what the wire contract allows."""
 
 
 @asynccontextmanager
