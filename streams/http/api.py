@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from streams.core.errors import (
     Draining,
     EventStreamsError,
+    HeadersTooLarge,
     InternalError,
     InvalidLastEventId,
     InvalidTimestamp,
@@ -30,6 +31,7 @@ from streams.core.errors import (
     TooManyRequests,
     TooManyStreams,
     TopicNotAvailable,
+    UriTooLong,
 )
 from streams.http.problems import ALLOWED_METHODS, PROBLEM_TYPE
 
@@ -46,7 +48,9 @@ ERRORS: tuple[EventStreamsError, ...] = (
     StreamNotFound(["no-such-stream"]),
     TopicNotAvailable(f"Topic {EXAMPLE_TOPIC} does not belong to the requested streams"),
     MethodNotAllowed("POST"),
+    UriTooLong(64 * 1024),
     TooManyRequests(2),
+    HeadersTooLarge(64 * 1024),
     InternalError(),
     KafkaUnavailable(),
     NoRedactionList(),

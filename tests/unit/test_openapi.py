@@ -106,6 +106,7 @@ def test_every_error_of_the_contract_is_there_as_a_problem() -> None:
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, errors.EventStreamsError) and "type" in vars(kind)
     } - {errors.EventStreamsError, errors.PathNotFound, errors.StreamWithdrawn}
+    kinds -= {errors.BadRequest, errors.RequestTimeout, errors.ContentTooLarge}  # what is no request for a stream
     assert len(kinds) > 12
     for kind in kinds:
         response = general[str(kind.status)]
@@ -177,7 +178,7 @@ def test_without_a_stream_it_is_still_valid() -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real streams and schemas are not beside this repository")
-async def test_the_document_of_all_real_streams_is_valid_and_made_in_under_two_seconds() -> None:
+async def test_the_document_of_all_real_streams_is_valid_and_has_their_schemas() -> None:
     config = yaml.safe_load((SHARED / "config.production.yaml").read_text())
     fetched = json.loads((SHARED / "streamconfigs.json").read_text())[config["stream_config_object_path"]]
     layers = Layers(fetched, config["stream_config_defaults"], config["stream_config_overrides"])
