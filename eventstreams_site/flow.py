@@ -19,8 +19,12 @@ from zope.interface import implementer
 from eventstreams_site.wire import Wire
 from streams.engine.fanout import Chunk
 
-SLICE_BYTES = 64 * 1024
+SLICE_BYTES = 32 * 1024
 """So much is handed to the transport at a time, whatever the size of an event."""
+JOIN_BYTES = 128 * 1024
+"""A chunk up to this size is made one piece first: that costs less than a system call for each of its parts."""
+FULL_BYTES = 4 * 1024
+"""A transport that holds more than so much takes nothing further: Twisted's own bound is 64 kB."""
 UNSENT_BYTES = 64 * 1024
 """The kernel keeps no more unsent bytes than this for a client (TCP_NOTSENT_LOWAT): 4 MB otherwise."""
 DEAD_PEER_MS = 60_000
@@ -55,6 +59,7 @@ class Flow:
         self._request.requestHeaders = self._request.responseHeaders = _NO_HEADERS  # they have been read and sent
         self._direct = self._wire.tcp
         if self._direct is not None:
+            self._direct.bufferSize = FULL_BYTES
             with contextlib.suppress(OSError):
                 handle = self._direct.getHandle()
                 handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), UNSENT_BYTES)
@@ -82,24 +87,20 @@ class Flow:
         size = sum(map(len, parts))
         head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
         self._wire.owe(len(head) + size + len(tail))
-        if size <= SLICE_BYTES:
-            self._put(b"".join((head, *parts, tail)))
-            return
-        self._put(head)
-        for part in parts:
-            view = memoryview(part)
-            for start in range(0, len(part), SLICE_BYTES):
+        pieces = (head, *parts, tail)
+        for piece in (b"".join(pieces),) if size <= JOIN_BYTES else pieces:
+            view = memoryview(piece)
+            for start in range(0, len(piece), SLICE_BYTES):
                 await self.resumed()
-                self._put(bytes(view[start : start + SLICE_BYTES]))
-        self._put(tail)
+                self._put(view[start : start + SLICE_BYTES])
 
     def offer(self, chunk: Chunk) -> bool:
         """Write one HTTP chunk straight to the socket; False, with nothing written, where that cannot be done now.
 
-        What the socket does not take of it waits in the transport, at most a slice.
+        What the socket does not take of it waits in the transport.
         """
         request, transport = self._request, self._direct
-        if transport is None or self.paused or chunk.nbytes > SLICE_BYTES or request._disconnected:
+        if transport is None or self.paused or chunk.nbytes > JOIN_BYTES or request._disconnected:
             return False
         if not _is_empty(transport):
             return False
@@ -114,7 +115,7 @@ class Flow:
         if sent < len(data):
             self._wire.owe(len(data) - sent)
             try:
-                self._put(data[sent:])
+                self._put(memoryview(data)[sent:])
             except ClientGone:
                 return False
         return True
@@ -128,7 +129,7 @@ class Flow:
         """Close the connection at once; what is unsent, in the kernel also, is thrown away."""
         self._wire.abort()
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: memoryview) -> None:
         channel = self._request.channel
         if channel is None or self._request._disconnected:
             raise ClientGone
@@ -140,7 +141,7 @@ class Flow:
                     return
                 data = data[sent:]
         try:
-            channel.write(data)
+            channel.write(bytes(data))
         except RuntimeError:
             raise reset_by_peer(self._request) from None
 
