@@ -380,7 +380,7 @@ SETTINGS: tuple[Setting, ...] = (
         "history_cache_bytes",
         values.integer(0),
         8 * _MIB,
-        "Bytes of older events, lately read, that are kept in memory; 0: none.",
+        "Bytes of older events, lately read, that are kept in memory; 0: none; those who read hold as much again.",
     ),
     Setting("drain_seconds", values.seconds, 5.0, "Seconds over which the streams are ended when the server stops."),
 )
