@@ -381,7 +381,7 @@ SETTINGS: tuple[Setting, ...] = (
         "history_cache_bytes",
         values.integer(0),
         8 * _MIB,
-        "Bytes of older events, lately read, that are kept in memory; 0: none.",
+        "Bytes of older events, lately read, that are kept in memory; 0: none; those who read hold as much again.",
     ),
     Setting(
         "gather_seconds",

@@ -49,16 +49,29 @@ class Block:
     `items` rise in offset; a record that turned out to be no event is an Event without JSON. `timestamp` is that of the
     last of them plus one, None where there is none; `latest` is the greatest (ms). `version` is that of the redaction
     list which its events were made with, None while it has none. `chunks` are the block as it was last sent, by what
-    of the ids is not its own. `read_end` is where the read ended that it is from.
+    of the ids is not its own. `read_end` is where the read ended that it is from. `framed_bytes` is about what it takes
+    up as SSE, and `nbytes` what it does in memory.
     """
 
-    __slots__ = ("chunks", "is_kept", "items", "latest", "nbytes", "next", "read_end", "start", "timestamp", "version")
+    __slots__ = (
+        "chunks",
+        "framed_bytes",
+        "is_kept",
+        "items",
+        "latest",
+        "nbytes",
+        "next",
+        "read_end",
+        "start",
+        "timestamp",
+        "version",
+    )
 
     def __init__(self, start: int, next_: int, items: Sequence[Record | Event], nbytes: int, read_end: int) -> None:
         self.start = start
         self.next = next_
         self.items = list(items)
-        self.nbytes = nbytes
+        self.nbytes = self.framed_bytes = nbytes
         self.read_end = read_end
         self.timestamp = items[-1].timestamp + 1 if items else None
         self.latest = max([item.timestamp for item in items], default=-1)

@@ -84,7 +84,8 @@ class Merge:
 
     def move(self, tp: TopicPartition, mark: Mark) -> None:
         self.position[tp] = mark
-        self._writer.set(tp, mark.offset, mark.timestamp)
+        if self._is_sse:
+            self._writer.set(tp, mark.offset, mark.timestamp)
 
     def chunk(self) -> Chunk:
         """The oldest events of all partitions, until one has to be read on; none where no record was an event."""
@@ -133,7 +134,11 @@ class Merge:
         if until is not None and index + 1 < end and items[index + 1].timestamp > until:
             end = index + 1  # partitions take turns
         head = max(0, self._writer.nbytes - ID_BYTES) if self._is_sse else 0
-        if not size and (until is None or block.latest <= until) and block.nbytes + (end - index) * head <= CHUNK_BYTES:
+        if (
+            not size
+            and (until is None or block.latest <= until)
+            and block.framed_bytes + (end - index) * head <= CHUNK_BYTES
+        ):
             return end
         while index < end:
             item = items[index]

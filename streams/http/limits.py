@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator
 
 from streams.core.errors import Overloaded, TooManyRequests
 
@@ -18,19 +16,17 @@ class ConnectionLimits:
         self._by_ip: Counter[str] = Counter()
         self.connections = 0
 
-    @contextlib.contextmanager
-    def connection(self, ip: str) -> Iterator[None]:
-        """A connection of `ip`, while the context lasts. Raises Overloaded, TooManyRequests."""
+    def take(self, ip: str) -> None:
+        """A connection of `ip`, until it is given back. Raises Overloaded, TooManyRequests."""
         if self._total and self.connections >= self._total:
             raise Overloaded(self._total)
         if self._per_ip and self._by_ip[ip] >= self._per_ip:
             raise TooManyRequests(self._per_ip)
         self.connections += 1
         self._by_ip[ip] += 1
-        try:
-            yield
-        finally:
-            self.connections -= 1
-            self._by_ip[ip] -= 1
-            if not self._by_ip[ip]:
-                del self._by_ip[ip]
+
+    def give_back(self, ip: str) -> None:
+        self.connections -= 1
+        self._by_ip[ip] -= 1
+        if not self._by_ip[ip]:
+            del self._by_ip[ip]
