@@ -42,6 +42,8 @@ class ClientGone(OSError):
 class Flow:
     """The streaming response of one Twisted request. `open` after its first body chunk, `close` before its last."""
 
+    __slots__ = ("_direct", "_ends_at", "_is_open", "_request", "_resumed", "_wire", "paused")
+
     def __init__(self, request: Any, wire: Wire) -> None:
         self.paused = False
         self._request = request

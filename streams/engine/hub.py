@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.core.errors import KafkaUnavailable
-from streams.core.positions import Gap, Mark, TopicPartition
+from streams.core.positions import Gap, TopicPartition
 from streams.core.ring import Ring
 from streams.engine.encoder import Encoder
 from streams.engine.fanout import Pace
 from streams.engine.feed import Feed, Selection
 from streams.engine.lookups import Lookups
 from streams.engine.metrics import Metrics
+from streams.engine.partition import Partition
 from streams.engine.source import Batch, Bounds, RecordSource, SourceError, SourceUnavailableError
 
 log = logging.getLogger(__name__)
@@ -51,29 +52,6 @@ class HubLimits:
     grace_seconds: float = 60.0
     gather_seconds: float = 0.06
     ready_seconds: float = 2.7
-
-
-class Partition:
-    """One watched partition. `ring` is None until the hub knows where it begins."""
-
-    def __init__(self, tp: TopicPartition, incarnation: int, from_beginning: bool) -> None:
-        self.tp = tp
-        self.from_beginning = from_beginning
-        self.ring: Ring | None = None
-        self.incarnation = incarnation
-        self.begin = Mark(incarnation, 0, 0)
-        """Where its incarnation began to be read."""
-        self.timestamp = 0
-        self.end = 0
-        self.suspect = False
-        self.was_away = False
-        self.feeds: list[Feed] = []
-
-    @property
-    def mark(self) -> Mark:
-        """The hub's own position."""
-        assert self.ring is not None
-        return Mark(self.incarnation, self.ring.tip, self.timestamp)
 
 
 class Hub:
@@ -161,9 +139,18 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def feed(self, selection: Selection, needed: Collection[TopicPartition] = ()) -> AsyncIterator[Feed]:
-        """The feed of a selection, with its partitions positioned. Raises KafkaUnavailable.
+        """The feed of a selection, while the context lasts; see `join`."""
+        feed = await self.join(selection, needed)
+        try:
+            yield feed
+        finally:
+            self.leave(feed)
 
-        One that was added meanwhile is read from its beginning: nobody has to wait for it who has not `needed` it.
+    async def join(self, selection: Selection, needed: Collection[TopicPartition] = ()) -> Feed:
+        """The feed of a selection, with its partitions positioned, until it is left. Raises KafkaUnavailable.
+
+        A partition that was added meanwhile is read from its beginning: nobody has to wait for it who has not `needed`
+        it.
         """
         feed = self._feeds.get(selection)
         if feed is None:
@@ -182,12 +169,17 @@ class Hub:
         try:
             if feed.missing:
                 await self._until_positioned(feed, needed)
-            yield feed
-        finally:
-            feed.clients -= 1
-            if not feed.clients:
-                feed.idle_since = time.monotonic()
-                self._let_idle_feeds_go()
+        except BaseException:
+            self.leave(feed)
+            raise
+        return feed
+
+    def leave(self, feed: Feed) -> None:
+        """One client fewer follows the feed."""
+        feed.clients -= 1
+        if not feed.clients:
+            feed.idle_since = time.monotonic()
+            self._let_idle_feeds_go()
 
     def suspect(self, tp: TopicPartition) -> None:
         """Someone was told that an offset does not exist which ought to: look whether the partition began anew."""

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from streams.core.errors import KafkaUnavailable
 from streams.core.plan import Start
 from streams.core.positions import CLUSTER_PREFIX, END, OLDEST, Gap, Mark, TopicPartition
-from streams.engine.hub import Hub, Partition
+from streams.engine.hub import Hub
+from streams.engine.partition import Partition
 from streams.engine.source import Bounds, Found, SourceUnavailableError
 
 

@@ -38,6 +38,23 @@ class Subscription:
     the hub began it; or the hub watches it and Kafka no longer has it: then it goes on from where the feed stands.
     """
 
+    __slots__ = (
+        "_comment",
+        "_feed",
+        "_history",
+        "_hub",
+        "_is_sse",
+        "_keepalive",
+        "_last_chunk_at",
+        "_merging",
+        "_metrics",
+        "_seat",
+        "_sink",
+        "_taking_seat",
+        "_version",
+        "position",
+    )
+
     def __init__(
         self,
         hub: Hub,
@@ -59,7 +76,7 @@ class Subscription:
         self._keepalive = keepalive_seconds or None
         self._comment = formats.SSE_KEEPALIVE if is_sse else formats.NDJSON_KEEPALIVE
         self._metrics = metrics
-        self._merge = Merge(history, IdWriter(hub.cluster_id, feed.selection.scope), is_sse=is_sse)
+        self._merging: Merge | None = None
         self._version = history.version
         self._seat: Seat | None = None
         self._taking_seat: asyncio.Future[None] | None = None
@@ -77,7 +94,8 @@ class Subscription:
 
     def park(self) -> None:
         """Let go of all that is held besides the position."""
-        self._merge.clear()
+        if self._merging is not None:
+            self._merging.clear()
         if self._taking_seat is not None:
             self._taking_seat.cancel()
             self._taking_seat = None
@@ -102,6 +120,7 @@ class Subscription:
             if not ahead(self.position, target) and not behind(self.position, target):
                 self.position = target
                 self.park()
+                self._merging = None  # who is live needs none
                 async for chunk in self._follow(number):
                     yield chunk
 
@@ -127,6 +146,13 @@ class Subscription:
             return
 
     # Behind.
+
+    @property
+    def _merge(self) -> Merge:
+        if self._merging is None:
+            writer = IdWriter(self._hub.cluster_id, self._feed.selection.scope)
+            self._merging = Merge(self._history, writer, is_sse=self._is_sse)
+        return self._merging
 
     def _adopt(self, target: dict[TopicPartition, Mark]) -> list[Gap]:
         """Take over partitions that are new, and those that began anew; the latter are gaps."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection
@@ -72,6 +73,8 @@ class StreamConsumer(AsyncHttpConsumer):
         self._flow = scope.get("extensions", {}).get(FLOW_EXTENSION)
         self._task = asyncio.current_task()
         self._streams: list[Stream] = []
+        self._taken: list[Callable[[], None]] = []
+        """Gives back what the stream has taken; an exit stack for each client would take a kilobyte."""
         self._withdrawn: StreamWithdrawn | None = None
         self._started = self._writing = self._ending = False
         gone = asyncio.ensure_future(_disconnected(receive))
@@ -113,22 +116,22 @@ class StreamConsumer(AsyncHttpConsumer):
 
     async def _answer(self, request: StreamRequest) -> None:
         try:
-            async with contextlib.AsyncExitStack() as stack:
-                try:
-                    subscription, gaps = await self._open(request, stack)
-                except EventStreamsError as error:
-                    await self._refuse(request, error)
-                except Exception:
-                    log.exception("A request for %s failed", request.path[:200])
-                    await self._refuse(request, InternalError())
-                else:
-                    await self._stream(request, subscription, gaps)
+            try:
+                subscription, gaps = await self._open(request)
+            except EventStreamsError as error:
+                await self._refuse(request, error)
+            except Exception:
+                log.exception("A request for %s failed", request.path[:200])
+                await self._refuse(request, InternalError())
+            else:
+                await self._stream(request, subscription, gaps)
         except OSError:
             pass  # the client has gone
+        finally:
+            for give_back in reversed(self._taken):
+                give_back()
 
-    async def _open(
-        self, request: StreamRequest, stack: contextlib.AsyncExitStack
-    ) -> tuple[Subscription | None, list[Gap]]:
+    async def _open(self, request: StreamRequest) -> tuple[Subscription | None, list[Gap]]:
         """From the request to a position, and a subscription from there on; raises the contract's errors.
 
         For HEAD there is none: it takes no place, and has nothing watched.
@@ -150,7 +153,8 @@ class StreamConsumer(AsyncHttpConsumer):
             raise Draining
         if not is_head:
             ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
-            stack.enter_context(service.limits.connection(ip))
+            service.limits.take(ip)
+            self._taken.append(functools.partial(service.limits.give_back, ip))
         if service.redaction_read_at is None:
             raise NoRedactionList
         if not service.hub.available:
@@ -165,13 +169,14 @@ class StreamConsumer(AsyncHttpConsumer):
                     return None, [*planned.gaps, *await gaps_of(service.hub, planned.starts)]
                 others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
                 selection = Selection(planned.topics, others, planned.scope)
-                feed = await stack.enter_async_context(service.hub.feed(selection, needed))
+                feed = await service.hub.join(selection, needed)
+                self._taken.append(functools.partial(service.hub.leave, feed))
                 position, gaps = await resolve(service.hub, planned.starts)
         except TimeoutError:
             raise KafkaUnavailable from None
         names = [stream.name for stream in streams]
         service.metrics.connected(names)
-        stack.callback(service.metrics.disconnected, names)
+        self._taken.append(functools.partial(service.metrics.disconnected, names))
         subscription = Subscription(
             service.hub,
             service.history,
