@@ -137,6 +137,18 @@ def encode(record: Record, redactor: Redactor) -> Event:
     return Event(record.offset, record.timestamp, _rewritten(value, record, redactor) if json is None else json)
 
 
+def may_be_held(record: Record, redactor: Redactor) -> bool:
+    """Whether a record may stay in memory as it is: its domain says that it is of no listed page."""
+    if redactor.passes(_ABSENT, _ABSENT):
+        return True  # none is listed
+    try:
+        envelope = _decode_envelope(record.value or b"")
+        meta = _decode_looked_at(bytes(envelope.meta))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return redactor.passes(meta.domain, envelope.server_name)
+
+
 def _spliced(value: bytes, record: Record, redactor: Redactor) -> bytes | None:
     """The event of a record of no listed page, as the record's bytes with those of ``meta`` put in where it ends.
 

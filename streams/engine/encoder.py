@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from streams.core.events import Event, Fields, Record, Redactor, SkippedRecord, Withheld, encode
+from streams.core.events import Event, Fields, Record, Redactor, SkippedRecord, Withheld, encode, may_be_held
 from streams.engine.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,18 @@ class Encoder:
                     events.append(event)
         self._metrics.events_in.inc(len(events))
         return events
+
+    def held(self, records: Sequence[Record]) -> list[Record | Event]:
+        """What of the records may be held in memory: those that are certainly of no listed page. In place of any other
+        stands its event, without JSON where it is none.
+        """
+        redactor = self.redactor
+        risky = [record for record in records if not may_be_held(record, redactor)]
+        if not risky:
+            return [*records]
+        events = {event.offset: event for event in self.events(risky)}
+        instead = {r.offset: events.get(r.offset) or Event(r.offset, r.timestamp, b"") for r in risky}
+        return [instead.get(record.offset, record) for record in records]
 
     def _after(self, error: Exception, record: Record) -> Event | None:
         """The event all the same, where the second try succeeds."""

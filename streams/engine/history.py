@@ -1,7 +1,8 @@
 """Events below the rings: read from Kafka once for all who ask, kept as blocks in a cache bounded by bytes.
 
 What Kafka gives at a time is as large as its producers made it. It is cut into blocks of records at once, and a record
-becomes an event only when someone is to be sent it: what is read for nothing costs no decoding, redacting or encoding.
+becomes an event only when someone is to be sent it: what is read for nothing costs next to nothing. But one that may be
+of a listed page becomes an event at once: nothing that is to be redacted stays in memory.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Block:
 
     `items` rise in offset; a record that turned out to be no event is an Event without JSON. `timestamp` is that of the
     last of them plus one, None where there is none; `latest` is the greatest (ms). `version` is that of the redaction
-    list which its events were made with, None while it has none. `chunks` are the block as it was last sent, by what
+    list which it was made with. `chunks` are the block as it was last sent, by what
     of the ids is not its own. `read_end` is where the read ended that it is from. `framed_bytes` is about what it takes
     up as SSE, and `nbytes` what it does in memory.
     """
@@ -67,7 +68,9 @@ class Block:
         "version",
     )
 
-    def __init__(self, start: int, next_: int, items: Sequence[Record | Event], nbytes: int, read_end: int) -> None:
+    def __init__(
+        self, start: int, next_: int, items: Sequence[Record | Event], nbytes: int, read_end: int, version: int
+    ) -> None:
         self.start = start
         self.next = next_
         self.items = list(items)
@@ -75,7 +78,7 @@ class Block:
         self.read_end = read_end
         self.timestamp = items[-1].timestamp + 1 if items else None
         self.latest = max([item.timestamp for item in items], default=-1)
-        self.version: int | None = None
+        self.version = version
         self.is_kept = False
         self.chunks: dict[tuple[bytes, ...], Chunk] = {}
 
@@ -125,8 +128,7 @@ class History:
         """
         while True:
             blocks = await asyncio.shield(self._reading(log, offset, share or READ_BYTES))
-            # Others who waited may have made events of them, before the list changed.
-            if all(block.version in (None, self.version) for block in blocks):
+            if blocks[0].version == self.version:  # else the list has changed meanwhile
                 return blocks
 
     def read_ahead(self, log: Log, block: Block, limit: int, share: int) -> None:
@@ -144,9 +146,7 @@ class History:
 
     def events(self, block: Block, first: int, last: int) -> list[Event]:
         """What of a block's items is an event, from index `first` up to, but not including, `last`."""
-        if block.version is None:
-            block.version = self.version
-        elif block.version != self.version:
+        if block.version != self.version:
             raise RuntimeError("A block was used after the redaction list had changed")
         items = block.items[first:last]
         if last - first == 1 and type(items[0]) is Event:  # partitions take turns
@@ -179,8 +179,8 @@ class History:
             self._metrics.cache_bytes.set(self._bytes)
 
     def forget(self) -> None:
-        """Drop all events that are held (another redaction list); records are kept."""
-        for key in [key for key, block in self._blocks.items() if block.version is not None]:
+        """Drop all that is held (another redaction list)."""
+        for key in list(self._blocks):
             self._drop(key)
         self._metrics.cache_bytes.set(self._bytes)
 
@@ -190,7 +190,7 @@ class History:
             asked = min(READ_BYTES, max(BLOCK_BYTES, share) / self._expansion.get(topic, 1.0))
             batch = await self._source.read(log.tp, offset, int(asked))
             self._metrics.kafka_reads.inc()
-            blocks = _cut(batch, offset)
+            blocks = _cut(batch, self._encoder.held(batch.records), offset, self.version)
             if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
                 expansion = sum(block.nbytes for block in blocks) / asked
                 self._expansion[topic] = min(MAX_EXPANSION, max(1.0, expansion))
@@ -229,16 +229,16 @@ class History:
             del self._starts[log]
 
 
-def _cut(batch: Batch, offset: int) -> list[Block]:
-    """The batch as blocks, the first of which begins at `offset`. At least one."""
+def _cut(batch: Batch, items: Sequence[Record | Event], offset: int, version: int) -> list[Block]:
+    """The batch as blocks of `items`, one for each record, the first of which begins at `offset`. At least one."""
     blocks: list[Block] = []
     records = batch.records
     start, first, size = offset, 0, 0
     for index, record in enumerate(records):
         nbytes = (len(record.value) if record.value else 0) + FRAME_BYTES
         if size and size + nbytes > BLOCK_BYTES:
-            blocks.append(Block(start, record.offset, records[first:index], size, batch.next_offset))
+            blocks.append(Block(start, record.offset, items[first:index], size, batch.next_offset, version))
             start, first, size = record.offset, index, 0
         size += nbytes
-    blocks.append(Block(start, batch.next_offset, records[first:], size + OVERHEAD, batch.next_offset))
+    blocks.append(Block(start, batch.next_offset, items[first:], size + OVERHEAD, batch.next_offset, version))
     return blocks

@@ -224,8 +224,7 @@ class Subscription:
                 return
             live = partition.ring.read(offset, target.offset, CHUNK_BYTES)
             if live is not None:
-                recent = Block(offset, live[1], live[0], 0, live[1])
-                recent.version = self._history.version
+                recent = Block(offset, live[1], live[0], 0, live[1], self._history.version)
                 self._merge.hold(tp, [recent], target)
                 continue
             if self._seat is None:

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import msgspec
@@ -53,7 +54,9 @@ def places() -> Iterator[str]:
             holds = name in bytes(found) and found is not name
         else:
             holds = False
-            if not is_connection(found):
+            if issubclass(type(found), msgspec.Struct):  # events: they are outside the garbage collector
+                todo.extend((getattr(found, field), id(found)) for field in found.__struct_fields__)
+            elif not is_connection(found):
                 todo.extend((item, id(found)) for item in gc.get_referents(found))
         if holds:
             way = [type(found).__name__]
@@ -64,8 +67,11 @@ def places() -> Iterator[str]:
 
 
 def is_connection(found: object) -> bool:
-    """A connection of aiokafka's, or the task or coroutine that reads from one."""
-    return isinstance(found, AIOKafkaConnection) or getattr(found, "__qualname__", "") == "AIOKafkaConnection._read"
+    """A connection of aiokafka's, or the coroutine that reads from one; lazy objects are not to be woken by asking."""
+    kind = type(found)
+    return kind is AIOKafkaConnection or (
+        kind is CoroutineType and getattr(found, "__qualname__", "") == "AIOKafkaConnection._read"
+    )
 
 
 def search_on_demand() -> None:

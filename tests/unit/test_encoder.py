@@ -99,3 +99,21 @@ def test_skipped_records_are_logged_at_a_bounded_rate_and_all_counted(
     encoder.events(records(None))
     assert len(caplog.records) == 2
     assert skipped(metrics, "tombstone") == 502
+
+
+def test_what_may_be_of_a_listed_page_is_not_held_as_a_record() -> None:
+    values = [
+        b'{"meta":{"domain":"%b"},"title":"Listed","user":"a name"}' % domain
+        for domain in (b"ru.wikipedia.org", b"de.wikipedia.org", b"")
+    ]
+    held = Encoder(Redactor({"ru.wikipedia.org": ["Listed"]}), Metrics()).held(records(*values, b"a name", None))
+    assert [type(item) for item in held] == [Event, Record, Event, Event, Event]
+    assert [item.offset for item in held] == [0, 1, 2, 3, 4]
+    shown = [item.json for item in held if isinstance(item, Event)]
+    assert all(b"a name" not in json for json in shown)
+    assert [bool(json) for json in shown] == [True, True, False, False], "the last are no events"
+
+
+def test_all_records_may_be_held_where_no_page_is_listed() -> None:
+    given = records(b"{}", b"no event")
+    assert Encoder(Redactor({}), Metrics()).held(given) == given
