@@ -143,8 +143,7 @@ class Flow:
                     return
                 data = data[sent:]
         try:
-            # Twisted takes views as they are; what waits for a client that stalls is the bytes that others have, too.
-            channel.write(bytes(data) if transport is None else data)
+            channel.write(bytes(data))
         except RuntimeError:
             raise reset_by_peer(self._request) from None
 

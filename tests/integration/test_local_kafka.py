@@ -57,7 +57,9 @@ async def test_a_paused_kafka_is_silent_and_goes_on_when_resumed(own_kafka: Loca
     await create_topics(own_kafka.bootstrap, {"paused": 1})
     own_kafka.pause()
     assert own_kafka.running
-    assert not answers(own_kafka.bootstrap, timeout=0.5)
+    async with asyncio.timeout(10):  # the signal takes effect a moment later
+        while answers(own_kafka.bootstrap, timeout=0.5):
+            await asyncio.sleep(0.1)
     own_kafka.resume()
     await asyncio.to_thread(own_kafka.wait_ready, 20.0)
     await produce(own_kafka.bootstrap, "paused", 1)
@@ -82,7 +84,7 @@ async def test_a_second_backfill_writes_only_what_is_missing(own_kafka: LocalKaf
     assert await fill(now) <= 8
     assert await fill(now + 60) == pytest.approx(first / 10, rel=0.1)
     assert await changes() == pytest.approx(660 * 20, rel=0.01)
-    assert "after those that are there" in said[-2]
+    assert any("after those that are there" in line for line in said)
 
 
 async def test_topics_that_exist_are_left_as_they_are(kafka: TestKafka, topic: str) -> None:
