@@ -71,7 +71,12 @@ async def test_an_alias_leads_to_its_stream_and_opening_one_makes_a_link(page: P
 
 
 @pytest.mark.parametrize(
-    ("media_type", "begins"), [("", ":ok"), ("application/json", '{"$schema"'), ("application/x-ndjson", '{"$schema"')]
+    ("media_type", "begins"),
+    [
+        ("", ":ok"),
+        pytest.param("application/json", '{"$schema"', marks=pytest.mark.slow),
+        pytest.param("application/x-ndjson", '{"$schema"', marks=pytest.mark.slow),
+    ],
 )
 async def test_a_stream_that_is_tried_out_shows_its_events_within_seconds(
     page: Page, demo: Demo, media_type: str, begins: str

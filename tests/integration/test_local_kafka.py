@@ -39,6 +39,7 @@ async def produce(bootstrap: str, topic: str, records: int) -> None:
             await producer.send_and_wait(topic, b"%d" % number)
 
 
+@pytest.mark.slow
 async def test_records_outlive_a_kill_and_a_restart_at_the_same_address(own_kafka: LocalKafka) -> None:
     bootstrap = own_kafka.bootstrap
     await create_topics(bootstrap, {"kept": 1})
