@@ -3,10 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Most tests wait for something: some files of them at a time, each in a process and with a Kafka of its own. Tests of
-# faults load the machine themselves, so they come afterwards.
-AT_ONCE := --numprocesses 3 --dist loadfile --ignore tests/faults
-FAULTS := --numprocesses 2 --dist loadfile tests/faults
+# Most tests wait for something: two files of them at a time, each in a process and with a Kafka of its own. Tests of
+# faults load the machine themselves, so they come afterwards, alone.
+AT_ONCE := --numprocesses 2 --dist loadfile --ignore tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
 EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 
@@ -25,11 +24,11 @@ run: .venv/installed ## start Kafka, demo events and the server at http://127.0.
 
 test: install-dev ## run the tests, but for the slow ones
 	$(BIN)/python -m pytest -m "not slow" $(AT_ONCE)
-	$(BIN)/python -m pytest -m "not slow" $(FAULTS)
+	$(BIN)/python -m pytest -m "not slow" tests/faults
 
 test-all: install-dev ## run all tests
 	$(BIN)/python -m pytest $(AT_ONCE)
-	$(BIN)/python -m pytest $(FAULTS)
+	$(BIN)/python -m pytest tests/faults
 
 lint: .venv/installed-dev ## check style and types
 	$(BIN)/ruff check .

@@ -19,10 +19,11 @@ from zope.interface import implementer
 from eventstreams_site.wire import Wire
 from streams.engine.fanout import Chunk
 
-SLICE_BYTES = 32 * 1024
-"""So much is handed to the transport at a time, whatever the size of an event."""
-JOIN_BYTES = 128 * 1024
-"""A chunk up to this size is made one piece first: that costs less than a system call for each of its parts."""
+SLICE_BYTES = 64 * 1024
+"""Of a large event, so much is handed to the transport at a time."""
+WHOLE_BYTES = 80 * 1024
+"""A chunk up to this size, as nearly all are, is handed over whole: a stream can then end at any time, not only when
+its client has taken the rest of a chunk."""
 FULL_BYTES = 4 * 1024
 """A transport that holds more than so much takes nothing further: Twisted's own bound is 64 kB."""
 UNSENT_BYTES = 64 * 1024
@@ -89,8 +90,10 @@ class Flow:
         size = sum(map(len, parts))
         head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
         self._wire.owe(len(head) + size + len(tail))
-        pieces = (head, *parts, tail)
-        for piece in (b"".join(pieces),) if size <= JOIN_BYTES else pieces:
+        if size <= WHOLE_BYTES:
+            self._put(memoryview(b"".join((head, *parts, tail))))
+            return
+        for piece in (head, *parts, tail):
             view = memoryview(piece)
             for start in range(0, len(piece), SLICE_BYTES):
                 await self.resumed()
@@ -102,7 +105,7 @@ class Flow:
         What the socket does not take of it waits in the transport.
         """
         request, transport = self._request, self._direct
-        if transport is None or self.paused or chunk.nbytes > JOIN_BYTES or request._disconnected:
+        if transport is None or self.paused or chunk.nbytes > WHOLE_BYTES or request._disconnected:
             return False
         if not _is_empty(transport):
             return False
