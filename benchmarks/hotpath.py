@@ -112,9 +112,14 @@ def ids(events: Sequence[Event]) -> list[bytes]:
     return written
 
 
+FEED_BYTES = 64 << 20
+"""None of the blocks has to go."""
+
+
 def framed(events: Sequence[Event]) -> Feed:
     """A feed that has had all events, few at a time."""
     feed = Feed(SELECTION, "benchmark", 15.0, 0.0, Pace(0.0), Metrics())
+    feed.max_bytes = FEED_BYTES
     for tp in TOPICS:
         feed.place(tp, Mark(0, 0, 0))
     for number, tp in enumerate(TOPICS):
