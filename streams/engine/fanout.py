@@ -162,12 +162,9 @@ class Fanout:
 
     def _rest(self) -> None:
         seconds = self._pace.rest(time.monotonic() - self._round_began)
-        if seconds:
+        if seconds or self._is_due:
             self._is_resting = True
             asyncio.get_running_loop().call_later(seconds, self._rested)
-        elif self._is_due:
-            asyncio.get_running_loop().call_soon(self._rested)
-            self._is_resting = True
 
     def _rested(self) -> None:
         self._is_resting = False

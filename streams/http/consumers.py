@@ -76,7 +76,7 @@ class StreamConsumer(AsyncHttpConsumer):
         self._taken: list[Callable[[], None]] = []
         """Gives back what the stream has taken; an exit stack for each client would take a kilobyte."""
         self._withdrawn: StreamWithdrawn | None = None
-        self._started = self._writing = self._ending = False
+        self._writing = self._ending = False
         gone = asyncio.ensure_future(_disconnected(receive))
         gone.add_done_callback(self._leave)
         try:
@@ -196,7 +196,6 @@ class StreamConsumer(AsyncHttpConsumer):
         if gaps:
             headers.append((b"EventStreams-Gap", gaps_json(gaps, MAX_GAP_HEADER_BYTES)))
         await self.send_headers(headers=headers)
-        self._started = True
         if subscription is None:
             await self.send_body(b"")
             return
