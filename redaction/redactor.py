@@ -9,6 +9,7 @@ Source: wire contract, "Redaction".
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,11 +24,11 @@ __all__ = ["Redactor", "Withheld", "normalise_domain", "normalise_title"]
 _Rewritten = msgspec.Raw | dict[str, "_Rewritten"] | list["_Rewritten"]
 
 
-class _Page(msgspec.Struct):
+class _Page(msgspec.Struct, gc=False):
     page_title: str | None = None
 
 
-class _PriorState(msgspec.Struct):
+class _PriorState(msgspec.Struct, gc=False):
     page_title: str | None = None
     page: _Page | None = None
 
@@ -61,6 +62,8 @@ _AUTHORITY = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)", r
 _DIRECTION_MARKS = re.compile("[\u200e\u200f\u202a-\u202e]+")
 # Greek letters that must be taken apart before they are folded (Unicode 3.13, "canonical caseless matching").
 _IOTA_BELOW = re.compile("[\u0345\u1f80-\u1fff]")
+# What such an iota is folded to.
+_IOTA = "\u03b9"
 
 
 def normalise_title(text: str) -> str:
@@ -72,14 +75,19 @@ def normalise_title(text: str) -> str:
     counts as missing.
     """
     if not text.isprintable():
-        text = _DIRECTION_MARKS.sub("", text).replace("\u180e", " ")
+        # What is printable has no other blanks than spaces.
+        text = " ".join(_DIRECTION_MARKS.sub("", text).replace("\u180e", " ").split())
+    text = text.replace(" ", "_")
+    if "__" in text or text[:1] == "_" or text[-1:] == "_":
+        text = "_".join(filter(None, text.split("_")))
     if text.isascii():
-        return "_".join(text.replace("_", " ").split()).lower()
-    text = unicodedata.normalize("NFC", "_".join(text.replace("_", " ").split()))
-    if _IOTA_BELOW.search(text):
-        text = unicodedata.normalize("NFD", text)
+        return text.lower()
+    text = unicodedata.normalize("NFC", text)
+    folded = text.casefold()
+    if _IOTA in folded and _IOTA_BELOW.search(text):
+        folded = unicodedata.normalize("NFD", text).casefold()
     # Folding takes some composed letters apart, which their other case never was.
-    return unicodedata.normalize("NFC", text.casefold())
+    return unicodedata.normalize("NFC", folded)
 
 
 def normalise_domain(text: str) -> str:
@@ -153,7 +161,7 @@ class Redactor:
                 raw = event.get("meta")
                 meta = (_decode_optional_object(raw) if raw is not None else None) or {}
             titles = self._titles_of_domain(event, meta)
-            if titles is None or titles.isdisjoint(map(normalise_title, _page_titles(event))):
+            if titles is None or titles.isdisjoint(_page_titles(event)):
                 return False
             redacted = _redacted(event, keeps_performer=_is_page_change(event, meta))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -198,19 +206,19 @@ def _text_of(raw: msgspec.Raw) -> str:
 
 
 def _page_titles(event: Fields) -> Iterator[str]:
-    """Every title that the event gives its page, before and after it."""
+    """Every title that the event gives its page, before and after it, normalised."""
     for name in ("title", "page_title"):
         if (raw := event.get(name)) is not None and (title := _decode_text(raw)):
-            yield title
+            yield _normalised(title)
     # A move's old title stands in prior_state (page/move, page/change) and in the redirect that was left behind.
     for name in ("page", "created_redirect_page", "new_redirect_page"):
         if (raw := event.get(name)) is not None and (page := _decode_page(raw)) and page.page_title:
-            yield page.page_title
+            yield _normalised(page.page_title)
     if (raw := event.get("prior_state")) is not None and (state := _decode_prior_state(raw)):
         if state.page_title:
-            yield state.page_title
+            yield _normalised(state.page_title)
         if state.page and state.page.page_title:
-            yield state.page.page_title
+            yield _normalised(state.page.page_title)
     # recentchange: `title` is the old title; the new one is in the log's parameters. Protection that moves along
     # with its page is logged at the new title, and has the old one there.
     if "log_params" in event and (_text(event, "log_type") == "move" or _text(event, "log_action") == "move_prot"):
@@ -219,10 +227,21 @@ def _page_titles(event: Fields) -> Iterator[str]:
             for name in params:
                 # As MediaWiki stores it, a parameter's name has its number before it: "4::target".
                 if name.rpartition(":")[2] in _MOVE_TITLES:
-                    yield _text(params, name)
+                    yield normalise_title(_text(params, name))
         elif params:
             # Old log entries: the parameters by position, the title first.
-            yield (params.split("\n", 1)[0] if isinstance(params, str) else params[0]) or ""
+            yield normalise_title((params.split("\n", 1)[0] if isinstance(params, str) else params[0]) or "")
+
+
+def _normalised(title: str) -> str:
+    """`normalise_title`, cached, for titles that stay in a listed page's events: one edit has events in many streams.
+
+    What is longer than any title of MediaWiki (255 bytes and a namespace) is not kept.
+    """
+    return _normalised_title(title) if len(title) < 400 else normalise_title(title)
+
+
+_normalised_title = functools.lru_cache(maxsize=4096)(normalise_title)
 
 
 def _is_page_change(event: Fields, meta: Fields) -> bool:
