@@ -53,7 +53,7 @@ def _ns_per_event(redactor: Redactor, *values: bytes) -> int:
     copying = redacting = float("inf")
     for _ in range(ROUNDS):
         start = time.perf_counter_ns()
-        for event, meta in zip(events, metas, strict=True):
+        for event, _meta in zip(events, metas, strict=True):
             event.copy()
         copied = time.perf_counter_ns()
         for event, meta in zip(events, metas, strict=True):
