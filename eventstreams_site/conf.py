@@ -386,9 +386,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "gather_seconds",
         values.seconds,
-        0.06,
-        "Seconds for which events wait for each other, at most, so that they share a write where a process has more "
-        "than 50 live clients; 0: never.",
+        0.03,
+        "Seconds for which events wait for each other, so that they share a write, where a process has more than 50 "
+        "live clients; one that is alone waits half as long again; 0: never.",
     ),
     Setting("drain_seconds", values.seconds, 5.0, "Seconds over which the streams are ended when the server stops."),
 )

@@ -43,13 +43,13 @@ class ClientGone(OSError):
 class Flow:
     """The streaming response of one Twisted request. `open` after its first body chunk, `close` before its last."""
 
-    __slots__ = ("_direct", "_ends_at", "_is_open", "_request", "_resumed", "_wire", "paused")
+    __slots__ = ("_direct", "_ends_at", "_is_chunked", "_is_open", "_request", "_resumed", "_wire", "paused")
 
     def __init__(self, request: Any, wire: Wire) -> None:
         self.paused = False
         self._request = request
         self._wire = wire
-        self._is_open = False
+        self._is_open = self._is_chunked = False
         self._ends_at: int | None = None
         self._resumed: asyncio.Future[None] | None = None
         self._direct: Connection | None = None
@@ -58,6 +58,7 @@ class Flow:
         if self._is_open or self._request.channel is None:
             return
         self._is_open = True
+        self._is_chunked = self._request.chunked
         self._request.registerProducer(self, True)
         self._request.requestHeaders = self._request.responseHeaders = _NO_HEADERS  # they have been read and sent
         self._direct = self._wire.tcp
@@ -104,12 +105,10 @@ class Flow:
 
         What the socket does not take of it waits in the transport.
         """
-        request, transport = self._request, self._direct
-        if transport is None or self.paused or chunk.nbytes > WHOLE_BYTES or request._disconnected:
+        transport = self._direct
+        if transport is None or self.paused or chunk.nbytes > WHOLE_BYTES or not _is_empty(transport):
             return False
-        if not _is_empty(transport):
-            return False
-        if not request.chunked:
+        if not self._is_chunked:
             data = b"".join(chunk.parts)
         elif (data := chunk.framed) is None:  # type: ignore[assignment]
             data = chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))

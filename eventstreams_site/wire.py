@@ -24,8 +24,6 @@ class Wire:
 
     __slots__ = ("_on_cut", "_transport", "_write_some", "gone", "owed", "tcp")
 
-    __slots__ = ("_on_cut", "_transport", "_write_some", "gone", "owed", "tcp")
-
     def __init__(self, transport: Any, on_cut: Callable[[], None]) -> None:
         self.gone = 0
         """Bytes that the kernel has taken out of the transport."""

@@ -67,6 +67,11 @@ def answers(bootstrap: str, timeout: float = 2.0) -> bool:
     return False
 
 
+# A broker of demos and tests has little to do: compiling it to fast code, and collecting in parallel, costs more CPU
+# than its work does, and starts it later.
+JVM_OPTIONS = ("-XX:-UsePerfData", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
+
 class LocalKafka:
     """One Kafka node, broker and controller at once, with its data, configuration and log in `folder`.
 
@@ -121,7 +126,7 @@ class LocalKafka:
         except OSError as error:
             raise LocalKafkaError(f"The folder {self.folder} cannot be written: {error.strerror}") from None
         # Native libraries are unpacked into java.io.tmpdir, and a killed process leaves them there.
-        command = [java, "-cp", f"{self._jars}/*", f"-Djava.io.tmpdir={self.folder / 'tmp'}", "-XX:-UsePerfData"]
+        command = [java, *JVM_OPTIONS, "-cp", f"{self._jars}/*", f"-Djava.io.tmpdir={self.folder / 'tmp'}"]
         command.append(f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}")
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(command)

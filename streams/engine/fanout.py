@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
@@ -18,6 +19,10 @@ from streams.engine.metrics import Metrics
 
 FEW_CLIENTS = 50
 """Up to so many followers in the process, nothing is held back."""
+ALONE = 1.5
+"""So many times the gathering an event waits that is alone."""
+RARE = 3.0
+"""One that comes so many times the gathering after the last round does not wait."""
 SLICE = 64
 """The event loop is given up after writing to so many."""
 
@@ -40,11 +45,12 @@ class Chunk:
 
 
 class Step(NamedTuple):
-    """A chunk of a feed, and where it leads: to block `number`, and to the position `after` it."""
+    """A chunk of a feed, and where it leads: to block `number`, which may be its newest, and the position `after`."""
 
     chunk: Chunk
     number: int
     after: dict[TopicPartition, Mark]
+    is_newest: bool
 
 
 class Sink(Protocol):
@@ -68,19 +74,30 @@ class Follower:
 
 
 class Pace:
-    """How long events wait for each other, so that they share a write; one for all feeds of a process.
+    """How events wait for each other, so that they share a write; one for all feeds of a process.
 
-    Where there are many followers, the system calls are the cost. A round of writing and the rest after it take
-    `gather_seconds` together, and what comes meanwhile goes out in the next round.
+    Where there are many followers, the system calls are the cost. Rounds of writing are then `gather_seconds` apart, and
+    an event that is alone waits somewhat longer for the next one; but not where events are rarer than that anyway.
     """
 
     def __init__(self, gather_seconds: float) -> None:
         self.followers = 0
+        self.round_began = -math.inf
+        """The latest round of any feed (time.monotonic)."""
         self._gather_seconds = gather_seconds
 
-    def rest(self, took: float) -> float:
-        """Seconds to rest after a round that took so many."""
-        return max(0.0, self._gather_seconds - took) if self.followers > FEW_CLIENTS else 0.0
+    def rest(self) -> float:
+        """Seconds until there is any use in fetching more."""
+        if self.followers <= FEW_CLIENTS:
+            return 0.0
+        return max(0.0, self.round_began + self._gather_seconds - time.monotonic())
+
+    def due(self, round_began: float, events: int, since: float) -> float:
+        """When a feed's next round is to begin: its last one and the first of the waiting events are given."""
+        gather = self._gather_seconds
+        if self.followers <= FEW_CLIENTS or since > round_began + RARE * gather:
+            return since
+        return round_began + gather if events > 1 else since + ALONE * gather
 
 
 class Fanout:
@@ -94,9 +111,11 @@ class Fanout:
         self._metrics = metrics
         self._followers: dict[Follower, None] = {}
         self._round: Iterator[Follower] | None = None
-        self._round_began = 0.0
-        self._is_resting = False
-        self._is_due = False
+        self._round_began = -math.inf
+        self._waiting = 0
+        """New events, or comments, that no round has taken up yet, and since when there are any."""
+        self._waiting_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     async def follow(self, follower: Follower) -> None:
         """Have the follower written to, until its sink does not take a chunk or the feed has gone past it."""
@@ -108,17 +127,26 @@ class Fanout:
             del self._followers[follower]
             self._pace.followers -= 1
 
-    def wake(self) -> None:
+    def wake(self, events: int = 1) -> None:
         """The feed has something new."""
-        if self._round is None and not self._is_resting:
-            self._begin_round()
-        else:
-            self._is_due = True
+        if not self._waiting:
+            self._waiting_since = time.monotonic()
+        self._waiting += events
+        if self._round is None:
+            self._begin_round_when_due()
 
-    def _begin_round(self) -> None:
-        self._is_due = False
+    def _begin_round_when_due(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = time.monotonic()
+        wait = self._pace.due(self._round_began, self._waiting, self._waiting_since) - now
+        if wait > 0 and self._followers:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._begin_round_when_due)
+            return
+        self._waiting = 0
         if self._followers:
-            self._round_began = time.monotonic()
+            self._round_began = self._pace.round_began = now
             self._round = iter(list(self._followers))
             self._write_slice()
 
@@ -135,7 +163,8 @@ class Fanout:
             asyncio.get_running_loop().call_soon(self._write_slice)
         else:
             self._round = None
-            self._rest()
+            if self._waiting:
+                self._begin_round_when_due()
 
     def _write(self, follower: Follower, sent: list[int]) -> None:
         """Everything that is new to one follower; `sent` counts events and bytes."""
@@ -143,14 +172,16 @@ class Fanout:
             return
         try:
             while (step := self._next_step(follower.number, follower.is_sse)) is not None:
-                chunk, number, after = step
+                chunk = step.chunk
                 if chunk.parts:
                     if not follower.sink.offer(chunk):
                         break
                     sent[0] += chunk.events
                     sent[1] += chunk.nbytes
-                follower.number = number
-                follower.position = after
+                follower.number = step.number
+                follower.position = step.after
+                if step.is_newest:
+                    return
             else:
                 return
         except LookupError:
@@ -159,14 +190,3 @@ class Fanout:
             follower.left.set_exception(error)
             return
         follower.left.set_result(None)
-
-    def _rest(self) -> None:
-        seconds = self._pace.rest(time.monotonic() - self._round_began)
-        if seconds or self._is_due:
-            self._is_resting = True
-            asyncio.get_running_loop().call_later(seconds, self._rested)
-
-    def _rested(self) -> None:
-        self._is_resting = False
-        if self._is_due:
-            self._begin_round()

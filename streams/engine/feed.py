@@ -140,7 +140,7 @@ class Feed:
                 after = block.after
                 number += 1
                 block = self.after(number)
-            made = self._steps[first, is_sse] = Step(Chunk(parts, events), number, after)
+            made = self._steps[first, is_sse] = Step(Chunk(parts, events), number, after, block is None)
         return made
 
     async def changed(self) -> None:
@@ -177,7 +177,7 @@ class Feed:
         if self.vector[tp] != mark:
             self.vector[tp] = mark
             self._writer.set(tp, mark.offset, mark.timestamp)
-        self._wake()
+        self._wake(len(events))
 
     def _append_events(self, tp: TopicPartition, sse: Parts, events: Sequence[Event], mark: Mark, now: float) -> None:
         last = events[-1]
@@ -216,10 +216,11 @@ class Feed:
             self._bytes -= self._blocks.popleft().held_bytes
             self._first += 1
 
-    def _wake(self) -> None:
+    def _wake(self, events: int = 1) -> None:
         self._changed.set()
         self._changed.clear()
-        self.fanout.wake()
+        if events:
+            self.fanout.wake(events)
 
 
 def behind(position: Position, target: Position) -> bool:

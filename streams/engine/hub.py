@@ -50,7 +50,7 @@ class HubLimits:
     ring_bytes: int = 8 << 20
     keepalive_seconds: float = 15.0
     grace_seconds: float = 60.0
-    gather_seconds: float = 0.06
+    gather_seconds: float = 0.03
     ready_seconds: float = 2.7
 
 
@@ -191,6 +191,8 @@ class Hub:
     # The tail.
 
     async def _read_tail(self) -> None:
+        if rest := self._pace.rest():
+            await asyncio.sleep(rest)  # what comes meanwhile is fetched at once
         positions = {
             tp: partition.ring.tip
             for tp, partition in self.partitions.items()

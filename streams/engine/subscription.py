@@ -133,7 +133,7 @@ class Subscription:
             while True:
                 step = feed.next_step(number, self._is_sse)
                 if step is not None:
-                    chunk, number, self.position = step
+                    chunk, number, self.position, _ = step
                     if chunk.parts:
                         yield chunk
                 elif self._sink is None:

@@ -33,7 +33,7 @@ class Blocks:
             return None
         new = number + 1
         after = {TopicPartition("a", 0): Mark(0, new, 0)}
-        return self.made.setdefault(new, Step(Chunk((b"%d " % new,), 1), new, after))
+        return self.made.setdefault(new, Step(Chunk((b"%d " % new,), 1), new, after, new == self.tip))
 
 
 class Socket:
