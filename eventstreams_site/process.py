@@ -9,7 +9,7 @@ import random
 import time
 
 from eventstreams_site.conf import Config
-from eventstreams_site.watch import Watch
+from eventstreams_site.watch import Followed, Watch
 from redaction import pages
 from redaction.redactor import Redactor
 from streams.core.catalogue import Catalogue
@@ -47,7 +47,15 @@ class Process:
                 gather_seconds=config.gather_seconds,
             ),
         )
-        self._streams = Watch("the streams", functools.partial(read_catalogue, config), self._expose)
+        self._watch = Watch(
+            Followed(
+                "the redaction list",
+                functools.partial(pages.read, config.mediawiki_redacted_pages),
+                self._redact_with,
+                self._list_seen,
+            ),
+            Followed("the streams", functools.partial(read_catalogue, config), self._expose),
+        )
         self.service = Service(
             settings=EdgeSettings(
                 max_streams=config.max_streams,
@@ -64,14 +72,8 @@ class Process:
             limits=ConnectionLimits(config.client_ip_connection_limit, config.max_connections),
             start=self.start,
             configured_pages=config.mediawiki_redacted_pages,
-            refresh=Refresh(config, metrics, self._streams.hurry),
+            refresh=Refresh(config, metrics, self._watch.hurry),
             schemas=Schemas(config, metrics),
-        )
-        self._list = Watch(
-            "the redaction list",
-            functools.partial(pages.read, config.mediawiki_redacted_pages),
-            self._redact_with,
-            self._list_seen,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -80,8 +82,7 @@ class Process:
         if not self._tasks:
             service = self.service
             background = (
-                self._list.run(),
-                self._streams.run(),
+                self._watch.run(),
                 service.refresh.run_forever(),
                 service.schemas.run_forever(),
             )

@@ -12,6 +12,7 @@ import functools
 import gc
 import logging
 import socket
+import time
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -32,6 +33,8 @@ from streams.http.requests import STREAM_PATH
 
 log = logging.getLogger(__name__)
 
+CHECK_SECONDS = 10.0
+"""How often applications are looked for that go on after their client has left."""
 GC_THRESHOLD = 50_000
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 256 * 1024
@@ -148,7 +151,9 @@ class StreamServer(Server):
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
         _take_absolute_form_apart(scope)
         if scope["type"] != "http" or not scope["path"].startswith(STREAM_PATH):
-            return super().create_application(protocol, scope)
+            queue = super().create_application(protocol, scope)
+            self._follow(protocol, self.connections[protocol]["application_instance"])
+            return queue
         flow = self._flows[protocol] = Flow(protocol, protocol.channel.wire)
         scope["extensions"] = {FLOW_EXTENSION: flow}
         scope["asgi"] = {"version": "3.0"}
@@ -156,14 +161,19 @@ class StreamServer(Server):
         application = self.application(
             scope=scope, receive=inbox.get, send=functools.partial(self.handle_reply, protocol)
         )
-        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        task = self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        self._follow(protocol, task)
         return inbox
 
     def protocol_disconnected(self, protocol: Any) -> None:
         flow = self._flows.pop(protocol, None)
         if flow is not None:
             flow.stopProducing()
-        super().protocol_disconnected(protocol)
+        details = self.connections.get(protocol)
+        if details is not None:
+            super().protocol_disconnected(protocol)
+            if "application_instance" not in details:
+                del self.connections[protocol]
 
     async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
         """Stock Daphne swallows what is sent to a client that has left, and registers nobody for backpressure."""
@@ -182,22 +192,38 @@ class StreamServer(Server):
             flow.open()
 
     def application_checker(self) -> None:
-        """Daphne's reaper ends for the life of the process where an application fails after its response began."""
-        for protocol, details in list(self.connections.items()):
-            application = details.get("application_instance")
-            if application is None or not application.done() or details.get("disconnected"):
-                continue
-            if getattr(protocol, "_response_started", False):
-                if not application.cancelled() and application.exception() is not None:
-                    log.error("A response failed after it had begun", exc_info=application.exception())
-                del details["application_instance"]
+        """Stock Daphne goes through all connections each second, and ends doing so, for the life of the process, where
+        an application fails after its response began. Here each application is looked at when it has ended; what is
+        left to do from time to time is to find those that outlive their client.
+        """
+        now = time.time()
+        for details in self.connections.values():
+            if now - details.get("disconnected", now) > self.application_close_timeout:
+                log.warning("An application goes on %s s after its client left; ending it", now - details["disconnected"])
+                details["application_instance"].cancel()
+        reactor.callLater(CHECK_SECONDS, self.application_checker)
+
+    def timeout_checker(self) -> None:
+        """Stock Daphne asks every connection every two seconds; a stream has no end, and others have a deadline."""
+
+    def _follow(self, protocol: Any, application: asyncio.Future[Any]) -> None:
+        application.add_done_callback(functools.partial(self._reap, protocol))
+
+    def _reap(self, protocol: Any, application: asyncio.Future[Any]) -> None:
+        """The application has ended: so must its response, if that has begun; if not, an error is the response."""
+        details = self.connections[protocol]
+        del details["application_instance"]
+        error = None if application.cancelled() else application.exception()
+        if error is not None:
+            log.error("An application failed", exc_info=error)
+        if "disconnected" not in details:
+            if protocol._response_started:
                 if protocol.channel is not None:
                     protocol.channel.forceAbortClient()
-        try:
-            super().application_checker()
-        except Exception:
-            log.exception("The check of finished applications failed; going on")
-            reactor.callLater(1, self.application_checker)
+            elif error is not None:
+                protocol.handle_exception(error)
+        if "disconnected" in details:
+            self.connections.pop(protocol, None)
 
     def kill_all_applications(self) -> defer.Deferred[None]:
         """Before the reactor stops: end the streams cleanly, then whatever is left."""

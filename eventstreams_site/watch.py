@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.db import connections
 
@@ -24,8 +24,9 @@ LOG_SECONDS = 30.0
 """A failure that lasts is logged so often."""
 
 
-class Watch(Generic[T]):
-    """`read(version)` is called in the thread, with what `take` was last given or None; `take` in the event loop.
+class Followed(Generic[T]):
+    """Something in the database. `read(last)` is called in the thread, with what `take` was last given or None; `take`
+    in the event loop.
 
     `read` returns None where nothing has changed. `seen` is called after each successful reading.
     """
@@ -42,6 +43,47 @@ class Watch(Generic[T]):
         self._take = take
         self._seen = seen
         self._last: T | None = None
+        self._failing = False
+        self._next_log = 0.0
+
+    def ask(self) -> T | Exception | None:
+        """In the thread: what is new, or why that could not be read."""
+        try:
+            return self._read(self._last)
+        except Exception as error:
+            connections.close_all()  # this thread's: the next try makes new ones
+            return error
+
+    def heed(self, answer: T | Exception | None) -> None:
+        """In the event loop: what `ask` gave."""
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            if answer is not None:
+                self._take(answer)
+                self._last = answer
+        except Exception as error:
+            self._failing = True
+            if time.monotonic() >= self._next_log:
+                self._next_log = time.monotonic() + LOG_SECONDS
+                log.error(
+                    "Cannot read %s: %s: %s (has `manage.py migrate` been run?)",
+                    self._what,
+                    type(error).__name__,
+                    error,
+                )
+        else:
+            self._seen()
+            if self._failing:
+                log.warning("Can read %s again", self._what)
+            self._failing, self._next_log = False, 0.0
+
+
+class Watch:
+    """Asks for all that is followed, once a second."""
+
+    def __init__(self, *followed: Followed[Any]) -> None:
+        self._followed = followed
         self._hurry = asyncio.Event()
 
     def hurry(self) -> None:
@@ -50,39 +92,16 @@ class Watch(Generic[T]):
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        failing = False
-        next_log = 0.0
         with ThreadPoolExecutor(1, thread_name_prefix="watch") as thread:
             loop = asyncio.get_running_loop()
             while True:
-                try:
-                    found = await loop.run_in_executor(thread, self._ask)
-                    if found is not None:
-                        self._take(found)
-                        self._last = found
-                except Exception as error:
-                    failing = True
-                    if time.monotonic() >= next_log:
-                        next_log = time.monotonic() + LOG_SECONDS
-                        log.error(
-                            "Cannot read %s: %s: %s (has `manage.py migrate` been run?)",
-                            self._what,
-                            type(error).__name__,
-                            error,
-                        )
-                else:
-                    self._seen()
-                    if failing:
-                        log.warning("Can read %s again", self._what)
-                    failing, next_log = False, 0.0
+                answers = await loop.run_in_executor(thread, self._ask)
+                for each, answer in zip(self._followed, answers, strict=True):
+                    each.heed(answer)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._hurry.wait()
                 self._hurry.clear()
 
-    def _ask(self) -> T | None:
-        try:
-            return self._read(self._last)
-        except Exception:
-            connections.close_all()  # this thread's: the next try makes new ones
-            raise
+    def _ask(self) -> list[Any]:
+        return [each.ask() for each in self._followed]

@@ -82,15 +82,13 @@ class Pace:
 
     def __init__(self, gather_seconds: float) -> None:
         self.followers = 0
-        self.round_began = -math.inf
-        """The latest round of any feed (time.monotonic)."""
         self._gather_seconds = gather_seconds
 
-    def rest(self) -> float:
-        """Seconds until there is any use in fetching more."""
+    def rest(self, fetched: float) -> float:
+        """Seconds until there is any use in fetching more; `fetched` is when events last came (time.monotonic)."""
         if self.followers <= FEW_CLIENTS:
             return 0.0
-        return max(0.0, self.round_began + self._gather_seconds - time.monotonic())
+        return max(0.0, fetched + self._gather_seconds - time.monotonic())
 
     def due(self, round_began: float, events: int, since: float) -> float:
         """When a feed's next round is to begin: its last one and the first of the waiting events are given."""
@@ -128,7 +126,7 @@ class Fanout:
             self._pace.followers -= 1
 
     def wake(self, events: int = 1) -> None:
-        """The feed has something new."""
+        """The feed has so many new events, or a comment."""
         if not self._waiting:
             self._waiting_since = time.monotonic()
         self._waiting += events
@@ -146,7 +144,7 @@ class Fanout:
             return
         self._waiting = 0
         if self._followers:
-            self._round_began = self._pace.round_began = now
+            self._round_began = now
             self._round = iter(list(self._followers))
             self._write_slice()
 

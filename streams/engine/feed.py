@@ -86,6 +86,8 @@ class Feed:
         self._first = 0
         self._bytes = 0
         self._changed = asyncio.Event()
+        self._new = 0
+        """Events and comments that nobody has been woken for yet."""
         self._steps: dict[tuple[int, bool], Step] = {}
         """What `next_step` made since the newest block came: many ask for the same."""
         self.fanout = Fanout(self.next_step, pace, metrics)
@@ -154,10 +156,10 @@ class Feed:
         self.missing.discard(tp)
         self.vector[tp] = mark
         self._writer.reset(self.vector)
-        self._wake()
+        self.wake()
 
     def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
-        """New events of one partition, after which it stands at `mark`; `now` in seconds."""
+        """New events of one partition, after which it stands at `mark`; `now` in seconds. To be followed by `wake`."""
         frames: list[bytes] = []
         size = first = 0
         for index, event in enumerate(events):
@@ -177,7 +179,15 @@ class Feed:
         if self.vector[tp] != mark:
             self.vector[tp] = mark
             self._writer.set(tp, mark.offset, mark.timestamp)
-        self._wake(len(events))
+        self._new += len(events)
+
+    def wake(self) -> None:
+        """Let all who follow know what has been added: once for many partitions, so that it leaves in one write."""
+        self._changed.set()
+        self._changed.clear()
+        if self._new:
+            self.fanout.wake(self._new)
+            self._new = 0
 
     def _append_events(self, tp: TopicPartition, sse: Parts, events: Sequence[Event], mark: Mark, now: float) -> None:
         last = events[-1]
@@ -191,13 +201,15 @@ class Feed:
         self.vector[tp] = mark
         self._writer.set(tp, mark.offset, mark.timestamp)
         self._append((formats.sse_gap([gap]),), [], now)
-        self._wake()
+        self._new += 1
+        self.wake()
 
     def keep_alive(self, now: float) -> None:
         """Where nothing was to send for long, send a comment to all who follow."""
         if self.clients and 0 < self._keepalive_seconds <= now - self._last_block_at:
             self._append((formats.SSE_KEEPALIVE,), [], now, formats.NDJSON_KEEPALIVE)
-            self._wake()
+            self._new += 1
+            self.wake()
 
     def forget(self) -> None:
         """Let all blocks go: who has not had them catches up."""
@@ -215,12 +227,6 @@ class Feed:
         while self._bytes > self.max_bytes and len(self._blocks) > 1:
             self._bytes -= self._blocks.popleft().held_bytes
             self._first += 1
-
-    def _wake(self, events: int = 1) -> None:
-        self._changed.set()
-        self._changed.clear()
-        if events:
-            self.fanout.wake(events)
 
 
 def behind(position: Position, target: Position) -> bool:

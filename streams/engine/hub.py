@@ -70,6 +70,9 @@ class Hub:
         self._feeds: dict[Selection, Feed] = {}
         self._topics: frozenset[str] = frozenset()
         self._refreshed_at = float("-inf")
+        self._fetched_at = float("-inf")
+        """When the tail's last poll ended, and the last that Kafka answered."""
+        self._heard_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
         # Never the same one twice, also where a partition is watched again: History holds blocks of the last one.
         self._incarnations = itertools.count()
@@ -191,7 +194,7 @@ class Hub:
     # The tail.
 
     async def _read_tail(self) -> None:
-        if rest := self._pace.rest():
+        if rest := self._pace.rest(self._fetched_at):
             await asyncio.sleep(rest)  # what comes meanwhile is fetched at once
         positions = {
             tp: partition.ring.tip
@@ -204,16 +207,27 @@ class Hub:
                 async with asyncio.timeout(1.0):
                     await self._watching.wait()
             return
-        for tp, result in (await self._source.poll(positions)).items():
-            partition = self.partitions.get(tp)
-            if partition is None or partition.ring is None or partition.ring.tip != positions[tp]:
-                continue
-            if isinstance(result, Batch):
-                self._take(partition, partition.ring, result)
-                await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
-            else:
-                partition.was_away = True
-                self.suspect(tp)
+        results = await self._source.poll(positions)
+        self._fetched_at = time.monotonic()
+        if results:
+            self._heard_at = self._fetched_at
+        moved: set[Feed] = set()
+        try:
+            for tp, result in results.items():
+                partition = self.partitions.get(tp)
+                if partition is None or partition.ring is None or partition.ring.tip != positions[tp]:
+                    continue
+                if isinstance(result, Batch):
+                    if result.next_offset != positions[tp]:
+                        moved.update(partition.feeds)
+                    self._take(partition, partition.ring, result)
+                    await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
+                else:
+                    partition.was_away = True
+                    self.suspect(tp)
+        finally:
+            for feed in moved:
+                feed.wake()
 
     def _take(self, partition: Partition, ring: Ring, batch: Batch) -> None:
         partition.end = batch.bounds.end
@@ -223,9 +237,9 @@ class Hub:
         ring.extend(events, batch.next_offset)
         if batch.records:
             partition.timestamp = batch.records[-1].timestamp + 1
-        now = time.monotonic()
+        mark, now = partition.mark, time.monotonic()
         for feed in partition.feeds:
-            feed.extend(partition.tp, events, partition.mark, now)
+            feed.extend(partition.tp, events, mark, now)
 
     # Partitions: watched, positioned, begun anew, let go.
 
@@ -345,7 +359,8 @@ class Hub:
             try:
                 if self._source.is_stale or time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
                     await self.refresh()
-                await self._source.ping()
+                if time.monotonic() - self._heard_at > PING_SECONDS:
+                    await self._source.ping()
             except SourceError as error:
                 failures += 1
                 if failures == PINGS_TO_BE_AWAY and self.available:

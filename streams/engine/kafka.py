@@ -180,7 +180,8 @@ class KafkaSource:
         if not self._fetches:
             await asyncio.sleep(wait)
             return results
-        done, _ = await asyncio.wait(self._fetches.values(), timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        # A fetch answers by itself after `wait`, unless its broker is away, for which the others must not be waiting.
+        done, _ = await asyncio.wait(self._fetches.values(), timeout=2 * wait, return_when=asyncio.FIRST_COMPLETED)
         for leader in [leader for leader, task in self._fetches.items() if task in done]:
             for tp, (offset, result) in self._fetches.pop(leader).result().items():
                 # What was asked for from another offset than is wanted by now is of no use.

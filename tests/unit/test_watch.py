@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from eventstreams_site import watch as module
-from eventstreams_site.watch import Watch
+from eventstreams_site.watch import Followed, Watch
 from tests.support.engine import eventually
 
 
@@ -42,7 +42,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def watching(database: Database) -> AsyncIterator[None]:
-    task = asyncio.create_task(Watch("the list", database.read, database.taken.append, database.note_seen).run())
+    task = asyncio.create_task(Watch(Followed("the list", database.read, database.taken.append, database.note_seen)).run())
     try:
         yield
     finally:
@@ -90,8 +90,20 @@ async def test_what_could_not_be_taken_is_taken_the_next_time() -> None:
         if len(tries) == 1:
             raise RuntimeError("a fault of ours")
 
-    task = asyncio.create_task(Watch("the list", database.read, take, database.note_seen).run())
+    task = asyncio.create_task(Watch(Followed("the list", database.read, take, database.note_seen)).run())
     await eventually(lambda: database.seen)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert tries == [1, 1]
+
+
+async def test_one_that_cannot_be_read_holds_up_no_other() -> None:
+    broken, sound = Database(), Database()
+    broken.error = ConnectionError("nobody there")
+    lists = [Followed(name, each.read, each.taken.append) for name, each in (("one", broken), ("another", sound))]
+    task = asyncio.create_task(Watch(*lists).run())
+    await eventually(lambda: sound.taken == [1] and len(broken.asked) > 1)
+    broken.error = None
+    await eventually(lambda: broken.taken == [1])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
