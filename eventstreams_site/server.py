@@ -199,7 +199,9 @@ class StreamServer(Server):
         now = time.time()
         for details in self.connections.values():
             if now - details.get("disconnected", now) > self.application_close_timeout:
-                log.warning("An application goes on %s s after its client left; ending it", now - details["disconnected"])
+                log.warning(
+                    "An application goes on %s s after its client left; ending it", now - details["disconnected"]
+                )
                 details["application_instance"].cancel()
         reactor.callLater(CHECK_SECONDS, self.application_checker)
 

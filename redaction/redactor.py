@@ -56,6 +56,9 @@ _BLANKED = {
     "log_params": _EMPTY_OBJECT,
 }
 
+MAX_DOMAINS, MAX_DOMAIN_BYTES = 10_000, 300
+"""Of so many domains, of this length, it is remembered whether they are listed: Wikimedia has a thousand."""
+
 _JSON_BLANKS = b" \t\n\r"
 _AUTHORITY = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)", re.IGNORECASE)
 # MediaWiki strips these from every title, so no event has them, but a title pasted into the list may.
@@ -113,7 +116,7 @@ class Redactor:
     makes 7 of ``007`` and False of ``No``).
     """
 
-    __slots__ = ("_everywhere", "_titles", "version")
+    __slots__ = ("_everywhere", "_passes", "_titles", "version")
 
     def __init__(self, pages: Mapping[str, Iterable[str]], version: int = 0) -> None:
         self.version = version
@@ -128,6 +131,8 @@ class Redactor:
                     lists.setdefault(normalise_domain(domain), set()).add(normalised)
         self._titles = {domain: frozenset(titles) for domain, titles in lists.items()}
         self._everywhere = frozenset[str]().union(*self._titles.values())
+        self._passes: dict[bytes, bool] = {}
+        """What `passes` said of a domain, as events spell it."""
 
     def __len__(self) -> int:
         """How many pages are listed."""
@@ -139,11 +144,18 @@ class Redactor:
         """
         if not self._everywhere:
             return True
-        try:
-            host = normalise_domain(_text_of(domain)) or normalise_domain(_text_of(server_name))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
-        return bool(host) and host not in self._titles
+        spelled = bytes(domain)
+        passes = self._passes.get(spelled)
+        if passes is None:
+            try:
+                own = normalise_domain(_text_of(domain))
+                host = own or normalise_domain(_text_of(server_name))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return False
+            passes = bool(host) and host not in self._titles
+            if own and len(spelled) < MAX_DOMAIN_BYTES and len(self._passes) < MAX_DOMAINS:
+                self._passes[spelled] = passes
+        return passes
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
         """Redact `event`, the members of an event's object, in place; True if it is of a listed page.

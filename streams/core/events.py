@@ -174,7 +174,7 @@ def _spliced(value: bytes, record: Record, redactor: Redactor) -> bytes | None:
     # Where it stands once, in just this spelling, that is the event's own.
     at = value.find(_META)
     start = at + len(_META)
-    if not is_plain or not value.startswith(raw, start) or value.find(_META, start) != -1:
+    if not is_plain or not value.startswith(raw, start) or value.rfind(_META) != at:
         return None
     end = start + len(raw) - 1
     shown = b"" if key is None else b',"key":%b' % _encode(key.decode())

@@ -76,8 +76,8 @@ class Follower:
 class Pace:
     """How events wait for each other, so that they share a write; one for all feeds of a process.
 
-    Where there are many followers, the system calls are the cost. Rounds of writing are then `gather_seconds` apart, and
-    an event that is alone waits somewhat longer for the next one; but not where events are rarer than that anyway.
+    Where there are many followers, the system calls are the cost. Rounds of writing are then `gather_seconds` apart,
+    and an event that is alone waits somewhat longer for the next one; but not where events are rarer than that anyway.
     """
 
     def __init__(self, gather_seconds: float) -> None:

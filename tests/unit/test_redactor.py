@@ -391,3 +391,28 @@ IDN = [
 )
 def test_a_domain_is_a_host_in_lower_case_without_port_and_final_dot(text: str, domain: str) -> None:
     assert normalise_domain(text) == domain
+
+
+@pytest.mark.parametrize(
+    ("domain", "server_name", "passes"),
+    [
+        (b'"ru.wikipedia.org"', b"", False),
+        (b'"RU.Wikipedia.org."', b'"en.wikipedia.org"', False),
+        (b'"en.wikipedia.org"', b'"ru.wikipedia.org"', True),
+        (b"", b'"ru.wikipedia.org"', False),
+        (b"", b'"en.wikipedia.org"', True),
+        (b'":80"', b'"ru.wikipedia.org"', False),
+        (b'":80"', b'"en.wikipedia.org"', True),
+        (b'" "', b"", False),
+        (b"null", b"null", False),
+        (b"17", b"", False),
+        (b'"' + b"x" * 1000 + b'"', b"", True),
+    ],
+)
+def test_whether_an_event_passes_is_told_by_its_domain_whatever_was_asked_before(
+    domain: bytes, server_name: bytes, passes: bool
+) -> None:
+    redactor = Redactor({RU: [LISTED]})
+    for other in (b'"ru.wikipedia.org"', b'"en.wikipedia.org"', b""):
+        redactor.passes(msgspec.Raw(domain), msgspec.Raw(other))
+    assert [redactor.passes(msgspec.Raw(domain), msgspec.Raw(server_name)) for _ in range(2)] == [passes] * 2

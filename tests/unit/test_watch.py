@@ -42,7 +42,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def watching(database: Database) -> AsyncIterator[None]:
-    task = asyncio.create_task(Watch(Followed("the list", database.read, database.taken.append, database.note_seen)).run())
+    task = asyncio.create_task(
+        Watch(Followed("the list", database.read, database.taken.append, database.note_seen)).run()
+    )
     try:
         yield
     finally:
