@@ -27,7 +27,7 @@ test: install-dev ## run the tests, but for the slow ones
 	$(BIN)/python -m pytest -m "not slow" tests/faults
 
 test-all: install-dev ## run all tests
-	$(BIN)/python -m pytest $(AT_ONCE)
+	$(BIN)/python -m pytest --hypothesis-profile thorough $(AT_ONCE)
 	$(BIN)/python -m pytest tests/faults
 
 lint: .venv/installed-dev ## check style and types

@@ -24,11 +24,17 @@ import docker
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from docker.errors import DockerException
+from hypothesis import settings
 from testcontainers.core.container import DockerContainer
 
 from streams.kafka_jars import KAFKA_VERSION
 from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_topics
 from streams.processes import HOST, free_port
+
+# `make test` tries less than `make test-all`, which names the other one.
+settings.register_profile("quick", max_examples=50)
+settings.register_profile("thorough", max_examples=300)
+settings.load_profile("quick")
 
 KAFKA_VARIABLE = "EVENTSTREAMS_TEST_KAFKA"
 CONTAINER_START_SECONDS = 60

@@ -70,9 +70,8 @@ class Hub:
         self._feeds: dict[Selection, Feed] = {}
         self._topics: frozenset[str] = frozenset()
         self._refreshed_at = float("-inf")
-        self._fetched_at = float("-inf")
-        """When the tail's last poll ended, and the last that Kafka answered."""
         self._heard_at = float("-inf")
+        """When a fetch of the tail was last answered."""
         self._refreshing: asyncio.Task[None] | None = None
         # Never the same one twice, also where a partition is watched again: History holds blocks of the last one.
         self._incarnations = itertools.count()
@@ -194,13 +193,10 @@ class Hub:
     # The tail.
 
     async def _read_tail(self) -> None:
-        if rest := self._pace.rest(self._fetched_at):
+        if rest := self._pace.rest(self._heard_at):
             await asyncio.sleep(rest)  # what comes meanwhile is fetched at once
-        positions = {
-            tp: partition.ring.tip
-            for tp, partition in self.partitions.items()
-            if partition.ring is not None and not partition.suspect
-        }
+        read = ((p.tp, p.ring) for p in self.partitions.values() if not p.suspect)
+        positions = {tp: ring.tip for tp, ring in read if ring is not None}
         if not positions:
             self._watching.clear()
             with contextlib.suppress(TimeoutError):
@@ -208,9 +204,8 @@ class Hub:
                     await self._watching.wait()
             return
         results = await self._source.poll(positions)
-        self._fetched_at = time.monotonic()
-        if results:
-            self._heard_at = self._fetched_at
+        if any(isinstance(result, Batch) for result in results.values()):
+            self._heard_at = time.monotonic()
         moved: set[Feed] = set()
         try:
             for tp, result in results.items():

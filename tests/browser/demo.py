@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -109,7 +110,7 @@ async def open_page(page: Page, demo: Demo, *streams: str) -> None:
 
 async def start(page: Page) -> None:
     await page.get_by_role("button", name="Start", exact=True).click()
-    await expect(page.get_by_role("status").filter(has_text="Connected")).to_be_visible()
+    await expect(page.get_by_role("status").filter(has_text=re.compile(r"\bConnected"))).to_be_visible()
 
 
 def rows(page: Page) -> Locator:

@@ -29,7 +29,7 @@ async def violations(page: Page, axe: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 async def test_axe_finds_no_serious_violation(
     page: Page, demo: Demo, complaints: Complaints, axe: str, scheme: Any
 ) -> None:
@@ -89,7 +89,7 @@ async def test_a_large_event_that_comes_in_pieces_keeps_its_characters(page: Pag
     await expect(page.get_by_text("No event matches the filter.")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+@pytest.mark.parametrize("width", [360, *(pytest.param(width, marks=pytest.mark.slow) for width in (390, 768, 1280))])
 async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: int) -> None:
     await page.set_viewport_size({"width": width, "height": 760})
     await open_page(page, demo, "looked.at")

@@ -127,7 +127,7 @@ async def test_an_error_is_shown_as_the_problem_that_it_is(page: Page, demo: Dem
     await expect(answer).to_contain_text("no_topics_available")
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.slow)])
 async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: int) -> None:
     await page.set_viewport_size({"width": width, "height": 760})
     await open_documentation(page, demo, "#one")
@@ -146,6 +146,7 @@ async def test_the_theme_is_the_systems_until_somebody_chooses(page: Page, demo:
     await expect(page.locator("html")).to_have_class("dark-mode")
 
 
+@pytest.mark.slow
 async def test_while_the_streams_are_not_known_the_page_says_so_and_asks_again(
     page: Page, demo: Demo, complaints: Complaints
 ) -> None:

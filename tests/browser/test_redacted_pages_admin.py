@@ -110,6 +110,7 @@ async def test_the_list_from_the_first_page_to_its_history(page: Page, site: Sit
             await expect(row).to_contain_text(text)
 
 
+@pytest.mark.slow
 async def test_at_the_width_of_a_phone_nothing_is_cut_off(page: Page, admin_site: Site) -> None:
     await log_in(page, admin_site)
     await page.set_viewport_size(PHONE)
@@ -119,6 +120,7 @@ async def test_at_the_width_of_a_phone_nothing_is_cut_off(page: Page, admin_site
         assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], path
 
 
+@pytest.mark.slow
 async def test_a_foreign_script_is_not_run(page: Page, admin_site: Site, complaints: Any) -> None:
     await log_in(page, admin_site)
     await page.evaluate(
@@ -129,6 +131,7 @@ async def test_a_foreign_script_is_not_run(page: Page, admin_site: Site, complai
     complaints.allow("Content Security Policy")
 
 
+@pytest.mark.slow
 def test_styles_and_scripts_come_from_the_service_itself_and_may_be_kept(admin_site: Site) -> None:
     for path, kind in {
         "/static/admin/css/base.css": "text/css",
@@ -168,6 +171,7 @@ def test_pages_of_the_admin_are_not_kept_and_bound_to_the_site(admin_site: Site)
     assert (status, headers["location"]) == (302, "/admin/")
 
 
+@pytest.mark.slow
 def test_a_browser_that_turns_away_is_no_error(admin_site: Site) -> None:
     reset = struct.pack("ii", 1, 0)
     request = b"GET /static/admin/css/base.css HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -92,6 +92,7 @@ async def test_a_page_is_clean_while_it_is_listed_and_leaks_when_it_is_not(page:
     assert await page.locator("#test-events > li").count() == 2 * len(STREAMS_OF_EDITS)
 
 
+@pytest.mark.slow
 async def test_with_a_broken_redactor_a_listed_page_leaks(page: Page, kafka: Any, tmp_path: Path) -> None:
     with edit_site(kafka, tmp_path, command=BROKEN) as site:
         create_superuser(site)
@@ -103,6 +104,7 @@ async def test_with_a_broken_redactor_a_listed_page_leaks(page: Page, kafka: Any
         assert await ask(page, site) == expected
 
 
+@pytest.mark.slow
 async def test_a_test_that_takes_long_says_how_far_it_is_and_can_be_stopped(page: Page, site: Site, kafka: Any) -> None:
     await command(site, "--produce")
     done = await asyncio.to_thread(
@@ -140,6 +142,7 @@ async def test_a_test_that_takes_long_says_how_far_it_is_and_can_be_stopped(page
     assert "Traceback" not in site.log.read_text()
 
 
+@pytest.mark.slow
 async def test_what_was_asked_wrongly_is_said_beside_its_field(page: Page, site: Site, complaints: Complaints) -> None:
     complaints.allow("400")
     await log_in(page, site)
@@ -157,6 +160,7 @@ async def test_what_was_asked_wrongly_is_said_beside_its_field(page: Page, site:
     await expect(page.get_by_text("'tomorrow' is no window")).to_be_hidden()
 
 
+@pytest.mark.slow
 async def test_the_page_fits_a_phone(page: Page, site: Site) -> None:
     await command(site, "--produce")
     await page.set_viewport_size({"width": 390, "height": 844})

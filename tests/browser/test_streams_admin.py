@@ -203,6 +203,7 @@ async def test_denied_allowed_again_and_with_other_topics_while_clients_of_two_p
         await expect(row).to_contain_text(text)
 
 
+@pytest.mark.slow
 async def test_many_are_denied_by_keyboard_and_what_kafka_has_is_shown(
     page: Page, sites: tuple[Site, Site], topics: Topics, kafka: Any
 ) -> None:
@@ -235,6 +236,7 @@ async def test_many_are_denied_by_keyboard_and_what_kafka_has_is_shown(
     await expect(page.get_by_text("denied by an admin")).to_have_count(2)
 
 
+@pytest.mark.slow
 async def test_at_the_width_of_a_phone_nothing_is_cut_off(page: Page, sites: tuple[Site, Site]) -> None:
     site = sites[0]
     await log_in(page, site)
@@ -248,6 +250,7 @@ async def test_at_the_width_of_a_phone_nothing_is_cut_off(page: Page, sites: tup
         assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], path
 
 
+@pytest.mark.slow
 async def test_who_guesses_passwords_is_locked_out_in_words(
     page: Page, sites: tuple[Site, Site], complaints: Any
 ) -> None:

@@ -14,8 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
+from tests.support.many import BESIDE, many
 from tests.support.reading import NDJSON, SSE, Crowd, CutReader, by_partition, from_the_beginning, resume_at
 from tests.support.serving import PATH, freeze, serving
 from tests.support.writing import Writer, meanwhile, partitions_of, writer
@@ -46,8 +49,9 @@ def some_bytes(chance: random.Random) -> int:
     return chance.choice([chance.randint(1, 600), chance.randint(300, 6_000), chance.randint(5_000, 300_000)])
 
 
+@pytest.mark.parametrize("beside", BESIDE)
 async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_restart_and_two_processes(
-    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+    beside: int, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
     topics = [make_topic(PARTITIONS) for _ in range(2)]
@@ -56,6 +60,7 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
         serving(tmp_path, kafka.bootstrap, topics, drain_seconds=0.2) as first,
         serving(tmp_path, kafka.bootstrap, topics) as second,
         writer(kafka.bootstrap) as to,
+        many(second.port, PATH, beside) as others,
         Crowd() as crowd,
     ):
         watchers = [await crowd.connect(site.port, PATH, SSE) for site in (first, second)]
@@ -71,6 +76,7 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
                 await reader.read(chance.choice([first, second]).port, some_bytes(chance))
                 await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
         await reader.read(second.port, 1 << 30, 20.0, to.count)
+        assert await others.stayed()
     assert by_partition(reader.seen) == to.held
     assert not any(comment.startswith(b":gap") for comment in reader.comments)
     assert not reader.errors

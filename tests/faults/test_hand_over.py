@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
+from tests.support.many import BESIDE, many
 from tests.support.reading import NDJSON, SSE, Crowd, resume_at
 from tests.support.serving import PATH, serving
 from tests.support.writing import Writer, meanwhile, partitions_of, writer
@@ -112,9 +113,10 @@ class Client:
             assert offsets == expected
 
 
+@pytest.mark.parametrize("beside", BESIDE)
 @pytest.mark.parametrize("transactional", [pytest.param(False, id="plain"), pytest.param(True, id="transactions")])
 async def test_clients_that_start_anywhere_get_every_event_once_while_events_go_on(
-    transactional: bool, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+    transactional: bool, beside: int, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     """Some of them on a server whose rings hold a second or two, so that history reaches almost to the tip."""
     chance = random.Random(2026)
@@ -130,11 +132,12 @@ async def test_clients_that_start_anywhere_get_every_event_once_while_events_go_
         await topic.write_history()
         clients = [Client(number, topic, chance) for number in range(CLIENTS)]
         enough = asyncio.Event()
-        async with meanwhile(topic.go_on(enough)):
+        async with many(site.port, PATH, beside) as others, meanwhile(topic.go_on(enough)):
             for number, client in enumerate(clients):
                 await client.connect(crowd, (tiny if 8 <= number < 16 else site).port)
                 await asyncio.sleep(0.2)
             enough.set()
+            assert await others.stayed()
         for client in clients:
             await client.check()
 

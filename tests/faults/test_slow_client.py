@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
+from tests.support.many import BESIDE, many
 from tests.support.reading import NDJSON, SSE, Crowd, Follower
 from tests.support.serving import serving
 from tests.support.site import Site
@@ -85,7 +86,9 @@ def offsets_held(to: Writer, tp: TopicPartition) -> list[int]:
         pytest.param(LARGE, 200, 20.0, id="200-MB-of-10-MB-events", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.parametrize("beside", BESIDE)
 async def test_a_client_that_stalls_in_history_costs_little_and_later_gets_all_of_it_once(
+    beside: int,
     event_bytes: int,
     megabytes: int,
     seconds: float,
@@ -102,7 +105,7 @@ async def test_a_client_that_stalls_in_history_costs_little_and_later_gets_all_o
     ):
         await fill(to, tp, event_bytes, megabytes)
         other = Other(to, other_topic, await crowd.connect(site.port, OTHER_PATH, SSE))
-        async with meanwhile(other.write()):
+        async with many(site.port, OTHER_PATH, beside) as others, meanwhile(other.write()):
             warming = await crowd.connect(site.port, f"{SLOW_PATH}?since=0", SSE)
             await warming.until(lambda: len(warming.order) >= 3)
             await warming.leave()
@@ -117,6 +120,7 @@ async def test_a_client_that_stalls_in_history_costs_little_and_later_gets_all_o
                 assert await peak_mb(site, 0.1, other) - before < READING_MB
                 await slow.until(lambda: True)
             other.enough.set()
+            assert await others.stayed()
     assert slow.offsets[tp] == offsets_held(to, tp)
 
 

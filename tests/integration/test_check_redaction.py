@@ -89,6 +89,7 @@ def test_with_a_broken_redactor_the_same_page_leaks(broken_site: Site) -> None:
     assert answer.verdicts()["mediawiki.revision-create"] == "clean"
 
 
+@pytest.mark.slow
 def test_by_shape_alone_the_verdicts_are_the_same(site: Site, broken_site: Site) -> None:
     streams = ("--no-raw", "--streams", ",".join(STREAMS_OF_EDITS), "--title", TITLE)
     for running_site in (site, broken_site):
@@ -101,6 +102,7 @@ def test_by_shape_alone_the_verdicts_are_the_same(site: Site, broken_site: Site)
     assert broken.leaks("mediawiki.recentchange") == ["user"]
 
 
+@pytest.mark.slow
 def test_only_the_revision_asked_for_is_looked_at(site: Site) -> None:
     first, second = ask(site, "--produce", "--rev-id", "4217001"), ask(site, "--produce", "--rev-id", "4217009")
     assert (first.status, second.status) == (CLEAN, CLEAN)
@@ -115,6 +117,7 @@ def test_a_page_without_events_in_the_window_is_not_found(site: Site) -> None:
     assert (answer.status, answer.events, answer.result["verdict"]) == (NOT_FOUND, [], "not found")
 
 
+@pytest.mark.slow
 async def test_an_event_that_is_withheld_is_said_not_to_be_served(site: Site, kafka: Any) -> None:
     stream = "mediawiki.page-links-change"
     title = "Nothing but withheld"

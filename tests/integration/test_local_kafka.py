@@ -54,6 +54,7 @@ async def test_records_outlive_a_kill_and_a_restart_at_the_same_address(own_kafk
     assert await count(bootstrap, "kept") == 15
 
 
+@pytest.mark.slow
 async def test_a_paused_kafka_is_silent_and_goes_on_when_resumed(own_kafka: LocalKafka) -> None:
     await create_topics(own_kafka.bootstrap, {"paused": 1})
     own_kafka.pause()
@@ -67,6 +68,7 @@ async def test_a_paused_kafka_is_silent_and_goes_on_when_resumed(own_kafka: Loca
     assert await count(own_kafka.bootstrap, "paused") == 1
 
 
+@pytest.mark.slow
 async def test_a_second_backfill_writes_only_what_is_missing(own_kafka: LocalKafka) -> None:
     client = {"bootstrap_servers": own_kafka.bootstrap}
     said: list[str] = []

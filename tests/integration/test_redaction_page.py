@@ -233,6 +233,7 @@ async def until(answer: StreamClient, wanted: bytes) -> bytes:
     raise AssertionError(seen)
 
 
+@pytest.mark.slow
 async def test_a_user_has_one_test_at_a_time_and_leaving_ends_it(site: Site, kafka: Any, connect: Connect) -> None:
     staff = await Staff(connect, site, "viewer").log_in()
     quick = question(streams=NOT_OF_EDITS)
@@ -250,6 +251,7 @@ async def test_a_user_has_one_test_at_a_time_and_leaving_ends_it(site: Site, kaf
     assert "Traceback" not in site.log.read_text()
 
 
+@pytest.mark.slow
 async def test_at_the_connection_limit_it_says_so(
     kafka: Any, connect: Connect, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

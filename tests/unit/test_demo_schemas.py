@@ -152,6 +152,7 @@ def test_an_event_of_the_listed_page_names_nobody_and_keeps_to_its_schema(
         assert errors(validators[event["meta"]["stream"]], event) == []
 
 
+@pytest.mark.slow
 def test_an_event_of_any_page_would_keep_to_its_schema_if_the_page_were_listed(
     records: list[Record], validators: dict[str, Draft7Validator]
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_row_of_recent_changes_without_what_its_type_has_is_refused(
     assert len(seen) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not WIKIMEDIA.is_dir(), reason="Wikimedia's schemas are not beside this repository")
 def test_every_event_and_every_example_keeps_to_wikimedia_s_schema_too(
     records: list[Record], schemas: dict[str, Any]

@@ -6,6 +6,8 @@ Invariants 3, 4 and 7.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 
 import pytest
 
@@ -101,20 +103,78 @@ async def test_few_followers_are_written_to_at_once() -> None:
     await live.end()
 
 
-async def test_with_many_followers_what_comes_during_the_rest_goes_out_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two followers are many."""
     monkeypatch.setattr(module, "FEW_CLIENTS", 1)
+
+
+@pytest.mark.usefixtures("many")
+async def test_with_many_followers_what_comes_within_a_while_goes_out_together() -> None:
     live = Live(2, gather_seconds=0.2)
     await asyncio.sleep(0)
     live.add()
-    assert all(socket.text == b"1 " for socket in live.sockets)
+    assert all(socket.text == b"1 " for socket in live.sockets), "after a pause nothing waits"
     live.add()
     live.add()
     await asyncio.sleep(0.02)
-    assert all(socket.text == b"1 " for socket in live.sockets), "they rest"
+    assert all(socket.text == b"1 " for socket in live.sockets), "they wait"
     await eventually(lambda: all(socket.text == b"1 2 3 " for socket in live.sockets))
     await live.end()
+
+
+@pytest.mark.usefixtures("many")
+async def test_an_event_that_is_alone_leaves_with_the_next_one_or_after_a_while_by_itself() -> None:
+    live = Live(2, gather_seconds=0.1)
+    await asyncio.sleep(0)
+    live.add()
+    await asyncio.sleep(0.11)  # a second one would leave at once
+    live.add()
+    await asyncio.sleep(0)
+    assert all(socket.text == b"1 " for socket in live.sockets), "it waits for another"
+    live.add()
+    assert all(socket.text == b"1 2 3 " for socket in live.sockets), "there is another"
+    await asyncio.sleep(0.11)
+    live.add()
+    await eventually(lambda: all(socket.text == b"1 2 3 4 " for socket in live.sockets))
+    await live.end()
+
+
+@pytest.mark.usefixtures("many")
+async def test_what_waits_is_forgotten_where_all_have_left() -> None:
+    live = Live(2, gather_seconds=0.05)
+    await asyncio.sleep(0)
+    live.add()
+    live.add()
+    await live.end()
+    await asyncio.sleep(0.1)
+    assert all(socket.text == b"1 " for socket in live.sockets)
+
+
+@pytest.mark.parametrize(
+    ("events", "began", "since", "due"),
+    [
+        (1, -100.0, 0.0, 0.0),  # it has been quiet
+        (5, -100.0, 0.0, 0.0),
+        (1, -0.5, 0.0, 1.5),
+        (2, -0.5, 0.0, 0.5),
+        (2, -2.0, 0.0, -1.0),  # overdue
+        (1, -3.1, 0.0, 0.0),
+    ],
+)
+def test_when_a_round_is_due(events: int, began: float, since: float, due: float) -> None:
+    pace = Pace(1.0)
+    pace.followers = 1_000
+    assert pace.due(began, events, since) == due
+
+
+def test_nothing_is_fetched_for_many_before_it_can_be_sent() -> None:
+    pace = Pace(10.0)
+    assert pace.rest(time.monotonic()) == 0, "few get all at once"
+    pace.followers = 1_000
+    assert 9 < pace.rest(time.monotonic()) <= 10
+    assert pace.rest(time.monotonic() - 11) == 0
+    assert pace.rest(-math.inf) == 0
 
 
 async def test_who_does_not_take_a_chunk_leaves_at_the_position_that_it_has_had() -> None:

@@ -47,6 +47,25 @@ async def test_kafka_is_away_after_three_failures_in_a_row_and_back_after_one_an
         assert engine.count("eventstreams_kafka_up") == 1
 
 
+async def test_no_sign_of_life_is_asked_for_while_fetches_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PING_SECONDS", 0.2)
+    source = topic()
+    pings = 0
+
+    async def ping() -> None:
+        nonlocal pings
+        pings += 1
+
+    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")):
+        await eventually(lambda: engine.hub.available)
+        source.ping = ping  # type: ignore[method-assign]
+        for number in range(30):
+            write(source, 100 + number)
+            await asyncio.sleep(0.02)
+        assert pings == 0
+        await eventually(lambda: pings == 2)
+
+
 async def test_a_stream_goes_on_by_itself_when_kafka_is_back() -> None:
     source = topic(100)
     async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:

@@ -60,7 +60,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_broker_alone_gives_the_defaults() -> None:
     assert options() == KafkaOptions(
         client={"bootstrap_servers": "kafka:9092", "client_id": "eventstreams", "security_protocol": "PLAINTEXT"},
-        fetch_max_wait_ms=250,
+        fetch_max_wait_ms=500,
         fetch_min_bytes=1,
         fetch_max_bytes=50 * 1024 * 1024,
         max_partition_fetch_bytes=1024 * 1024,

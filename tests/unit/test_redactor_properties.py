@@ -24,7 +24,8 @@ LISTED = "TUT.BY"
 REDACTOR = Redactor({RU: [LISTED, "Йод"], "de.wikipedia.org": ["Andere"]}, version=7)
 NOBODY = Redactor({})
 SCHEMAS = Path(__file__).resolve().parents[3] / "shared" / "data" / "schemas" / "mediawiki"
-OFTEN = settings(max_examples=150, deadline=None)
+# How often is for the profiles in tests/conftest.py to say.
+OFTEN = settings(deadline=None)
 
 NAMED = [
     *("user", "performer", "editor", "actor", "userid", "user_text", "user_id", "last_editor", "x_actor_y"),

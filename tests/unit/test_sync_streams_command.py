@@ -159,6 +159,7 @@ def test_a_mistake_in_the_configuration_and_a_database_without_tables_are_errors
     assert "has `manage.py migrate` been run?" in done.stderr
 
 
+@pytest.mark.slow
 def test_of_processes_that_find_the_same_change_at_once_one_writes_it(tmp_path: Path) -> None:
     site = Site(tmp_path, "127.0.0.1:9", some(*"abc"))
     command = [sys.executable, "manage.py", "sync_streams", "--json"]

@@ -1,0 +1,126 @@
+"""Many SSE clients of one stream, in a process of their own that has little work for each."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import re
+import selectors
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import pytest
+
+BESIDE = [pytest.param(0, id="alone"), pytest.param(500, id="beside-500-live-clients", marks=pytest.mark.slow)]
+"""For a parameter: how many others follow the stream meanwhile."""
+SECONDS = 60.0
+"""All must have begun, and then have got what they wait for, in so many."""
+NUMBER_BYTES = 24
+RECEIVE_BYTES = 1 << 18
+_NUMBER = re.compile(rb'"n":(\d+),')
+
+
+class Report(NamedTuple):
+    """How many clients the server has ended; how many lack an event, or have had one twice."""
+
+    ended: int
+    wrong: int
+
+
+class Many:
+    """The clients, as the test sees them."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    async def stayed(self) -> bool:
+        """Whether the server has ended none of them."""
+        return not (await self.report(0)).ended
+
+    async def report(self, total: int) -> Report:
+        """Wait until all have the events of a `Writer` that are numbered below `total`, or have had time enough."""
+        self._pipe.send(total)
+        answer: Report = await asyncio.to_thread(self._pipe.recv)
+        return answer
+
+
+@asynccontextmanager
+async def many(port: int, path: str, count: int) -> AsyncIterator[Many]:
+    """So many clients that are live, for the time of a block; perhaps none."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_run, args=(theirs, port, path, count), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        assert await asyncio.to_thread(ours.recv), f"{count} clients were to connect"
+        yield Many(ours)
+    finally:
+        ours.close()
+        await asyncio.to_thread(process.join)
+
+
+class _Client:
+    def __init__(self, port: int, path: str) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n".encode())
+        self.socket.setblocking(False)
+        self.begun = self.ended = False
+        self.seen = bytearray()
+        """How often each number has come."""
+        self._rest = b""
+
+    def read(self) -> None:
+        try:
+            data = self.socket.recv(RECEIVE_BYTES)
+        except ConnectionError:
+            data = b""
+        self.begun = True
+        self.ended = not data
+        data = self._rest + data
+        end = 0
+        for match in _NUMBER.finditer(data):
+            end = match.end()
+            number = int(match[1])
+            self.seen.extend(bytes(max(0, number + 1 - len(self.seen))))
+            self.seen[number] = min(2, self.seen[number] + 1)
+        self._rest = data[max(end, len(data) - NUMBER_BYTES) :]
+
+
+def _run(pipe: Connection, port: int, path: str, count: int) -> None:
+    """The other process: until the test has left."""
+    selector = selectors.DefaultSelector()
+    clients: list[_Client] = []
+
+    def read(until: float) -> None:
+        for key, _ in selector.select(max(0.0, min(0.1, until - time.monotonic()))):
+            client: _Client = key.data
+            client.read()
+            if client.ended:
+                selector.unregister(client.socket)
+
+    deadline = time.monotonic() + SECONDS
+    for _ in range(count):
+        client = _Client(port, path)
+        selector.register(client.socket, selectors.EVENT_READ, client)
+        clients.append(client)
+        read(0.0)
+    while not all(client.begun for client in clients) and time.monotonic() < deadline:
+        read(deadline)
+    pipe.send(all(client.begun for client in clients))
+    try:
+        while True:
+            while not pipe.poll():
+                read(time.monotonic() + 0.1)
+            right = b"\x01" * int(pipe.recv())
+            deadline = time.monotonic() + SECONDS
+            while any(len(client.seen) < len(right) for client in clients) and time.monotonic() < deadline:
+                read(deadline)
+            read(time.monotonic() + 0.1)  # what must not come any more
+            pipe.send(Report(sum(client.ended for client in clients), sum(client.seen != right for client in clients)))
+    except EOFError:
+        pass
