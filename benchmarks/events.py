@@ -49,7 +49,7 @@ def value(sequence: int, now: float) -> bytes:
 
 
 Send = Callable[[int, bytes], Awaitable[object]]
-"""Publishes an event, of which the sequence number is given as well."""
+"""Publishes an event, of which the sequence number is given as well; may return a future of when it is published."""
 
 
 class Steady:
@@ -59,19 +59,27 @@ class Steady:
         self._send = send
         self._rate = rate
         self._sent: list[float] = []
+        self._took: list[tuple[float, float]] = []
 
     async def run(self) -> None:
         start = time.time()
         while True:
             sequence = len(self._sent)
             now = time.time()
-            await self._send(sequence, value(sequence, now))
+            published = await self._send(sequence, value(sequence, now))
+            if isinstance(published, asyncio.Future):
+                published.add_done_callback(lambda _, now=now: self._took.append((now, time.time() - now)))
             self._sent.append(now)
             await asyncio.sleep(max(0.0, start + len(self._sent) / self._rate - time.time()))
 
     def between(self, start: float, end: float) -> int:
         """Events sent in that time (seconds since the epoch)."""
         return bisect.bisect(self._sent, end) - bisect.bisect(self._sent, start)
+
+    def publishing_ms(self, start: float, end: float) -> float | None:
+        """The 99th percentile of how long publishing took, of those sent in that time; None where that is not known."""
+        took = sorted(seconds for at, seconds in self._took if start <= at < end)
+        return took[len(took) * 99 // 100] * 1000 if took else None
 
 
 @contextlib.asynccontextmanager

@@ -30,10 +30,12 @@ async def follow(bench: Bench, serving: Serving, clients: int, rate: float) -> F
     sent = produced.between(start, end)
     if sent < TOO_FEW * rate * (end - start):
         raise BenchmarkError(f"The machine is too busy: of {rate} events/s, {sent / (end - start):.0f} were published")
+    publishing = produced.publishing_ms(start, end)
     return {
         "per_cpu_s": report["deliveries_per_cpu_s"],
         "cpu_percent": report["server_cpu_percent"],
         **{name: report[name] for name in ("latency_ms_p50", "latency_ms_p99") if name in report},
+        **({} if publishing is None else {"publishing_ms_p99": publishing}),
         "kb_per_client": report["rss_kb_per_client"],
         "keeps_up": report["client_events_min"] / sent,
     }

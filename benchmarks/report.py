@@ -60,11 +60,13 @@ def beside_peers(figures: Mapping[str, Figures]) -> str:
     """Live rows: deliveries per CPU second and latency, ours and each peer's."""
     wanted = {"per_cpu_s": "per CPU s", "latency_ms_p99": "p99, ms", "kb_per_client": "kB per client"}
     head = ["clients", "events/s", *(f"{subject}: {label}" for label in wanted.values() for subject in SUBJECTS)]
+    head.append("until Kafka has an event: p99, ms")
     body = [
         [
             f"{clients:,}",
             f"{rate:,}",
             *(shown(_of(figures[name], subject, figure)) for figure in wanted for subject in SUBJECTS),
+            shown(figures[name].get("publishing_ms_p99")),
         ]
         for rate, points in POINTS.items()
         for clients in points
