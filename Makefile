@@ -3,9 +3,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Most tests wait for something: two files of them at a time, each in a process and with a Kafka of its own. Tests of
-# faults load the machine themselves, so they come afterwards, alone.
-AT_ONCE := --numprocesses 2 --dist loadfile --ignore tests/faults
+# Many tests wait for something: files of them go on beside each other, each in a process with a Kafka of its own. Tests
+# of faults load the machine themselves, so they come afterwards, and fewer at a time.
+AT_ONCE := --numprocesses 3 --dist loadfile --ignore tests/faults
+FAULTS := --numprocesses 2 --dist load tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
 EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 
@@ -24,7 +25,7 @@ run: .venv/installed ## start Kafka, demo events and the server at http://127.0.
 
 test: install-dev ## run the tests, but for the slow ones
 	$(BIN)/python -m pytest -m "not slow" $(AT_ONCE)
-	$(BIN)/python -m pytest -m "not slow" tests/faults
+	$(BIN)/python -m pytest -m "not slow" $(FAULTS)
 
 test-all: install-dev ## run all tests
 	$(BIN)/python -m pytest --hypothesis-profile thorough $(AT_ONCE)

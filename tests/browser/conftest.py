@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.browser.demo import LIMIT, Demo, demo_site
 from tests.browser.kit import Complaints, create_superuser
@@ -16,6 +16,7 @@ from tests.support.chromium import WANTED, find_chromium, launch, skip
 from tests.support.site import Site
 
 SLOW_MACHINE_MS = 20_000
+expect.set_options(timeout=SLOW_MACHINE_MS)
 
 
 @pytest.fixture(scope="session")

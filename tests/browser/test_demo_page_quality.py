@@ -59,6 +59,7 @@ async def test_axe_finds_no_serious_violation(
     assert await violations(page, axe) == [], "refused"
 
 
+@pytest.mark.slow
 async def test_the_theme_is_the_systems_until_somebody_chooses_and_then_stays(page: Page, demo: Demo) -> None:
     background = "getComputedStyle(document.documentElement).backgroundColor"
     await page.emulate_media(color_scheme="dark")
@@ -76,6 +77,7 @@ async def test_the_theme_is_the_systems_until_somebody_chooses_and_then_stays(pa
     assert await page.evaluate(background) == dark
 
 
+@pytest.mark.slow
 async def test_a_large_event_that_comes_in_pieces_keeps_its_characters(page: Page, demo: Demo) -> None:
     await open_page(page, demo, "looked.at")
     await start(page)
@@ -106,6 +108,7 @@ async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: in
         await expect(page.get_by_role("searchbox", name="Search the streams")).to_be_visible()
 
 
+@pytest.mark.slow
 async def test_who_uses_the_keyboard_gets_past_the_streams_at_once(page: Page, demo: Demo) -> None:
     await open_page(page, demo, "one")
     await page.keyboard.press("Tab")
@@ -115,6 +118,7 @@ async def test_who_uses_the_keyboard_gets_past_the_streams_at_once(page: Page, d
     await expect(page).to_have_url(f"{demo.site.url}/v2/ui#/?streams=one")
 
 
+@pytest.mark.slow
 async def test_the_api_documentation_is_linked(page: Page, demo: Demo) -> None:
     await open_page(page, demo)
     await expect(page.get_by_role("link", name="API documentation")).to_have_attribute("href", "/?doc")
@@ -238,6 +242,7 @@ async def test_an_event_of_any_schema_is_shown_with_what_it_has(page: Page, demo
     ]
 
 
+@pytest.mark.slow
 async def test_the_tree_shows_numbers_as_they_were_written(page: Page, demo: Demo) -> None:
     text = '{"float":1.0,"large":12345678901234567890,"none":null,"list":[' + ",".join(map(str, range(450))) + "]}"
     await open_page(page, demo)

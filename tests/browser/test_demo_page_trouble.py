@@ -39,6 +39,7 @@ async def test_a_stream_that_does_not_exist_is_named_and_another_choice_works(
     await expect(page).to_have_url(f"{demo.site.url}/v2/ui#/?streams=one")
 
 
+@pytest.mark.slow
 async def test_too_many_connections_are_waited_out_and_can_be_tried_at_once(
     page: Page, demo: Demo, complaints: Complaints
 ) -> None:
@@ -59,6 +60,7 @@ async def test_too_many_connections_are_waited_out_and_can_be_tried_at_once(
     await expect(fact(page, "Reconnects")).to_have_text("0")
 
 
+@pytest.mark.slow
 async def test_a_stream_without_topics_is_said_to_have_none(page: Page, demo: Demo, complaints: Complaints) -> None:
     complaints.allow("503")
     await open_page(page, demo, ABSENT)

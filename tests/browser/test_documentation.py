@@ -56,13 +56,14 @@ async def test_a_stream_is_found_by_words_of_its_name_and_description(page: Page
     await expect(operation(page, STREAMS[1])).to_be_visible()
 
 
-@pytest.mark.parametrize("fragment", ["#/Streams/stream_looked.at", "#looked.at"])
+@pytest.mark.parametrize("fragment", [pytest.param("#/Streams/stream_looked.at", marks=pytest.mark.slow), "#looked.at"])
 async def test_a_link_opens_its_stream_and_no_other(page: Page, demo: Demo, fragment: str) -> None:
     await open_documentation(page, demo, fragment)
     await expect(operation(page, "looked.at").get_by_role("button", name="Try it out")).to_be_visible()
     await expect(page.locator(".opblock.is-open")).to_have_count(1)
 
 
+@pytest.mark.slow
 async def test_an_alias_leads_to_its_stream_and_opening_one_makes_a_link(page: Page, demo: Demo) -> None:
     await open_documentation(page, demo, "#first")
     await expect(operation(page, "one").get_by_role("button", name="Try it out")).to_be_visible()
@@ -105,6 +106,7 @@ async def test_a_stream_that_is_tried_out_shows_its_events_within_seconds(
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_much_is_cut_behind_a_whole_event_before_the_time_is_over(page: Page, demo: Demo) -> None:
     await demo.write_many("busy", [change(n, comment="x" * 1000) for n in range(60)], 10_000)
     await open_documentation(page, demo, "#busy")
@@ -120,6 +122,7 @@ async def test_much_is_cut_behind_a_whole_event_before_the_time_is_over(page: Pa
     assert last_event.endswith("}")
 
 
+@pytest.mark.slow
 async def test_an_error_is_shown_as_the_problem_that_it_is(page: Page, demo: Demo, complaints: Complaints) -> None:
     complaints.allow("503")
     await open_documentation(page, demo, f"#{ABSENT}")
@@ -135,6 +138,7 @@ async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: in
     assert await page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.slow
 async def test_the_theme_is_the_systems_until_somebody_chooses(page: Page, demo: Demo) -> None:
     await page.emulate_media(color_scheme="dark")
     await open_documentation(page, demo)

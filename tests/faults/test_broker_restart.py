@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from streams.local_kafka import LocalKafka, create_topics
 from tests.support.client import StreamClient
 from tests.support.reading import NDJSON, SSE, Crowd, CutReader, Follower, by_partition, from_the_beginning
@@ -144,6 +146,7 @@ async def test_clients_stay_through_a_crash_of_kafka_and_miss_and_repeat_nothing
     assert by_partition(cut.seen) == topic.to.held
 
 
+@pytest.mark.slow
 async def test_clients_stay_while_kafka_is_frozen_and_miss_and_repeat_nothing(
     own_kafka: LocalKafka, tmp_path: Path
 ) -> None:

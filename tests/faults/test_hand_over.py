@@ -114,7 +114,9 @@ class Client:
 
 
 @pytest.mark.parametrize("beside", BESIDE)
-@pytest.mark.parametrize("transactional", [pytest.param(False, id="plain"), pytest.param(True, id="transactions")])
+@pytest.mark.parametrize(
+    "transactional", [pytest.param(False, id="plain"), pytest.param(True, id="transactions", marks=pytest.mark.slow)]
+)
 async def test_clients_that_start_anywhere_get_every_event_once_while_events_go_on(
     transactional: bool, beside: int, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -142,6 +144,7 @@ async def test_clients_that_start_anywhere_get_every_event_once_while_events_go_
             await client.check()
 
 
+@pytest.mark.slow
 async def test_clients_that_fall_behind_again_and_again_get_every_event_once(
     kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:

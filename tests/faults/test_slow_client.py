@@ -81,7 +81,7 @@ def offsets_held(to: Writer, tp: TopicPartition) -> list[int]:
     ("event_bytes", "megabytes", "seconds"),
     [
         pytest.param(SMALL, 50, 3.0, id="small-events"),
-        pytest.param(LARGE, 100, 3.0, id="10-MB-events"),
+        pytest.param(LARGE, 100, 3.0, id="10-MB-events", marks=pytest.mark.slow),
         pytest.param(SMALL, 200, 20.0, id="200-MB-of-small-events", marks=pytest.mark.slow),
         pytest.param(LARGE, 200, 20.0, id="200-MB-of-10-MB-events", marks=pytest.mark.slow),
     ],

@@ -144,13 +144,19 @@ def test_no_answer_holds_a_name(site: Site) -> None:
     [
         ((), "give --title"),
         (("--title", "x", "--since", "tomorrow"), "is no window"),
-        (("--title", "x", "--since", "2999-01-01"), "not in the past"),
-        (("--title", "x", "--streams", "nope"), "No such streams are configured: nope"),
-        (("--title", "x", "--url", "ftp://x"), "is not the address of a service"),
-        (("--title", "x", "--url", "https://stream.example.org"), "give --streams"),
-        (("--title", "x", "--url", "https://stream.example.org", "--produce"), "--produce writes to the Kafka on this"),
-        (("--rev-id", "many"), "invalid int value"),
-        (("--title", "x", "--sinc", "1h"), "unrecognized arguments"),
+        pytest.param(("--title", "x", "--since", "2999-01-01"), "not in the past", marks=pytest.mark.slow),
+        pytest.param(
+            ("--title", "x", "--streams", "nope"), "No such streams are configured: nope", marks=pytest.mark.slow
+        ),
+        pytest.param(("--title", "x", "--url", "ftp://x"), "is not the address of a service", marks=pytest.mark.slow),
+        pytest.param(("--title", "x", "--url", "https://stream.example.org"), "give --streams", marks=pytest.mark.slow),
+        pytest.param(
+            ("--title", "x", "--url", "https://stream.example.org", "--produce"),
+            "--produce writes to the Kafka on this",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(("--rev-id", "many"), "invalid int value", marks=pytest.mark.slow),
+        pytest.param(("--title", "x", "--sinc", "1h"), "unrecognized arguments", marks=pytest.mark.slow),
     ],
 )
 def test_a_check_that_cannot_be_made_is_no_verdict(site: Site, arguments: tuple[str, ...], said: str) -> None:

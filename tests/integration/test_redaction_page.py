@@ -119,6 +119,7 @@ async def test_the_page_and_the_command_agree(edited: Site, connect: Connect) ->
         assert len(events) == (0 if expected == "not found" else len(STREAMS_OF_EDITS))
 
 
+@pytest.mark.slow
 async def test_with_a_broken_redactor_the_page_and_the_command_say_leak(
     kafka: Any, tmp_path_factory: pytest.TempPathFactory, connect: Connect
 ) -> None:

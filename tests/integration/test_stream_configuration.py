@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
 from tests.support.config_server import Answer, ConfigServer, document, large, silence, status
@@ -119,6 +121,7 @@ BAD: dict[str, tuple[Answer | None, str, str]] = {
 }
 
 
+@pytest.mark.slow
 async def test_the_last_good_configuration_stays_what_happened_is_said_and_a_good_answer_heals_it(
     kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:

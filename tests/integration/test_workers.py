@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from streams.core.positions import TopicPartition
 from tests.support.reading import NDJSON, SSE, Crowd
 from tests.support.serving import PATH, serving
@@ -88,6 +90,7 @@ async def test_a_client_of_a_worker_that_stops_gets_the_end_of_its_stream(
             assert follower.client.ended_cleanly
 
 
+@pytest.mark.slow
 def test_a_port_in_use_and_a_count_that_is_none_are_said_in_a_sentence(tmp_path: Path) -> None:
     site = Site(tmp_path, "127.0.0.1:1", {})
     with socket.create_server(("127.0.0.1", 0)) as taken:

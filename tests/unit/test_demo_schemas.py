@@ -118,6 +118,7 @@ def test_the_page_that_the_demo_edits_now_and_then_is_the_one_that_the_configura
 # What the schemas admit
 
 
+@pytest.mark.slow
 def test_every_event_keeps_to_its_schema(
     records: list[Record], catalogue: Catalogue, validators: dict[str, Draft7Validator]
 ) -> None:

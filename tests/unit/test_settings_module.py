@@ -37,7 +37,7 @@ def show(*names: str, **variables: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("debug", ["", "false", "0"])
+@pytest.mark.parametrize("debug", ["", *(pytest.param(off, marks=pytest.mark.slow) for off in ("false", "0"))])
 def test_without_a_secret_key_the_server_refuses_to_start_and_says_how_to_make_one(debug: str) -> None:
     done = run(SHOW, DJANGO_DEBUG=debug)
     assert done.returncode != 0
@@ -65,6 +65,7 @@ def test_with_debug_on_a_key_of_its_own_is_not_needed_and_only_local_hosts_are_a
     assert settings["SESSION_COOKIE_SECURE"] is False
 
 
+@pytest.mark.slow
 def test_the_hosts_are_a_list_separated_by_commas_whose_https_origins_are_trusted() -> None:
     settings = show(
         "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", DJANGO_SECRET_KEY="k", DJANGO_ALLOWED_HOSTS="a.org, .b.org,"
@@ -73,6 +74,7 @@ def test_the_hosts_are_a_list_separated_by_commas_whose_https_origins_are_truste
     assert settings["CSRF_TRUSTED_ORIGINS"] == ["https://a.org", "https://*.b.org"]
 
 
+@pytest.mark.slow
 def test_the_database_is_a_file_of_the_project_unless_the_environment_names_another() -> None:
     default = show("DATABASES", DJANGO_DEBUG="1")["DATABASES"]["default"]
     assert default["ENGINE"] == "django.db.backends.sqlite3"
@@ -88,6 +90,7 @@ def test_a_database_url_that_is_none_is_refused_without_its_password(url: str) -
     assert "s3cr3t" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), [("DJANGO_DEBUG", "maybe"), ("DJANGO_LOG_LEVEL", "loud")])
 def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
     done = run(SHOW, **{"DJANGO_SECRET_KEY": "k", name: value})
@@ -105,6 +108,7 @@ logging.getLogger("daphne.server").warning("grave")
 """
 
 
+@pytest.mark.slow
 def test_the_log_goes_to_stderr_one_line_a_record_and_libraries_only_when_it_is_grave() -> None:
     done = run(LOG, DJANGO_DEBUG="1")
     assert done.stdout == ""
@@ -112,6 +116,7 @@ def test_the_log_goes_to_stderr_one_line_a_record_and_libraries_only_when_it_is_
     assert lines == ["INFO streams: one\\ntwo", "WARNING daphne.server: grave"]
 
 
+@pytest.mark.slow
 def test_the_level_of_the_log_is_taken_from_the_environment() -> None:
     done = run(LOG, DJANGO_DEBUG="1", DJANGO_LOG_LEVEL="debug")
     assert "DEBUG streams: hidden" in done.stderr
