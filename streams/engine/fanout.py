@@ -19,6 +19,8 @@ from streams.engine.metrics import Metrics
 
 FEW_CLIENTS = 50
 """Up to so many followers in the process, nothing is held back."""
+FETCH = 0.5
+"""Fetches are so many times the gathering apart: as far apart as the rounds, they would fall behind in turns."""
 ALONE = 1.5
 """So many times the gathering an event waits that is alone."""
 RARE = 3.0
@@ -85,10 +87,10 @@ class Pace:
         self._gather_seconds = gather_seconds
 
     def rest(self, fetched: float) -> float:
-        """Seconds until there is any use in fetching more; `fetched` is when events last came (time.monotonic)."""
+        """Seconds before more is to be fetched; `fetched` is when a fetch was last answered (time.monotonic)."""
         if self.followers <= FEW_CLIENTS:
             return 0.0
-        return max(0.0, fetched + self._gather_seconds - time.monotonic())
+        return max(0.0, fetched + FETCH * self._gather_seconds - time.monotonic())
 
     def due(self, round_began: float, events: int, since: float) -> float:
         """When a feed's next round is to begin: its last one and the first of the waiting events are given."""

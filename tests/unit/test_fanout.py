@@ -169,7 +169,7 @@ def test_when_a_round_is_due(events: int, began: float, since: float, due: float
 
 
 def test_nothing_is_fetched_for_many_before_it_can_be_sent() -> None:
-    pace = Pace(10.0)
+    pace = Pace(20.0)
     assert pace.rest(time.monotonic()) == 0, "few get all at once"
     pace.followers = 1_000
     assert 9 < pace.rest(time.monotonic()) <= 10
