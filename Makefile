@@ -3,9 +3,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Many tests wait for something: files of them go on beside each other, each in a process with a Kafka of its own. Tests
-# of faults load the machine themselves, so they come afterwards, and fewer at a time.
-AT_ONCE := --numprocesses 3 --dist loadfile --ignore tests/faults
+# Many tests wait for something: files of them go on beside each other, each in a process with a Kafka of its own; those
+# that take longest come first by their names. Tests of faults load the machine themselves, so they come afterwards, and
+# fewer at a time.
+AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
 FAULTS := --numprocesses 2 --dist load tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
 EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json

@@ -32,7 +32,7 @@ from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_top
 from streams.processes import HOST, free_port
 
 # `make test` tries less than `make test-all`, which names the other one.
-settings.register_profile("quick", max_examples=50)
+settings.register_profile("quick", max_examples=30)
 settings.register_profile("thorough", max_examples=300)
 settings.load_profile("quick")
 

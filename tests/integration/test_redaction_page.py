@@ -107,6 +107,7 @@ def of_kind(kind: str, lines: list[dict[str, Any]]) -> list[Any]:
     return [line[kind] for line in lines if kind in line]
 
 
+@pytest.mark.slow
 async def test_the_page_and_the_command_agree(edited: Site, connect: Connect) -> None:
     staff = await Staff(connect, edited, "viewer").log_in()
     for title, expected in ((TITLE, "clean"), (UNLISTED, "leak"), ("Nobody's page", "not found")):

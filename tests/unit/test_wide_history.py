@@ -78,7 +78,8 @@ async def test_an_event_is_encoded_about_once_however_many_partitions_there_are(
         assert engine.count("eventstreams_history_cache_bytes") <= CACHE_BYTES
 
 
-@pytest.mark.parametrize("is_sse", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("is_sse", [True, False])
 async def test_many_readers_of_many_partitions_all_get_on_with_few_seats(
     monkeypatch: pytest.MonkeyPatch, is_sse: bool
 ) -> None:
