@@ -173,6 +173,7 @@ async def test_clients_stay_while_kafka_is_frozen_and_miss_and_repeat_nothing(
     topic.check(followers)
 
 
+@pytest.mark.slow
 async def test_a_server_that_starts_without_kafka_is_not_ready_and_heals_by_itself(
     own_kafka: LocalKafka, tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ async def test_a_client_that_stalls_in_history_costs_little_and_later_gets_all_o
     assert slow.offsets[tp] == offsets_held(to, tp)
 
 
+@pytest.mark.slow
 async def test_a_client_that_stalls_while_much_is_written_costs_little_and_later_gets_all_of_it_once(
     kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -209,6 +209,7 @@ async def test_without_kafka_a_client_is_told_within_three_seconds(
     await is_unavailable(connect, deaf_site, one, "kafka_unavailable")
 
 
+@pytest.mark.slow
 async def test_an_outage_is_degraded_and_not_unready_and_streams_go_on_after_it(
     own_kafka: LocalKafka, tmp_path: Path, connect: Connect
 ) -> None:

@@ -63,16 +63,19 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.slow
 def test_an_example_has_every_event_once_though_the_server_crashes_and_it_is_itself_started_again(
     name: str, outcomes: dict[str, Outcome]
 ) -> None:
     assert outcomes[name].numbers == list(range(AT_LAST.stop))
 
 
+@pytest.mark.slow
 def test_an_example_tells_its_user_what_the_server_says(name: str, outcomes: dict[str, Outcome]) -> None:
     assert ADVICE in outcomes[name].said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS, indirect=True)
 def test_an_example_that_asks_for_a_stream_that_does_not_exist_says_so_and_ends(
     name: str, outcomes: dict[str, Outcome]

@@ -17,6 +17,7 @@ NDJSON = {"Accept": "application/json"}
 
 # As the service writes it; ids have a timestamp between partition and cursor, so they do not match.
 _META = re.compile(rb'"topic":"([^"]+)","partition":(\d+),"offset":(\d+)')
+_HEAD = b"\nevent: message\n"
 _COMMENT = re.compile(rb"^:.*$", re.MULTILINE)
 
 
@@ -64,8 +65,9 @@ class CutReader:
                 raw += data
                 if not data:
                     break
-                if total is not None and before + raw.count(b"\nevent: message\n") >= total:
-                    break
+                heads = raw.count(_HEAD)
+                if total is not None and before + heads >= total and b"\n\n" in raw[raw.rindex(_HEAD) :]:
+                    break  # the last one is whole
         except TimeoutError:
             pass
         finally:

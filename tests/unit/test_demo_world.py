@@ -58,6 +58,7 @@ def of(change: Told, stream: str) -> dict[str, Any]:
 # The records
 
 
+@pytest.mark.slow
 def test_the_same_seed_at_the_same_times_gives_the_same_records(records: Story) -> None:
     assert list(changes(count=3000)) == records[:3000]
 
