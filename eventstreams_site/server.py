@@ -150,10 +150,12 @@ class StreamServer(Server):
 
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
         _take_absolute_form_apart(scope)
-        if scope["type"] != "http" or not scope["path"].startswith(STREAM_PATH):
-            queue = super().create_application(protocol, scope)
-            self._follow(protocol, self.connections[protocol]["application_instance"])
-            return queue
+        is_stream = scope["type"] == "http" and scope["path"].startswith(STREAM_PATH)
+        queue = self._open_stream(protocol, scope) if is_stream else super().create_application(protocol, scope)
+        self.connections[protocol]["application_instance"].add_done_callback(functools.partial(self._reap, protocol))
+        return queue
+
+    def _open_stream(self, protocol: Any, scope: MutableMapping[str, Any]) -> Inbox:
         flow = self._flows[protocol] = Flow(protocol, protocol.channel.wire)
         scope["extensions"] = {FLOW_EXTENSION: flow}
         scope["asgi"] = {"version": "3.0"}
@@ -161,8 +163,7 @@ class StreamServer(Server):
         application = self.application(
             scope=scope, receive=inbox.get, send=functools.partial(self.handle_reply, protocol)
         )
-        task = self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
-        self._follow(protocol, task)
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
         return inbox
 
     def protocol_disconnected(self, protocol: Any) -> None:
@@ -208,9 +209,6 @@ class StreamServer(Server):
     def timeout_checker(self) -> None:
         """Stock Daphne asks every connection every two seconds; a stream has no end, and others have a deadline."""
 
-    def _follow(self, protocol: Any, application: asyncio.Future[Any]) -> None:
-        application.add_done_callback(functools.partial(self._reap, protocol))
-
     def _reap(self, protocol: Any, application: asyncio.Future[Any]) -> None:
         """The application has ended: so must its response, if that has begun; if not, an error is the response."""
         details = self.connections[protocol]
@@ -218,14 +216,14 @@ class StreamServer(Server):
         error = None if application.cancelled() else application.exception()
         if error is not None:
             log.error("An application failed", exc_info=error)
-        if "disconnected" not in details:
-            if protocol._response_started:
-                if protocol.channel is not None:
-                    protocol.channel.forceAbortClient()
-            elif error is not None:
-                protocol.handle_exception(error)
+        # Where the response ends only now, `protocol_disconnected` is called, which forgets the connection.
         if "disconnected" in details:
-            self.connections.pop(protocol, None)
+            del self.connections[protocol]
+        elif protocol._response_started:
+            if protocol.channel is not None:
+                protocol.channel.forceAbortClient()
+        elif error is not None:
+            protocol.handle_exception(error)
 
     def kill_all_applications(self) -> defer.Deferred[None]:
         """Before the reactor stops: end the streams cleanly, then whatever is left."""

@@ -114,7 +114,7 @@ class _Meta(msgspec.Struct, gc=False):
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_looked_at = msgspec.json.Decoder(_Meta).decode
+_decode_looked_at_meta = msgspec.json.Decoder(_Meta).decode
 
 
 def encode(record: Record, redactor: Redactor) -> Event:
@@ -141,12 +141,21 @@ def may_be_held(record: Record, redactor: Redactor) -> bool:
     """Whether a record may stay in memory as it is: its domain says that it is of no listed page."""
     if redactor.passes(_ABSENT, _ABSENT):
         return True  # none is listed
-    try:
-        envelope = _decode_envelope(record.value or b"")
-        meta = _decode_looked_at(bytes(envelope.meta))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    seen = _looked_at(record.value or b"")
+    if seen is None:
         return False
+    envelope, _, meta = seen
     return redactor.passes(meta.domain, envelope.server_name)
+
+
+def _looked_at(value: bytes) -> tuple[_Envelope, bytes, _Meta] | None:
+    """The members that are looked at, with the bytes of ``meta``; None where they cannot be told."""
+    try:
+        envelope = _decode_envelope(value)
+        raw = bytes(envelope.meta)
+        return envelope, raw, _decode_looked_at_meta(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _spliced(value: bytes, record: Record, redactor: Redactor) -> bytes | None:
@@ -154,12 +163,10 @@ def _spliced(value: bytes, record: Record, redactor: Redactor) -> bytes | None:
 
     None where that cannot be done: the record is no event, or has to be taken apart.
     """
-    try:
-        envelope = _decode_envelope(value)
-        raw = bytes(envelope.meta)
-        meta = _decode_looked_at(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    seen = _looked_at(value)
+    if seen is None:
         return None
+    envelope, raw, meta = seen
     if not redactor.passes(meta.domain, envelope.server_name):
         return None
     key = record.key

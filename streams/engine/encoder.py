@@ -68,11 +68,16 @@ class Encoder:
         """
         redactor = self.redactor
         risky = [record for record in records if not may_be_held(record, redactor)]
-        if not risky:
-            return [*records]
-        events = {event.offset: event for event in self.events(risky)}
-        instead = {r.offset: events.get(r.offset) or Event(r.offset, r.timestamp, b"") for r in risky}
-        return [instead.get(record.offset, record) for record in records]
+        return self.in_place(records, risky) if risky else [*records]
+
+    def in_place(self, items: Sequence[Record | Event], records: Sequence[Record]) -> list[Record | Event]:
+        """The items, with an event in place of each that is among `records`, without JSON where it is none."""
+        made = self.events(records)
+        if len(made) == len(items):
+            return [*made]
+        events = {event.offset: event for event in made}
+        instead = {r.offset: events.get(r.offset) or Event(r.offset, r.timestamp, b"") for r in records}
+        return [instead.get(item.offset, item) for item in items]
 
     def _after(self, error: Exception, record: Record) -> Event | None:
         """The event all the same, where the second try succeeds."""

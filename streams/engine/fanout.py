@@ -127,8 +127,8 @@ class Fanout:
             del self._followers[follower]
             self._pace.followers -= 1
 
-    def wake(self, events: int = 1) -> None:
-        """The feed has so many new events, or a comment."""
+    def wake(self, events: int) -> None:
+        """The feed has so many new events and comments."""
         if not self._waiting:
             self._waiting_since = time.monotonic()
         self._waiting += events

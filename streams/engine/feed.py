@@ -179,7 +179,6 @@ class Feed:
         if self.vector[tp] != mark:
             self.vector[tp] = mark
             self._writer.set(tp, mark.offset, mark.timestamp)
-        self._new += len(events)
 
     def wake(self) -> None:
         """Let all who follow know what has been added: once for many partitions, so that it leaves in one write."""
@@ -201,14 +200,12 @@ class Feed:
         self.vector[tp] = mark
         self._writer.set(tp, mark.offset, mark.timestamp)
         self._append((formats.sse_gap([gap]),), [], now)
-        self._new += 1
         self.wake()
 
     def keep_alive(self, now: float) -> None:
         """Where nothing was to send for long, send a comment to all who follow."""
         if self.clients and 0 < self._keepalive_seconds <= now - self._last_block_at:
             self._append((formats.SSE_KEEPALIVE,), [], now, formats.NDJSON_KEEPALIVE)
-            self._new += 1
             self.wake()
 
     def forget(self) -> None:
@@ -223,6 +220,7 @@ class Feed:
         self._blocks.append(block)
         self._steps.clear()
         self._bytes += block.held_bytes
+        self._new += block.count or 1
         self._last_block_at = now
         while self._bytes > self.max_bytes and len(self._blocks) > 1:
             self._bytes -= self._blocks.popleft().held_bytes

@@ -153,16 +153,7 @@ class History:
             return items if items[0].json else []  # type: ignore[return-value]
         records = [item for item in items if type(item) is Record]
         if records:
-            made = self._encoder.events(records)
-            if len(made) == len(items):
-                block.items[first:last] = made
-                return made
-            by_offset = {event.offset: event for event in made}
-            items = [
-                item if type(item) is Event else by_offset.get(item.offset) or Event(item.offset, item.timestamp, b"")
-                for item in items
-            ]
-            block.items[first:last] = items
+            items = block.items[first:last] = self._encoder.in_place(items, records)
         return [item for item in items if type(item) is Event and item.json]
 
     def remember(self, block: Block, ids: tuple[bytes, ...], chunk: Chunk) -> None:

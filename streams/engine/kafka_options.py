@@ -110,7 +110,7 @@ class _Translation:
         self._warnings: list[str] = []
 
     def options(self) -> KafkaOptions:
-        # librdkafka's 500 ms halved: a partition newly watched waits for the fetch in flight to end.
+        # Not more than librdkafka's 500 ms: a partition newly watched waits for the fetch in flight to end.
         fetch_max_wait_ms = self._integer("fetch.wait.max.ms", 0, 300_000, 500)
         client = self._connection(fetch_max_wait_ms) | self._security()
         fetch_min_bytes = self._integer("fetch.min.bytes", 1, 100_000_000, 1)

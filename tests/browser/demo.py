@@ -110,7 +110,12 @@ async def open_page(page: Page, demo: Demo, *streams: str) -> None:
 
 async def start(page: Page) -> None:
     await page.get_by_role("button", name="Start", exact=True).click()
-    await expect(page.get_by_role("status").filter(has_text=re.compile(r"\bConnected"))).to_be_visible()
+    await expect(connected(page)).to_be_visible()
+
+
+def connected(page: Page) -> Locator:
+    """What says so; not "Disconnected"."""
+    return page.get_by_role("status").filter(has_text=re.compile(r"\bConnected"))
 
 
 def rows(page: Page) -> Locator:

@@ -22,6 +22,7 @@ from tests.browser.demo import (
     Demo,
     change,
     clipboard,
+    connected,
     fact,
     lines_of,
     note,
@@ -168,9 +169,7 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     # As it says if it asks for the streams meanwhile.
     await page.evaluate("document.getElementById('found').textContent = 'The server cannot be reached.'")
     await asyncio.to_thread(demo.site.start)
-    await expect(page.get_by_role("status").filter(has_text=re.compile(r"\bConnected"))).to_be_visible(
-        timeout=PATIENCE_SECONDS * 1000
-    )
+    await expect(connected(page)).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
     await writing
 
     await expect(fact(page, "Events")).to_have_text("240")

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from streams.processes import free_port
-from tests.browser.demo import ABSENT, LIMIT, Demo, change, demo_site, fact, note, open_page, rows, start
+from tests.browser.demo import ABSENT, LIMIT, Demo, change, connected, demo_site, fact, note, open_page, rows, start
 from tests.browser.kit import Complaints
 from tests.integration.kit import Rec
 from tests.support.client import StreamClient
@@ -34,7 +34,7 @@ async def test_a_stream_that_does_not_exist_is_named_and_another_choice_works(
     await expect(page.get_by_role("status").filter(has_text="Refused")).to_be_visible()
     await expect(page.get_by_text(SOON)).to_be_hidden()
     await page.get_by_role("button", name="Remove nobody").click()
-    await expect(page.get_by_role("status").filter(has_text=re.compile(r"\bConnected"))).to_be_visible()
+    await expect(connected(page)).to_be_visible()
     await expect(page.get_by_role("alert")).to_be_hidden()
     await expect(page).to_have_url(f"{demo.site.url}/v2/ui#/?streams=one")
 
@@ -56,7 +56,7 @@ async def test_too_many_connections_are_waited_out_and_can_be_tried_at_once(
         while demo.site.metric("eventstreams_connected_clients"):
             await asyncio.sleep(0.05)
     await page.get_by_role("button", name="Try now").click()
-    await expect(page.get_by_role("status").filter(has_text=re.compile(r"\bConnected"))).to_be_visible()
+    await expect(connected(page)).to_be_visible()
     await expect(fact(page, "Reconnects")).to_have_text("0")
 
 

@@ -70,7 +70,7 @@ class Live:
 
     def add(self, count: int = 1) -> None:
         self.blocks.tip += count
-        self.fanout.wake()
+        self.fanout.wake(count)
 
     async def end(self) -> None:
         for task in self.tasks:
@@ -198,7 +198,7 @@ async def test_whom_the_feed_has_gone_past_leaves() -> None:
     await asyncio.sleep(0)
     live.blocks.floor = 5
     live.blocks.tip = 9
-    live.fanout.wake()
+    live.fanout.wake(1)
     await asyncio.wait_for(live.tasks[0], 5)
     assert live.followers[0].number == 0
 

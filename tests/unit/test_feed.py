@@ -53,9 +53,7 @@ def ids(block: Block) -> list[dict[str, str]]:
 async def test_events_that_come_together_share_a_block_and_each_has_the_id_of_its_own_position() -> None:
     of = feed(A, B)
     of.extend(A, [event(5), event(8)], Mark(0, 10, 81), 100.0)
-    of.wake()
     of.extend(B, [event(6)], Mark(0, 7, 61), 100.0)
-    of.wake()
     first, second = blocks(of)
     assert ids(first) == [{"a0": "51/6", "b1": "50/5"}, {"a0": "81/9", "b1": "50/5"}]
     assert ids(second) == [{"a0": "81/10", "b1": "61/7"}], "the feed stands behind the hole that came after the event"
@@ -68,7 +66,6 @@ async def test_events_that_come_together_share_a_block_and_each_has_the_id_of_it
 async def test_a_block_is_the_same_bytes_in_either_format() -> None:
     of = feed(A)
     of.extend(A, [event(5), event(8)], Mark(0, 9, 81), 100.0)
-    of.wake()
     (block,) = blocks(of)
     received = Received()
     received.take(b"".join(block.sse()))
@@ -83,7 +80,6 @@ async def test_many_events_become_blocks_of_bounded_size_and_lose_nothing() -> N
     of.max_bytes = 1 << 30
     events = [event(offset, 1500) for offset in range(5, 305)]
     of.extend(A, events, Mark(0, 305, 1), 100.0)
-    of.wake()
     received = Received()
     for block in blocks(of):
         assert sum(len(line) for line in block.ndjson()) < BLOCK_BYTES + 1000
@@ -98,7 +94,6 @@ async def test_a_very_large_event_stands_alone_and_is_not_copied() -> None:
     of.max_bytes = 1 << 30
     large = event(6, WHOLE_BYTES)
     of.extend(A, [event(5), large, event(7)], Mark(0, 8, 71), 100.0)
-    of.wake()
     first, alone, last = blocks(of)
     assert [block.count for block in (first, alone, last)] == [1, 1, 1]
     assert any(part is large.json for part in alone.sse())
@@ -113,11 +108,9 @@ async def test_a_very_large_event_stands_alone_and_is_not_copied() -> None:
 async def test_records_that_are_no_events_move_the_feed_without_a_block() -> None:
     of = feed(A)
     of.extend(A, [], Mark(0, 9, 80), 100.0)
-    of.wake()
     assert of.after(of.tip) is None
     assert of.vector == {A: Mark(0, 9, 80)}
     of.extend(A, [event(9)], Mark(0, 10, 91), 100.0)
-    of.wake()
     assert ids(blocks(of)[0]) == [{"a0": "91/10"}]
 
 
@@ -126,7 +119,6 @@ async def test_the_oldest_blocks_go_and_who_stands_there_is_told() -> None:
     of.max_bytes = 1000
     for offset in range(5, 25):
         of.extend(A, [event(offset, 200)], Mark(0, offset + 1, 1), 100.0)
-        of.wake()
     assert of.tip == 19
     with pytest.raises(LookupError):
         of.after(-1)
@@ -147,9 +139,7 @@ async def test_the_newest_block_is_kept_whatever_its_size() -> None:
     of = feed(A)
     of.max_bytes = 10
     of.extend(A, [event(5, 500)], Mark(0, 6, 1), 100.0)
-    of.wake()
     of.extend(A, [event(6, 500)], Mark(0, 7, 1), 100.0)
-    of.wake()
     block = of.after(of.tip - 1)
     assert block is not None
     assert block.after[A].offset == 7
@@ -158,7 +148,6 @@ async def test_the_newest_block_is_kept_whatever_its_size() -> None:
 async def test_a_feed_that_forgets_keeps_its_position_and_who_had_all_of_it_goes_on() -> None:
     of = feed(A)
     of.extend(A, [event(n) for n in range(5, 8)], Mark(0, 8, 71), 100.0)
-    of.wake()
     tip, vector = of.tip, dict(of.vector)
     of.forget()
     assert (of.tip, of.vector) == (tip, vector)
@@ -166,17 +155,14 @@ async def test_a_feed_that_forgets_keeps_its_position_and_who_had_all_of_it_goes
     with pytest.raises(LookupError):
         of.after(tip - 1)
     of.extend(A, [event(8)], Mark(0, 9, 81), 100.0)
-    of.wake()
     assert [block.count for block in blocks(of, tip)] == [1]
 
 
 async def test_a_partition_that_is_placed_later_is_in_every_id_from_then_on() -> None:
     of = feed(B)
     of.extend(B, [event(5)], Mark(0, 6, 51), 100.0)
-    of.wake()
     of.place(A, Mark(0, 0, 7))
     of.extend(B, [event(6)], Mark(0, 7, 61), 100.0)
-    of.wake()
     first, second = blocks(of)
     assert ids(first) == [{"b1": "51/6"}]
     assert ids(second) == [{"a0": "7/0", "b1": "61/7"}]
@@ -192,7 +178,6 @@ async def test_a_partition_that_began_anew_is_a_gap_for_sse_and_nothing_for_ndjs
     assert block.ndjson() == ()
     assert (block.after, block.count) == ({A: Mark(3, 0, 9)}, 0)
     of.extend(A, [event(0)], Mark(3, 1, 1), 100.0)
-    of.wake()
     assert ids(blocks(of)[1]) == [{"a0": "1/1"}]
 
 
@@ -202,7 +187,6 @@ async def test_a_sign_of_life_comes_only_after_a_silence_and_only_where_somebody
     assert blocks(of) == []
     of.clients = 1
     of.extend(A, [event(5)], Mark(0, 6, 51), 1000.0)
-    of.wake()
     of.keep_alive(1014.9)
     assert len(blocks(of)) == 1
     of.keep_alive(1015.1)
@@ -252,7 +236,6 @@ async def test_a_client_joins_at_the_first_block_that_is_not_behind_it() -> None
     of = feed(A, B)
     for offset in range(5, 10):
         of.extend(A, [event(offset)], Mark(0, offset + 1, 51), 100.0)
-        of.wake()
     at = dict(of.vector)
     assert of.entry({**at, A: Mark(0, 8, 0)}) == (2, {A: Mark(0, 8, 71), B: Mark(0, 5, 50)}), "it has had just so much"
     assert of.entry({**at, A: Mark(0, 10, 0)}) == (4, {A: Mark(0, 10, 91), B: Mark(0, 5, 50)})
@@ -265,11 +248,9 @@ async def test_a_client_does_not_join_before_a_partition_was_added_or_began_anew
     of = feed(A)
     for offset in range(5, 8):
         of.extend(A, [event(offset)], Mark(0, offset + 1, 51), 100.0)
-        of.wake()
     of.place(B, Mark(0, 3, 30))
     assert of.entry({A: Mark(0, 7, 0), B: Mark(0, 0, 0)}) == (of.tip, of.vector)
     of.extend(A, [event(8), event(9)], Mark(0, 10, 91), 100.0)
-    of.wake()
     of.restart(B, Mark(1, 0, 9), Gap("b", 1, 3, 0), 100.0)
     assert of.entry({A: Mark(0, 9, 0), B: Mark(0, 3, 0)}) == (of.tip, of.vector)
 
