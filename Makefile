@@ -3,13 +3,16 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Many tests wait for something: files of them go on beside each other, each in a process with a Kafka of its own; those
-# that take longest come first by their names. Tests of faults load the machine themselves, so they come afterwards, and
-# fewer at a time.
+# Many tests wait for something: files of them go on beside each other, in processes that share a Kafka; those that take
+# longest come first by their names. Tests of faults load the machine themselves, so they come afterwards, and fewer at
+# a time.
 AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
 FAULTS := --numprocesses 2 --dist load tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
 EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
+
+# Compiled modules are kept even where the environment says otherwise: the tests start Python a hundred times.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev chromium axe eventsource run test test-all lint bench bench-peers bench-record peers clean

@@ -15,7 +15,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,27 +42,59 @@ CONTAINER_START_SECONDS = 60
 
 @dataclass(frozen=True)
 class TestKafka:
-    """The Kafka of the test session: host:port, and its LocalKafka where it is one."""
+    """The Kafka of the test session: host:port, and whether it goes on after the tests: they then tidy up."""
 
     __test__ = False
 
     bootstrap: str
-    local: LocalKafka | None = None
+    lasting: bool
+
+
+SHARED = pytest.StashKey[tuple[ExitStack, TestKafka]]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Before pytest-xdist starts a process of tests: the first one starts the Kafka that they share."""
+    if SHARED not in node.config.stash:
+        stack = ExitStack()
+        try:
+            node.config.stash[SHARED] = (stack, stack.enter_context(_kafka()))
+        except LocalKafkaError as error:
+            pytest.exit(str(error), returncode=1)
+    shared = node.config.stash[SHARED][1]
+    node.workerinput["kafka"] = (shared.bootstrap, shared.lasting)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SHARED in config.stash:
+        config.stash[SHARED][0].close()
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[TestKafka]:
+def kafka(request: pytest.FixtureRequest) -> Iterator[TestKafka]:
     """One Kafka for all tests; a test that breaks it takes `own_kafka` instead."""
+    shared = getattr(request.config, "workerinput", {}).get("kafka")
+    if shared:
+        yield TestKafka(*shared)
+    else:
+        with _kafka() as kafka:
+            yield kafka
+
+
+@contextmanager
+def _kafka() -> Iterator[TestKafka]:
     external = os.environ.get(KAFKA_VARIABLE)
     if external:
         if not answers(external):
-            pytest.fail(f"{KAFKA_VARIABLE} is {external}, and no Kafka answers there")
-        yield TestKafka(external)
+            pytest.exit(f"{KAFKA_VARIABLE} is {external}, and no Kafka answers there", returncode=1)
+        yield TestKafka(external, lasting=True)
     elif _docker_answers():
         with _container() as bootstrap:
-            yield TestKafka(bootstrap)
+            yield TestKafka(bootstrap, lasting=False)
     else:
-        yield from _local({})
+        with _local({}) as local:
+            yield TestKafka(local.bootstrap, lasting=False)
 
 
 @pytest.fixture
@@ -71,9 +103,8 @@ def own_kafka(request: pytest.FixtureRequest) -> Iterator[LocalKafka]:
     `@pytest.mark.parametrize("own_kafka", [{"log.retention.check.interval.ms": "500"}], indirect=True)`.
     """
     try:
-        for started in _local(getattr(request, "param", {})):
-            assert started.local is not None
-            yield started.local
+        with _local(getattr(request, "param", {})) as local:
+            yield local
     except LocalKafkaError as error:
         if os.environ.get(KAFKA_VARIABLE) or _docker_answers():
             pytest.skip(f"this test needs a Kafka that it may kill: {error}")
@@ -97,7 +128,7 @@ def make_topic(kafka: TestKafka) -> Iterator[Callable[..., str]]:
         return name
 
     yield make
-    if made and kafka.local is None:
+    if made and kafka.lasting:
         _run(_delete_topics(kafka.bootstrap, made))
 
 
@@ -107,12 +138,13 @@ def topic(make_topic: Callable[..., str]) -> str:
     return make_topic()
 
 
-def _local(properties: dict[str, str]) -> Iterator[TestKafka]:
+@contextmanager
+def _local(properties: dict[str, str]) -> Iterator[LocalKafka]:
     with tempfile.TemporaryDirectory(prefix="eventstreams-kafka-") as folder:
         local = LocalKafka(Path(folder), properties=properties)
         try:
             local.start()
-            yield TestKafka(local.bootstrap, local)
+            yield local
         finally:
             local.kill()  # its data go as well
 

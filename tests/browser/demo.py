@@ -75,7 +75,7 @@ def demo_site(kafka: Any, folder: Path, /, **settings: Any) -> Iterator[Demo]:
         yield Demo(site, broker, prefix)
     finally:
         site.close()
-        if kafka.local is None:
+        if kafka.lasting:
             _run(broker.drop(topics))
 
 

@@ -81,7 +81,7 @@ def supply(kafka: Any) -> Iterator[Supply]:
 
     asyncio.run(create())
     yield supply
-    if kafka.local is None:
+    if kafka.lasting:
         asyncio.run(Broker(kafka.bootstrap).drop(supply.partitions))
 
 

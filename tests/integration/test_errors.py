@@ -135,7 +135,8 @@ async def test_too_many_names_are_refused_and_the_same_name_is_one(
     assert "3" in problem["detail"]
     assert (await connect(strict_site, "/v2/stream/one0,one1,one0,one2")).status == 200
     fifty = ",".join(f"one{number}" for number in range(50))
-    assert (await connect(site, f"/v2/stream/{fifty}")).status == 200
+    # HEAD: a feed of these streams would begin them all, also for the tests of where a stream starts.
+    assert (await connect(site, f"/v2/stream/{fifty}", method="HEAD")).status == 200
     await is_told_by_status(await connect(site, f"/v2/stream/{fifty},one50"), 400, "too_many_streams")
 
 

@@ -63,7 +63,7 @@ def documented(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield site.start()
     finally:
         site.close()
-        if kafka.local is None:
+        if kafka.lasting:
             asyncio.run(Broker(kafka.bootstrap).drop([TOPIC]))
 
 

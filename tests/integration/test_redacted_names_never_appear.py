@@ -146,7 +146,7 @@ def aviary(kafka: Any, tmp_path: Path) -> Iterator[Aviary]:
         yield Aviary(site, broker, topics)
     finally:
         site.close()
-        if kafka.local is None:
+        if kafka.lasting:
             asyncio.run(broker.drop(topics))
 
 

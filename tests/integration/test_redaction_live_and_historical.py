@@ -160,7 +160,7 @@ def service(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
         yield service
     finally:
         site.close()
-        if kafka.local is None:
+        if kafka.lasting:
             asyncio.run(broker.drop(topics.values()))
 
 

@@ -48,7 +48,7 @@ def edit_site(
         yield site
     finally:
         site.close()
-        if kafka.local is None:
+        if kafka.lasting:
             _run(Broker(kafka.bootstrap).drop(topics))
 
 
