@@ -131,6 +131,7 @@ async def test_an_event_that_is_withheld_is_said_not_to_be_served(site: Site, ka
     assert "withheld" in event["note"]
 
 
+@pytest.mark.slow
 def test_no_answer_holds_a_name(site: Site) -> None:
     done = site.manage("check_redaction", "--domain", DOMAIN, "--title", UNLISTED, "--url", site.url, "--produce")
     assert done.returncode == LEAK
@@ -175,6 +176,7 @@ def test_without_a_server_there_is_no_verdict(site: Site) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_without_kafka_there_is_no_verdict(site: Site) -> None:
     away = f'{{metadata.broker.list: "127.0.0.1:{free_port()}"}}'
     arguments = ("check_redaction", "--domain", DOMAIN, "--title", "x", "--url", site.url)
