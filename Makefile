@@ -3,9 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Many tests wait for something: files of them go on beside each other, in processes that share a Kafka; those that take
-# longest come first by their names. Tests of faults load the machine themselves, so they come afterwards, and fewer at
-# a time.
+# Many tests wait for something: files of them go on beside each other, in processes that share a Kafka, and those in a
+# browser in one process; what takes longest comes first by its name. Tests of faults load the machine themselves, so
+# they come afterwards, and fewer at a time.
 AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
 FAULTS := --numprocesses 2 --dist load tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
@@ -15,14 +15,15 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev chromium axe eventsource run test test-all lint bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars chromium axe eventsource run test test-all lint bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 install: .venv/installed ## make .venv with what the service runs on
 
-install-dev: .venv/installed-dev chromium axe eventsource ## the same, with what tests and lint need
+install-dev: ## the same, with what tests and lint need
+	@$(MAKE) --no-print-directory --jobs .venv/installed-dev jars chromium axe eventsource
 
 run: .venv/installed ## start Kafka, demo events and the server at http://127.0.0.1:8092 (PORT=... for another port)
 	@exec $(BIN)/python -m eventstreams_site.devserver
@@ -82,6 +83,10 @@ peers: .venv-peers/installed
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --requirement $<
 	@touch $@
+
+# The tests' Kafka, where it does not come from Docker. If it is wanted and not there, the tests say why.
+jars: | $(BIN)/python
+	@if command -v mvn > /dev/null; then $(BIN)/python -m streams.kafka_jars || true; fi
 
 # Pages are tested in Debian's Chromium. Where it cannot be had, those tests are skipped (but not if CI is set).
 chromium:

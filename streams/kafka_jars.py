@@ -6,9 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+JARS = Path(__file__).resolve().parent.parent / ".local" / "kafka-jars"
+"""A folder for each version."""
 KAFKA_VERSION = "4.1.0"
 LOG4J_VERSION = "2.24.3"  # what Kafka 4.1.0 depends on
 OLDEST_JAVA = 17
@@ -94,3 +97,10 @@ def maven_error(said: str) -> str:
     """The first line of Maven's output that says what went wrong."""
     errors = (line.removeprefix("[ERROR]").strip() for line in said.splitlines() if line.startswith("[ERROR]"))
     return next((line for line in errors if line), "it said nothing about why")
+
+
+if __name__ == "__main__":  # while `make install-dev` fetches other things
+    try:
+        install_jars(JARS / KAFKA_VERSION)
+    except LocalKafkaError as problem:
+        sys.exit(str(problem))

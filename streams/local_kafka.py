@@ -23,12 +23,10 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import LeaderNotAvailableError, NoError, TopicAlreadyExistsError, for_code
 
-from streams.kafka_jars import KAFKA_VERSION, LocalKafkaError, find_java, install_jars
+from streams.kafka_jars import JARS, KAFKA_VERSION, LocalKafkaError, find_java, install_jars
 from streams.processes import HOST, free_port, last_lines, port_is_free, spawn, terminate
 
 __all__ = ["LocalKafka", "LocalKafkaError", "answers", "create_topics"]
-
-JARS = Path(__file__).resolve().parent.parent / ".local" / "kafka-jars"
 
 _LOG4J = """\
 rootLogger.level = WARN

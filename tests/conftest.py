@@ -26,6 +26,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from docker.errors import DockerException
 from hypothesis import settings
 from testcontainers.core.container import DockerContainer
+from xdist.scheduler import LoadFileScheduling
 
 from streams.kafka_jars import KAFKA_VERSION
 from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_topics
@@ -51,6 +52,22 @@ class TestKafka:
 
 
 SHARED = pytest.StashKey[tuple[ExitStack, TestKafka]]()
+
+
+class ByFile(LoadFileScheduling):
+    """Tests of a file share what they start, so one process has them all; those of pages share a browser as well.
+
+    Groups by marker (`--dist loadgroup`) are lost with pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "tests/browser" if file.startswith("tests/browser/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -27,6 +27,8 @@ RARE = 3.0
 """One that comes so many times the gathering after the last round does not wait."""
 SLICE = 64
 """The event loop is given up after writing to so many."""
+TICK_SECONDS = 0.002
+"""Rounds that are due within so short a time begin together: the event loop is woken once for all of them."""
 
 Parts = tuple[bytes, ...]
 
@@ -85,6 +87,8 @@ class Pace:
     def __init__(self, gather_seconds: float) -> None:
         self.followers = 0
         self._gather_seconds = gather_seconds
+        self._booked: dict[int, list[Callable[[float], None]]] = {}
+        """What is to begin at the end of which tick (time.monotonic)."""
 
     def rest(self, fetched: float) -> float:
         """Seconds before more is to be fetched; `fetched` is when a fetch was last answered (time.monotonic)."""
@@ -98,6 +102,26 @@ class Pace:
         if self.followers <= FEW_CLIENTS or since > round_began + RARE * gather:
             return since
         return round_began + gather if events > 1 else since + ALONE * gather
+
+    def book(self, due: float, begin: Callable[[float], None]) -> None:
+        """Call `begin` with the time, when it is `due`, or a tick later."""
+        tick = math.ceil(due / TICK_SECONDS)
+        booked = self._booked.get(tick)
+        if booked is None:
+            self._booked[tick] = [begin]
+            wait = tick * TICK_SECONDS - time.monotonic()
+            asyncio.get_running_loop().call_later(wait, self._begin, tick)
+        else:
+            booked.append(begin)
+
+    def _begin(self, tick: int) -> None:
+        booked = self._booked.pop(tick)
+        now = max(time.monotonic(), tick * TICK_SECONDS)  # a timer may be early by its own resolution
+        for begin in booked[:SLICE]:
+            begin(now)
+        if len(booked) > SLICE:
+            self._booked[tick] = booked[SLICE:]
+            asyncio.get_running_loop().call_soon(self._begin, tick)
 
 
 class Fanout:
@@ -115,7 +139,8 @@ class Fanout:
         self._waiting = 0
         """New events, or comments, that no round has taken up yet, and since when there are any."""
         self._waiting_since = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._booked = math.inf
+        """For when a round is booked, if one is."""
 
     async def follow(self, follower: Follower) -> None:
         """Have the follower written to, until its sink does not take a chunk or the feed has gone past it."""
@@ -129,20 +154,25 @@ class Fanout:
 
     def wake(self, events: int) -> None:
         """The feed has so many new events and comments."""
+        now = time.monotonic()
         if not self._waiting:
-            self._waiting_since = time.monotonic()
+            self._waiting_since = now
         self._waiting += events
         if self._round is None:
-            self._begin_round_when_due()
+            self._begin_round_when_due(now)
 
-    def _begin_round_when_due(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = time.monotonic()
-        wait = self._pace.due(self._round_began, self._waiting, self._waiting_since) - now
-        if wait > 0 and self._followers:
-            self._timer = asyncio.get_running_loop().call_later(wait, self._begin_round_when_due)
+    def _begin_booked(self, now: float) -> None:
+        """Of two that were booked the earlier one may have taken all up."""
+        self._booked = math.inf
+        if self._waiting and self._round is None:
+            self._begin_round_when_due(now)
+
+    def _begin_round_when_due(self, now: float) -> None:
+        due = self._pace.due(self._round_began, self._waiting, self._waiting_since)
+        if due > now and self._followers:
+            if due < self._booked:
+                self._booked = due
+                self._pace.book(due, self._begin_booked)
             return
         self._waiting = 0
         if self._followers:
@@ -164,7 +194,7 @@ class Fanout:
         else:
             self._round = None
             if self._waiting:
-                self._begin_round_when_due()
+                self._begin_round_when_due(time.monotonic())
 
     def _write(self, follower: Follower, sent: list[int]) -> None:
         """Everything that is new to one follower; `sent` counts events and bytes."""

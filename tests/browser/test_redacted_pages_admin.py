@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser.demo import Demo
 from tests.browser.kit import ADMIN, create_superuser, log_in
 from tests.support.site import Site
 
@@ -157,8 +158,8 @@ def test_styles_and_scripts_come_from_the_service_itself_and_may_be_kept(admin_s
         assert admin_site.get(path)[0] == 404, path
 
 
-def test_pages_of_the_admin_are_not_kept_and_bound_to_the_site(admin_site: Site) -> None:
-    status, headers, _ = admin_site.get("/admin/login/")
+def test_pages_of_the_admin_are_not_kept_and_bound_to_the_site(demo: Demo) -> None:
+    status, headers, _ = demo.site.get("/admin/login/")
     assert status == 200
     assert "no-store" in headers["cache-control"]
     policy = headers["content-security-policy"]
@@ -167,7 +168,7 @@ def test_pages_of_the_admin_are_not_kept_and_bound_to_the_site(admin_site: Site)
     assert headers["x-frame-options"] == "SAMEORIGIN"
     assert "access-control-allow-origin" not in headers
     assert "; Secure" in headers["set-cookie"]
-    status, headers, _ = admin_site.get("/admin")
+    status, headers, _ = demo.site.get("/admin")
     assert (status, headers["location"]) == (302, "/admin/")
 
 

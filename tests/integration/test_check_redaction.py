@@ -144,7 +144,7 @@ def test_no_answer_holds_a_name(site: Site) -> None:
     ("arguments", "said"),
     [
         ((), "give --title"),
-        (("--title", "x", "--since", "tomorrow"), "is no window"),
+        pytest.param(("--title", "x", "--since", "tomorrow"), "is no window", marks=pytest.mark.slow),
         pytest.param(("--title", "x", "--since", "2999-01-01"), "not in the past", marks=pytest.mark.slow),
         pytest.param(
             ("--title", "x", "--streams", "nope"), "No such streams are configured: nope", marks=pytest.mark.slow
@@ -167,6 +167,7 @@ def test_a_check_that_cannot_be_made_is_no_verdict(site: Site, arguments: tuple[
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_without_a_server_there_is_no_verdict(site: Site) -> None:
     done = site.manage(
         "check_redaction", "--domain", DOMAIN, "--title", "x", "--url", f"http://127.0.0.1:{free_port()}"

@@ -98,6 +98,7 @@ async def test_topics_that_exist_are_left_as_they_are(kafka: TestKafka, topic: s
         assert len(consumer.assignment()) == 1
 
 
+@pytest.mark.slow
 def test_a_kafka_dies_with_the_process_that_started_it(own_kafka: LocalKafka) -> None:
     own_kafka.stop()
     code = (

@@ -63,6 +63,7 @@ def test_the_same_seed_at_the_same_times_gives_the_same_records(records: Story) 
     assert list(changes(count=3000)) == records[:3000]
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_events(records: Story) -> None:
     ids = {json.loads(record.value)["meta"]["id"] for change in records[:3000] for record in change}
     others = {json.loads(record.value)["meta"]["id"] for change in changes(2, 3000) for record in change}

@@ -91,6 +91,26 @@ async def test_all_followers_are_written_the_same_chunks_and_they_are_counted() 
     assert live.pace.followers == 0
 
 
+async def test_rounds_that_are_due_together_begin_together_some_at_a_time() -> None:
+    pace = Pace(1.0)
+    loop = asyncio.get_running_loop()
+    began: list[int] = []
+    between: list[int] = []
+    due = time.monotonic() + 0.02
+    for number in range(2 * module.SLICE):
+
+        def begin(now: float, number: int = number) -> None:
+            assert now >= due
+            if not number:
+                loop.call_soon(lambda: between.append(len(began)))
+            began.append(number)
+
+        pace.book(due, begin)
+    assert not began
+    await eventually(lambda: began == list(range(2 * module.SLICE)))
+    assert between == [module.SLICE]
+
+
 async def test_few_followers_are_written_to_at_once() -> None:
     live = Live(3, gather_seconds=60.0)
     await asyncio.sleep(0)

@@ -306,7 +306,9 @@ print(*first[0], "|", *first[1])
 """
 
 
-@pytest.mark.parametrize(("database", "members"), [("fresh", ""), ("existing", "ada")])
+@pytest.mark.parametrize(
+    ("database", "members"), [pytest.param("fresh", "", marks=pytest.mark.slow), ("existing", "ada")]
+)
 def test_the_group_is_made_on_any_database_once(database: str, members: str, tmp_path: Path) -> None:
     environ = {
         **os.environ,

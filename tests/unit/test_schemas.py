@@ -95,13 +95,13 @@ async def test_a_base_that_fails_is_passed_over_and_said(tmp_path: Path, server:
 async def test_what_no_base_has_is_missing_and_says_where_it_was_looked_for(
     tmp_path: Path, server: ConfigServer
 ) -> None:
-    schemas = made(str(tmp_path), at(server).replace("//", "//user:password@") + "/x?token=4711")
+    schemas = made(str(tmp_path), at(server).replace("//", "//user:password@") + "/x?token=s3cret")
     assert await schemas.refresh(ONE)
     assert schemas.of("a") is None
     assert schemas.problems["a"].startswith(f"{PATH} is at none of {tmp_path}, http://***@127.0.0.1")
     assert "password" not in schemas.problems["a"]
-    assert "4711" not in schemas.problems["a"]
-    assert [path for path, _ in server.requests] == [f"/x{PATH}?token=4711"]
+    assert "s3cret" not in schemas.problems["a"]
+    assert [path for path, _ in server.requests] == [f"/x{PATH}?token=s3cret"]
     assert counts(schemas) == {"found": 0, "kept": 0, "missing": 1}
 
 
