@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,6 +21,9 @@ from streams.core.since import parse_since
 STREAM_PATH = "/v2/stream/"
 ID_PARAMETERS = ("lastEventId", "last-event-id", "last_event_id")
 """For polyfills that cannot set headers."""
+
+LONGEST_ADDRESS = 100
+"""Characters; with a zone and a port. What is longer is no address, and is not remembered."""
 
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+", re.ASCII)
 
@@ -124,6 +128,11 @@ def client_ip(scope: Scope, header_name: str, trusted: Iterable[Network]) -> str
 def _address(text: str) -> Address | None:
     """The address, with or without a port."""
     text = text.strip()
+    return _parsed(text) if len(text) <= LONGEST_ADDRESS else None
+
+
+@lru_cache(4096)  # the same clients, and proxies, come again and again
+def _parsed(text: str) -> Address | None:
     if with_port := _WITH_PORT.fullmatch(text):
         text = with_port[1] or with_port[2]
     try:

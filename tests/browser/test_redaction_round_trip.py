@@ -45,6 +45,7 @@ async def ask(page: Page, site: Site) -> tuple[str, dict[str, list[str]]]:
     await page.get_by_role("link", name="Test a redaction").click()
     await page.get_by_label("Domain").fill(DOMAIN)
     await page.get_by_label("Page title").fill(TITLE)
+    await expect(page.get_by_role("button", name="Test", exact=True)).to_be_enabled()  # the page's script has run
     await page.get_by_label("Page title").press("Enter")
     verdict = page.get_by_role("status")
     await expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=STALLED_SECONDS * 1000)
@@ -126,7 +127,9 @@ async def test_a_test_that_takes_long_says_how_far_it_is_and_can_be_stopped(page
     await until_listed(site, 1)
 
     await page.goto(f"{site.url}{LIST}test/?domain={DOMAIN}&title={TITLE}")
-    await page.get_by_role("button", name="Test").press("Enter")
+    test = page.get_by_role("button", name="Test", exact=True)
+    await expect(test).to_be_enabled()
+    await test.press("Enter")
     stop = page.get_by_role("button", name="Stop")
     await expect(stop).to_be_focused()
     await expect(page.get_by_role("progressbar")).to_be_visible()

@@ -33,10 +33,11 @@ async function read(reader, abort) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
+      // Of a read that brings much, no more is kept: colouring hundreds of kilobytes would stop the page for long.
+      text += decoder.decode(value.subarray(0, MAX_BYTES - bytes), { stream: true });
       bytes += value.length;
-      text += decoder.decode(value, { stream: true });
       if (bytes >= MAX_BYTES) {
-        why = `the first ${Math.round(bytes / 1024)} kB; the stream goes on`;
+        why = `the first ${MAX_BYTES / 1024} kB; the stream goes on`;
         abort.abort();
         break;
       }
