@@ -131,7 +131,6 @@ async def test_an_event_that_is_withheld_is_said_not_to_be_served(site: Site, ka
     assert "withheld" in event["note"]
 
 
-@pytest.mark.slow
 def test_no_answer_holds_a_name(site: Site) -> None:
     done = site.manage("check_redaction", "--domain", DOMAIN, "--title", UNLISTED, "--url", site.url, "--produce")
     assert done.returncode == LEAK
