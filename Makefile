@@ -62,13 +62,18 @@ $(BIN)/python:
 	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1): try make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 
+# What pip installs is compiled as it would do it, but on all cores.
+define pip-install
+$(BIN)/python -m pip install --quiet --no-compile --requirement $<
+@$(BIN)/python -m compileall -q -q -j 0 .venv/lib || true
+endef
+
 .venv/installed: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(pip-install)
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements-dev.txt
-	@$(BIN)/python -m compileall -q -q -j 0 .venv/lib || true # as pip does, on all cores
+	$(pip-install)
 	@touch $@ .venv/installed
 
 # Debian's nchan, and django-eventstream in an environment of its own.

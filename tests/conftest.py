@@ -104,7 +104,7 @@ def _kafka() -> Iterator[TestKafka]:
     external = os.environ.get(KAFKA_VARIABLE)
     if external:
         if not answers(external):
-            pytest.exit(f"{KAFKA_VARIABLE} is {external}, and no Kafka answers there", returncode=1)
+            raise LocalKafkaError(f"{KAFKA_VARIABLE} is {external}, and no Kafka answers there")
         yield TestKafka(external, lasting=True)
     elif _docker_answers():
         with _container() as bootstrap:
@@ -205,8 +205,8 @@ def _container() -> Iterator[str]:
         deadline = time.monotonic() + CONTAINER_START_SECONDS
         while not answers(bootstrap):
             if time.monotonic() > deadline:
-                said = b"".join(container.get_logs()).decode(errors="replace")
-                pytest.fail(f"Kafka in Docker does not answer after {CONTAINER_START_SECONDS} s: {said[-2000:]}")
+                said = b"".join(container.get_logs()).decode(errors="replace")[-2000:]
+                raise LocalKafkaError(f"Kafka in Docker does not answer after {CONTAINER_START_SECONDS} s: {said}")
             time.sleep(0.2)
         yield bootstrap
 

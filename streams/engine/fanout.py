@@ -158,16 +158,15 @@ class Fanout:
         if not self._waiting:
             self._waiting_since = now
         self._waiting += events
-        if self._round is None:
-            self._begin_round_when_due(now)
+        self._begin_round_when_due(now)
 
     def _begin_booked(self, now: float) -> None:
-        """Of two that were booked the earlier one may have taken all up."""
         self._booked = math.inf
-        if self._waiting and self._round is None:
-            self._begin_round_when_due(now)
+        self._begin_round_when_due(now)
 
     def _begin_round_when_due(self, now: float) -> None:
+        if not self._waiting or self._round is not None:
+            return  # such as where the earlier one of two that were booked took all up
         due = self._pace.due(self._round_began, self._waiting, self._waiting_since)
         if due > now and self._followers:
             if due < self._booked:
@@ -193,8 +192,7 @@ class Fanout:
             asyncio.get_running_loop().call_soon(self._write_slice)
         else:
             self._round = None
-            if self._waiting:
-                self._begin_round_when_due(time.monotonic())
+            self._begin_round_when_due(time.monotonic())
 
     def _write(self, follower: Follower, sent: list[int]) -> None:
         """Everything that is new to one follower; `sent` counts events and bytes."""

@@ -134,10 +134,10 @@ async def test_too_many_names_are_refused_and_the_same_name_is_one(
     )
     assert "3" in problem["detail"]
     assert (await connect(strict_site, "/v2/stream/one0,one1,one0,one2")).status == 200
-    fifty = ",".join(f"one{number}" for number in range(50))
-    # HEAD: a feed of these streams would begin them all, also for the tests of where a stream starts.
-    assert (await connect(site, f"/v2/stream/{fifty}", method="HEAD")).status == 200
-    await is_told_by_status(await connect(site, f"/v2/stream/{fifty},one50"), 400, "too_many_streams")
+    # Of streams without topics: a feed begins those that it has, and other tests are of where a stream starts.
+    fifty = ",".join(["one0", *(f"absent{number}" for number in range(49))])
+    assert (await connect(site, f"/v2/stream/{fifty}")).status == 200
+    await is_told_by_status(await connect(site, f"/v2/stream/{fifty},one1"), 400, "too_many_streams")
 
 
 async def test_a_bad_since_and_a_malformed_id_are_told_by_status_even_to_sse(site: Site, connect: Connect) -> None:
