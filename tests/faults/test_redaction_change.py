@@ -223,7 +223,9 @@ async def test_a_stream_that_had_ended_before_the_list_changed_is_cut_too_and_wh
             await asyncio.sleep(0.05)
         await asyncio.sleep(max(0.0, listed_at + SECONDS - time.time()))
         assert site.metric("eventstreams_clients_cut_total") == 1
-        assert site.descriptors() < with_stalled
+        async with asyncio.timeout(5):
+            while site.descriptors() >= with_stalled:  # one may still be that of the question for the metric
+                await asyncio.sleep(0.05)
         opened.write(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
         async with asyncio.timeout(10):
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
