@@ -15,7 +15,7 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars chromium axe eventsource run test test-all lint bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars chromium axe eventsource run test test-slow test-all lint bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -28,13 +28,18 @@ install-dev: ## the same, with what tests and lint need
 run: .venv/installed ## start Kafka, demo events and the server at http://127.0.0.1:8092 (PORT=... for another port)
 	@exec $(BIN)/python -m eventstreams_site.devserver
 
-test: install-dev ## run the tests, but for the slow ones
+test: install-dev ## run the tests except the slow ones (under 10 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(AT_ONCE)
 	$(BIN)/python -m pytest -m "not slow" $(FAULTS)
 
-test-all: install-dev ## run all tests
-	$(BIN)/python -m pytest --hypothesis-profile thorough $(AT_ONCE)
-	$(BIN)/python -m pytest tests/faults
+# The slow faults measure memory and load: one at a time. Property tests run again, with ten times the examples.
+test-slow: install-dev ## run the slow tests (under 45 minutes)
+	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile thorough $(AT_ONCE)
+	$(BIN)/python -m pytest -m slow tests/faults
+
+test-all: ## run both
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-slow
 
 lint: .venv/installed-dev ## check style and types
 	$(BIN)/ruff check .

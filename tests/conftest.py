@@ -32,7 +32,7 @@ from streams.kafka_jars import KAFKA_VERSION
 from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_topics
 from streams.processes import HOST, free_port
 
-# `make test` tries less than `make test-all`, which names the other one.
+# `make test` uses the first profile, `make test-slow` the second.
 settings.register_profile("quick", max_examples=30)
 settings.register_profile("thorough", max_examples=300)
 settings.load_profile("quick")
