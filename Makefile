@@ -15,7 +15,7 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars chromium axe eventsource run test test-slow test-all lint bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all lint bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -23,7 +23,7 @@ help: ## show this list
 install: .venv/installed ## make .venv with what the service runs on
 
 install-dev: ## the same, with what tests and lint need
-	@$(MAKE) --no-print-directory --jobs .venv/installed-dev jars chromium axe eventsource
+	@$(MAKE) --no-print-directory --jobs .venv/installed-dev jars packages axe eventsource
 
 run: .venv/installed ## start Kafka, demo events and the server at http://127.0.0.1:8092 (PORT=... for another port)
 	@exec $(BIN)/python -m eventstreams_site.devserver
@@ -99,13 +99,17 @@ peers: .venv-peers/installed
 jars: | $(BIN)/python
 	@if command -v mvn > /dev/null; then $(BIN)/python -m streams.kafka_jars || true; fi
 
-# Pages are tested in Debian's Chromium. Where it cannot be had, those tests are skipped (but not if CI is set).
-chromium:
-	@if command -v chromium > /dev/null; then :; \
+# Pages are tested in Debian's Chromium, the database's outages with its PostgreSQL. Tests of what cannot be installed are
+# skipped (but not if CI is set). One target: apt-get does not run twice at a time.
+packages:
+	@wanted=""; \
+	command -v chromium > /dev/null || wanted="chromium"; \
+	ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || command -v postgres > /dev/null || wanted="$$wanted postgresql"; \
+	if [ -z "$$wanted" ]; then :; \
 	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; then :; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$wanted; then :; \
 	else \
-	  echo "There is no Chromium, so tests of pages are skipped: install it, such as with \`sudo apt-get install chromium\`"; \
+	  echo "These are missing, so tests that need them are skipped: install them, such as with \`sudo apt-get install $$wanted\`"; \
 	fi
 
 # Their accessibility is checked with axe-core. Where npm cannot be had, those tests are skipped (but not if CI is set).

@@ -31,6 +31,9 @@ from xdist.scheduler import LoadFileScheduling
 from streams.kafka_jars import KAFKA_VERSION
 from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_topics
 from streams.processes import HOST, free_port
+from tests.support import postgres as database_server
+from tests.support.chromium import skip
+from tests.support.postgres import Postgres
 
 # `make test` uses the first profile, `make test-slow` the second.
 settings.register_profile("quick", max_examples=30)
@@ -153,6 +156,20 @@ def make_topic(kafka: TestKafka) -> Iterator[Callable[..., str]]:
 def topic(make_topic: Callable[..., str]) -> str:
     """A new topic of one partition."""
     return make_topic()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL for all tests; each takes a database of its own, and resumes what it has paused."""
+    programs = database_server.find_postgres()
+    if programs is None:
+        skip(database_server.WANTED)
+    server = Postgres(programs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ async def serving(
     topics: Sequence[str] | Mapping[str, Sequence[str]],
     *,
     ready: bool = True,
-    database: Path | None = None,
+    database: Path | str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """A ready server with the stream `test` of `topics`, or with the streams that a mapping names."""

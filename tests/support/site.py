@@ -32,7 +32,7 @@ class Site:
     """One server process. `streams` is stream name → its configuration (`topics`, `stream_aliases` …).
 
     `command` is what Python is to run; it is also given `--port`. `database` is an SQLite file, to be shared with
-    another process, or one of its own.
+    another process, or the URL of another database; without it the process has an SQLite file to itself.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Site:
         streams: Mapping[str, Mapping[str, Any]],
         *,
         command: Sequence[str] = SERVE,
-        database: Path | None = None,
+        database: Path | str | None = None,
         **settings: Any,
     ) -> None:
         self._command = command
@@ -153,10 +153,10 @@ class Site:
             self.stop()
 
 
-def _environment(database: Path) -> dict[str, str]:
+def _environment(database: Path | str) -> dict[str, str]:
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("EVENTSTREAMS_")},
-        "DATABASE_URL": f"sqlite:///{database}",
+        "DATABASE_URL": database if isinstance(database, str) else f"sqlite:///{database}",
         "DJANGO_DEBUG": "",
         "DJANGO_SECRET_KEY": "for-tests-only",
         "DJANGO_SETTINGS_MODULE": "eventstreams_site.settings",
