@@ -41,7 +41,7 @@ _ESCAPE = re.compile(
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """What Kafka holds. `timestamp` is in ms since the epoch, -1 where the record has none."""
+    """What Kafka holds. `timestamp` is in ms since the epoch, -1 where the record has none (`record_timestamp`)."""
 
     topic: str
     partition: int

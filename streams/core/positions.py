@@ -31,6 +31,14 @@ _CURSOR = re.compile(r"([^:]{0,%d}):([0-9]{1,19})" % CLUSTER_PREFIX, re.ASCII)
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 
 
+def record_timestamp(ms: int | None) -> int:
+    """Return a record's timestamp as the engine has it: -1 for none, and at most 2^63-2.
+
+    A producer may write any 64-bit number. Ids and marks say one more, which must be a timestamp too (0…2^63-1).
+    """
+    return ms if ms is not None and -1 <= ms < MAX_OFFSET else -1 if ms is None or ms < 0 else MAX_OFFSET - 1
+
+
 class TopicPartition(NamedTuple):
     topic: str
     partition: int

@@ -6,8 +6,12 @@ Source: Kafka protocol, record batches; KIP-98 (aborted transactions, control ba
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from aiokafka.errors import CorruptRecordException
@@ -15,7 +19,19 @@ from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 
 from streams.core.events import Record
-from streams.core.positions import TopicPartition
+from streams.core.positions import TopicPartition, record_timestamp
+
+SLICE_RECORDS = 100
+"""Records that are decoded before the event loop has a turn."""
+LARGE_BYTES = 64 * 1024
+"""A batch that is larger, as it is compressed, is decompressed in a thread. For others that would cost too much."""
+
+_LENGTH = struct.Struct(">i")
+_LENGTH_AT, _HEAD_BYTES = 8, 12
+"""Every batch begins with its first offset, and the length of what follows these two."""
+
+_unpacking = ThreadPoolExecutor(2, "decompress")
+"""Decompressors let other threads run meanwhile. No other work waits in these threads."""
 
 
 class Damage(NamedTuple):
@@ -34,7 +50,7 @@ class Decoded(NamedTuple):
     damage: Damage | None
 
 
-def decode(
+async def decode(
     tp: TopicPartition,
     data: bytes | None,
     aborted: Iterable[tuple[int, int]] | None,
@@ -43,18 +59,51 @@ def decode(
     check_crcs: bool,
     committed: bool,
 ) -> Decoded:
-    """`aborted` are the producers and first offsets of transactions that Kafka says were aborted."""
+    """Return the records of a fetch's bytes; a large fetch keeps the event loop for about a millisecond at a time.
+
+    `aborted` are the producers and first offsets of transactions that Kafka says were aborted.
+    """
+    steps = _decoding(tp, data or b"", aborted or (), offset, check_crcs, committed)
+    failed: Exception | None = None
+    try:
+        while True:
+            packed = steps.throw(failed) if failed else next(steps)
+            failed = None
+            if packed is None:
+                await asyncio.sleep(0)
+            else:
+                try:
+                    await asyncio.get_running_loop().run_in_executor(_unpacking, iter, packed)
+                except Exception as error:
+                    failed = error
+    except StopIteration as end:
+        decoded: Decoded = end.value
+        return decoded
+
+
+def _decoding(
+    tp: TopicPartition,
+    data: bytes,
+    aborted: Iterable[tuple[int, int]],
+    offset: int,
+    check_crcs: bool,
+    committed: bool,
+) -> Generator[Any, None, Decoded]:
+    """The same in steps: yields a batch that `iter` is to decompress, or None to give the event loop a turn."""
     topic, partition = tp
     records: list[Record] = []
     next_offset = offset
-    transactions = deque(sorted(aborted or (), key=lambda item: item[1]))
+    transactions = deque(sorted(aborted, key=lambda item: item[1]))
     producers: set[int] = set()
     batch = None
+    at = turn = 0
     try:
-        batches = MemoryRecords(data or b"")
+        batches = MemoryRecords(data)
         while batches.has_next():
             batch = None
             batch = batches.next_batch()
+            nbytes = _HEAD_BYTES + _LENGTH.unpack_from(data, at + _LENGTH_AT)[0]
+            at += nbytes
             if check_crcs and not batch.validate_crc():
                 raise CorruptRecordException("the checksum is another")
             if committed and batch.producer_id is not None:
@@ -67,12 +116,22 @@ def decode(
                     next_offset = batch.next_offset
                     continue
             if not batch.is_control_batch:
-                # A batch comes whole, wherever in it the offset is.
-                records += [
-                    Record(topic, partition, record.offset, record.timestamp, record.key, record.value)
-                    for record in batch
-                    if record.offset >= next_offset
-                ]
+                if nbytes > LARGE_BYTES and getattr(batch, "compression_type", False):  # the oldest formats lack it
+                    yield batch
+                # A batch comes whole, wherever in it the offset is; one that is damaged gives nothing.
+                made: list[Record] = []
+                rest = itertools.chain(batch)  # a batch itself can be iterated over only once, and in one go
+                while some := list(itertools.islice(rest, SLICE_RECORDS)):
+                    made += [
+                        Record(topic, partition, r.offset, record_timestamp(r.timestamp), r.key, r.value)
+                        for r in some
+                        if r.offset >= next_offset
+                    ]
+                    turn += len(some)
+                    if turn >= SLICE_RECORDS:
+                        turn = 0
+                        yield None
+                records += made
             next_offset = max(next_offset, batch.next_offset)
     except Exception as error:  # whatever a decompressor makes of damaged bytes
         return Decoded(records, next_offset, Damage(*_extent(batches, batch, next_offset), error))

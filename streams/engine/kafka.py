@@ -238,7 +238,7 @@ class KafkaSource:
                 result: PollResult
                 if error is NoError:
                     end = stable if self._isolation == READ_COMMITTED else high_watermark
-                    batch = self._batch(tp, data, aborted, wanted[tp], Bounds(begin, end))
+                    batch = await self._batch(tp, data, aborted, wanted[tp], Bounds(begin, end))
                     if batch is None:  # it stops its own partition, not all of this broker's
                         continue
                     result = batch
@@ -254,9 +254,11 @@ class KafkaSource:
                 results[tp] = wanted[tp], result
         return results
 
-    def _batch(self, tp: TopicPartition, data: bytes | None, aborted: Any, offset: int, bounds: Bounds) -> Batch | None:
+    async def _batch(
+        self, tp: TopicPartition, data: bytes | None, aborted: Any, offset: int, bounds: Bounds
+    ) -> Batch | None:
         """The records of a fetch; None where the first of its batches cannot be read, and may be the next time."""
-        records, next_offset, damage = decode(
+        records, next_offset, damage = await decode(
             tp,
             data,
             aborted,

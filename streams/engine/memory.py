@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
 from streams.core.events import Record
-from streams.core.positions import TopicPartition
+from streams.core.positions import TopicPartition, record_timestamp
 from streams.engine.source import (
     Batch,
     Bounds,
@@ -66,7 +66,7 @@ class MemorySource:
         """Write one record; returns its offset."""
         log = self._logs[TopicPartition(topic, partition)]
         offset = log.end
-        log.records.append(Record(topic, partition, offset, timestamp, key, value))
+        log.records.append(Record(topic, partition, offset, record_timestamp(timestamp), key, value))
         log.end += 1
         self._wake()
         return offset

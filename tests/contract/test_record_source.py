@@ -186,6 +186,17 @@ async def test_a_time_is_the_first_record_at_or_after_it(harness: Harness) -> No
         assert (await harness.source.offsets_for_times({tp: ms})).get(tp) == found, ms
 
 
+async def test_one_more_than_the_timestamp_of_a_record_is_a_timestamp_too(harness: Harness) -> None:
+    topic = await harness.create(**{"message_timestamp_after_max_ms": str(MAX_OFFSET)})
+    await harness.write(topic, [New(b"last", MAX_OFFSET), New(b"before", MAX_OFFSET - 1)])
+    await harness.source.refresh([topic])
+    records = await read_all(harness.source, TopicPartition(topic, 0))
+    assert [(record.value, record.timestamp + 1) for record in records] == [
+        (b"last", MAX_OFFSET),
+        (b"before", MAX_OFFSET),
+    ]
+
+
 async def test_times_are_asked_of_many_partitions_at_once(harness: Harness) -> None:
     topic = await harness.create(3)
     for partition in (0, 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import struct
 from typing import Any
 
@@ -11,15 +13,21 @@ from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 
 from streams.core.events import Record
 from streams.core.positions import TopicPartition
+from streams.engine import batches as module
 from streams.engine.batches import Decoded, decode
 
 TP = TopicPartition("t", 3)
 HEADER_BYTES = 61
-SNAPPY, ZSTD = 2, 4
+GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 
 
 def batch(
-    first: int, *values: bytes | None, compression: int = 0, producer: int = -1, transactional: bool = False
+    first: int,
+    *values: bytes | None,
+    compression: int = 0,
+    producer: int = -1,
+    transactional: bool = False,
+    timestamp: int = 1_000,
 ) -> bytes:
     """Records from offset `first` on, as Kafka has them."""
     builder = DefaultRecordBatchBuilder(
@@ -29,10 +37,10 @@ def batch(
         producer_id=producer,
         producer_epoch=0,
         base_sequence=0,
-        batch_size=1 << 20,
+        batch_size=1 << 26,
     )
     for number, value in enumerate(values):
-        builder.append(number, 1_000 + number, b"key", value, [])
+        builder.append(number, timestamp + number, b"key", value, [])
     data = bytearray(builder.build())
     struct.pack_into(">q", data, 0, first)
     return bytes(data)
@@ -50,7 +58,7 @@ def control(first: int, producer: int, *, abort: bool) -> bytes:
 
 
 def decoded(data: bytes | None, offset: int = 0, aborted: Any = None, **options: bool) -> Decoded:
-    return decode(TP, data, aborted, offset, **{"check_crcs": False, "committed": True, **options})
+    return asyncio.run(decode(TP, data, aborted, offset, **{"check_crcs": False, "committed": True, **options}))
 
 
 def values(got: Decoded) -> list[bytes | None]:
@@ -129,3 +137,75 @@ def test_whatever_byte_of_a_header_is_damaged_the_reader_gets_on(at: int) -> Non
     data[at] ^= 0xFF
     got = decoded(bytes(data), 4, check_crcs=True)
     assert got.next_offset > 4 or (got.damage is not None and got.damage.next > 4)
+
+
+# A large fetch.
+
+
+class Turns:
+    """Counts the turns that the event loop takes while something is decoded."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def during(self, data: bytes) -> Decoded:
+        work = asyncio.ensure_future(decode(TP, data, None, 0, check_crcs=True, committed=True))
+        while not work.done():
+            await asyncio.sleep(0)
+            self.count += 1
+        return work.result()
+
+
+def lines(count: int) -> list[bytes]:
+    """Records that can be compressed, as events can."""
+    chance = random.Random(1)
+    return [b"%x " % chance.getrandbits(200) * 20 for _ in range(count)]
+
+
+async def test_the_event_loop_has_turns_while_a_large_fetch_is_decoded() -> None:
+    turns = Turns()
+    some = lines(5_000)
+    got = await turns.during(batch(0, *some) + batch(5_000, b"end"))
+    assert values(got) == [*some, b"end"]
+    assert turns.count >= len(some) // module.SLICE_RECORDS
+
+
+@pytest.mark.parametrize("compression", [GZIP, SNAPPY, LZ4, ZSTD])
+async def test_a_large_batch_is_decompressed_while_the_event_loop_goes_on(
+    compression: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With slices of all records, the only turns are those while a thread decompresses."""
+    monkeypatch.setattr(module, "SLICE_RECORDS", 1 << 30)
+    one = batch(0, *lines(20_000), compression=compression)
+    assert len(one) > module.LARGE_BYTES
+    turns = Turns()
+    got = await turns.during(one)
+    assert (len(got.records), got.next_offset, got.damage) == (20_000, 20_000, None)
+    assert turns.count > 5
+
+
+async def test_a_large_batch_that_is_damaged_is_said_as_a_small_one_is() -> None:
+    whole = batch(0, *lines(2_000), compression=GZIP)
+    damaged = broken(batch(2_000, *lines(2_000), compression=GZIP), HEADER_BYTES + 50)
+    got = await decode(TP, whole + damaged + batch(4_000, b"e"), None, 0, check_crcs=False, committed=True)
+    assert (len(got.records), got.next_offset) == (2_000, 2_000)
+    assert got.damage is not None
+    assert got.damage[:2] == (2_000, 4_000)
+
+
+# Times.
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [(2**63 - 1, 2**63 - 2), (2**63 - 2, 2**63 - 2), (-1, -1), (-2, -1), (-(2**63), -1), (0, 0)]
+)
+def test_one_more_than_the_timestamp_of_a_record_is_a_timestamp_too(written: int, read: int) -> None:
+    (record,) = decoded(batch(0, b"a", timestamp=written)).records
+    assert record.timestamp == read
+
+
+def test_records_of_the_oldest_format_have_no_timestamp() -> None:
+    builder = LegacyRecordBatchBuilder(magic=0, compression_type=0, batch_size=1 << 20)
+    builder.append(0, None, None, b"old")
+    (record,) = decoded(bytes(builder.build())).records
+    assert (record.timestamp, record.value) == (-1, b"old")
