@@ -107,6 +107,10 @@ def load_config(environ: Mapping[str, str]) -> Config:
     _warn_of_unknown(given, environ, path)
     parsed = {setting.name: _parsed(setting, given, folder, origins) for setting in SETTINGS}
     _check_kafka(parsed["kafka"], origins.get("kafka", "the defaults"))
+    if parsed["redis_url"] is not None:
+        logger.warning(
+            "redis_url has no effect in this version: each process counts the connections of an address for itself"
+        )
     return Config(**parsed)
 
 
@@ -305,7 +309,8 @@ SETTINGS: tuple[Setting, ...] = (
         "admin_uri_hosts",
         values.hosts,
         (),
-        "Hosts of http(s) URLs that admins may give a stream as $schema; unset: only paths, below schema_base_uris.",
+        "Hosts, with a port where it is neither 80 nor 443 (schema.example.org:8443), of the http(s) URLs "
+        "that admins may give a stream as $schema, redirects included; unset: only paths, below schema_base_uris.",
     ),
     Setting(
         "client_ip_connection_limit",
@@ -362,7 +367,7 @@ SETTINGS: tuple[Setting, ...] = (
         "redis_url",
         values.matching(r"(?:rediss?|unix)://\S+", "a redis://, rediss:// or unix:// URL"),
         None,
-        "Where the connection counts of all replicas are kept; unset: each host counts for itself.",
+        "Has no effect in this version: each process counts the connections of an address for itself.",
         secret=True,
     ),
     Setting(

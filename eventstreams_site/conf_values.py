@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from redaction.written import NotAPageError, checked_domain, checked_title, is_address
+from streams.hosts import read_host
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -152,12 +153,15 @@ def uris(value: object, folder: Path) -> tuple[str, ...]:
 
 
 def hosts(value: object, folder: Path) -> tuple[str, ...]:
-    """A list of host names, in lower case; an IPv6 address without brackets."""
-    names = texts(value, folder)
-    for index, name in enumerate(names):
-        if re.fullmatch(r"[A-Za-z0-9.:-]+", name, re.ASCII) is None or re.fullmatch(r"[^:]*:[0-9]+", name):
-            raise InvalidValueError(name, "the name of a host, without scheme, port or path", f"[{index}]")
-    return tuple(name.lower() for name in names)
+    """A list of hosts, each with or without a port, in one spelling."""
+    found = []
+    for index, text in enumerate(texts(value, folder)):
+        try:
+            found.append(str(read_host(text)))
+        except ValueError:
+            expected = "a host such as schema.example.org or schema.example.org:8443, without scheme or path"
+            raise InvalidValueError(text, expected, f"[{index}]") from None
+    return tuple(found)
 
 
 def redacted_pages(value: object, folder: Path) -> Mapping[str, tuple[str, ...]]:

@@ -14,8 +14,9 @@ from streams.core.catalogue import Layers, UnfitError, make_stream
 from streams.core.explain import validate_edit
 from streams.document import UnplainError, check_name, plain
 from streams.edits import Wanted
+from streams.hosts import is_at
 from streams.models import ConfiguredStream
-from streams.schema_search import is_at, is_path
+from streams.schema_search import is_path
 
 Allowed = ConfiguredStream.Allowed
 

@@ -12,14 +12,15 @@ import logging
 import re
 import ssl
 import stat
-import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import httpx
+
+from streams.inflate import ENCODINGS, Inflate, InflateError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
@@ -72,16 +73,20 @@ NOT_MODIFIED: Final = _NotModified.NOT_MODIFIED
 
 
 def fetch(
-    uri: str, options: Mapping[str, Any], known: Validators | None = None
+    uri: str,
+    options: Mapping[str, Any],
+    known: Validators | None = None,
+    *,
+    may_lead_to: Callable[[str], bool] = lambda _: True,
 ) -> Fetched | Literal[_NotModified.NOT_MODIFIED]:
-    """The document at `uri`, as UTF-8 text; NOT_MODIFIED where the server says that it is the one of `known`.
+    """Return the document at `uri`, as UTF-8 text; NOT_MODIFIED where the server says that it is the one of `known`.
 
     `options`: ``headers``, a mapping of names to texts, which are sent to the server of `uri` and to no other that it
-    redirects to. Raises FetchError. It blocks, for about TOTAL_SECONDS at most: call it in a thread where there is an
-    event loop.
+    redirects to. `may_lead_to` is asked before each redirect is followed, and given its whole URL. Raises FetchError.
+    It blocks, for about TOTAL_SECONDS at most: call it in a thread where there is an event loop.
     """
     if _HTTP.match(uri):
-        return asyncio.run(_ask(uri, _checked(uri, options.get("headers") or {}), known))
+        return asyncio.run(_ask(uri, _checked(uri, options.get("headers") or {}), known, may_lead_to))
     return Fetched(_text(uri, _read(uri)), None)
 
 
@@ -146,7 +151,7 @@ def _checked(uri: str, headers: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _ask(
-    uri: str, headers: Mapping[str, str], known: Validators | None
+    uri: str, headers: Mapping[str, str], known: Validators | None, may_lead_to: Callable[[str], bool]
 ) -> Fetched | Literal[_NotModified.NOT_MODIFIED]:
     where = shown(uri)
     try:
@@ -156,7 +161,7 @@ async def _ask(
                 timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), verify=_trusted()
             ) as client,
         ):
-            return await _follow(client, uri, headers, known)
+            return await _follow(client, uri, headers, known, may_lead_to)
     except TimeoutError:
         raise FetchError(f"{where}: no complete answer within {TOTAL_SECONDS:g} s") from None
     except httpx.ConnectTimeout:
@@ -178,7 +183,11 @@ def _trusted() -> ssl.SSLContext:
 
 
 async def _follow(
-    client: httpx.AsyncClient, uri: str, headers: Mapping[str, str], known: Validators | None
+    client: httpx.AsyncClient,
+    uri: str,
+    headers: Mapping[str, str],
+    known: Validators | None,
+    may_lead_to: Callable[[str], bool],
 ) -> Fetched | Literal[_NotModified.NOT_MODIFIED]:
     start = url = httpx.URL(uri)
     for _ in range(MAX_REDIRECTS + 1):
@@ -188,7 +197,7 @@ async def _follow(
         async with client.stream("GET", url, headers=request) as response:
             status = response.status_code
             if status in _REDIRECTS:
-                url = _redirected(uri, response)
+                url = _redirected(uri, response, may_lead_to)
             elif status == httpx.codes.NOT_MODIFIED and known is not None:
                 return NOT_MODIFIED
             elif status == httpx.codes.OK:
@@ -204,7 +213,7 @@ def _standard_headers(known: Validators | None) -> httpx.Headers:
         {
             "User-Agent": "EventStreams",
             "Accept": "application/json, application/yaml, text/yaml, */*;q=0.5",
-            "Accept-Encoding": "gzip",
+            "Accept-Encoding": ", ".join(ENCODINGS),
         }
     )
     if known is not None and known.etag is not None:
@@ -218,9 +227,13 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _redirected(uri: str, response: httpx.Response) -> httpx.URL:
+def _redirected(uri: str, response: httpx.Response, may_lead_to: Callable[[str], bool]) -> httpx.URL:
     url = response.url.join(response.headers.get("Location", ""))
-    if url.scheme not in {"http", "https"} or (response.url.scheme == "https" and url.scheme == "http"):
+    if (
+        url.scheme not in {"http", "https"}
+        or (response.url.scheme == "https" and url.scheme == "http")
+        or not may_lead_to(str(url))
+    ):
         raise FetchError(f"{shown(uri)}: it redirects to {shown(str(url))}, which is not followed")
     return url
 
@@ -232,32 +245,25 @@ def _validators(response: httpx.Response) -> Validators | None:
 
 
 async def _body(uri: str, response: httpx.Response) -> bytes:
-    """All of it, decompressed; no more of it is taken than is allowed."""
+    """All of it, decompressed; no more of it is taken than is allowed, before and after."""
     if int(response.headers.get("Content-Length", "0")) > MAX_BYTES:
         raise _too_large(uri)
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
-    body = bytearray()
-    if encoding == "identity":
-        pieces = response.aiter_raw()
-    elif encoding in {"gzip", "x-gzip"}:
-        pieces = _decompressed(uri, response)
-    else:
-        raise FetchError(f"{shown(uri)}: its Content-Encoding is {encoding!r}; only gzip was offered")
-    async for piece in pieces:
-        body += piece
-        if len(body) > MAX_BYTES:
-            raise _too_large(uri)
-    return bytes(body)
-
-
-async def _decompressed(uri: str, response: httpx.Response) -> AsyncIterator[bytes]:
-    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    encoding = response.headers.get("Content-Encoding", "").strip().lower().removeprefix("x-") or "identity"
+    if encoding != "identity" and encoding not in ENCODINGS:
+        raise FetchError(
+            f"{shown(uri)}: its Content-Encoding is {encoding!r}; only {' and '.join(ENCODINGS)} were offered"
+        )
+    inflate = None if encoding == "identity" else Inflate(encoding)
+    body, taken = bytearray(), 0
     try:
         async for piece in response.aiter_raw():
-            yield decompressor.decompress(piece, MAX_BYTES + 1)  # a piece may stand for a thousand times its size
-            if decompressor.unconsumed_tail:
+            taken += len(piece)
+            found = piece if inflate is None else inflate.decode(piece, MAX_BYTES - len(body))
+            if found is None or max(taken, len(body) + len(found)) > MAX_BYTES:
                 raise _too_large(uri)
-    except zlib.error:
-        raise FetchError(f"{shown(uri)}: it is not gzip, as its Content-Encoding says") from None
-    if not decompressor.eof:
-        raise FetchError(f"{shown(uri)}: it is cut off")
+            body += found
+        if inflate is not None:
+            inflate.finish()
+    except InflateError as error:
+        raise FetchError(f"{shown(uri)}: it {error}") from None
+    return bytes(body)

@@ -111,12 +111,12 @@ def complete(whole: Mapping[str, Any]) -> JsonObject:
     return found
 
 
-def rebased(document: Mapping[str, Any], pointer: str) -> JsonObject:
-    """A complete schema as it is to stand at `pointer` (such as ``#/components/schemas/x``) of another document."""
+def rebased(document: Mapping[str, Any], moved: Callable[[str], str]) -> JsonObject:
+    """A complete schema as it is to stand in another document; `moved` says where each reference leads there."""
 
     def change(schema: JsonObject) -> JsonObject:
         if "$ref" in schema:
-            schema["$ref"] = pointer + schema["$ref"].removeprefix("#")
+            schema["$ref"] = moved(schema["$ref"])
         return schema
 
     found: JsonObject = mapped(document, change)
@@ -139,6 +139,9 @@ def _modern(schema: JsonObject) -> JsonObject:
         schema["prefixItems"] = schema.pop("items")
         if "additionalItems" in schema:
             schema["items"] = schema.pop("additionalItems")
+    types = schema.get("type")
+    if "array" in (types if isinstance(types, list) else [types]) and not schema.keys() & {"items", "prefixItems"}:
+        schema["items"] = {}  # what they are anyway; generators of clients drop an array that does not say it
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):  # draft 4
         if isinstance(schema.get(exclusive), bool):
             is_exclusive = schema.pop(exclusive)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from streams.core.catalogue import Stream
 from streams.document import DocumentError, UnplainError, parsed, plain
 from streams.fetch import NOT_MODIFIED, AbsentError, FetchError, Validators, fetch, shown
+from streams.hosts import is_at
 from streams.json_schema import BadSchemaError, bundled, complete
 
 MAX_FAILURES = 8
@@ -56,7 +57,7 @@ class Schema:
 def schema_path(stream: Stream, latest_version: str) -> str | None:
     """What the stream's schema is looked for by: its ``$schema``, else ``/{schema_title}/{latest_version}``, else None.
 
-    It is as configured, or an http(s) URL: `is_path` and `is_at` say whether it can be used.
+    It is as configured, or an http(s) URL: `is_path` and `streams.hosts.is_at` say whether it can be used.
     """
     if stream.schema_uri:
         return stream.schema_uri
@@ -66,18 +67,6 @@ def schema_path(stream: Stream, latest_version: str) -> str | None:
 def is_path(text: str) -> bool:
     """Whether it stays below whatever it is appended to: from one slash on, without steps up or an escape."""
     return re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", text) is not None and not {".", ".."} & set(text.split("/"))
-
-
-def is_at(uri: str, hosts: Collection[str]) -> bool:
-    """Whether it is an http(s) URL at one of the hosts, for every library that reads it."""
-    try:
-        parts = urlsplit(uri)
-        _ = parts.port  # raises, too, where it is none
-    except ValueError:
-        return False
-    # Browsers and libraries disagree on backslashes, blanks and user names in URLs: none is needed here.
-    plain_text = re.fullmatch(r"[!-~]+", uri) is not None and "\\" not in uri and "@" not in parts.netloc
-    return plain_text and parts.scheme in {"http", "https"} and parts.hostname in {host.lower() for host in hosts}
 
 
 class Answer(NamedTuple):
@@ -138,7 +127,9 @@ class Search:
         """The URI where `path` leads to, and the document there."""
         if is_at(path, self._config.admin_uri_hosts):
             # What the headers are for are the bases, not whatever else a host serves.
-            return path, _mapping(path, self._document(path, {}))
+            # A redirect may lead to no other host either: an admin could have it anywhere then.
+            hosts = self._config.admin_uri_hosts
+            return path, _mapping(path, self._document(path, {}, lambda uri: is_at(uri, hosts)))
         if not is_path(path):
             raise BrokenError(
                 f"{shown(path)[:200]!r} is neither a path such as /mediawiki/page/change/1.0.0 "
@@ -181,12 +172,14 @@ class Search:
             path = f"{path.rpartition('/')[0]}/{document}"
         raise BrokenError(f"{shown(uri)}: it leads from link to link")
 
-    def _document(self, uri: str, options: Mapping[str, Any]) -> Any:
+    def _document(
+        self, uri: str, options: Mapping[str, Any], may_lead_to: Callable[[str], bool] = lambda _: True
+    ) -> Any:
         known = self._known.get(uri)
         if known is not None:
             self.answers[uri] = known
         try:
-            fetched = fetch(uri, options, known.validators if known is not None else None)
+            fetched = fetch(uri, options, known.validators if known is not None else None, may_lead_to=may_lead_to)
         except AbsentError:
             self.answers.pop(uri, None)
             raise

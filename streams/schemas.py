@@ -15,7 +15,8 @@ from typing import NamedTuple
 from streams.core.catalogue import Catalogue
 from streams.engine.metrics import Metrics
 from streams.fetch import AbsentError, FetchError
-from streams.schema_search import Answer, BrokenError, Schema, SchemaConfig, Search, is_at, schema_path
+from streams.hosts import is_at
+from streams.schema_search import Answer, BrokenError, Schema, SchemaConfig, Search, schema_path
 
 log = logging.getLogger(__name__)
 

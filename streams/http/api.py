@@ -33,11 +33,11 @@ from streams.core.errors import (
     TopicNotAvailable,
     UriTooLong,
 )
+from streams.core.negotiation import Format
 from streams.http.problems import ALLOWED_METHODS, PROBLEM_TYPE
 
-SSE = "text/event-stream"
-FORMATS = (SSE, "application/json", "application/x-ndjson")
-"""What `Accept` may name; the last two are the same lines under two names."""
+FORMATS = tuple(each.value for each in Format)
+"""What `Accept` may name; all but the first are the same lines under several names."""
 TAG = "Streams"
 EXAMPLE_TOPIC = "eqiad.mediawiki.recentchange"
 

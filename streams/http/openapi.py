@@ -6,7 +6,7 @@ Source: OpenAPI 3.1; wire contract, "Routes".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,11 +16,11 @@ from drf_spectacular.generators import SchemaGenerator
 from streams.core.catalogue import Catalogue, Stream
 from streams.http.about import HOME, VERSION
 from streams.http.api import EVENT_ID, FORMATS, TAG, StreamsView, id_examples
+from streams.http.components import SCHEMAS
+from streams.http.components import components as schemas_as_components
 from streams.http.requests import STREAM_PATH
-from streams.json_schema import rebased
 from streams.schema_search import Schema
 
-SCHEMAS = "#/components/schemas/"
 SUMMARY = 120
 """Characters of a stream's description that stand beside its path."""
 
@@ -61,15 +61,12 @@ class Generator(SchemaGenerator):
         components["responses"] = {
             f"Error{status}": response for status, response in operation["responses"].items() if status != "200"
         }
-        by_uri = {schema.uri: schema for schema in self._schemas.values()}
-        named = dict(_components(by_uri.values(), taken={*components["schemas"]}))
-        for name, schema in named.items():
-            components["schemas"][name] = _as_component(schema, name)
-        by_name = {schema.uri: name for name, schema in named.items()}
+        found, names_of = schemas_as_components(self._schemas.values(), components["schemas"])
+        components["schemas"] |= found
         for stream in self._catalogue.streams.values():
             own = self._schemas.get(stream.name)
             document["paths"][STREAM_PATH + quote(stream.name, safe="")] = {
-                "get": _operation(stream, operation, own, by_name[own.uri] if own is not None else None)
+                "get": _operation(stream, operation, own, names_of[own.uri] if own is not None else None)
             }
         return {
             **document,
@@ -143,23 +140,3 @@ def _success(
         + ("" if component else " The schema of this stream is not known."),
         "content": dict.fromkeys(FORMATS, media),
     }
-
-
-def _components(schemas: Iterable[Schema], taken: set[str]) -> Iterator[tuple[str, Schema]]:
-    """The schemas by the names that they get in the document, such as `mediawiki.recentchange.1.0.1`."""
-    for schema in schemas:
-        own = schema.found.get("$id")
-        stem = re.sub(r"[^A-Za-z0-9._-]+", ".", own if isinstance(own, str) else schema.uri).strip(".") or "schema"
-        name, number = stem, 2
-        while name in taken:
-            name, number = f"{stem}-{number}", number + 1
-        taken.add(name)
-        yield name, schema
-
-
-def _as_component(schema: Schema, name: str) -> dict[str, Any]:
-    component = rebased(schema.document, SCHEMAS + name)
-    if "allOf" in component and "required" in component:
-        # The same demand; validators of OpenAPI documents look for the properties beside it, and fail without.
-        component["allOf"] = [*component["allOf"], {"required": component.pop("required")}]
-    return component

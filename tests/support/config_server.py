@@ -134,6 +134,31 @@ def large(size: int, *, announced: bool) -> Answer:
     return answer
 
 
+def in_pieces(body: bytes, at_a_time: int, **headers: str) -> Answer:
+    """A good answer whose body comes in so many bytes at a time, without its length."""
+
+    def answer(request: _Handler) -> None:
+        request.begin(200, **headers)
+        for start in range(0, len(body), at_a_time):
+            request.wfile.write(body[start : start + at_a_time])
+
+    return answer
+
+
+def followed_by(body: bytes, tail: bytes, size: int, **headers: str) -> Answer:
+    """A good body, and then `size` bytes made of `tail`."""
+    piece = tail * (len(PIECE) // len(tail))
+
+    def answer(request: _Handler) -> None:
+        request.begin(200, **headers)
+        request.wfile.write(body)
+        for _ in range(0, size, len(piece)):
+            request.wfile.write(piece)
+            request.server.sent += len(piece)
+
+    return answer
+
+
 def bomb(size: int) -> Answer:
     """`size` zeros, as gzip a thousandth of it."""
     return status(200, gzip.compress(bytes(size), 9), Content_Encoding="gzip")

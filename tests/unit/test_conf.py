@@ -100,7 +100,7 @@ def test_every_key_of_the_contract_is_accepted_without_a_warning(
         schema_base_uris: [https://schema.example.org/primary, file:///srv/schemas, /srv/more, ./schemas]
         schema_uri_options: {headers: {Accept: application/json}}
         schema_latest_version: latest
-        admin_uri_hosts: [Schema.example.org, "2001:db8::1"]
+        admin_uri_hosts: [Schema.example.org., "2001:db8:0::1", "h.example:8443", "[::1]:80"]
         client_ip_connection_limit: 2
         mediawiki_redacted_pages: {example.org: [A page]}
         cors: https://example.org
@@ -116,10 +116,11 @@ def test_every_key_of_the_contract_is_accepted_without_a_warning(
         redis_url: redis://redis:6379/0
         """,
     )
-    assert warnings_of(caplog) == []
+    (said,) = warnings_of(caplog)
+    assert said.startswith("redis_url has no effect in this version")
     assert config.stream_config_uri == "https://meta.example.org/w/api.php?action=streamconfigs"
     assert config.schema_base_uris[1:] == ("file:///srv/schemas", "/srv/more", str(tmp_path / "schemas"))
-    assert config.admin_uri_hosts == ("schema.example.org", "2001:db8::1")
+    assert config.admin_uri_hosts == ("schema.example.org", "2001:db8::1", "h.example:8443", "[::1]:80")
     assert config.stream_config_overrides == {"b": {"topics": ["b"]}, "c": {}}
     assert config.keepalive_seconds == 0.5
     assert [str(network) for network in config.trusted_proxies] == ["::1/128", "10.0.0.0/8", "192.0.2.7/32"]
@@ -219,7 +220,11 @@ def test_an_empty_variable_leaves_the_list_of_redacted_pages_as_it_is(tmp_path: 
         ("schema_latest_version", "1.0"),
         ("admin_uri_hosts", "schema.example.org"),
         ("admin_uri_hosts", "['https://schema.example.org']"),
-        ("admin_uri_hosts", "['schema.example.org:443']"),
+        ("admin_uri_hosts", "['schema.example.org:']"),
+        ("admin_uri_hosts", "['schema.example.org:65536']"),
+        ("admin_uri_hosts", "['me@schema.example.org']"),
+        ("admin_uri_hosts", "['schema.example.org/x']"),
+        ("admin_uri_hosts", "['2001:db8::g']"),
         ("mediawiki_redacted_pages", "[a]"),
         ("mediawiki_redacted_pages", "{a.org: Title}"),
         ("mediawiki_redacted_pages", "{a.org: }"),

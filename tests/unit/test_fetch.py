@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,10 +83,28 @@ def test_not_modified_is_an_error_where_nothing_was_known(server: ConfigServer) 
     assert "the answer is 304" in refused(server.url)
 
 
-def test_gzip_is_offered_and_undone(server: ConfigServer) -> None:
-    server.answer = does.status(200, gzip.compress(TEXT.encode()), Content_Encoding="gzip")
+RAW_DEFLATE = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(TEXT.encode())),
+        ("x-gzip", gzip.compress(TEXT.encode())),
+        ("GZIP", gzip.compress(TEXT.encode()) + bytes(100)),
+        ("gzip", gzip.compress(TEXT[:9].encode()) + gzip.compress(b"") + gzip.compress(TEXT[9:].encode())),
+        ("deflate", zlib.compress(TEXT.encode())),
+        ("deflate", RAW_DEFLATE.compress(TEXT.encode()) + RAW_DEFLATE.flush()),
+        ("identity", TEXT.encode()),
+        ("", TEXT.encode()),
+    ],
+    ids=["gzip", "x-gzip", "padded", "members", "zlib", "raw", "identity", "none"],
+)
+@pytest.mark.parametrize("at_a_time", [1, 1 << 20])
+def test_what_was_offered_is_undone(server: ConfigServer, encoding: str, body: bytes, at_a_time: int) -> None:
+    server.answer = does.in_pieces(body, at_a_time, Content_Encoding=encoding)
     assert fetched(server).text == TEXT
-    assert server.requests[0][1]["accept-encoding"] == "gzip"
+    assert server.requests[0][1]["accept-encoding"] == "gzip, deflate"
 
 
 @pytest.mark.parametrize("code", [204, 206, 400, 401, 404, 500, 503])
@@ -115,6 +134,34 @@ def test_a_gzip_bomb_is_not_unfolded(server: ConfigServer) -> None:
     assert peak < 4 * module.MAX_BYTES
 
 
+@pytest.mark.parametrize("tail", [b"x" * 64, bytes(64), gzip.compress(b"")], ids=["garbage", "zeros", "members"])
+def test_what_follows_the_end_of_gzip_costs_next_to_nothing(server: ConfigServer, tail: bytes) -> None:
+    """It was kept, and copied again for each piece: seconds of CPU for 39 MB, and the document passed for good."""
+    server.answer = does.followed_by(gzip.compress(TEXT.encode()), tail, 39_000_000, Content_Encoding="gzip")
+    began = time.thread_time()
+    message = refused(server.url)
+    assert time.thread_time() - began < 2
+    assert "bytes after the end of its gzip data" in message or "larger than" in message or "gzip members" in message
+    assert server.sent < module.MAX_BYTES + 12_000_000
+
+
+@pytest.mark.parametrize("at_once", [1, 1000])
+def test_many_bombs_are_no_better_than_one(server: ConfigServer, at_once: int) -> None:
+    body = gzip.compress(bytes(1_000_000)) * at_once
+    server.answer = does.status(
+        200,
+        zlib.compress(bytes(200_000_000)) if at_once == 1 else body,
+        Content_Encoding="deflate" if at_once == 1 else "gzip",
+    )
+    tracemalloc.start()
+    try:
+        assert f"larger than {module.MAX_BYTES} bytes" in refused(server.url)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * module.MAX_BYTES
+
+
 def test_exactly_the_largest_size_is_taken(server: ConfigServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
     for body, encoding in ((b"x" * 1000, "identity"), (gzip.compress(b"x" * 1000), "gzip")):
@@ -130,7 +177,17 @@ def test_exactly_the_largest_size_is_taken(server: ConfigServer, monkeypatch: py
     [
         (does.status(200, b"not gzip", Content_Encoding="gzip"), "not gzip"),
         (does.status(200, gzip.compress(b"x" * 100)[:-4], Content_Encoding="gzip"), "cut off"),
-        (does.status(200, b"x", Content_Encoding="br"), "'br'"),
+        (
+            does.status(200, gzip.compress(b"x" * 100) + b"y", Content_Encoding="gzip"),
+            "bytes after the end of its gzip",
+        ),
+        (does.status(200, zlib.compress(b"x" * 100) * 2, Content_Encoding="deflate"), "after the end of its deflate"),
+        (does.status(200, gzip.compress(b"x") + gzip.compress(b"x")[:5], Content_Encoding="gzip"), "cut off"),
+        (does.status(200, b"", Content_Encoding="gzip"), "cut off"),
+        (does.status(200, b"\xff\xff", Content_Encoding="deflate"), "not deflate"),
+        (does.status(200, b"x", Content_Encoding="br"), "'br'; only gzip and deflate were offered"),
+        (does.status(200, b"x", Content_Encoding="zstd"), "'zstd'"),
+        (does.status(200, b"x", Content_Encoding="gzip, gzip"), "'gzip, gzip'"),
         (does.status(200, b"a: \xff"), "not UTF-8 text .byte 3"),
         (does.cut_off(b"x" * 100, 50), "without sending complete"),
     ],
@@ -178,6 +235,17 @@ def test_redirects_are_followed_but_not_many(server: ConfigServer) -> None:
 def test_a_redirect_leads_nowhere_but_to_http(server: ConfigServer, location: str) -> None:
     server.answer = does.redirect(location)
     assert f"redirects to {location}" in refused(server.url)
+
+
+def test_a_redirect_is_only_followed_to_where_it_may_lead(server: ConfigServer) -> None:
+    with ConfigServer() as other:
+        other.answer = does.document(STREAMS)
+        server.answer = does.redirect(other.url)
+        asked: list[str] = []
+        with pytest.raises(FetchError, match=f"redirects to {other.url}, which is not followed"):
+            fetch(server.url, {}, may_lead_to=lambda uri: bool(asked.append(uri)))
+        assert asked == [other.url]
+        assert other.requests == []
 
 
 def test_the_headers_are_for_the_configured_server_and_no_other_that_it_redirects_to(server: ConfigServer) -> None:

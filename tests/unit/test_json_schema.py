@@ -149,7 +149,16 @@ def test_only_defaults_that_the_schema_allows_are_kept() -> None:
 
 def test_a_schema_moves_with_its_references() -> None:
     document = {"definitions": {"n": {"const": 1}}, "items": {"$ref": "#/definitions/n"}, "not": {"$ref": "#"}}
-    moved = rebased(document, "#/components/schemas/x")
-    assert moved["items"] == {"$ref": "#/components/schemas/x/definitions/n"}
-    assert moved["not"] == {"$ref": "#/components/schemas/x"}
+    moved = rebased(document, lambda reference: f"#/there{reference[1:]}")
+    assert moved["items"] == {"$ref": "#/there/definitions/n"}
+    assert moved["not"] == {"$ref": "#/there"}
     assert document["items"] == {"$ref": "#/definitions/n"}
+
+
+@pytest.mark.parametrize("kind", ["array", ["array", "object", "string"]])
+def test_an_array_of_anything_says_so(kind: Any) -> None:
+    found = whole(properties(any={"type": kind}, some={"type": kind, "items": False}, two={"items": [{}]}, no={}))
+    assert found["properties"]["any"]["items"] == {}
+    assert found["properties"]["some"]["items"] is False
+    assert found["properties"]["two"] == {"prefixItems": [{}]}
+    assert found["properties"]["no"] == {}

@@ -15,8 +15,10 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from eventstreams_site.conf import load_config
 from streams.core import errors
 from streams.core.catalogue import Catalogue, Layers, compile_catalogue
+from streams.core.negotiation import Format
 from streams.engine.metrics import Metrics
 from streams.http.documents import Documents
 from streams.http.openapi import Generator
@@ -24,7 +26,8 @@ from streams.json_schema import complete
 from streams.schema_search import Schema
 from streams.schemas import Schemas
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
 GENERAL = "/v2/stream/{streams}"
 PROBLEM = "application/problem+json"
 
@@ -76,7 +79,8 @@ def test_a_stream_has_a_path_with_all_that_is_known_of_it() -> None:
     for text in (settings["description"], "`eqiad.x`, `codfw.x`", "`eqiad.y`", "`rc`", "`canary`"):
         assert text in told["description"]
     assert told["x-topics"] == ["eqiad.x", "codfw.x"]
-    for media_type in ("text/event-stream", "application/json", "application/x-ndjson"):
+    assert list(told["responses"]["200"]["content"]) == [each.value for each in Format]
+    for media_type in ("text/event-stream", "application/json", "application/x-ndjson", "application/jsonl"):
         content = told["responses"]["200"]["content"][media_type]
         assert content == {"schema": {"$ref": "#/components/schemas/mediawiki.x.1.0.0"}, "example": {"a": 1}}
     assert made["components"]["schemas"]["mediawiki.x.1.0.0"]["title"] == "x"
@@ -170,6 +174,80 @@ def test_the_document_is_valid_with_any_schema(found: dict[str, Any]) -> None:
     assert ("example" in content) == bool(found.get("examples"))
 
 
+def test_a_definition_is_a_component_of_its_own_and_every_reference_leads_to_it() -> None:
+    found = {
+        "$id": "/x",
+        "definitions": {
+            "a b/c": {"$defs": {"inner": {"const": 1}}, "properties": {"p": {"const": 2}}, "not": {"$ref": "#"}},
+            "yes": True,
+        },
+        "$defs": {"a b/c": {"const": 3}},
+        "properties": {
+            "1": {"$ref": "#/definitions/a%20b~1c/$defs/inner"},
+            "2": {"$ref": "#/definitions/a b~1c/properties/p"},
+            "3": {"$ref": "#/$defs/a b~1c"},
+            "4": {"$ref": "#/definitions/yes"},
+            "5": {"$ref": "#/properties/3"},
+        },
+    }
+    made = document(catalogue(x={}), x=schema(found))["components"]["schemas"]
+    references = {name: each["$ref"] for name, each in made["x"]["properties"].items()}
+    assert references == {
+        "1": "#/components/schemas/x.inner",
+        "2": "#/components/schemas/x.a.b.c-2/properties/p",
+        "3": "#/components/schemas/x.a.b.c",
+        "4": "#/components/schemas/x/definitions/yes",
+        "5": "#/components/schemas/x/properties/3",
+    }
+    assert made["x.inner"] == {"const": 1}
+    assert made["x.a.b.c"] == {"const": 3}
+    assert made["x.a.b.c-2"] == {"properties": {"p": {"const": 2}}, "not": {"$ref": "#/components/schemas/x"}}
+    assert set(made["x"]) == {"properties", "definitions"}
+
+
+def test_a_title_that_stands_twice_in_a_schema_names_neither_place() -> None:
+    """Generators make a class of each title, and drop the whole schema where two have one name."""
+    part = {"title": "part", "type": "object"}
+    found = {"$id": "/x", "title": "x", "properties": {"a": part, "b": part, "c": {"title": "c"}, "title": {}}}
+    made = document(catalogue(x={}), x=schema(found))["components"]["schemas"]["x"]
+    assert made["title"] == "x"
+    assert made["properties"] == {"a": {"type": "object"}, "b": {"type": "object"}, "c": {"title": "c"}, "title": {}}
+
+
+def complaints(value: Any, place: str = "") -> list[str]:
+    """What generators of clients stumble over, wherever it is: an array without items, a reference to no component."""
+    found = []
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            found += complaints(inner, f"{place}/{index}")
+    elif isinstance(value, Mapping):
+        kind = value.get("type")
+        if (kind == "array" or (isinstance(kind, list) and "array" in kind)) and not {*value} & {
+            "items",
+            "prefixItems",
+        }:
+            found.append(f"{place}: an array without items")
+        reference = value.get("$ref")
+        if isinstance(reference, str) and re.fullmatch(r"#/components/\w+/[^/]+", reference) is None:
+            found.append(f"{place}: {reference} is no component")
+        for key, inner in value.items():
+            if key not in {"example", "examples", "default", "const", "enum"}:
+                found += complaints(inner, f"{place}/{key}")
+    return found
+
+
+async def test_generators_of_clients_can_read_the_streams_that_ship() -> None:
+    config = load_config({"EVENTSTREAMS_CONFIG": str(ROOT / "config" / "development.yaml")})
+    streams = yaml.safe_load((ROOT / "config" / "streams.yaml").read_text())["streams"]
+    every = compile_catalogue(Layers(streams), 1)
+    schemas = Schemas(config, Metrics())
+    await schemas.refresh(every)
+    made = json.loads((await Documents(50).json(every, schemas)).plain)
+    OpenAPIV31SpecValidator(made).validate()
+    assert {schemas.of(name) is not None for name in every.streams} == {True}
+    assert complaints(made) == []
+
+
 def test_without_a_stream_it_is_still_valid() -> None:
     assert list(document(catalogue())["paths"]) == [GENERAL]
 
@@ -195,6 +273,7 @@ async def test_the_document_of_all_real_streams_is_valid_and_has_their_schemas()
     body = await Documents(50).json(every, schemas)
     made = json.loads(body.plain)
     OpenAPIV31SpecValidator(made).validate()
+    assert complaints(made) == []
     assert len(made["paths"]) == 242 + 1
     assert len(made["paths"][GENERAL]["get"]["parameters"][0]["schema"]["items"]["enum"]) == 242 + len(every.aliases)
     told = operation(made, "mediawiki.recentchange")

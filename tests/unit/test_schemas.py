@@ -179,10 +179,35 @@ async def test_a_url_at_a_host_that_admins_may_use_is_asked_without_the_headers_
 ) -> None:
     server.answer = config_server.document({"title": "x"})
     options = {"headers": {"Authorization": SECRET}}
-    schemas = made(admin_uri_hosts=("127.0.0.1",), schema_uri_options=options)
+    schemas = made(admin_uri_hosts=(f"127.0.0.1:{server.port}",), schema_uri_options=options)
     await schemas.refresh(catalogue(a={"$schema": at(server, "/x")}))
     assert titled(schemas.of("a")) == "x"
     assert [headers.get("authorization") for _, headers in server.requests] == [None]
+
+
+async def test_a_host_that_admins_may_use_leads_to_no_other_by_a_redirect_or_a_reference(server: ConfigServer) -> None:
+    """Another port of the same machine is another server: its metrics, its database, a cloud's metadata."""
+    with ConfigServer() as other:
+        other.answer = config_server.document({"title": "secret"})
+        schemas = made(admin_uri_hosts=(f"127.0.0.1:{server.port}",))
+        for answer, problem in (
+            (config_server.redirect(at(other, "/y")), "which is not followed"),
+            (config_server.redirect(at(other, "/y").replace("127.0.0.1", "me@127.0.0.1")), "which is not followed"),
+            (config_server.document({"$ref": at(other, "/y")}), "neither a path such as"),
+        ):
+            server.answer = answer
+            await schemas.refresh(catalogue(a={"$schema": at(server, "/x")}))
+            assert schemas.of("a") is None
+            assert problem in schemas.problems["a"]
+        schemas = made("/absent", admin_uri_hosts=(f"127.0.0.1:{server.port}",))
+        await schemas.refresh(catalogue(a={"$schema": at(other, "/y")}))
+        assert "neither a path such as" in schemas.problems["a"]
+        assert other.requests == []
+        server.answer = config_server.only_at(
+            "/y", config_server.document({"title": "x"}), config_server.redirect("/y")
+        )
+        await schemas.refresh(catalogue(a={"$schema": at(server, "/x")}))
+        assert titled(schemas.of("a")) == "x"
 
 
 async def test_the_headers_go_to_the_bases_and_into_no_message(

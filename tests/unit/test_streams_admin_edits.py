@@ -171,7 +171,8 @@ def test_a_stream_that_cannot_be_served_is_not_allowed_and_the_reason_is_at_that
     [
         ("/mediawiki/page/change/1.0.0", True),
         ("https://schema.example.org/x/1.0.0", True),
-        ("http://SCHEMA.example.org:8080/x?y=1", True),
+        ("http://SCHEMA.example.org/x?y=1", True),
+        ("http://schema.example.org:8080/x", False),
         ("https://evil.example/x", False),
         ("https://schema.example.org.evil.example/x", False),
         ("https://schema.example.org@evil.example/x", False),
