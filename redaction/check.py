@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,9 +125,6 @@ class _Hit(NamedTuple):
 
 
 _Place = tuple[TopicPartition, int]
-# Without msgspec, since JSON allows lone surrogates and msgspec does not. Nothing before `meta` can look like it,
-# and the service writes the three in this order.
-_PLACE = re.compile(rb'"topic":"([^"]+)","partition":(\d+),"offset":(\d+)')
 
 
 class _Check:
@@ -331,12 +328,14 @@ class _Check:
 
 def _place(data: bytes) -> tuple[TopicPartition, int, str, str]:
     """Where an event stands in Kafka, its time and its stream, as it says itself."""
-    meta: _Meta | None = None
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    meta = None
+    try:
         meta = _decode_placed(data).meta
-    if meta is None:
-        match = _PLACE.search(data)
-        meta = _Meta(match[1].decode(), int(match[2]), int(match[3])) if match else _Meta()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        # Slower, but it takes lone surrogates, as JSON does and msgspec does not.
+        with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
+            meta = msgspec.convert(json.loads(data), _Placed).meta
+    meta = meta or _Meta()
     is_placed = isinstance(meta.topic, str) and isinstance(meta.partition, int) and isinstance(meta.offset, int)
     tp, offset = (TopicPartition(meta.topic, meta.partition), meta.offset) if is_placed else (TopicPartition("", 0), -1)
     return tp, offset, _text(meta.dt), _text(meta.stream)

@@ -28,8 +28,9 @@ _PLACE_BYTES = 256
 
 _NULL = b"null"
 _ABSENT = msgspec.Raw(b"")
-_META = b'"meta":'
-_BRACE, _QUOTE, _CLOSING_BRACE = b'{"}'
+_BRACE, _QUOTE, _COLON, _CLOSING_BRACE = b'{":}'
+_TELLING_BYTES = 32
+"""Bytes with which `meta` begins that hardly ever stand anywhere else in an event, and are found quickly."""
 # Legal inside a JSON string, but clients that split lines by Unicode's rules would cut the event there.
 _LINE_BREAKS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\u0085": "\\u0085"}
 _ESCAPED = str.maketrans(_LINE_BREAKS)
@@ -178,10 +179,11 @@ def _spliced(value: bytes, record: Record, redactor: Redactor) -> bytes | None:
         and value[-1] == _CLOSING_BRACE
         and (key is None or key.isascii())
     )
-    # Where it stands once, in just this spelling, that is the event's own.
-    at = value.find(_META)
-    start = at + len(_META)
-    if not is_plain or not value.startswith(raw, start) or value.rfind(_META) != at:
+    # Its name would not tell where it stands: a nested object may have the same, and its own be spelled otherwise. What
+    # it begins with does, if that stands there only once.
+    beginning = raw[:_TELLING_BYTES]
+    start = value.rfind(beginning)
+    if not is_plain or value.find(beginning) != start or value[start - 1] != _COLON:  # blanks are left out, all or none
         return None
     end = start + len(raw) - 1
     shown = b"" if key is None else b',"key":%b' % _encode(key.decode())

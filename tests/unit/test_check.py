@@ -189,8 +189,9 @@ async def test_an_event_that_comes_by_two_streams_counts_once(world: World) -> N
     assert targets == ["/v2/stream/a,b", "/v2/stream/c"] * 2
 
 
-async def test_an_event_with_lone_surrogates_is_judged_too(world: World) -> None:
-    raw = rb'{"meta":{"domain":"ru.wikipedia.org"},"title":"Page","user":"Ann","x":"\ud800"}'
+@pytest.mark.parametrize("before", [b"", rb'"of":{"topic":"other","partition":3,"offset":9,"x":"\ud800"},'])
+async def test_an_event_with_lone_surrogates_is_judged_too(world: World, before: bytes) -> None:
+    raw = rb'{%b"meta":{"domain":"ru.wikipedia.org"},"title":"Page","user":"Ann","x":"\ud800"}' % before
     world.source.append("t", raw, T0)
     world.blocks.append(block(raw.replace(b'org"', b'org","topic":"t","partition":0,"offset":0')))
     assert (await world.ask()).verdicts == [(0, "leak")]
