@@ -8,20 +8,25 @@ Source: wire contract, "Redaction".
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from streams.core.events import Fields, Withheld
+from streams.core.spelling import listed_keys, normalise_domain, normalise_title, title_keys
 
 __all__ = ["Redactor", "Withheld", "normalise_domain", "normalise_title"]
 
 # A value that is rewritten: containers opened, leaves as the bytes that they were produced with.
 _Rewritten = msgspec.Raw | dict[str, "_Rewritten"] | list["_Rewritten"]
+
+
+Identity = tuple[str, str]
+"""A listed page: its domain and title, normalised."""
+_Titles = dict[str, Identity]
+"""Titles that match, normalised → the page."""
 
 
 class _Page(msgspec.Struct, gc=False):
@@ -42,13 +47,16 @@ _decode_optional_object = msgspec.json.Decoder(Fields | None).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
-_WHO = frozenset({"user", "performer", "editor", "actor"})
+_WHO = re.compile("user|performer|editor|author|creator|contributor")
+_CHANGE_OF_CASE = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# A word that begins with it, so that `factor` stays, and `actors` does not.
+_ACTOR = re.compile(r"(?<![^\W\d_])actor", re.IGNORECASE)
 # Log parameters that are titles: the new one (log type move) and the old one (log action move_prot).
 _MOVE_TITLES = frozenset({"target", "oldtitle"})
 _MISSING = msgspec.Raw(b"")
 _EMPTY_TEXT = msgspec.Raw(b'""')
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
-# What stands in for a value whose key stays, at any depth.
+# What stands in for a value, of whatever type, whose key stays, at any depth.
 _BLANKED = {
     "comment": _EMPTY_TEXT,
     "parsedcomment": _EMPTY_TEXT,
@@ -57,105 +65,66 @@ _BLANKED = {
 }
 
 MAX_DOMAINS, MAX_DOMAIN_BYTES = 10_000, 300
-"""Of so many domains, of this length, it is remembered whether they are listed: Wikimedia has a thousand."""
+"""Maximum number and length of the domains of which it is remembered whether they are listed: Wikimedia has 1,000."""
 
 _JSON_BLANKS = b" \t\n\r"
 _AUTHORITY = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)", re.IGNORECASE)
-# MediaWiki strips these from every title, so no event has them, but a title pasted into the list may.
-_DIRECTION_MARKS = re.compile("[\u200e\u200f\u202a-\u202e]+")
-# Greek letters that must be taken apart before they are folded (Unicode 3.13, "canonical caseless matching").
-_IOTA_BELOW = re.compile("[\u0345\u1f80-\u1fff]")
-# What such an iota is folded to.
-_IOTA = "\u03b9"
-
-
-def normalise_title(text: str) -> str:
-    """The one spelling of a page title, with its namespace prefix: what is equal here is the same page.
-
-    Unicode NFC; runs of blanks and underscores are one underscore; none at the ends; letter case ignored, by Unicode's
-    rules for all languages (the Turkish pairs of dotted and dotless i are not one letter). Writing direction marks are
-    dropped, as MediaWiki's own titles do. Nothing is decoded: ``%20`` is three characters. May be empty: such a title
-    counts as missing.
-    """
-    if not text.isprintable():
-        # What is printable has no other blanks than spaces.
-        text = " ".join(_DIRECTION_MARKS.sub("", text).replace("\u180e", " ").split())
-    text = text.replace(" ", "_")
-    if "__" in text or text[:1] == "_" or text[-1:] == "_":
-        text = "_".join(filter(None, text.split("_")))
-    if text.isascii():
-        return text.lower()
-    text = unicodedata.normalize("NFC", text)
-    folded = text.casefold()
-    if _IOTA in folded and _IOTA_BELOW.search(text):
-        folded = unicodedata.normalize("NFD", text).casefold()
-    # Folding takes some composed letters apart, which their other case never was.
-    return unicodedata.normalize("NFC", folded)
-
-
-def normalise_domain(text: str) -> str:
-    """The one spelling of a host name: letter case ignored, no port, no dot at the end, in ASCII (``xn--``) where it
-    can be. May be empty.
-    """
-    host = text.strip().casefold()
-    if ":" in host:
-        if host.startswith("["):
-            host = host.partition("]")[0] + "]"
-        elif host.count(":") == 1:
-            host = host.partition(":")[0]
-    if not host.isascii():
-        with contextlib.suppress(UnicodeError):
-            host = _DIRECTION_MARKS.sub("", host).encode("idna").decode()
-    return host.rstrip(".")
 
 
 class Redactor:
-    """A compiled list of pages: domain → titles, in any spelling. Immutable; `version` says which list it is.
+    """A compiled list of pages: domain → titles, in any spelling. `version` says which list it is.
 
-    Titles that normalise to nothing match nothing. Raises TypeError for a title that is not text (YAML's own typing
-    makes 7 of ``007`` and False of ``No``).
+    Titles that normalise to nothing match nothing; those of a domain that no host can have are listed on every domain.
+    Raises TypeError for a title that is not text (YAML's own typing makes 7 of ``007`` and False of ``No``).
     """
 
-    __slots__ = ("_everywhere", "_passes", "_titles", "version")
+    __slots__ = ("_anywhere", "_everything", "_matches", "_of_domain", "_pages", "_titles", "version")
 
     def __init__(self, pages: Mapping[str, Iterable[str]], version: int = 0) -> None:
         self.version = version
-        lists: dict[str, set[str]] = {}
-        for domain, titles in pages.items():
+        lists: dict[str, _Titles] = {}
+        self._pages: set[Identity] = set()
+        for spelled, titles in pages.items():
             if isinstance(titles, str):
-                raise TypeError(f"the pages of {domain} are one text, {titles!r}; give a list of titles")
+                raise TypeError(f"the pages of {spelled} are one text, {titles!r}; give a list of titles")
+            domain = normalise_domain(spelled)
             for title in titles:
                 if not isinstance(title, str):
-                    raise TypeError(f"the title {title!r} of {domain} is not text; put it in quotes")
-                if normalised := normalise_title(title):
-                    lists.setdefault(normalise_domain(domain), set()).add(normalised)
-        self._titles = {domain: frozenset(titles) for domain, titles in lists.items()}
-        self._everywhere = frozenset[str]().union(*self._titles.values())
-        self._passes: dict[bytes, bool] = {}
-        """What `passes` said of a domain, as events spell it."""
+                    raise TypeError(f"the title {title!r} of {spelled} is not text; put it in quotes")
+                page = domain, normalise_title(title)
+                for key in listed_keys(*page) | listed_keys(domain, title):
+                    self._pages.add(page)
+                    lists.setdefault(domain, {})[key] = page
+        self._anywhere = lists.pop("", {})
+        """What is listed on every domain."""
+        self._titles = {domain: self._anywhere | titles for domain, titles in lists.items()}
+        self._everything = functools.reduce(lambda all_, titles: all_ | titles, self._titles.values(), self._anywhere)
+        self._of_domain: dict[bytes, _Titles] = {}
+        """What is listed on a domain, as events spell it."""
+        self._matches: dict[Identity, int] = {}
 
     def __len__(self) -> int:
         """How many pages are listed."""
-        return sum(map(len, self._titles.values()))
+        return len(self._pages)
+
+    def taken_matches(self) -> dict[Identity, int]:
+        """Return how many events each page has matched since this was last asked; pages without any are left out."""
+        matches, self._matches = self._matches, {}
+        return matches
 
     def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
-        """True where the event's domain is not listed, told from ``meta.domain`` or, where that is empty, from
+        """True where the event's domain is not listed, told from ``meta.domain`` or, where that names none, from
         ``server_name`` (empty where the event has it not). False also where they do not tell.
         """
-        if not self._everywhere:
+        if not self._everything:
             return True
-        spelled = bytes(domain)
-        passes = self._passes.get(spelled)
-        if passes is None:
-            try:
-                own = normalise_domain(_text_of(domain))
-                host = own or normalise_domain(_text_of(server_name))
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return False
-            passes = bool(host) and host not in self._titles
-            if own and len(spelled) < MAX_DOMAIN_BYTES and len(self._passes) < MAX_DOMAINS:
-                self._passes[spelled] = passes
-        return passes
+        try:
+            titles = self._titles_named(domain)
+            if titles is None:
+                titles = self._titles_named(server_name)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return titles is not None and not titles
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
         """Redact `event`, the members of an event's object, in place; True if it is of a listed page.
@@ -166,16 +135,19 @@ class Redactor:
         Raises Withheld where the fields that say which page it is, or any field of a listed page's event, cannot be
         read: the event must not leave, and may have no more than its original content.
         """
-        if not self._everywhere:
+        if not self._everything:
             return False
         try:
             if meta is None:
                 raw = event.get("meta")
                 meta = (_decode_optional_object(raw) if raw is not None else None) or {}
-            titles = self._titles_of_domain(event, meta)
-            if titles is None or titles.isdisjoint(_page_titles(event)):
+            titles = self._of_domain.get(bytes(meta.get("domain", _MISSING)))
+            if titles is None:
+                titles = self._titles_of_domain(event, meta)
+            if not titles or not _is_any_listed(spellings := _page_titles(event), titles):
                 return False
-            redacted = _redacted(event, keeps_performer=_is_page_change(event, meta))
+            self._count(spellings, titles)
+            redacted = _redacted(event, keeps_performer=_is_page_change(event, meta), is_event=True)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
@@ -191,21 +163,38 @@ class Redactor:
         Of a JSON object (``{"wiki_id":…,"page_id":…}``, as the keyed streams have it) that which the event would keep
         of it; else nothing: a bare value does not say what it is, and may be a name.
         """
-        try:
-            return _encode(_redacted(_decode_object(key), keeps_performer=False))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+        return _redacted_key(key)
 
-    def _titles_of_domain(self, event: Fields, meta: Fields) -> frozenset[str] | None:
-        """The listed titles of the event's domain, None if it is not listed; of every domain if the event has none."""
-        if (domain := normalise_domain(_text(meta, "domain"))) or (
-            domain := normalise_domain(_text(event, "server_name"))
-        ):
-            return self._titles.get(domain)
+    def _titles_named(self, raw: msgspec.Raw) -> _Titles | None:
+        """What is listed on the domain that a member names, None where it names none."""
+        spelled = bytes(raw)
+        titles = self._of_domain.get(spelled)
+        if titles is None and spelled:
+            domain = normalise_domain(_text_of(raw))
+            if not domain:
+                return None
+            titles = self._titles.get(domain, self._anywhere)
+            if len(spelled) < MAX_DOMAIN_BYTES and len(self._of_domain) < MAX_DOMAINS:
+                self._of_domain[spelled] = titles
+        return titles
+
+    def _titles_of_domain(self, event: Fields, meta: Fields) -> _Titles:
+        """What is listed on the event's domain; on any domain if the event has none."""
+        titles = self._titles_named(meta.get("domain", _MISSING))
+        if titles is None:
+            titles = self._titles_named(event.get("server_name", _MISSING))
+        if titles is not None:
+            return titles
         authority = _AUTHORITY.match(_text(meta, "uri"))
         if authority and (domain := normalise_domain(authority[1])):
-            return self._titles.get(domain)
-        return self._everywhere
+            return self._titles.get(domain, self._anywhere)
+        return self._everything
+
+    def _count(self, spellings: Iterable[str | None], titles: _Titles) -> None:
+        keys = {key for spelling in spellings if spelling for key in _keys(spelling)}
+        lists = (self._anywhere, *self._titles.values()) if titles is self._everything else (titles,)
+        for page in {each[key] for each in lists for key in keys if key in each}:
+            self._matches[page] = self._matches.get(page, 0) + 1
 
 
 def _text(fields: Fields, name: str) -> str:
@@ -217,43 +206,53 @@ def _text_of(raw: msgspec.Raw) -> str:
     return (_decode_text(raw) or "") if raw else ""
 
 
-def _page_titles(event: Fields) -> Iterator[str]:
-    """Every title that the event gives its page, before and after it, normalised."""
+def _page_titles(event: Fields) -> list[str | None]:
+    """Every title that the event gives its page, before and after it, as it is spelled there."""
+    found: list[str | None] = []
     for name in ("title", "page_title"):
-        if (raw := event.get(name)) is not None and (title := _decode_text(raw)):
-            yield _normalised(title)
+        if name in event:
+            found.append(_decode_text(event[name]))
     # A move's old title stands in prior_state (page/move, page/change) and in the redirect that was left behind.
     for name in ("page", "created_redirect_page", "new_redirect_page"):
-        if (raw := event.get(name)) is not None and (page := _decode_page(raw)) and page.page_title:
-            yield _normalised(page.page_title)
-    if (raw := event.get("prior_state")) is not None and (state := _decode_prior_state(raw)):
-        if state.page_title:
-            yield _normalised(state.page_title)
-        if state.page and state.page.page_title:
-            yield _normalised(state.page.page_title)
+        if name in event and (page := _decode_page(event[name])) is not None:
+            found.append(page.page_title)
+    if "prior_state" in event and (state := _decode_prior_state(event["prior_state"])) is not None:
+        found.append(state.page_title)
+        if state.page is not None:
+            found.append(state.page.page_title)
     # recentchange: `title` is the old title; the new one is in the log's parameters. Protection that moves along
     # with its page is logged at the new title, and has the old one there.
     if "log_params" in event and (_text(event, "log_type") == "move" or _text(event, "log_action") == "move_prot"):
         params = _decode_move_params(event["log_params"])
         if isinstance(params, dict):
-            for name in params:
-                # As MediaWiki stores it, a parameter's name has its number before it: "4::target".
-                if name.rpartition(":")[2] in _MOVE_TITLES:
-                    yield normalise_title(_text(params, name))
+            # As MediaWiki stores it, a parameter's name has its number before it: "4::target".
+            found += [_text(params, name) for name in params if name.rpartition(":")[2] in _MOVE_TITLES]
         elif params:
             # Old log entries: the parameters by position, the title first.
-            yield normalise_title((params.split("\n", 1)[0] if isinstance(params, str) else params[0]) or "")
+            found.append(params.split("\n", 1)[0] if isinstance(params, str) else params[0])
+    return found
 
 
-def _normalised(title: str) -> str:
-    """`normalise_title`, cached, for titles that stay in a listed page's events: one edit has events in many streams.
+def _keys(title: str) -> Iterable[str]:
+    """What a title stands for, normalised: remembered, since one edit has events in many streams.
 
     What is longer than any title of MediaWiki (255 bytes and a namespace) is not kept.
     """
-    return _normalised_title(title) if len(title) < 400 else normalise_title(title)
+    return _remembered_keys(title) if len(title) < 400 else title_keys(title)
 
 
-_normalised_title = functools.lru_cache(maxsize=4096)(normalise_title)
+def _is_any_listed(spellings: Iterable[str | None], titles: _Titles) -> bool:
+    for spelling in spellings:
+        if spelling:
+            for key in _keys(spelling):
+                if key in titles:
+                    return True
+    return False
+
+
+@functools.lru_cache(maxsize=4096)
+def _remembered_keys(title: str) -> tuple[str, ...]:
+    return tuple(title_keys(title))
 
 
 def _is_page_change(event: Fields, meta: Fields) -> bool:
@@ -263,32 +262,73 @@ def _is_page_change(event: Fields, meta: Fields) -> bool:
     )
 
 
-def _redacted(event: Fields, *, keeps_performer: bool) -> Fields:
-    """The members of a redacted event. Every value is rewritten: left alone, it could hide a key given twice."""
+def _redacted(event: Fields, *, keeps_performer: bool = False, is_event: bool = False) -> Fields:
+    """The members of a redacted object. Every value is rewritten: left alone, it could hide a key given twice."""
     redacted: Fields = {}
     for name, raw in event.items():
-        if keeps_performer and name == "performer":
+        if is_event and name == "meta":
+            redacted[name] = _redacted_meta(raw)
+        elif keeps_performer and name == "performer":
             redacted[name] = _EMPTY_OBJECT
-        elif not _names_somebody(name):
-            redacted[name] = _BLANKED.get(name.casefold()) or msgspec.Raw(_encode(_rewrite(raw)))
+        elif (value := _rewritten_member(name, raw, False)) is not None:
+            redacted[name] = msgspec.Raw(_encode(value))
     return redacted
 
 
-def _rewrite(raw: msgspec.Raw) -> _Rewritten:
+def _redacted_meta(raw: msgspec.Raw) -> msgspec.Raw:
+    """``meta``, in which a key may stand already: by the same rule as the Kafka key."""
+    meta = _decode_optional_object(raw)
+    if meta is None:
+        return raw
+    redacted = _redacted(meta)
+    for name in [name for name in redacted if name.casefold() == "key"]:
+        key = _redacted_key(_decode_text(raw).encode()) if _is_text(raw := meta[name]) else None
+        if key is None:
+            del redacted[name]
+        else:
+            redacted[name] = msgspec.Raw(_encode(key.decode()))
+    return msgspec.Raw(_encode(redacted))
+
+
+def _redacted_key(key: bytes) -> bytes | None:
+    try:
+        return _encode(_redacted(_decode_object(key)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _rewritten_member(name: str, raw: msgspec.Raw, is_comment: bool) -> _Rewritten | None:
+    """What a member's value becomes; None where the member is removed."""
+    folded = name.casefold()
+    # All words for those who act have one or the other.
+    if ("er" in folded or "or" in folded) and _names_somebody(name):
+        return None
+    if blank := _BLANKED.get(folded):
+        return blank
+    return _rewrite(raw, is_comment or "comment" in folded or folded == "summary")
+
+
+def _rewrite(raw: msgspec.Raw, is_comment: bool) -> _Rewritten:
+    """The value without what says who acted; of a comment, without any text in it."""
     start = bytes(raw).lstrip(_JSON_BLANKS)[:1]
     if start == b"{":
-        return {
-            name: _BLANKED.get(name.casefold()) or _rewrite(value)
-            for name, value in _decode_object(raw).items()
-            if not _names_somebody(name)
-        }
+        rewritten = {}
+        for name, value in _decode_object(raw).items():
+            member = _rewritten_member(name, value, is_comment)
+            if member is not None:
+                rewritten[name] = member
+        return rewritten
     if start == b"[":
-        return [_rewrite(value) for value in _decode_array(raw)]
+        return [_rewrite(value, is_comment) for value in _decode_array(raw)]
     if start == b'"':
         _decode_text(raw)  # Raw has not looked inside strings.
+        return _EMPTY_TEXT if is_comment else raw
     return raw
 
 
+def _is_text(raw: msgspec.Raw) -> bool:
+    return bytes(raw).lstrip(_JSON_BLANKS).startswith(b'"')
+
+
 def _names_somebody(name: str) -> bool:
-    folded = name.casefold()
-    return folded == "userid" or not _WHO.isdisjoint(folded.split("_"))
+    return bool(_WHO.search(name.casefold()) or _ACTOR.search(_CHANGE_OF_CASE.sub("_", name)))

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from redaction.redactor import normalise_domain, normalise_title
+from streams.core.spelling import normalise_domain, normalise_title
 
 MAX_TITLE = 512
 """Characters; MediaWiki allows 255 bytes, and a namespace before them."""
@@ -47,7 +47,7 @@ class Page(NamedTuple):
 def checked_domain(text: str) -> str:
     """The host name as events have it, of the mobile site's that of its wiki. Raises NotAPageError."""
     domain = normalise_domain(text)
-    if not domain:
+    if not text.strip():
         raise NotAPageError("the domain is missing")
     if re.fullmatch(HOST, domain) is None or len(domain) > MAX_DOMAIN:
         raise NotAPageError(f"{_shown(text)} is not a wiki's host name, such as ru.wikipedia.org")

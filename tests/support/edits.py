@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -200,26 +201,60 @@ SHAPES: dict[str, Callable[[Edit], dict[str, Any]]] = {
 BLANKED: dict[str, Any] = {"comment": "", "parsedcomment": "", "log_action_comment": "", "log_params": {}}
 
 
+def words(key: str) -> list[str]:
+    """Of a key, in lower case: a word ends where no letter follows, or where the case of ASCII letters changes."""
+    split = [""]
+    for index, char in enumerate(key):
+        before, after = key[index - 1 : index], key[index + 1 : index + 2]
+        begins = char.isascii() and char.isupper() and before.isalpha()
+        if begins and (not (before.isascii() and before.isupper()) or (after.isascii() and after.islower())):
+            split.append("")
+        if char.isalpha():
+            split[-1] += char
+        else:
+            split.append("")
+    return [word.casefold() for word in split if word]
+
+
 def names_somebody(key: str) -> bool:
-    framed = f"_{key.casefold()}_"
-    return framed == "_userid_" or any(f"_{word}_" in framed for word in ("user", "performer", "editor", "actor"))
+    folded = key.casefold()
+    who = ("user", "performer", "editor", "author", "creator", "contributor")
+    return any(word in folded for word in who) or any(word.startswith("actor") for word in words(key))
+
+
+def is_comment(key: str) -> bool:
+    return "comment" in key.casefold() or key.casefold() == "summary"
 
 
 def redacted(event: Any) -> Any:
     """What may leave of an event of a listed page: the contract's table, said once more and differently."""
     requires_performer = str(event.get("$schema", "")).startswith("/mediawiki/page/change/")
-    return {
+    left = {
         name: {} if requires_performer and name == "performer" else _redacted({name: value})[name]
         for name, value in event.items()
         if not names_somebody(name) or (requires_performer and name == "performer")
     }
+    if isinstance(left.get("meta"), dict) and "key" in left["meta"]:
+        try:
+            left["meta"]["key"] = json.dumps(_redacted_object(json.loads(event["meta"]["key"])), separators=(",", ":"))
+        except (TypeError, ValueError):
+            del left["meta"]["key"]
+    return left
 
 
-def _redacted(value: Any) -> Any:
+def _redacted_object(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError
+    return redacted({name: member for name, member in value.items() if name not in ("meta", "$schema")})
+
+
+def _redacted(value: Any, in_comment: bool = False) -> Any:
     if isinstance(value, list):
-        return [_redacted(item) for item in value]
+        return [_redacted(item, in_comment) for item in value]
     if isinstance(value, dict):
         return {
-            key: BLANKED.get(key.casefold(), _redacted(item)) for key, item in value.items() if not names_somebody(key)
+            key: BLANKED.get(key.casefold(), _redacted(item, in_comment or is_comment(key)))
+            for key, item in value.items()
+            if not names_somebody(key)
         }
-    return value
+    return "" if in_comment and isinstance(value, str) else value

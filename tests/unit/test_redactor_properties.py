@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from redaction.redactor import Redactor, normalise_domain, normalise_title
 from redaction.verdict import find_leaks
 from streams.core.events import Record, SkippedRecord, encode
-from tests.support.edits import BLANKED, RU, SHAPES, Edit, Who, names_somebody, redacted
+from tests.support.edits import BLANKED, RU, SHAPES, Edit, Who, is_comment, names_somebody, redacted
 
 LISTED = "TUT.BY"
 REDACTOR = Redactor({RU: [LISTED, "Йод"], "de.wikipedia.org": ["Andere"]}, version=7)
@@ -30,6 +30,7 @@ OFTEN = settings(deadline=None)
 NAMED = [
     *("user", "performer", "editor", "actor", "userid", "user_text", "user_id", "last_editor", "x_actor_y"),
     *("is_editor_visible", "User", "userId", "LAST_EDITOR_", "_performer"),
+    *("username", "userName", "editors", "page-author", "creatorOf", "contributor", "actorname", "logActor", "a.actor"),
 ]
 PLACED = ("topic", "partition", "offset", "key")
 # What says which page an event is of.
@@ -47,8 +48,8 @@ edits = st.tuples(people, people).map(lambda both: Edit(LISTED, *both))
 plain = st.text("abc .:/_-0'\"\\<\u00e9\u2028", max_size=6)
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False, width=16)
 leaves = st.none() | st.booleans() | numbers | plain
-plain_keys = st.sampled_from(["a", "b", "rev_id", "tags", "users", "username", "1"]) | plain.filter(
-    lambda key: not names_somebody(key) and key.casefold() not in BLANKED
+plain_keys = st.sampled_from(["a", "b", "rev_id", "tags", "factor", "refactored", "1"]) | plain.filter(
+    lambda key: not names_somebody(key) and not is_comment(key) and key.casefold() not in BLANKED
 )
 
 
@@ -71,7 +72,9 @@ def bodies(who: Who) -> st.SearchStrategy[dict[str, Any]]:
             lambda *parts: {key: value for part in parts for key, value in part.items()},
             st.dictionaries(plain_keys, inner, max_size=3),
             st.dictionaries(st.sampled_from(NAMED), somebody, max_size=2),
-            st.dictionaries(st.sampled_from([*BLANKED, "Comment"]), quoted | inner, max_size=1),
+            st.dictionaries(
+                st.sampled_from([*BLANKED, "Comment", "rev_comment", "summary", "comments"]), quoted | inner, max_size=1
+            ),
         )
 
     return objects(st.recursive(leaves, within, max_leaves=12))
