@@ -74,6 +74,7 @@ class Process:
             configured_pages=config.mediawiki_redacted_pages,
             refresh=Refresh(config, metrics, self._watch.hurry),
             schemas=Schemas(config, metrics),
+            behind=lambda: self._watch.behind,
         )
         self._tasks: list[asyncio.Task[None]] = []
 

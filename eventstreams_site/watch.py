@@ -1,4 +1,4 @@
-"""What admins change, followed by polling: the database is asked once a second, in a thread of its own.
+"""What admins change, followed by polling: the database is asked once a second, in threads of its own.
 
 No broker is needed and no notification can be missed; an outage of the database leaves all as it is.
 """
@@ -10,22 +10,28 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 from django.db import connections
+
+from eventstreams_site.askers import Askers
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 POLL_SECONDS = 1.0
+BEHIND_SECONDS = 3.5
+"""With news older than this, a change may take more than 5 seconds until it is in force: that is reported. A database
+at two seconds a round trip gives news that are at most three seconds old."""
 LOG_SECONDS = 30.0
-"""A failure that lasts is logged so often."""
+"""A failure that lasts is logged this often."""
+LOG_AGAIN_SECONDS = 5.0
+"""One that comes soon after the last was over is logged at most this often."""
 
 
 class Followed(Generic[T]):
-    """Something in the database. `read(last)` is called in the thread, with what `take` was last given or None; `take`
+    """Something in the database. `read(last)` is called in a thread, with what `take` was last given or None; `take`
     in the event loop.
 
     `read` returns None where nothing has changed. `seen` is called after each successful reading.
@@ -38,70 +44,107 @@ class Followed(Generic[T]):
         take: Callable[[T], None],
         seen: Callable[[], None] = lambda: None,
     ) -> None:
-        self._what = what
+        self.what = what
+        self.asked_at = time.monotonic()
+        """When the question was asked whose answer is the newest that was taken."""
+        self.wake = asyncio.Event()
+        self._is_due = False
+        """No thread was free for a question: it is asked as soon as an answer has come."""
         self._read = read
         self._take = take
         self._seen = seen
         self._last: T | None = None
-        self._failing = False
+        self._is_failure_logged = False
         self._next_log = 0.0
 
-    def ask(self) -> T | Exception | None:
-        """In the thread: what is new, or why that could not be read."""
-        try:
-            return self._read(self._last)
-        except Exception as error:
-            connections.close_all()  # this thread's: the next try makes new ones
-            return error
+    @property
+    def behind(self) -> float:
+        """Return how old the newest news is, in seconds."""
+        return time.monotonic() - self.asked_at
 
-    def heed(self, answer: T | Exception | None) -> None:
-        """In the event loop: what `ask` gave."""
+    async def follow(self) -> None:
+        """Ask until the task is cancelled: every second, also while an earlier answer is still awaited."""
+        askers = Askers("watch")
+        waits: set[asyncio.Task[None]] = set()
         try:
-            if isinstance(answer, Exception):
-                raise answer
-            if answer is not None:
-                self._take(answer)
-                self._last = answer
+            while True:
+                self.wake.clear()
+                try:
+                    answer = askers.ask(self._question(self._last))
+                except RuntimeError as error:  # no thread can be started
+                    self._say(str(error))
+                    answer = None
+                self._is_due = answer is None
+                if answer is not None:
+                    task = asyncio.ensure_future(self._heed(answer, self._last, time.monotonic()))
+                    waits.add(task)
+                    task.add_done_callback(waits.discard)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self.wake.wait()
+                if self.behind > BEHIND_SECONDS:
+                    self._say("no answer from the database for %.0f s" % self.behind)
+        finally:
+            for task in waits:
+                task.cancel()
+            askers.close()
+
+    def _question(self, last: T | None) -> Callable[[], T | None]:
+        def ask() -> T | None:
+            try:
+                return self._read(last)
+            except Exception:
+                connections.close_all()  # this thread's: the next question makes a new one
+                raise
+
+        return ask
+
+    async def _heed(self, answer: asyncio.Future[T | None], last: T | None, asked_at: float) -> None:
+        try:
+            new = await answer
+            if asked_at < self.asked_at or last is not self._last:
+                return  # a later question was answered first
+            if new is not None:
+                self._take(new)
+                self._last = new
         except Exception as error:
-            self._failing = True
-            if time.monotonic() >= self._next_log:
-                self._next_log = time.monotonic() + LOG_SECONDS
-                log.error(
-                    "Cannot read %s: %s: %s (has `manage.py migrate` been run?)",
-                    self._what,
-                    type(error).__name__,
-                    error,
-                )
+            self._say(f"{type(error).__name__}: {error} (has `manage.py migrate` been run?)")
         else:
+            self.asked_at = asked_at
             self._seen()
-            if self._failing:
-                log.warning("Can read %s again", self._what)
-            self._failing, self._next_log = False, 0.0
+            if self._is_failure_logged:
+                log.warning("Can read %s again", self.what)
+                self._is_failure_logged = False
+                self._next_log = time.monotonic() + LOG_AGAIN_SECONDS
+        finally:
+            if self._is_due:
+                self.wake.set()
+
+    def _say(self, why: str) -> None:
+        if time.monotonic() >= self._next_log:
+            self._is_failure_logged = True
+            self._next_log = time.monotonic() + LOG_SECONDS
+            log.error("Cannot read %s: %s", self.what, why)
 
 
 class Watch:
-    """Asks for all that is followed, once a second."""
+    """Follows each of `followed` by itself: one that hangs holds up no other."""
 
     def __init__(self, *followed: Followed[Any]) -> None:
         self._followed = followed
-        self._hurry = asyncio.Event()
 
     def hurry(self) -> None:
-        """There is something new: look now rather than within a second."""
-        self._hurry.set()
+        """Look now rather than within a second: there is something new."""
+        for each in self._followed:
+            each.wake.set()
+
+    @property
+    def behind(self) -> dict[str, float]:
+        """Return what is not as new as it should be, and how old the news is in seconds."""
+        return {each.what: each.behind for each in self._followed if each.behind > BEHIND_SECONDS}
 
     async def run(self) -> None:
-        """Until it is cancelled."""
-        with ThreadPoolExecutor(1, thread_name_prefix="watch") as thread:
-            loop = asyncio.get_running_loop()
-            while True:
-                answers = await loop.run_in_executor(thread, self._ask)
-                for each, answer in zip(self._followed, answers, strict=True):
-                    each.heed(answer)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._hurry.wait()
-                self._hurry.clear()
-
-    def _ask(self) -> list[Any]:
-        return [each.ask() for each in self._followed]
+        """Follow until the task is cancelled. It then ends at once, whatever the database does."""
+        async with asyncio.TaskGroup() as tasks:
+            for each in self._followed:
+                tasks.create_task(each.follow())

@@ -86,6 +86,8 @@ class Service:
     """Of the stream configuration."""
     schemas: Schemas
     """Of the streams in `catalogue`, as far as they were found."""
+    behind: Callable[[], Mapping[str, float]] = dict
+    """What is read from the database → how old the news of it is (seconds), where that is too old."""
     catalogue: Catalogue | None = None
     redaction_read_at: float | None = None
     """When the redaction list was last seen (time.monotonic, seconds); None before the first time."""
@@ -132,6 +134,9 @@ class Service:
             reasons.append("Kafka cannot be reached")
         if self.redaction_read_at is not None and time.monotonic() - self.redaction_read_at > LIST_OLD_SECONDS:
             reasons.append("the redaction list cannot be read from the database; the last one is in force")
+        if behind := self.behind():
+            what = ", ".join(f"{name} as it was {age:.0f} s ago" for name, age in behind.items())
+            reasons.append(f"the database is slow or does not answer, so changes by admins are late: {what}")
         if self.refresh.last is not None and not self.refresh.last.is_good:
             reasons.append("the stream configuration could not be refreshed; the last good one is in force")
         return reasons

@@ -25,7 +25,13 @@ class TcpProxy:
         self.refuses = False
         self.accepted = 0
         self._upstream = upstream
+        self._dropped = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def drop(self) -> None:
+        """Swallow for good what the connections of now carry; they stay open."""
+        self._dropped = self.accepted
 
     async def serve(self, started: threading.Event) -> None:
         """Pass connections on until the task is cancelled."""
@@ -38,9 +44,14 @@ class TcpProxy:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            for writer in self._writers:
+                writer.transport.abort()
+            await asyncio.sleep(0.05)  # the transports close
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         self.accepted += 1
+        number = self.accepted
         if self.refuses:
             writer.transport.abort()
             return
@@ -49,12 +60,13 @@ class TcpProxy:
         except OSError:
             writer.transport.abort()
             return
+        self._writers.add(to_writer)
         for source, sink in ((reader, to_writer), (to_reader, writer)):
-            task = asyncio.ensure_future(self._pass(source, sink))
+            task = asyncio.ensure_future(self._pass(source, sink, number))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, number: int) -> None:
         """One direction: pieces leave in order, each `delay` after it came."""
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
@@ -63,9 +75,11 @@ class TcpProxy:
             while True:
                 due, data = await pieces.get()
                 await asyncio.sleep(due - loop.time())
-                while self.swallows:
+                while self.swallows or number <= self._dropped:
                     await asyncio.sleep(0.02)
                 if not data:
+                    sink.close()  # what was written still leaves
+                    await sink.wait_closed()
                     return
                 sink.write(data)
                 await sink.drain()
@@ -84,7 +98,7 @@ class TcpProxy:
                 await sender
         finally:
             sender.cancel()
-            sink.transport.abort() if self.swallows else sink.close()
+            sink.transport.abort()
 
 
 @contextmanager

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from eventstreams_site import watch as module
+from eventstreams_site.askers import AT_ONCE
 from eventstreams_site.watch import Followed, Watch
 from tests.support.engine import eventually
 
@@ -109,3 +112,71 @@ async def test_one_that_cannot_be_read_holds_up_no_other() -> None:
     await eventually(lambda: broken.taken == [1])
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class Hanging(Database):
+    """The first `hanging` questions are not answered before `over`."""
+
+    def __init__(self, hanging: int) -> None:
+        super().__init__()
+        self.left = hanging
+        self.over = threading.Event()
+
+    def read(self, known: int | None) -> int | None:
+        self.left -= 1
+        number = self.number
+        if self.left >= 0:
+            self.over.wait()
+        return super().read(known) and number
+
+
+def watch_threads() -> int:
+    return sum(thread.name.startswith("watch") for thread in threading.enumerate())
+
+
+async def test_a_question_that_hangs_holds_up_neither_the_next_one_nor_what_else_is_followed_nor_the_stop() -> None:
+    hanging, sound = Hanging(2), Database()
+    task = asyncio.create_task(Watch(*(Followed("x", each.read, each.taken.append) for each in (hanging, sound))).run())
+    try:
+        await eventually(lambda: hanging.taken == [1] and sound.taken == [1])
+        hanging.number = 2
+        await eventually(lambda: hanging.taken == [1, 2])
+        began = time.monotonic()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert time.monotonic() - began < 1.0, "a thread that hangs is not waited for"
+    finally:
+        hanging.over.set()
+
+
+async def test_an_answer_that_comes_late_does_not_undo_a_later_one() -> None:
+    database = Hanging(1)
+    async with watching(database):
+        await eventually(lambda: database.taken == [1])
+        database.number = 2
+        await eventually(lambda: database.taken == [1, 2])
+        asked = len(database.asked)
+        database.over.set()
+        await eventually(lambda: len(database.asked) > asked + 5)
+        assert database.taken == [1, 2]
+
+
+async def test_a_database_that_hangs_takes_few_threads_and_is_reported(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BEHIND_SECONDS", 0.1)
+    before = watch_threads()
+    database = Hanging(1_000_000)
+    watch = Watch(Followed("the list", database.read, database.taken.append, database.note_seen))
+    task = asyncio.create_task(watch.run())
+    try:
+        await eventually(lambda: "Cannot read the list: no answer from the database for" in caplog.text)
+        await eventually(lambda: watch.behind.get("the list", 0) > 0.2)
+        assert watch_threads() - before <= AT_ONCE
+        database.left = 0
+        database.over.set()
+        await eventually(lambda: database.taken == [1] and not watch.behind)
+    finally:
+        database.over.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
