@@ -19,6 +19,7 @@ from eventstreams_site import conf_values as values
 from redaction.yaml_text import PAGES_KEY as REDACTED_PAGES
 from redaction.yaml_text import UnquotedSignError, keep_as_text, may_be_cut
 from streams.core.catalogue import deep_merge
+from streams.duplicate_keys import DuplicateKeyError, refuse_duplicates
 from streams.engine.kafka_options import kafka_options
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Config:
     schema_uri_options: Mapping[str, Any] = field(repr=False)
     schema_latest_version: str
     admin_uri_hosts: tuple[str, ...]
+    admin_topics: tuple[str, ...] | None
     client_ip_connection_limit: int
     mediawiki_redacted_pages: Mapping[str, tuple[str, ...]]
     cors: str
@@ -196,11 +198,14 @@ def _yaml(text: str, origin: str, key: str | None) -> Any:
             node = loader.get_single_node()
             if node is None:
                 return None
-            _refuse_duplicates(node, origin, set())
+            refuse_duplicates(node)
             _keep_titles(node, text, origin, key)
             return loader.construct_document(node)
         finally:
             loader.dispose()
+    except DuplicateKeyError as twice:
+        # PyYAML keeps the last, and a list of redacted pages, say, would be lost.
+        raise ConfigError(f"{twice.key}: it is there again at line {twice.line} of {origin}; keep one") from None
     except yaml.MarkedYAMLError as error:
         # Neither the lines around the place nor what PyYAML quotes of them: there may be a password.
         mark = error.problem_mark
@@ -210,23 +215,6 @@ def _yaml(text: str, origin: str, key: str | None) -> Any:
         raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML{place}: {problem}{advice}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML") from None
-
-
-def _refuse_duplicates(node: yaml.Node, origin: str, seen: set[int]) -> None:
-    """YAML forbids a key twice (1.2.2, 3.2.1.3); PyYAML keeps the last, and a list of redacted pages would be lost."""
-    if isinstance(node, yaml.ScalarNode) or id(node) in seen:
-        return
-    seen.add(id(node))  # an alias may lead back
-    keys: set[str] = set()
-    for child in node.value:
-        key, value = child if isinstance(node, yaml.MappingNode) else (None, child)
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in keys:
-                raise ConfigError(
-                    f"{key.value}: it is there again at line {key.start_mark.line + 1} of {origin}; keep one"
-                )
-            keys.add(key.value)
-        _refuse_duplicates(value, origin, seen)
 
 
 def _keep_titles(node: yaml.Node, text: str, origin: str, key: str | None) -> None:
@@ -311,6 +299,13 @@ SETTINGS: tuple[Setting, ...] = (
         (),
         "Hosts, with a port where it is neither 80 nor 443 (schema.example.org:8443), of the http(s) URLs "
         "that admins may give a stream as $schema, redirects included; unset: only paths, below schema_base_uris.",
+    ),
+    Setting(
+        "admin_topics",
+        values.texts,
+        None,
+        "Patterns of the topics that admins may give a stream, such as *.mediawiki.*; unset: the topics of all streams "
+        "that are fetched or in this file. Kafka's own (__consumer_offsets): only by a pattern that begins with __.",
     ),
     Setting(
         "client_ip_connection_limit",

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from streams.core.catalogue import Layers, UnfitError, make_stream
 from streams.core.explain import validate_edit
 from streams.document import UnplainError, check_name, plain
+from streams.duplicate_keys import DuplicateKeyError, no_key_twice
 from streams.edits import Wanted
 from streams.hosts import is_at
 from streams.models import ConfiguredStream
@@ -54,13 +55,15 @@ class OverrideField(forms.CharField):
         if not text.strip():
             return {}
         try:
-            found = json.loads(text, object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
+            found = json.loads(text, object_pairs_hook=no_key_twice, parse_constant=_no_constant)
         except json.JSONDecodeError as error:
             raise ValidationError(
                 f"It is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
             ) from None
         except RecursionError:
             raise ValidationError("It is nested too deep.") from None
+        except DuplicateKeyError as error:
+            raise ValidationError(sentence(error)) from None
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if not isinstance(found, dict):
@@ -70,15 +73,6 @@ class OverrideField(forms.CharField):
         except (UnplainError, RecursionError) as error:
             raise ValidationError(sentence(error)) from None
         return settings
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"It has {json.dumps(key)} twice; keep one.")
-        found[key] = value
-    return found
 
 
 def _no_constant(name: str) -> Any:

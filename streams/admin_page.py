@@ -125,7 +125,7 @@ def preview_of(name: str, wanted: Wanted, overview: Overview, effect: Effect) ->
 
 def is_removable(row: ConfiguredStream, overview: Overview) -> bool:
     """Whether nothing but this row makes the stream: else the next synchronisation would bring it back."""
-    return row.fetched is None and row.name not in overview.config.stream_config_overrides
+    return row.fetched is None and row.name not in overview.layers.in_file()
 
 
 def schema_line(name: str, overview: Overview) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from streams.core.catalogue import Problem
+from streams.duplicate_keys import DuplicateKeyError, as_key, no_key_twice, refuse_duplicates
 
 MAX_DEPTH = 64
 MAX_NAME = 255
@@ -38,7 +39,7 @@ class Described(NamedTuple):
 
 
 def described_streams(text: str, object_path: str | None) -> Described:
-    """The streams that a document describes.
+    """Return the streams that a document describes.
 
     `object_path`: the keys that lead to them, joined by dots; None or empty for the whole document.
 
@@ -60,24 +61,40 @@ def described_streams(text: str, object_path: str | None) -> Described:
         try:
             streams[check_name(name)] = {} if settings is None else plain(settings)
         except UnplainError as error:
-            left_out.append(Problem(_UNSTORABLE.sub("?", str(name))[:80], str(error)))
+            left_out.append(Problem(_UNSTORABLE.sub("?", as_key(name))[:80], str(error)))
     return Described(streams, tuple(left_out))
 
 
 def parsed(text: str) -> Any:
-    """The values of a JSON or YAML text. Raises DocumentError."""
+    """The values of a JSON or YAML text. Raises DocumentError, also where a mapping has a key twice, at any depth."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=no_key_twice)
+    except DuplicateKeyError as error:
+        raise DocumentError(str(error)) from None
     except (ValueError, RecursionError) as error:
         not_json = error
     try:
         if len(text) > MAX_YAML:
             raise _too_long()
         _check_yaml(text)
-        return yaml.load(text, yaml.CSafeLoader)
+        return _load(text)
+    except DuplicateKeyError as error:
+        raise DocumentError(str(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         not_yaml = " ".join(str(error).split())
         raise DocumentError(f"it is neither JSON ({not_json}) nor YAML ({not_yaml})") from None
+
+
+def _load(text: str) -> Any:
+    loader = yaml.CSafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        refuse_duplicates(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _check_yaml(text: str) -> None:
@@ -120,10 +137,16 @@ class UnplainError(Exception):
 def check_name(name: object) -> str:
     """The name of a stream, if it can be kept. Raises UnplainError."""
     if not isinstance(name, str):
-        raise UnplainError("its name is not text; quote it")
+        raise UnplainError(f"YAML reads its name as {_kind(name)} and not as text; quote it")
     if len(name) > MAX_NAME or _UNSTORABLE.search(name):
         raise UnplainError(f"its name is longer than {MAX_NAME} characters, or has NUL or half a character in it")
     return name
+
+
+def _kind(name: object) -> str:
+    if name is None or isinstance(name, bool):
+        return "null" if name is None else "true or false (yes, no, on, off)"
+    return "a number" if isinstance(name, int | float) else f"a {type(name).__name__}"
 
 
 def plain(value: object, depth: int = 2) -> Any:
@@ -142,11 +165,7 @@ def plain(value: object, depth: int = 2) -> Any:
         # PostgreSQL writes large ones out, so that Python reads an int; and it has no -0.0.
         return int(value) if abs(value) >= 1e16 else value + 0.0
     if isinstance(value, Mapping):
-        return {plain(key if isinstance(key, str) else _as_key(key)): plain(v, depth + 1) for key, v in value.items()}
+        return {plain(key if isinstance(key, str) else as_key(key)): plain(v, depth + 1) for key, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, depth + 1) for item in value]
     return plain(str(value), depth)  # YAML's dates, sets and bytes
-
-
-def _as_key(key: object) -> str:
-    return json.dumps(key) if key is None or isinstance(key, bool) else str(key)

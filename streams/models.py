@@ -108,6 +108,9 @@ class SyncRun(models.Model):
     added = models.JSONField(default=list)
     removed = models.JSONField(default=list)
     changed = models.JSONField(default=list)
+    left_out = models.JSONField(
+        default=list, help_text="Streams of the source that cannot be kept, each a list of its name and the reason."
+    )
     error = models.TextField(blank=True, help_text="Why it failed, or was held.")
     pending = models.JSONField(
         null=True, help_text="What was fetched, of the run that is held; at most one run has it. None: nothing waits."

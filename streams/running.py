@@ -59,6 +59,7 @@ class _NoConfig:
     stream_config_defaults: Mapping[str, object] = field(default_factory=dict)
     stream_config_overrides: Mapping[str, object] = field(default_factory=dict)
     allowed_streams: Collection[str] | None = None
+    admin_topics: Collection[str] | None = None
     admin_uri_hosts: Collection[str] = ()
 
 

@@ -33,6 +33,8 @@ class StreamConfigSource(Protocol):
     def stream_config_overrides(self) -> Mapping[str, object]: ...
     @property
     def allowed_streams(self) -> Collection[str] | None: ...
+    @property
+    def admin_topics(self) -> Collection[str] | None: ...
 
 
 def read_catalogue(config: StreamConfigSource, known: Catalogue | None = None) -> Catalogue | None:
@@ -95,6 +97,7 @@ def layers_of(
         config.stream_config_overrides,
         {name: edit for name, row in rows.items() if (edit := row.edit) is not None},
         config.allowed_streams,
+        config.admin_topics,
     )
 
 

@@ -8,10 +8,12 @@ Source: wire contract, "Configuration".
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from streams.core.settings import misspelt, topics_for_admins
 
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 # A name is asked for in a path, in a list separated by commas.
@@ -41,7 +43,8 @@ class Layers(NamedTuple):
     """All that is said about streams, each a mapping of stream name to settings.
 
     `defaults` lie below what was `fetched`, `overrides` (the configuration file's) and `edits` (the admin's) above it.
-    `allowed`, when it is not None, is the whitelist of canonical names: an empty one allows nothing.
+    `allowed`, when it is not None, is the whitelist of canonical names: an empty one allows nothing. `admin_topics` are
+    patterns of the topics that edits may name; None: those that the other layers name.
     """
 
     fetched: Mapping[Any, object] = _NOTHING
@@ -49,6 +52,7 @@ class Layers(NamedTuple):
     overrides: Mapping[str, object] = _NOTHING
     edits: Mapping[str, Edit] = _NOTHING
     allowed: Collection[str] | None = None
+    admin_topics: Collection[str] | None = None
 
     def of(self, name: str) -> tuple[object, ...]:
         """The settings of one stream in each layer, the lowest first: default, fetched, file override, admin's."""
@@ -61,9 +65,22 @@ class Layers(NamedTuple):
         )
 
     def names(self) -> list[Any]:
-        """All that is described somewhere; a stream that only `defaults` know is not."""
+        """All that is described somewhere. A default describes a stream where it has topics; without, it only decorates
+        one that may come and go.
+        """
         edited = (name for name, edit in self.edits.items() if edit.override)
-        return list(dict.fromkeys([*self.fetched, *self.overrides, *edited]))
+        return list(dict.fromkeys([*self.fetched, *self.in_file(), *edited]))
+
+    def in_file(self) -> list[str]:
+        """The streams that the configuration file describes by itself."""
+        whole = (
+            name for name, default in self.defaults.items() if isinstance(default, Mapping) and default.get("topics")
+        )
+        return list(dict.fromkeys([*whole, *self.overrides]))
+
+    def admin_may_use(self) -> Callable[[str], bool]:
+        """The test of whether an edit may name this topic."""
+        return topics_for_admins(self.admin_topics, (self.fetched, self.defaults, self.overrides))
 
     def with_edit(self, name: str, edit: Edit | None) -> Layers:
         """The same with another edit of one stream, or none."""
@@ -113,6 +130,11 @@ class Catalogue:
     aliases: Mapping[str, str]
     """Alias to canonical name."""
 
+    @property
+    def amiss(self) -> tuple[Problem, ...]:
+        """What somebody should mend: of `skipped`, regular expressions are left out, which are no mistake."""
+        return (*(each for each in self.skipped if each.reason != _REGULAR_EXPRESSION), *self.problems)
+
     def get(self, name: str) -> Stream | None:
         """The stream of this name or alias, if it is exposed."""
         return self.streams.get(self.aliases.get(name, name))
@@ -133,14 +155,14 @@ class Catalogue:
 def compile_catalogue(layers: Layers, version: int) -> Catalogue:
     """Make the catalogue out of what was fetched and what the configuration file and the admin add.
 
-    Defaults fill what a stream lacks and never create one (the old service's list of defaults serves as decoration of
-    streams that may come and go); overrides and edits win, and create the streams that were not fetched. Nothing in
-    the data raises: a stream that cannot be served is skipped with its reason.
+    Defaults fill what a stream lacks, the whole of it where they have topics; overrides and edits win, and create the
+    streams that were not fetched. Nothing in the data raises: what cannot be served is skipped with its reason.
     """
     streams: dict[str, Stream] = {}
     skipped: list[Problem] = []
     problems: list[Problem] = []
     names = dict.fromkeys(layers.names())
+    may_use = layers.admin_may_use()
     for name in names:
         if not isinstance(name, str):
             skipped.append(Problem(str(name), "its name is not text; quote it"))
@@ -148,13 +170,18 @@ def compile_catalogue(layers: Layers, version: int) -> Catalogue:
             skipped.append(Problem(name, _REGULAR_EXPRESSION))
         elif layers.allows(name):
             try:
-                streams[name] = make_stream(name, layers.of(name))
+                streams[name] = stream_of(name, layers, may_use)
             except UnfitError as unfit:
                 skipped.append(Problem(name, str(unfit)))
     problems += [
         Problem(name, "allowed_streams names it, but no such stream is configured")
         for name in layers.allowed or ()
         if name not in names
+    ]
+    problems += [
+        Problem(stream.name, f"its setting {wrong} has no effect; did you mean {meant}?")
+        for stream in streams.values()
+        for wrong, meant in misspelt(stream.settings)
     ]
     aliases = _aliases(streams, problems)
     served = {name: _with_aliases(stream, aliases) for name, stream in streams.items()}
@@ -174,6 +201,27 @@ class UnfitError(Exception):
     """Why a stream cannot be served."""
 
 
+def stream_of(name: str, layers: Layers, may_use: Callable[[str], bool] | None = None) -> Stream:
+    """Return the stream `name` as all layers make it; `may_use` is `layers.admin_may_use()`, to be had once for many.
+
+    Raises UnfitError, also where an edit gives it a topic that admins may not give.
+    """
+    stream = make_stream(name, layers.of(name))
+    edit = layers.edits.get(name)
+    if edit is not None:
+        may_use = may_use or layers.admin_may_use()
+        for topic in (*_texts(edit.override, "topics"), *_texts(edit.override, "topics_allowed")):
+            if not may_use(topic):
+                raise UnfitError(f"admins may not give a stream the topic {topic}: {_who_may(layers)}")
+    return stream
+
+
+def _who_may(layers: Layers) -> str:
+    if layers.admin_topics is None:
+        return "no other stream of the configuration has it, and the setting admin_topics names none"
+    return "the setting admin_topics does not name it"
+
+
 def make_stream(name: str, layers: Iterable[object]) -> Stream:
     """The stream of these settings, the lowest layer first (see `Layers.of`). Raises UnfitError."""
     if name.startswith("/"):
@@ -187,7 +235,8 @@ def make_stream(name: str, layers: Iterable[object]) -> Stream:
         settings = deep_merge(settings, layer or {})
     topics = _texts(settings, "topics")
     if not topics:
-        raise UnfitError("it has no topics")
+        wrong = next((wrong for wrong, meant in misspelt(settings) if meant == "topics"), None)
+        raise UnfitError("it has no topics" + (f"; did you mean topics by {wrong}?" if wrong else ""))
     topics_allowed = _texts(settings, "topics_allowed")
     for topic in (*topics, *topics_allowed):
         if _TOPIC.fullmatch(topic) is None or topic in {".", ".."}:

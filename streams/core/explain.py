@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from streams.core.catalogue import Edit, Layers, Problem, UnfitError, compile_catalogue, deep_merge, make_stream
+from streams.core.catalogue import Edit, Layers, Problem, UnfitError, compile_catalogue, deep_merge, stream_of
 
 
 class Origin(StrEnum):
@@ -74,6 +74,9 @@ def validate_edit(name: str, edit: Edit, layers: Layers) -> list[str]:
         return ["the override is not a mapping of settings (in JSON: an object)"]
     without = layers.with_edit(name, None)
     reasons = []
+    current = layers.edits.get(name)
+    if edit.allowed is False and current is not None and current.override == edit.override:
+        return []
     fault = _fault(name, layers.with_edit(name, edit))
     if fault is not None and (edit.allowed or name not in without.names() or fault != _fault(name, without)):
         reasons.append(fault)
@@ -91,7 +94,7 @@ def _problems(layers: Layers) -> tuple[Problem, ...]:
 
 def _fault(name: str, layers: Layers) -> str | None:
     try:
-        make_stream(name, layers.of(name))
+        stream_of(name, layers)
     except UnfitError as unfit:
         return str(unfit)
     return None

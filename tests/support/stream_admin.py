@@ -29,7 +29,7 @@ AS_CONFIGURED, YES, NO = ConfiguredStream.Allowed.values
 
 
 def config(**settings: Any) -> Any:
-    """A configuration that fetches from somewhere; all else is at its default."""
+    """A configuration that fetches from somewhere, and admits all topics; all else is at its default."""
     defaults = {
         "stream_config_uri": "/streams.yaml",
         "stream_config_uri_options": {},
@@ -38,6 +38,7 @@ def config(**settings: Any) -> Any:
         "stream_config_overrides": {},
         "allowed_streams": None,
         "admin_uri_hosts": (),
+        "admin_topics": ("*",),
         "stream_config_ttl": 0.0,
     }
     return SimpleNamespace(**defaults | settings)

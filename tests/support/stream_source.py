@@ -24,6 +24,7 @@ class Source:
     stream_config_defaults: Mapping[str, object] = field(default_factory=dict)
     stream_config_overrides: Mapping[str, object] = field(default_factory=dict)
     allowed_streams: Collection[str] | None = None
+    admin_topics: Collection[str] | None = ("*",)
 
 
 class Written:

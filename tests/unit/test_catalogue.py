@@ -17,7 +17,7 @@ def compiled(
     allowed: list[str] | None = None,
     edits: dict[str, Edit] | None = None,
 ) -> Catalogue:
-    return compile_catalogue(Layers(fetched, defaults or {}, overrides or {}, edits or {}, allowed), 7)
+    return compile_catalogue(Layers(fetched, defaults or {}, overrides or {}, edits or {}, allowed, ["*"]), 7)
 
 
 def reasons(catalogue: Catalogue) -> dict[str, str]:
@@ -81,15 +81,36 @@ def test_overrides_win_at_every_depth_and_replace_a_list_as_a_whole() -> None:
     assert catalogue.streams["a"].settings == {"topics": ["u"], "consumers": {"x": {"one": 9}, "y": 2}}
 
 
-def test_overrides_create_streams_and_defaults_do_not() -> None:
+def test_overrides_create_streams_and_so_do_defaults_that_describe_a_whole_one() -> None:
+    """As the old service does; a default without topics only decorates a stream that may come and go."""
     catalogue = compiled(
-        {},
-        defaults={"only-default": {"topics": ["d"]}, "both": {"description": "filled"}},
+        {"fetched": {"topics": ["f"]}},
+        defaults={
+            "whole": {"topics": ["d"], "stream_aliases": ["w"]},
+            "both": {"description": "filled"},
+            "alias-alone": {"stream_aliases": ["a"]},
+            "empty": {"topics": []},
+            "none": None,
+            "/x/": {"topics": ["t"]},
+        },
         overrides={"both": {"topics": ["b"]}, "no-topics": {"description": "x"}},
     )
-    assert list(catalogue.streams) == ["both"]
+    assert list(catalogue.streams) == ["fetched", "whole", "both"]
+    assert catalogue.get("w") == catalogue.streams["whole"]
     assert catalogue.streams["both"].description == "filled"
-    assert reasons(catalogue) == {"no-topics": "it has no topics"}
+    assert reasons(catalogue) == {
+        "no-topics": "it has no topics",
+        "/x/": "its name is a regular expression, not a stream",
+    }
+
+
+def test_a_default_that_describes_a_whole_stream_is_held_to_the_whitelist_and_to_admins() -> None:
+    whole = {"d": {"topics": ["d"]}}
+    assert list(compiled({}, defaults=whole, allowed=["d"]).streams) == ["d"]
+    assert list(compiled({}, defaults=whole, allowed=[]).streams) == []
+    assert compiled({}, defaults=whole, allowed=["d"]).problems == ()
+    assert list(compiled({}, defaults=whole, edits={"d": Edit({}, False)}).streams) == []
+    assert compiled({"d": {"topics": ["f"]}}, defaults=whole).streams["d"].topics == ("f",)
 
 
 def test_compiling_leaves_what_was_fetched_as_it_was() -> None:
@@ -299,3 +320,89 @@ def test_an_edit_in_other_layers_makes_other_layers() -> None:
     assert edited.edits == {"b": Edit({}, False), "a": Edit({}, False)}
     assert edited.with_edit("a", None) == layers
     assert layers.edits == {"b": Edit({}, False)}
+
+
+# What an admin may not bring in, and what looks mistyped.
+
+CONFIGURED = Layers(
+    fetched={"a": {"topics": ["eqiad.a", "__transaction_state"], "topics_allowed": ["codfw.a"]}, "odd": 5},
+    defaults={"b": {"topics_allowed": ["eqiad.b"]}},
+    overrides={"c": {"topics": ["eqiad.c"]}, 404: {"topics": "eqiad.d"}},
+)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "good", "bad"),
+    [
+        (
+            None,
+            ["eqiad.a", "codfw.a", "eqiad.b", "eqiad.c"],
+            ["other", "eqiad.d", "eqiad.A", "__consumer_offsets", "__transaction_state"],
+        ),
+        ([], [], ["eqiad.a", "codfw.a", "other"]),
+        (["eqiad.*", "x?"], ["eqiad.a", "eqiad.new", "x1"], ["codfw.a", "EQIAD.a", "x", "__consumer_offsets"]),
+        (["*"], ["other"], ["__consumer_offsets"]),
+        (["[_]*", "?_consumer_offsets"], ["_a"], ["__consumer_offsets"]),
+        (["__consumer_*"], ["__consumer_offsets"], ["eqiad.a", "__transaction_state"]),
+    ],
+)
+@pytest.mark.parametrize("key", ["topics", "topics_allowed"])
+def test_admins_may_only_give_topics_that_are_theirs_to_give(
+    patterns: list[str] | None, good: list[str], bad: list[str], key: str
+) -> None:
+    for topic in good + bad:
+        edit = Edit({"topics": good[:1] or ["eqiad.a"], key: [topic]})
+        layers = CONFIGURED._replace(admin_topics=patterns).with_edit("mine", edit)
+        catalogue = compile_catalogue(layers, 1)
+        assert ("mine" in catalogue.streams) == (topic in good), topic
+        if topic in bad:
+            assert "admins may not give a stream the topic" in reasons(catalogue)["mine"]
+
+
+def test_a_stored_edit_whose_topic_is_no_longer_allowed_takes_its_stream_away_and_no_other() -> None:
+    layers = Layers(
+        {"a": {"topics": ["a"]}, "b": {"topics": ["b"]}}, edits={"a": Edit({"topics": ["__consumer_offsets"]})}
+    )
+    catalogue = compile_catalogue(layers, 1)
+    assert list(catalogue.streams) == ["b"]
+    assert reasons(catalogue) == {
+        "a": "admins may not give a stream the topic __consumer_offsets: no other stream of the configuration has it, "
+        "and the setting admin_topics names none"
+    }
+
+
+def test_what_the_configuration_itself_says_is_not_held_to_the_topics_of_admins() -> None:
+    streams = {name: {"topics": [f"__{name}"]} for name in "abc"}
+    layers = Layers({"a": streams["a"]}, {"b": streams["b"]}, {"c": streams["c"]}, {"a": Edit({"x": 1})}, None, [])
+    assert set(compile_catalogue(layers, 1).streams) == {*"abc"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("topcis", "topics"),
+        ("topic", "topics"),
+        ("Topics", "topics"),
+        ("topic_allowed", "topics_allowed"),
+        ("topicsAllowed", "topics_allowed"),
+        ("stream_alias", "stream_aliases"),
+        ("desciption", "description"),
+        ("schema", "$schema"),
+        ("schema-title", "schema_title"),
+        ("canary_event_enabled", "canary_events_enabled"),
+    ],
+)
+def test_a_setting_that_looks_mistyped_is_named(wrong: str, meant: str) -> None:
+    catalogue = compiled({"a": {"topics": ["t"], wrong: ["x"]}})
+    assert catalogue.problems == (("a", f"its setting {wrong} has no effect; did you mean {meant}?"),)
+    assert catalogue.streams["a"].settings[wrong] == ["x"]
+
+
+def test_a_stream_whose_topics_are_mistyped_says_so() -> None:
+    assert reasons(compiled({"a": {"topcis": ["t"]}})) == {"a": "it has no topics; did you mean topics by topcis?"}
+
+
+def test_settings_of_other_software_are_no_mistakes() -> None:
+    others = ["stream", "topic_prefixes", "producers", "consumers", "sample", "destination_event_service", "title"]
+    others += ["message_key_fields", "enabled", "x" * 1000, "", "schema_version", "provides"]
+    assert compiled({"a": {"topics": ["t"], **dict.fromkeys(others, 1), "topics_allowed": []}}).problems == ()

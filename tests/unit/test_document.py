@@ -126,9 +126,65 @@ def test_a_name_that_no_database_keeps_is_left_out() -> None:
     found = described_streams(json.dumps({name: {} for name in names}), None)
     assert list(found.streams) == names[:3]
     assert [problem.name for problem in found.left_out] == ["x" * 80, "nul?", "half?"]
-    assert [problem.name for problem in described_streams("5: {}\nnull: {}\na: {}", None).left_out] == ["5", "None"]
+    assert [problem.name for problem in described_streams("5: {}\nnull: {}\na: {}", None).left_out] == ["5", "null"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "kind"),
+    [
+        ("no", "false", "true or false"),
+        ("On", "true", "true or false"),
+        ("404", "404", "a number"),
+        ("0x10", "16", "a number"),
+        ("1.5", "1.5", "a number"),
+        ("~", "null", "null"),
+        ("2026-11-28", "2026-11-28", "a date"),
+    ],
+)
+def test_a_name_that_yaml_takes_for_something_else_is_left_out_and_says_what_to_do(
+    name: str, shown: str, kind: str
+) -> None:
+    found = described_streams(f"{name}: {{topics: [t]}}\ngood: {{}}", None)
+    assert list(found.streams) == ["good"]
+    ((left_out, reason),) = found.left_out
+    assert left_out == shown
+    assert f"YAML reads its name as {kind}" in reason
+    assert reason.endswith("and not as text; quote it")
+    assert list(described_streams(f"'{name}': {{topics: [t]}}", None).streams) == [name]
     with pytest.raises(UnplainError, match="quote it"):
         check_name(5)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "lines"),
+    [
+        ("a: {topics: [t]}\nb: {}\na: {topics: [u]}\n", "a", "line 1 and line 3"),
+        ("a: {topics: [t], topics: [u]}", "topics", "line 1 and line 1"),
+        ("a:\n  x:\n  - y: 1\n    z: 2\n    y: 1\n", "y", "line 3 and line 5"),
+        ("'a': {}\na: {}\n", "a", "line 1 and line 2"),
+        ("a: {1: x, '1': y}", "1", "line 1 and line 1"),
+        ("a: {1: x, 1.0: y}", "1.0", "line 1 and line 1"),
+        ("a: {yes: x, true: y}", "true", "line 1 and line 1"),
+        ("a: {1: x, true: y}", "true", "line 1 and line 1"),
+        ("a: {~: x, null: y}", "null", "line 1 and line 1"),
+        ("a: {2026-13-45: x, 2026-13-45: y}", "2026-13-45", "line 1 and line 1"),
+        ("base: &b {x: 1}\na: {<<: *b, y: 1, y: 2}", "y", "line 2 and line 2"),
+        ('{"a": {"topics": ["t"]}, "b": {}, "a": {"topics": ["u"]}}', "a", None),
+        ('{"a": {"x": [{"y": {"z": 1, "z": 2}}]}}', "z", None),
+    ],
+)
+def test_a_key_that_stands_twice_is_an_error_that_says_where(text: str, key: str, lines: str | None) -> None:
+    """The parsers keep the last in silence: the stream described first would be lost."""
+    with pytest.raises(DocumentError) as caught:
+        described_streams(text, None)
+    assert str(caught.value) == f'it has "{key}" twice{f", at {lines}" if lines else ""}; keep one'
+
+
+def test_what_a_mapping_takes_from_another_may_be_said_again() -> None:
+    text = "a: &a {topics: [t], x: 1}\nc: &c {x: 2}\nb: {<<: *a, x: 3}\nd: {<<: [*a, *c], x: 4}\ne: [*a, *a]\n"
+    streams = described_streams(text, None).streams
+    assert streams["b"] == {"topics": ["t"], "x": 3}
+    assert streams["d"] == {"topics": ["t"], "x": 4}
 
 
 def test_settings_of_none_are_those_of_a_stream_that_defaults_describe() -> None:

@@ -81,7 +81,17 @@ def test_every_value_is_that_of_its_layer_and_without_the_layer_it_is_not_there_
         (Layers({"a": TOPICS}, edits={"a": Edit({}, False)}), "an admin has denied it"),
         (Layers({"a": {}}), "it has no topics"),
         (Layers({"a": "text"}), "its configuration is not a mapping but 'text'"),
-        (Layers({}, {"a": TOPICS}), "nothing describes it any more"),
+        (Layers({}, {"a": TOPICS}), ""),
+        (Layers({}, {"a": {"description": "d"}}), "nothing describes it any more"),
+        (
+            Layers({"a": TOPICS}, edits={"a": Edit({"topics": ["other"]})}),
+            "admins may not give a stream the topic other: no other stream of the configuration has it, and the "
+            "setting admin_topics names none",
+        ),
+        (
+            Layers({"a": TOPICS}, edits={"a": Edit({"topics_allowed": ["other"]})}, admin_topics=["x"]),
+            "admins may not give a stream the topic other: the setting admin_topics does not name it",
+        ),
         (Layers({"b": TOPICS}, edits={"a": Edit({}, True)}), "nothing describes it any more"),
     ],
 )
@@ -104,6 +114,7 @@ LAYERS = Layers(
         "/regular.*/": TOPICS,
     },
     allowed=["a", "broken"],
+    admin_topics=["*"],
 )
 
 
@@ -171,3 +182,26 @@ def test_what_the_fetched_configuration_has_against_itself_is_not_held_against_a
     layers = Layers({"a": {**TOPICS, "stream_aliases": ["b"]}, "b": TOPICS})
     assert validate_edit("a", Edit({"description": "x"}), layers) == []
     assert validate_edit("b", Edit({"description": "x"}, True), layers) == []
+
+
+def test_an_edit_with_a_mistyped_setting_or_a_topic_of_others_is_refused() -> None:
+    layers = Layers({"a": {"topics": ["t"]}, "b": {"topics": ["u"]}})
+    assert validate_edit("a", Edit({"topcis": ["u"]}), layers) == [
+        "its setting topcis has no effect; did you mean topics?"
+    ]
+    assert validate_edit("a", Edit({"topics": ["u"]}), layers) == []
+    (reason,) = validate_edit("a", Edit({"topics": ["__consumer_offsets"]}), layers)
+    assert reason.startswith("admins may not give a stream the topic __consumer_offsets: ")
+
+
+@pytest.mark.parametrize("override", [{"topics": ["other"]}, {"topics": []}, {"topcis": ["t"]}])
+def test_a_stream_with_a_bad_override_can_be_denied_as_it_is(override: dict[str, Any]) -> None:
+    layers = Layers({"a": {"topics": ["t"]}}, edits={"a": Edit(override)})
+    assert validate_edit("a", Edit(override, False), layers) == []
+    assert validate_edit("a", Edit(override, True), layers) != []
+    assert validate_edit("a", Edit({}, True), layers) == []
+
+
+def test_a_stream_that_defaults_describe_comes_from_there() -> None:
+    layers = Layers({}, {"a": {"topics": ["t"]}}, {"a": {"description": "d"}})
+    assert origins(layers) == {"topics": (["t"], "default"), "description": ("d", "file override")}

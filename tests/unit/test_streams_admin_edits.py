@@ -227,7 +227,8 @@ def add(client: Any, name: str, override: str = '{"topics": ["t"]}', allowed: st
     return client.post(STREAMS + "add/", data, follow=True)
 
 
-def test_a_stream_is_defined_here_with_a_preview(admin: Client) -> None:
+def test_a_stream_is_defined_here_with_a_preview() -> None:
+    admin = service_client(staff("ada", GROUP), process())
     preview = add(admin, "mine")
     assert [each.path for each in preview.context["differences"]] == ["topics"]
     assert "mine is new. It will be exposed" in text_of(preview)

@@ -125,7 +125,7 @@ def test_numbers_and_words_that_are_none_change_nothing(admin: Client, data: dic
 
 
 def test_every_edit_is_in_the_history_with_what_was_and_what_is(admin: Client) -> None:
-    row = stream("a", override={"x": {"y": 1, "z": 1}})
+    row = stream("a", {"topics": ["a", "t"]}, override={"x": {"y": 1, "z": 1}})
     admin.post(page_of(row), edit(row, '{"x": {"y": true, "z": 1}, "topics": ["t"]}', YES, step="apply", confirmed="a"))
     stream("mine", fetched=None, override={"topics": ["t"]})
     edits.remove("mine", staff("grace"))

@@ -232,6 +232,35 @@ def test_streams_of_the_files_overrides_have_rows_as_long_as_they_are_there(writ
     assert list(rows()) == [*"bcdef"]
 
 
+def test_streams_that_the_files_defaults_describe_whole_have_rows_too_and_are_served(written: Written) -> None:
+    """The old service serves them."""
+    written.config.stream_config_defaults = {
+        "whole": {"topics": ["t"], "stream_aliases": ["w"]},
+        "alias": {"stream_aliases": ["x"]},
+        "a": {"topics": ["no"], "description": "filled"},
+    }
+    written.sync()
+    assert rows() == {**some(*"abcdef"), "whole": None}
+    found = catalogue(written.config)
+    assert list(found.streams) == [*"abcdef", "whole"]
+    assert found.aliases == {"w": "whole"}
+    assert (found.streams["a"].topics, found.streams["a"].description) == (("eqiad.a",), "filled")
+    assert written.sync().outcome == "unchanged"
+    edit("whole", allowed="no")
+    assert list(catalogue(written.config).streams) == [*"abcdef"]
+    written.config.stream_config_defaults = {}
+    assert written.sync().removed == ()  # an admin has an opinion on it
+    edit("whole", allowed="as configured")
+    assert written.sync().removed == ("whole",)
+
+
+def test_without_a_uri_defaults_describe_the_streams_too() -> None:
+    config = Source(None, stream_config_defaults=some("a"), allowed_streams=["a"])
+    assert synchronise(config).added == ("a",)
+    assert list(catalogue(config).streams) == ["a"]
+    assert synchronise(config).outcome == "unchanged"
+
+
 def test_without_a_uri_the_overrides_describe_the_streams() -> None:
     config = Source(None, stream_config_overrides=some("a"))
     assert synchronise(config).added == ("a",)

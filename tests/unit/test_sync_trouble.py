@@ -156,12 +156,13 @@ def test_a_server_that_knows_is_asked_for_changes_only_and_the_rows_are_looked_a
 def test_a_refresh_that_would_withdraw_more_than_a_fifth_is_held_until_it_is_applied(
     written: Written, caplog: pytest.LogCaptureFixture
 ) -> None:
+    written.say(**some(*"abcdefghi"))
     written.sync()
     before = (rows(), Version.of(Version.STREAMS))
     written.say(**some(*"abcd"))
     held = written.sync()
-    assert (held.outcome, held.recorded, held.is_good, held.withdrawn) == ("held", True, False, ("e", "f"))
-    assert "it would withdraw 2 of 6 streams" in held.error
+    assert (held.outcome, held.recorded, held.is_good, held.withdrawn) == ("held", True, False, tuple("efghi"))
+    assert "it would withdraw 5 of 9 streams" in held.error
     assert held.error in caplog.text
     assert (rows(), Version.of(Version.STREAMS)) == before
     everything_then = everything()
@@ -172,21 +173,40 @@ def test_a_refresh_that_would_withdraw_more_than_a_fifth_is_held_until_it_is_app
     assert run.pending == some(*"abcd")
     written.say(**some("never"))  # what is applied is what was shown
     applied = apply_held(run.pk, written.config, "Ada")
-    assert (applied.outcome, applied.removed, applied.withdrawn) == ("applied", ("e", "f"), ("e", "f"))
+    assert (applied.outcome, applied.removed, applied.withdrawn) == ("applied", tuple("efghi"), tuple("efghi"))
     assert rows() == some(*"abcd")
     assert Version.of(Version.STREAMS) == before[1] + 1
     last = SyncRun.objects.first()
     assert last is not None
-    assert (last.outcome, last.by, last.removed, last.source) == ("applied", "Ada", ["e", "f"], str(written.path))
+    assert (last.outcome, last.by, last.removed, last.source) == ("applied", "Ada", [*"efghi"], str(written.path))
     with pytest.raises(NothingHeldError):
         apply_held(run.pk, written.config, "Ada")
 
 
-@pytest.mark.parametrize(("gone", "outcome"), [(2, "changed"), (3, "held")])
-def test_a_fifth_is_just_not_too_much(written: Written, gone: int, outcome: str) -> None:
-    written.say(**some(*"abcdefghij"))
+@pytest.mark.parametrize(
+    ("total", "gone", "added", "outcome"),
+    [
+        (3, 1, 0, "changed"),  # a third, but one stream alone
+        (9, 4, 0, "changed"),
+        (9, 5, 0, "held"),
+        (25, 5, 0, "changed"),  # a fifth is just not too much
+        (24, 5, 0, "held"),
+        (24, 5, 20, "held"),
+        (4, 4, 0, "held"),
+        (4, 4, 4, "held"),
+        (1, 1, 1, "held"),
+        (1, 0, 0, "unchanged"),
+    ],
+)
+def test_much_is_more_than_a_fifth_and_five_streams_or_all_and_new_ones_do_not_make_up_for_it(
+    written: Written, total: int, gone: int, added: int, outcome: str
+) -> None:
+    written.config.stream_config_overrides = some("one")
+    written.config.allowed_streams = [f"{kind}{n}" for kind in ("old", "new") for n in range(50)]
+    written.say(**some(*(f"old{n}" for n in range(total))), unlisted={"topics": ["t"]})
     written.sync()
-    written.say(**some(*"abcdefghij"[gone:]))
+    kept = some(*(f"old{n}" for n in range(gone, total)), *(f"new{n}" for n in range(added)))
+    written.say(**kept, unlisted={"topics": ["t"]})
     assert written.sync().outcome == outcome
 
 
@@ -198,9 +218,20 @@ def test_what_counts_is_what_clients_can_read(written: Written) -> None:
     written.say(**some("a", "f"))
     result = written.sync()
     assert (result.outcome, result.removed, result.withdrawn) == ("changed", ("b", "c", "d", "e"), ())
-    written.say(a={}, **some("f"))  # without topics it is withdrawn
+    written.say(a={}, f={}, **some("e"))  # without topics they are withdrawn
     result = written.sync()
-    assert (result.outcome, result.changed, result.withdrawn) == ("held", ("a",), ("a",))
+    assert (result.outcome, result.changed, result.withdrawn) == ("held", ("a", "f"), ("a", "f"))
+
+
+def test_a_stream_that_the_source_drops_and_a_default_describes_is_not_withdrawn(written: Written) -> None:
+    written.say(**some("a"))
+    written.config.stream_config_defaults = some("a", description="whole")
+    written.sync()
+    written.say(**some("b"))
+    result = written.sync()
+    assert (result.outcome, result.removed, result.withdrawn) == ("changed", ("a",), ())
+    assert rows() == {"a": None, **some("b")}
+    assert catalogue(written.config).streams["a"].description == "whole"
 
 
 def test_force_applies_what_would_be_held(written: Written) -> None:
@@ -298,3 +329,73 @@ def test_of_two_that_find_the_same_at_once_the_second_writes_nothing(
     results.append(written.sync())
     assert [result.recorded for result in results] == [True, False]
     assert everything() == afterwards[0]
+
+
+# What cannot be kept, or has no effect.
+
+
+@pytest.mark.parametrize("text", ["no: {topics: [t]}\n404: {topics: [t]}\n", "~: {topics: [t]}", "a: {topcis: [t]}"])
+def test_a_document_of_which_nothing_can_be_served_fails_and_says_why(written: Written, text: str) -> None:
+    """At the start, too: it counted as good, was not asked again, and the service stayed unready for ever."""
+    written.path.write_text(text)
+    result = written.sync()
+    assert (result.outcome, result.is_good) == ("failed", False)
+    assert "none of its" in result.error
+    assert "quote it" in result.error or "did you mean topics by topcis?" in result.error
+    assert runs() == [("failed", result.error)]
+    written.say(**some("a"))
+    assert written.sync().outcome == "changed"
+    written.path.write_text(text)
+    assert written.sync().outcome == "failed"
+    assert rows() == some("a")
+
+
+def test_an_admin_who_breaks_the_only_stream_does_not_make_its_source_fail(written: Written) -> None:
+    written.say(**some("a"))
+    written.sync()
+    edit("a", override={"topics": []})
+    assert written.sync().outcome == "unchanged"
+    written.say(a={})
+    assert written.sync().outcome == "failed"
+    edit("a", override={"topics": ["t"]})
+    assert written.sync(force=True).outcome == "changed"
+
+
+def test_a_stream_described_twice_is_an_error_that_keeps_what_was(written: Written) -> None:
+    written.sync()
+    for text in ("a: {topics: [t]}\na: {topics: [u]}\n", '{"a": {"topics": ["t"]}, "a": {"topics": ["u"]}}'):
+        written.path.write_text(text)
+        result = written.sync()
+        assert result.outcome == "failed"
+        assert 'it has "a" twice' in result.error
+    assert rows() == some(*"abcdef")
+
+
+def test_what_is_left_out_is_in_the_history_once_and_again_when_it_changes(
+    written: Written, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = "".join(f"{name}: {{topics: [eqiad.{name}]}}\n" for name in "abcdef")
+    written.path.write_text(good)
+    written.sync()
+    written.path.write_text(good + "no: {topics: [t]}\n")
+    for recorded in (True, False):
+        caplog.clear()
+        result = written.sync()
+        assert (result.outcome, result.recorded) == ("unchanged", recorded)
+        assert ("Stream false is left out" in caplog.text) == recorded
+    newest = SyncRun.objects.first()
+    assert newest is not None
+    ((name, reason),) = newest.left_out
+    assert name == "false"
+    assert "quote it" in reason
+    written.path.write_text(good)
+    assert (written.sync().recorded, written.sync().recorded) == (True, False)
+    assert SyncRun.objects.first().left_out == []  # type: ignore[union-attr]
+
+
+def test_what_has_no_effect_is_in_the_result(written: Written) -> None:
+    written.say(a={"topics": ["t"], "topic_allowed": ["u"]}, b={"topcis": ["t"]}, **{"/regular.+/": {}})
+    assert written.sync().problems == (
+        ("b", "it has no topics; did you mean topics by topcis?"),
+        ("a", "its setting topic_allowed has no effect; did you mean topics_allowed?"),
+    )

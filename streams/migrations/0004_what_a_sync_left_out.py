@@ -1,0 +1,16 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("streams", "0003_stream_admins")]
+
+    operations = [
+        migrations.AddField(
+            model_name="syncrun",
+            name="left_out",
+            field=models.JSONField(
+                default=list,
+                help_text="Streams of the source that cannot be kept, each a list of its name and the reason.",
+            ),
+        ),
+    ]
