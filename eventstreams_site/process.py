@@ -12,6 +12,7 @@ from eventstreams_site.conf import Config
 from eventstreams_site.watch import Followed, Watch
 from redaction import pages
 from redaction.redactor import Redactor
+from streams import missing
 from streams.core.catalogue import Catalogue
 from streams.engine.encoder import Encoder, NoListYet
 from streams.engine.history import History
@@ -86,6 +87,7 @@ class Process:
                 self._watch.run(),
                 service.refresh.run_forever(),
                 service.schemas.run_forever(),
+                missing.tell_forever(lambda: service),
             )
             self._tasks = [asyncio.ensure_future(each) for each in background]
             service.hub.start()

@@ -25,7 +25,7 @@ from streams import edits
 from streams.admin_filters import ChangedFilter, EditedFilter, SchemaFilter, StateFilter, TopicsFilter
 from streams.admin_forms import AddForm, EditForm, admin_fields
 from streams.admin_overview import Listed, Overview, State
-from streams.admin_page import effect_of, is_removable, page_of, preview_of
+from streams.admin_page import effect_of, is_removable, missing_of, page_of, preview_of
 from streams.admin_sync import SyncRunAdmin, sync_state
 from streams.admin_texts import counted, moment, named
 from streams.edits import Allowed, ChangedMeanwhileError, Wanted
@@ -105,7 +105,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             "total": len(overview.rows),
             "exposed": len(overview.catalogue.streams),
             "is_kafka_known": overview.known_topics is not None,
-            "problems": overview.catalogue.problems,
+            "problems": overview.catalogue.amiss,
         }
         return super().changelist_view(request, {**more, **(extra_context or {})})
 
@@ -209,6 +209,8 @@ class ConfiguredStreamAdmin(StreamAdmin):
             messages.error(request, f"Nothing was saved. {error}")
         else:
             messages.success(request, f"“{name}” is saved; {LIVE}.")
+            for topic in missing_of(wanted, overview)[0] if must_ask else ():
+                messages.warning(request, f"Kafka does not have the topic {topic} of “{name}”: check its name.")
         kept = ConfiguredStream.objects.filter(name=name).values_list("pk", flat=True).first()
         return self._to_list() if kept is None else self._to_stream(kept)
 

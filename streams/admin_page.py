@@ -14,12 +14,12 @@ from django.utils.safestring import SafeString
 from streams.admin_forms import pretty
 from streams.admin_overview import Overview, State
 from streams.admin_texts import moment_of, span
-from streams.core.catalogue import Catalogue, Layers, compile_catalogue
+from streams.core.catalogue import Catalogue, Layers, compile_catalogue, is_topic
 from streams.core.explain import Explanation, explain
 from streams.edits import Cut, Wanted, cut_off, dotted
 from streams.models import ConfiguredStream
 from streams.running import clients_of
-from streams.topic_facts import Facts, TopicFacts, topic_facts
+from streams.topic_facts import Facts, TopicFacts, missing_topics, topic_facts
 
 
 class Line(NamedTuple):
@@ -102,6 +102,7 @@ def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
         "default": pretty(default) if default else "",
         "is_service": overview.process is not None,
         "facts": facts,
+        "missing": [topic.topic for topic in facts.topics if not topic.count],
         "topic_lines": [topic_line(topic, now_ms) for topic in facts.topics],
         "is_removable": is_removable(row, overview),
     }
@@ -111,6 +112,7 @@ def preview_of(name: str, wanted: Wanted, overview: Overview, effect: Effect) ->
     """The context of the page that asks whether an edit is to be applied."""
     layers: Layers = overview.layers
     before, after = explain(name, layers), explain(name, layers.with_edit(name, wanted.edit))
+    missing, unknown = missing_of(wanted, overview)
     return {
         "is_new": name not in overview.rows,
         "before": state_line(before),
@@ -118,9 +120,24 @@ def preview_of(name: str, wanted: Wanted, overview: Overview, effect: Effect) ->
         "is_same_state": before.reason == after.reason,
         "differences": list(differences(before, after)),
         "problems": after.problems,
+        "missing": missing,
+        "unknown": unknown,
         "cut": effect.cut,
         "clients": clients_of(overview.process, effect.cut.names),
     }
+
+
+def missing_of(wanted: Wanted, overview: Overview) -> tuple[list[str], str]:
+    """The topics of an override that Kafka does not have, and why that is not known."""
+    topics = [
+        topic
+        for key in ("topics", "topics_allowed")
+        if isinstance(found := wanted.override.get(key), list)
+        for topic in found
+        if isinstance(topic, str) and is_topic(topic)
+    ]
+    found_missing: tuple[list[str], str] = async_to_sync(missing_topics)(overview.process, topics)
+    return found_missing if topics else ([], "")
 
 
 def is_removable(row: ConfiguredStream, overview: Overview) -> bool:

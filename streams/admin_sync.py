@@ -19,6 +19,7 @@ from streams.admin_overview import Overview
 from streams.admin_texts import counted, moment, named, span
 from streams.core.catalogue import compile_catalogue
 from streams.edits import cut_off
+from streams.missing import missing_by_stream
 from streams.models import SyncRun
 from streams.running import clients_of, running
 from streams.stored import layers_of
@@ -40,6 +41,8 @@ BACK = {
 """Where "Sync now" leads back to."""
 OPEN = 20
 """A list of so many names is shown at once."""
+MESSAGES = 20
+"""Maximum number of problems that one synchronisation shows as messages; the list of streams has all of them."""
 NO_SERVICE = "This page is not served by the service: there is nothing to synchronise with here."
 
 
@@ -61,6 +64,9 @@ def sync_state(request: HttpRequest) -> dict[str, Any]:
         "good_ago": span(time.time() - last_good_at) if last_good_at is not None else "",
         "failure": failure,
         "held": held,
+        "left_out": last.left_out if last is not None else (newest.left_out if newest is not None else ()),
+        "amiss": process.catalogue.amiss if process is not None and process.catalogue is not None else (),
+        "missing": missing_by_stream(process),
         "newest": newest,
         "exposed": len(process.catalogue.streams) if process is not None and process.catalogue is not None else None,
         "may_sync": may_sync(request),
@@ -89,6 +95,9 @@ def say(request: HttpRequest, result: SyncResult) -> None:
     messages.success(request, f"{done} {result.source} in {result.seconds:.1f} s: {text}.")
     for name, reason in result.left_out:
         messages.warning(request, f"Stream {name} is left out: {reason}.")
+    touched = {*result.added, *result.changed}
+    for name, reason in [each for each in result.problems if each.name in touched][:MESSAGES]:
+        messages.warning(request, f"Stream {name}: {reason}.")
 
 
 @admin.register(SyncRun)
@@ -101,7 +110,10 @@ class SyncRunAdmin(RunAdmin):
     list_per_page = 50
     show_facets = admin.ShowFacets.NEVER
     actions = None
-    fields = ("result", "when", "took", "by_whom", "source", "error", "added_names", "removed_names", "changed_names")
+    fields = (
+        *("result", "when", "took", "by_whom", "source", "error"),
+        *("added_names", "removed_names", "changed_names", "left_out_names"),
+    )
     readonly_fields = fields
 
     @admin.display(description="at (UTC)", ordering="id")
@@ -116,6 +128,7 @@ class SyncRunAdmin(RunAdmin):
     @admin.display(description="streams")
     def what(self, run: SyncRun) -> str:
         parts = [f"{len(names)} {what}" for what in ("added", "removed", "changed") if (names := getattr(run, what))]
+        parts += [f"{len(run.left_out)} left out"] if run.left_out else []
         return ", ".join(parts) or "–"
 
     @admin.display(description="by")
@@ -137,6 +150,10 @@ class SyncRunAdmin(RunAdmin):
     @admin.display(description="changed")
     def changed_names(self, run: SyncRun) -> SafeString | str:
         return _list(run.changed)
+
+    @admin.display(description="left out")
+    def left_out_names(self, run: SyncRun) -> SafeString | str:
+        return _list([f"{name}: {reason}" for name, reason in run.left_out])
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

@@ -69,6 +69,22 @@ def known_topics(process: Running | None) -> Mapping[str, int] | None:
     return process.source.partitions
 
 
+async def missing_topics(process: Running | None, topics: Iterable[str]) -> tuple[list[str], str]:
+    """Return those of the topics, of whatever stream, that Kafka does not have, and why that is not known.
+
+    To be awaited on the process's event loop; takes PATIENCE_SECONDS at most.
+    """
+    wanted = list(dict.fromkeys(topics))
+    if process is None or not process.hub.available:
+        return [], "" if process is None else AWAY
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            missing = await process.source.missing(wanted)
+    except (TimeoutError, SourceUnavailableError):
+        return [], NO_ANSWER
+    return [topic for topic in wanted if topic in missing], ""
+
+
 async def topic_facts(process: Running, topics: Iterable[str]) -> Facts:
     """To be awaited on the process's event loop; takes PATIENCE_SECONDS at most."""
     known = known_topics(process)

@@ -239,7 +239,7 @@ def make_stream(name: str, layers: Iterable[object]) -> Stream:
         raise UnfitError("it has no topics" + (f"; did you mean topics by {wrong}?" if wrong else ""))
     topics_allowed = _texts(settings, "topics_allowed")
     for topic in (*topics, *topics_allowed):
-        if _TOPIC.fullmatch(topic) is None or topic in {".", ".."}:
+        if not is_topic(topic):
             raise UnfitError(f"{_shown(topic)} is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)")
     canary_events_enabled = settings.get("canary_events_enabled") or False
     if not isinstance(canary_events_enabled, bool):
@@ -255,6 +255,11 @@ def make_stream(name: str, layers: Iterable[object]) -> Stream:
         canary_events_enabled=canary_events_enabled,
         settings=MappingProxyType(settings),
     )
+
+
+def is_topic(name: str) -> bool:
+    """Return whether Kafka could have a topic of this name."""
+    return _TOPIC.fullmatch(name) is not None and name not in {".", ".."}
 
 
 def _text(settings: Mapping[str, object], key: str) -> str | None:

@@ -124,6 +124,12 @@ class KafkaSource:
                 leaders |= {tp: leader for tp, leader in self._leaders.items() if tp.topic == topic}
         self._partitions, self._leaders, self._is_stale = partitions, leaders, is_stale
 
+    async def missing(self, topics: Iterable[str]) -> set[str]:
+        wanted = sorted(set(topics))  # an empty list would ask for all
+        response = await self._within(LOOKUP_SECONDS, self._metadata(wanted)) if wanted else None
+        found = response.topics if response is not None else []
+        return {topic for code, topic, *_ in found if for_code(code) is UnknownTopicOrPartitionError}
+
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         wanted = list(partitions)
         begins, ends = await asyncio.gather(

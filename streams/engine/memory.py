@@ -113,6 +113,10 @@ class MemorySource:
                 known[tp.topic] = max(known.get(tp.topic, 0), tp.partition + 1)
         self._known = known
 
+    async def missing(self, topics: Iterable[str]) -> set[str]:
+        self._check()
+        return set(topics) - {tp.topic for tp in self._logs}
+
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         self._check()
         return {tp: self._logs[tp].bounds for tp in partitions if tp in self._logs}

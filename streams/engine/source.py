@@ -86,6 +86,10 @@ class RecordSource(Protocol):
         """Ask which of `topics` exist, with which partitions. Never creates a topic."""
         ...
 
+    async def missing(self, topics: Iterable[str]) -> set[str]:
+        """Return those of `topics` that do not exist; `partitions` stays as it is. Never creates a topic."""
+        ...
+
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         """The bounds of each partition that exists and has a leader; others are missing from the answer."""
         ...

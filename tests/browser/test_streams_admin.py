@@ -39,8 +39,8 @@ def topics(make_topic: Callable[..., str]) -> Topics:
 def sites(kafka: Any, chromium: str, topics: Topics, tmp_path: Path) -> Iterator[tuple[Site, Site]]:
     """Two server processes that share a database."""
     streams = {"one": {"topics": [topics.one], "description": "The one"}, "other": {"topics": [topics.other]}}
-    first = Site(tmp_path, kafka.bootstrap, streams)
-    second = Site(tmp_path, kafka.bootstrap, streams, database=first.database)
+    first = Site(tmp_path, kafka.bootstrap, streams, admin_topics=["*"])
+    second = Site(tmp_path, kafka.bootstrap, streams, database=first.database, admin_topics=["*"])
     create_superuser(first)
     try:
         first.start()
@@ -179,6 +179,7 @@ async def test_denied_allowed_again_and_with_other_topics_while_clients_of_two_p
             row = page.get_by_role("row", name="topics (changed)")
             await expect(row).to_contain_text(f'["{topics.one}"]')
             await expect(row).to_contain_text(f'["{topics.new}"]')
+            await expect(page.get_by_text("Kafka does not have the topic")).to_have_count(0)
             moved_at = await press(page, "Apply")
             await expect(page.get_by_role("row", name="topics").filter(has_text="admin")).to_be_visible()
             for reader in ones:

@@ -393,3 +393,11 @@ async def test_a_source_can_be_closed_in_the_middle_of_a_poll(on_kafka: KafkaHar
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
     await asyncio.wait_for(on_kafka.source.close(), PATIENCE_SECONDS)
+
+
+async def test_topics_that_do_not_exist_are_named_and_nothing_else_changes(harness: Harness) -> None:
+    tp = await one_topic(harness, *new(1))
+    before = dict(harness.source.partitions)
+    assert await harness.source.missing([tp.topic, f"{tp.topic}.absent"]) == {f"{tp.topic}.absent"}
+    assert await harness.source.missing([]) == set()
+    assert dict(harness.source.partitions) == before

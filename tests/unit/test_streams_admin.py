@@ -188,7 +188,7 @@ def test_what_kafka_has_of_each_topic_is_said() -> None:
     assert (gone.topic, gone.number) == ("gone", 0)
     assert spare.topic == "spare"
     text = text_of(answer)
-    assert text.count("Kafka has no such topic.") == 1
+    assert text.count("Kafka does not have this topic.") == 1
     assert "1 client of this server process reads it now." in text
 
 

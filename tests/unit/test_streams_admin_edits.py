@@ -12,6 +12,7 @@ from django.test import Client
 
 from streams import edits
 from streams.edits import Wanted
+from streams.engine.memory import MemorySource
 from streams.models import ConfiguredStream, Version
 from tests.support.admin import client_of, messages, staff
 from tests.support.stream_admin import (
@@ -228,7 +229,9 @@ def add(client: Any, name: str, override: str = '{"topics": ["t"]}', allowed: st
 
 
 def test_a_stream_is_defined_here_with_a_preview() -> None:
-    admin = service_client(staff("ada", GROUP), process())
+    source = MemorySource()
+    source.create("t")
+    admin = service_client(staff("ada", GROUP), process(source=source))
     preview = add(admin, "mine")
     assert [each.path for each in preview.context["differences"]] == ["topics"]
     assert "mine is new. It will be exposed" in text_of(preview)
@@ -306,3 +309,60 @@ def test_a_stream_that_would_come_back_is_not_removed_but_denied() -> None:
 def test_a_stream_that_is_gone_is_said_to_be_gone(admin: Client) -> None:
     for path in ("4711/change/", "4711/delete/"):
         assert messages(admin.get(STREAMS + path, follow=True)) == ["This stream is not there any more."]
+
+
+# What is mistyped, and what admins may not give.
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ('{"topcis": ["a"]}', "Its setting topcis has no effect; did you mean topics?"),
+        ('{"topics": ["__consumer_offsets"]}', "Admins may not give a stream the topic __consumer_offsets"),
+        ('{"topics": ["a", "secret"]}', "Admins may not give a stream the topic secret"),
+        ('{"topics_allowed": ["secret"]}', "Admins may not give a stream the topic secret"),
+    ],
+)
+def test_an_override_with_a_mistake_or_a_topic_of_others_is_refused(override: str, said: str) -> None:
+    row = stream("a")
+    client = service_client(staff("ada", GROUP), process(admin_topics=None))
+    answer = client.post(page_of(row), edit(row, override, step="apply", confirmed="a"))
+    assert said in answer.context["form"].errors["override"][0]
+    assert now("a") == Wanted({})
+
+
+def test_a_new_stream_with_a_topic_of_others_or_mistyped_topics_is_refused() -> None:
+    stream("a", {"topics": ["t"]})
+    client = service_client(staff("ada", GROUP), process(admin_topics=None))
+    for override, said in (
+        ('{"topics": ["__consumer_offsets"]}', "Admins may not give a stream the topic __consumer_offsets"),
+        ('{"topcis": ["t"]}', "It has no topics; did you mean topics by topcis?"),
+    ):
+        answer = client.post(f"{STREAMS}add/", {"name": "mine", "override": override, "allowed": YES, "step": "apply"})
+        assert said in answer.context["form"].errors["override"][0]
+    assert not ConfiguredStream.objects.filter(name="mine").exists()
+
+
+def test_a_topic_that_kafka_does_not_have_is_named_before_and_after_saving() -> None:
+    source = MemorySource()
+    source.create("there")
+    row = stream("a", {"topics": ["there"]})
+    client = service_client(staff("ada", GROUP), process(source=source))
+    sent = edit(row, '{"topics": ["there", "tehre"], "topics_allowed": ["gone"]}')
+    preview = text_of(client.post(page_of(row), sent))
+    for topic in ("tehre", "gone"):
+        assert f"Kafka does not have the topic {topic}:" in preview
+    assert "Kafka does not have the topic there" not in preview
+    answer = client.post(page_of(row), sent | {"step": "apply", "confirmed": "a"}, follow=True)
+    assert [each for each in messages(answer) if "Kafka" in each] == [
+        f"Kafka does not have the topic {topic} of “a”: check its name." for topic in ("tehre", "gone")
+    ]
+
+
+def test_where_kafka_is_away_the_preview_says_that_it_does_not_know() -> None:
+    source = MemorySource()
+    row = stream("a")
+    of = process(source=source)
+    of.hub.available = False
+    text = text_of(service_client(staff("ada", GROUP), of).post(page_of(row), edit(row, '{"topics": ["t"]}')))
+    assert "Whether Kafka has these topics is not known: Kafka cannot be reached now." in text

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from streams.core.catalogue import Problem
+from streams.engine.memory import MemorySource
 from streams.models import ConfiguredStream, SyncRun, Version
 from streams.sync import SyncResult
 from tests.support.admin import client_of, messages, staff
@@ -201,3 +202,43 @@ def test_what_is_held_is_applied_after_a_question_exactly_as_it_was_fetched(ada:
     # Only once.
     assert messages(client.post(path, {}, follow=True))[0].startswith("It no longer waits")
     assert messages(client.get(path, follow=True)) == ["This synchronisation does not wait for anything."]
+
+
+# What is left out, ignored, missing.
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_what_is_amiss_is_said_where_people_look(ada: User, path: str) -> None:
+    stream("a", {"topics": ["t", "gone"], "desciption": "x"})
+    stream("b", {"topcis": ["t"]})
+    stream("mine", fetched=None, override={"topics": ["__consumer_offsets"]})
+    source = MemorySource()
+    source.create("t")
+    of = process(source=source, admin_topics=None)
+    of.refresh.last = result(Outcome.UNCHANGED, left_out=(Problem("false", "quote it"),))
+    text = text_of(service_client(ada, of).get(path))
+    assert "1 stream of the source is left out false: quote it" in text
+    assert "Kafka does not have topics of 1 stream a: gone" in text
+    if path != RUNS:
+        for said in (
+            "a: its setting desciption has no effect; did you mean description?",
+            "b: it has no topics; did you mean topics by topcis?",
+            "mine: admins may not give a stream the topic __consumer_offsets",
+        ):
+            assert text.count(said) == 1
+
+
+def test_a_run_says_what_it_left_out(ada: User) -> None:
+    of = process()
+    row = run(Outcome.CHANGED, left_out=[["false", "quote it"]])
+    client = service_client(ada, of)
+    assert "1 left out" in text_of(client.get(RUNS))
+    assert "false: quote it" in text_of(client.get(f"{RUNS}{row.pk}/change/"))
+
+
+def test_sync_now_names_what_has_no_effect_in_the_streams_that_it_touched(ada: User) -> None:
+    of = process()
+    of.refresh.next = result(
+        Outcome.CHANGED, changed=("a",), problems=(Problem("a", "it has no topics"), Problem("z", "old"))
+    )
+    assert messages(service_client(ada, of).post(SYNC, {}, follow=True))[1:] == ["Stream a: it has no topics."]

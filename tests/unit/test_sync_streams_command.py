@@ -63,13 +63,14 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_it_says_what_has_changed_for_people(source: Source) -> None:
     assert source.command()[0] == 0
     assert list(ConfiguredStream.objects.values_list("name", flat=True)) == [*"abcdef"]
-    source.say(**some(*"cdefg"), left={"x": "\0"}, b={"topics": ["new"]})
+    source.say(**some(*"cdefg"), left={"x": "\0"}, b={"topics": ["new"], "desciption": "x"})
     status, output = source.command()
     assert status == 0
     first, *rest = output.splitlines()
     assert first.startswith(f"changed: {source.path} (")
     assert rest[:8] == ["added (1):", "  g", "removed (1):", "  a", "changed (1):", "  b", "withdrawn (1):", "  a"]
     assert rest[8].startswith("left out: left: its settings have")
+    assert rest[9:] == ["check: b: its setting desciption has no effect; did you mean description?"]
     status, output = source.command()
     assert (status, output.splitlines()[0].startswith("unchanged: ")) == (0, True)
     assert [run.by for run in SyncRun.objects.all()] == ["sync_streams", "sync_streams"]
@@ -90,6 +91,9 @@ def test_it_says_what_has_changed_as_json(source: Source) -> None:
             "changed": [],
             "withdrawn": ["f"],
             "left_out": [],
+            "problems": [
+                {"name": "ü", "reason": "'eqiad.ü' is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)"},
+            ],
         },
     )
 

@@ -25,9 +25,9 @@ STATUS = {SyncRun.Outcome.FAILED: FAILED, SyncRun.Outcome.HELD: HELD}
 class Command(BaseCommand):
     help = (
         "Fetches the stream configuration from stream_config_uri and writes what has changed into the database; every "
-        "server process takes it over within seconds. Prints what has changed. A change that would withdraw more than "
-        "a fifth of the exposed streams is held, unless forced. Exit status: 0 done, 1 failed (what was there stays), "
-        "3 held."
+        "server process takes it over within seconds. Prints what has changed, and what is left out or has no effect. "
+        "A change that would withdraw all exposed streams, or at least five that are more than a fifth, is held, "
+        "unless forced. Exit status: 0 done, 1 failed (what was there stays), 3 held."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -62,6 +62,7 @@ def public(result: SyncResult, dry_run: bool) -> dict[str, Any]:
         "changed": result.changed,
         "withdrawn": result.withdrawn,
         "left_out": [problem._asdict() for problem in result.left_out],
+        "problems": [problem._asdict() for problem in result.problems],
     }
 
 
@@ -79,3 +80,5 @@ def lines(result: SyncResult, dry_run: bool) -> Iterator[str]:
             yield from (f"  {name}" for name in names)
     for name, reason in result.left_out:
         yield f"left out: {name}: {reason}"
+    for name, reason in result.problems:
+        yield f"check: {name}: {reason}"
