@@ -4,28 +4,34 @@ request is answered here, with the headers of every answer, and no application s
 
 from __future__ import annotations
 
-import json
-from http import HTTPStatus
+import logging
+import re
 from typing import Any
-from urllib.parse import unquote
 
-from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.http_protocol import HTTPFactory
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
+from eventstreams_site.request import StreamRequest, path_of, phrase, refusal
 from eventstreams_site.wire import Wire
 from streams.core.errors import (
     BadRequest,
     ContentTooLarge,
     EventStreamsError,
     HeadersTooLarge,
+    InternalError,
+    MethodNotAllowed,
     RequestTimeout,
     UriTooLong,
 )
-from streams.http.headers import SECURITY, common_headers, is_private
-from streams.http.problems import problem_headers
+from streams.http.headers import is_private
+
+log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 64 * 1024
 """Of a request line with all headers: an id of many partitions is long."""
+MAX_HEADER_LINES = 500
 PUBLIC_BODY_BYTES = 16 * 1024
 """Public routes do nothing with a body: so much is read over, for who sends one all the same."""
 ADMIN_BODY_BYTES = 4 * 1024 * 1024
@@ -35,7 +41,15 @@ REQUEST_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 """So long a client that was refused may go on sending: closing at once would reset its answer (RFC 9112, 9.6)."""
 
+HALF_CLOSED_SECONDS = 10.0
+"""So long a client that has ended its input may wait for its answer: nobody can tell whether it is still there."""
 
+_CONTROLS = bytes(code for code in (*range(32), 127) if code != ord("\t"))
+"""No header may hold these (RFC 9110, 5.5); bytes from 0x80 on are taken as they are."""
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+
+
+@implementer(IHalfCloseableProtocol)
 class StreamChannel(HTTPChannel):
     """A connection that accepts long request lines and headers, but no large or slow requests."""
 
@@ -43,7 +57,11 @@ class StreamChannel(HTTPChannel):
     totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
     wire: Wire
     body_limit = PUBLIC_BODY_BYTES
+    input_has_ended = False
+    """The client will send nothing more, and may still wait for an answer (`nc -N`)."""
     _deadline: Any = None
+    _patience: Any = None
+    _header_lines = 0
     _is_deaf = False
     """Whatever still comes is not looked at."""
 
@@ -60,6 +78,8 @@ class StreamChannel(HTTPChannel):
         self._service.connections.discard(self.wire)
         self.wire.close()
         self._stop_clock()
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
@@ -67,20 +87,68 @@ class StreamChannel(HTTPChannel):
             return
         if self._deadline is None and not self._handlingRequest:
             self._deadline = self.callLater(REQUEST_SECONDS, self._give_up)
-        super().dataReceived(data)
+        try:
+            super().dataReceived(data)
+        except Exception:
+            self.factory.server.faults.report("A request could not be read")
+            self.refuse(InternalError())
+        if not self._is_deaf and self.wire.is_gone:
+            # A reset is reported once. Where there was something to read before it, nobody would ever see it: uvloop
+            # closes its handle without a word to Twisted.
+            self.wire.abort()
+
+    def readConnectionLost(self) -> None:  # noqa: N802
+        """The client has ended its input. It is called again when an answer is complete and reading is resumed."""
+        self.input_has_ended = True
+        if self._handlingRequest:
+            if self.requests and self.requests[0].is_endless:
+                self.wire.close_connection()
+            elif self._patience is None:
+                self._patience = self.callLater(HALF_CLOSED_SECONDS, self.wire.close_connection)
+        elif (self.requests or self._buffer) and not self._is_deaf:
+            self.refuse(BadRequest("The request ended before it was complete"))
+        else:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802
+        """After a refusal; the rest is up to the client, and to the time it is given."""
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802
+        is_first = not hasattr(self, "_command")
+        if is_first:
+            # The target is as good as its percent-encoded form: Twisted takes some of these bytes, Daphne none.
+            line = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
+        else:
+            self._header_lines += 1
         if self._receivedHeaderSize + len(line) > self.totalHeadersSize:
             self.lineLengthExceeded(line)
+        elif self._header_lines > MAX_HEADER_LINES + 1:  # with the empty one that ends them
+            self.refuse(HeadersTooLarge(f"{MAX_HEADER_LINES} lines"))
         else:
             super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
-        self.refuse(HeadersTooLarge(MAX_HEADER_BYTES) if hasattr(self, "_command") else UriTooLong(MAX_HEADER_BYTES))
+        if hasattr(self, "_command"):
+            self.refuse(HeadersTooLarge(f"{MAX_HEADER_BYTES} bytes"))
+        else:
+            self.refuse(UriTooLong(MAX_HEADER_BYTES))
+
+    def headerReceived(self, line: bytes) -> bool:  # noqa: N802
+        if len(line.translate(None, _CONTROLS)) != len(line):
+            self.refuse(BadRequest("A header has a control character"))
+            return False
+        try:
+            received: bool = super().headerReceived(line)
+        except ValueError:  # a length of thousands of digits
+            self.refuse(BadRequest("A header cannot be read"))
+            return False
+        return received
 
     def allHeadersReceived(self) -> None:  # noqa: N802
         self.body_limit = ADMIN_BODY_BYTES if is_private(path_of(self._path)) else PUBLIC_BODY_BYTES
-        if self.length is not None and self.length > self.body_limit:
+        if self._command == b"CONNECT":
+            self.refuse(MethodNotAllowed("CONNECT"))
+        elif self.length is not None and self.length > self.body_limit:
             self.refuse(ContentTooLarge(self.body_limit))
         else:
             super().allHeadersReceived()
@@ -98,6 +166,7 @@ class StreamChannel(HTTPChannel):
 
     def allContentReceived(self) -> None:  # noqa: N802
         self._stop_clock()
+        self._header_lines = 0
         if not self._is_deaf:
             super().allContentReceived()
 
@@ -110,18 +179,19 @@ class StreamChannel(HTTPChannel):
         self.setTimeout(None)
         self.setRawMode()
         command, target = getattr(self, "_command", b""), getattr(self, "_path", b"")
-        body = json.dumps(error.problem(command.decode("latin-1"), target.decode("latin-1"))).encode()
-        headers = [
-            *problem_headers(error, len(body)),
-            *common_headers(path_of(target), self._service.settings.cors.encode()),
-            (b"Connection", b"close"),
-        ]
-        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+        headers, body = refusal(error, command, target, self._service.settings.cors)
+        lines = b"".join(b"%s: %s\r\n" % header for header in (*headers, (b"Connection", b"close")))
         if command == b"HEAD":
             body = b""
-        self.transport.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (error.status, phrase(error.status), lines, body))
-        self.transport.loseWriteConnection()
         self._abortingCall = self.callLater(LINGER_SECONDS, self.forceAbortClient)
+        try:
+            self.transport.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (error.status, phrase(error.status), lines, body))
+            if self.input_has_ended:
+                self.loseConnection()
+            else:
+                self.transport.loseWriteConnection()
+        except RuntimeError:  # uvloop's, which has closed its handle of a connection that was reset
+            self.wire.abort()
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
         self.refuse(BadRequest())
@@ -139,34 +209,6 @@ class StreamChannel(HTTPChannel):
             self._deadline = None
 
 
-class StreamRequest(WebRequest):
-    _body_bytes = 0
-
-    def process(self) -> Any:
-        # Only HTTP/1.1 is spoken here, and an upgrade may be ignored (RFC 9110, 7.8); Daphne would begin a WebSocket.
-        self.requestHeaders.removeHeader(b"Upgrade")
-        # Daphne would take the path's root from whoever sends this, and we are at the root.
-        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
-        return super().process()
-
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
-        self._body_bytes += len(data)
-        if self._body_bytes > self.channel.body_limit:  # of chunks, which say no length beforehand
-            self.channel.refuse(ContentTooLarge(self.channel.body_limit))
-        else:
-            super().handleContentChunk(data)
-
-    def setResponseCode(self, code: int, message: bytes | None = None) -> None:  # noqa: N802
-        """Twisted does not know every code's phrase."""
-        super().setResponseCode(code, message or phrase(code))
-
-    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """What Daphne answers by itself, where no application sees the request, has the headers of every answer."""
-        for name, value in SECURITY:
-            self.responseHeaders.setRawHeaders(name, [value])
-        super().basic_error(status, status_text, body)
-
-
 class StreamFactory(HTTPFactory):
     protocol = StreamChannel
 
@@ -174,21 +216,3 @@ class StreamFactory(HTTPFactory):
         channel = super().buildProtocol(addr)
         channel.requestFactory = StreamRequest
         return channel
-
-
-def path_of(target: bytes) -> str:
-    """The path that a request's target names, decoded."""
-    return unquote(origin_form(target).partition(b"?")[0].decode("latin-1"))
-
-
-def origin_form(target: bytes) -> bytes:
-    """A request target may be a whole URL (RFC 9112, 3.2.2): without scheme and host."""
-    for scheme in (b"http://", b"https://"):
-        if target.lower().startswith(scheme):
-            _, slash, rest = target[len(scheme) :].partition(b"/")
-            return slash + rest or b"/"
-    return target
-
-
-def phrase(status: int) -> bytes:
-    return HTTPStatus(status).phrase.encode()

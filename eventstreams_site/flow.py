@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from eventstreams_site.wire import Wire
 from streams.engine.fanout import Chunk
+from streams.http.service import ClientGone
 
 SLICE_BYTES = 64 * 1024
 """Of a large event, so much is handed to the transport at a time."""
@@ -33,10 +34,6 @@ DEAD_PEER_MS = 60_000
 
 
 _NO_HEADERS = Headers()
-
-
-class ClientGone(OSError):
-    """The client has left; there is nobody to send to."""
 
 
 @implementer(IPushProducer)
@@ -75,6 +72,11 @@ class Flow:
             self._ends_at = self._wire.owed
             if self._request.channel is not None:
                 self._request.unregisterProducer()
+
+    def stay_open(self) -> bool:
+        """From here on, the client has left when it ends its input; False where it has ended it already."""
+        self._request.is_endless = True
+        return self._request.channel is not None and not self._request.channel.input_has_ended
 
     async def resumed(self) -> None:
         """Wait until the client takes more."""
@@ -147,6 +149,8 @@ class Flow:
         try:
             channel.write(bytes(data))
         except RuntimeError:
+            if not self._wire.is_gone:
+                raise
             raise reset_by_peer(self._request) from None
 
     # Twisted's IPushProducer.

@@ -28,6 +28,10 @@ from streams.stored import read_catalogue
 
 log = logging.getLogger(__name__)
 
+FINISH_SECONDS = 5.0
+"""Seconds at most that answers have to be completed once nobody new is let in: as long as a client may take to be
+connected, and is then held to be told `draining`."""
+
 
 class Process:
     """All that runs in one server process: `service` is what the edge sees of it."""
@@ -92,8 +96,8 @@ class Process:
             self._tasks = [asyncio.ensure_future(each) for each in background]
             service.hub.start()
 
-    async def close(self) -> None:
-        """End all streams cleanly, spread over the drain time, then what runs in the background."""
+    async def drain(self) -> None:
+        """End all streams cleanly, spread over the drain time."""
         service = self.service
         service.draining = True
         loop = asyncio.get_running_loop()
@@ -102,11 +106,26 @@ class Process:
         deadline = loop.time() + self._config.drain_seconds + 1
         while (service.clients or not all(each.is_clear for each in service.connections)) and loop.time() < deadline:
             await asyncio.sleep(0.05)
+
+    async def finish(self) -> None:
+        """Wait until all that is being answered has been: clients that were connecting, and who is told `draining`."""
+        service = self.service
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + FINISH_SECONDS
+        while (
+            service.answering or not all(each.is_flushed for each in service.connections)
+        ) and loop.time() < deadline:
+            for client in list(service.clients):
+                client.end()
+            await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
         if self._tasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await service.hub.close()
+            await self.service.hub.close()
 
     def _redact_with(self, redactor: Redactor) -> None:
         """Swap the redactor, and let go of all that was made with an older list, wherever it is held (invariant 5)."""

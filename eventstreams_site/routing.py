@@ -7,10 +7,9 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
-from eventstreams_site.flow import ClientGone
 from streams.http.headers import ASGIApp, CommonHeaders
 from streams.http.requests import STREAM_PATH
-from streams.http.service import SCOPE_KEY, Service
+from streams.http.service import SCOPE_KEY, ClientGone, Service
 
 
 def application_of(service: Service) -> ASGIApp:
@@ -41,6 +40,10 @@ def application_of(service: Service) -> ASGIApp:
             raise ValueError(f"Only HTTP is served here, not {scope['type']}")
         await service.start()
         scope[SCOPE_KEY] = service
-        await common(scope, receive, send)
+        service.answering += 1
+        try:
+            await common(scope, receive, send)
+        finally:
+            service.answering -= 1
 
     return application

@@ -21,15 +21,19 @@ from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import HTTPFactory
 from daphne.server import Server
 from twisted.internet import defer, reactor
+from twisted.logger import globalLogPublisher
 
-from eventstreams_site.channel import StreamFactory, origin_form
+from eventstreams_site.channel import StreamFactory
 from eventstreams_site.conf import Config
-from eventstreams_site.flow import ClientGone, Flow, reset_by_peer
+from eventstreams_site.faults import Faults
+from eventstreams_site.flow import Flow, reset_by_peer
 from eventstreams_site.process import Process
+from eventstreams_site.request import origin_form
 from eventstreams_site.routing import application_of
 from eventstreams_site.workers import BACKLOG, ListenError
 from streams.http.consumers import FLOW_EXTENSION
 from streams.http.requests import STREAM_PATH
+from streams.http.service import ClientGone
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +125,10 @@ class StreamServer(Server):
         )
         self.endpoints = [*endpoints]
         self.failure = ""
+        self.faults = Faults(process.service.metrics.faults.inc)
         self.service = process.service
         self._process = process
+        self._ports: list[Any] = []
         self._flows: dict[Any, Flow] = {}
 
     @property
@@ -135,12 +141,14 @@ class StreamServer(Server):
         self._factory = StreamFactory(self)
 
     def run(self) -> None:
+        globalLogPublisher.addObserver(self.faults.observe)  # Daphne sends Twisted's log to nowhere
         # Daphne has no lifespan: the hub starts when the reactor does.
         reactor.callWhenRunning(lambda: asyncio.ensure_future(self._process.start()))
         super().run()
 
     def listen_success(self, port: Any) -> None:
         super().listen_success(port)
+        self._ports.append(port)
         for host, number in self.listening_addresses:
             log.info("Listening on http://%s:%s", host, number)
 
@@ -188,6 +196,8 @@ class StreamServer(Server):
         try:
             await super().handle_reply(protocol, message)
         except RuntimeError:
+            if not protocol.channel.wire.is_gone:
+                raise  # a fault of ours
             raise reset_by_peer(protocol) from None
         if flow is not None and is_body and message.get("more_body"):
             flow.open()
@@ -219,11 +229,17 @@ class StreamServer(Server):
         # Where the response ends only now, `protocol_disconnected` is called, which forgets the connection.
         if "disconnected" in details:
             del self.connections[protocol]
-        elif protocol._response_started:
+            return
+        if error is None and not self.service.draining:
+            log.error(
+                "An application was %s before its answer was complete",
+                "cancelled" if application.cancelled() else "over",
+            )
+        if protocol._response_started:
             if protocol.channel is not None:
                 protocol.channel.forceAbortClient()
-        elif error is not None:
-            protocol.handle_exception(error)
+        else:
+            protocol.basic_error(500, b"", "")
 
     def kill_all_applications(self) -> defer.Deferred[None]:
         """Before the reactor stops: end the streams cleanly, then whatever is left."""
@@ -231,6 +247,10 @@ class StreamServer(Server):
 
     async def _stop(self) -> None:
         log.info("Stopping: %s streams are being ended", len(self.service.clients))
+        await self._process.drain()
+        for port in self._ports:
+            port.stopListening()
+        await self._process.finish()
         await self._process.close()
         left = [
             application

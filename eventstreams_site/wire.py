@@ -6,10 +6,13 @@ It outlives them: a stream may have ended while the last bytes of it still wait 
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 
 FORGET_SECONDS = 1.0
 """After a change of the redaction list, a client has so long to take what is on its way to it (3 s for all of it)."""
@@ -50,6 +53,11 @@ class Wire:
         """Whether nothing of a stream waits in this process."""
         return self.gone >= self.owed
 
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing at all waits in this process."""
+        return self.tcp is None or not (self.tcp.dataBuffer or self.tcp._tempDataBuffer)
+
     def owe(self, nbytes: int) -> None:
         """So many bytes of a stream will be written next."""
         transport = self.tcp
@@ -65,6 +73,22 @@ class Wire:
     def abort(self) -> None:
         """Close the connection at once; what is unsent, in the kernel also, is thrown away."""
         self._transport.abortConnection()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection has ended in both directions, as by a reset, though Twisted may not know it yet."""
+        if self.tcp is None or not self.tcp.connected:
+            return False
+        poll = select.poll()
+        poll.register(self.tcp.fileno(), 0)
+        return bool(poll.poll(0))
+
+    def close_connection(self) -> None:
+        """Close it now, in order; what is unsent in this process is dropped."""
+        if self.tcp is not None:
+            self.tcp.connectionLost(Failure(ConnectionDone()))
+        else:
+            self.abort()
 
     def _cut_unless_gone(self, owed: int) -> None:
         if self.gone < owed:

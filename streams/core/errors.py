@@ -109,8 +109,8 @@ class MethodNotAllowed(EventStreamsError):
 class BadRequest(EventStreamsError):
     status, type, title = 400, "bad_request", "Bad Request"
 
-    def __init__(self) -> None:
-        super().__init__("This is no request in HTTP/1.0 or HTTP/1.1")
+    def __init__(self, detail: str = "This is no request in HTTP/1.0 or HTTP/1.1") -> None:
+        super().__init__(detail)
 
 
 class RequestTimeout(EventStreamsError):
@@ -137,8 +137,8 @@ class UriTooLong(EventStreamsError):
 class HeadersTooLarge(EventStreamsError):
     status, type, title = 431, "headers_too_large", "Request Header Fields Too Large"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The request line and all headers together have more than {limit} bytes")
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"The request line and all headers together have more than {limit}")
 
 
 class TooManyRequests(EventStreamsError):

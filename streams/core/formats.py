@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from streams.core.positions import Gap, gaps_json
 
@@ -17,6 +18,9 @@ SSE_KEEPALIVE = b":\n"
 NDJSON_KEEPALIVE = b"\n"
 
 ERROR_RETRY_MS = 10_000
+
+_CYCLE_MS = 146_097 * 86_400_000
+"""400 years, after which the calendar repeats itself."""
 
 
 SSE_HEAD = b"event: message\nid: ["
@@ -33,6 +37,23 @@ def sse_head(ids: bytes) -> bytes:
 def sse_gap(gaps: Iterable[Gap]) -> bytes:
     """A comment that says what is missing."""
     return b":gap %s\n" % gaps_json(gaps)
+
+
+def sse_retry(retry_ms: int) -> bytes:
+    """When to reconnect. One newline, as after a comment: a block without data reaches clients as an empty event."""
+    return b"retry: %d\n" % retry_ms
+
+
+def iso_time(ms: int) -> str:
+    """Return ms since the epoch as JavaScript's `toISOString()` writes them (UTC).
+
+    Years beyond 9999 have a sign and at least six digits; unlike there, no year is too far away.
+    """
+    cycles, rest = divmod(ms, _CYCLE_MS)
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=rest)
+    year = time.year + 400 * cycles
+    text = time.isoformat(timespec="milliseconds").partition("+")[0]
+    return f"{year:04}{text[4:]}Z" if 0 <= year <= 9999 else f"{year:+07}{text[4:]}Z"
 
 
 def sse_error(problem: Mapping[str, str | int], retry_ms: int = ERROR_RETRY_MS) -> bytes:

@@ -50,7 +50,7 @@ ERRORS: tuple[EventStreamsError, ...] = (
     MethodNotAllowed("POST"),
     UriTooLong(64 * 1024),
     TooManyRequests(2),
-    HeadersTooLarge(64 * 1024),
+    HeadersTooLarge("65536 bytes"),
     InternalError(),
     KafkaUnavailable(),
     NoRedactionList(),

@@ -31,14 +31,14 @@ from streams.core.errors import (
     TooManyRequests,
     Unavailable,
 )
-from streams.core.plan import plan
+from streams.core.plan import Start, plan
 from streams.core.positions import Gap, TopicPartition, gaps_json
 from streams.engine.feed import Parts, Selection
 from streams.engine.start import gaps_of, resolve
 from streams.engine.subscription import Subscription
 from streams.http.problems import problem_headers
 from streams.http.requests import StreamRequest, client_ip
-from streams.http.service import SCOPE_KEY, Service
+from streams.http.service import SCOPE_KEY, ClientGone, Service
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ KAFKA_SECONDS = 2.8
 """All that Kafka is asked before the answer begins takes no longer (wire contract: said within 3 seconds)."""
 WITHDRAW_SECONDS = 2.0
 """A client of a stream that is no longer exposed is cut after so long, if it does not take its end."""
-MAX_GAP_HEADER_BYTES = 8 * 1024
+MAX_GAP_HEADER_BYTES = 1_900
 """Of EventStreams-Gap: proxies and clients refuse longer headers. The comment in the body has all gaps."""
 PARK_SECONDS = 0.25
 """A client that is not writable for so long lets go of what it holds in memory."""
@@ -68,7 +68,7 @@ class StreamConsumer(AsyncHttpConsumer):
         no stream has.
         """
         self.scope = scope
-        self.base_send = send
+        self.base_send = functools.partial(_send, send)
         self._service: Service = scope[SCOPE_KEY]
         self._flow = scope.get("extensions", {}).get(FLOW_EXTENSION)
         self._task = asyncio.current_task()
@@ -76,6 +76,8 @@ class StreamConsumer(AsyncHttpConsumer):
         self._taken: list[Callable[[], None]] = []
         """Gives back what the stream has taken; an exit stack for each client would take a kilobyte."""
         self._withdrawn: StreamWithdrawn | None = None
+        self._since: int | None = None
+        """The time that decides where the stream starts (ms), where it does."""
         self._writing = self._ending = False
         gone = asyncio.ensure_future(_disconnected(receive))
         gone.add_done_callback(self._leave)
@@ -99,7 +101,7 @@ class StreamConsumer(AsyncHttpConsumer):
 
     def end(self) -> None:
         self._ending = True
-        if self._task is not None and not self._writing:
+        if self._task is not None and not self._writing and self._task is not asyncio.current_task():
             self._task.cancel()
 
     def recheck(self, catalogue: Catalogue) -> None:
@@ -125,8 +127,8 @@ class StreamConsumer(AsyncHttpConsumer):
                 await self._refuse(request, InternalError())
             else:
                 await self._stream(request, subscription, gaps)
-        except OSError:
-            pass  # the client has gone
+        except ClientGone:
+            pass
         finally:
             for give_back in reversed(self._taken):
                 give_back()
@@ -165,6 +167,8 @@ class StreamConsumer(AsyncHttpConsumer):
                 listed = last_event_id.entries if last_event_id else ()
                 needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in listed]
                 planned = plan(streams, since, last_event_id, await service.hub.topics(wanted, needed))
+                if since is not None and Start(timestamp=since) in planned.starts.values():
+                    self._since = since
                 if is_head:
                     return None, [*planned.gaps, *await gaps_of(service.hub, planned.starts)]
                 others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
@@ -174,6 +178,8 @@ class StreamConsumer(AsyncHttpConsumer):
                 position, gaps = await resolve(service.hub, planned.starts)
         except TimeoutError:
             raise KafkaUnavailable from None
+        if service.draining:
+            raise Draining
         names = [stream.name for stream in streams]
         service.metrics.connected(names)
         self._taken.append(functools.partial(service.metrics.disconnected, names))
@@ -193,6 +199,8 @@ class StreamConsumer(AsyncHttpConsumer):
         service = self._service
         is_sse = request.format.is_sse
         headers = self._stream_headers(request)
+        if self._since is not None:
+            headers.append((b"EventStreams-Since", formats.iso_time(self._since).encode()))
         if gaps:
             headers.append((b"EventStreams-Gap", gaps_json(gaps, MAX_GAP_HEADER_BYTES)))
         await self.send_headers(headers=headers)
@@ -206,11 +214,14 @@ class StreamConsumer(AsyncHttpConsumer):
             await self.send_body(start + (formats.sse_gap(gaps) if gaps and is_sse else b""), more_body=True)
             if service.catalogue is not None:
                 self.recheck(service.catalogue)  # it may have changed while this client was being connected
-            await self._pump(subscription, is_sse)
+            if service.draining or (self._flow is not None and not self._flow.stay_open()):
+                self.end()
+            if not self._ending:
+                await self._pump(subscription, is_sse)
         except asyncio.CancelledError:
             if not self._ending:
                 raise
-        except OSError:
+        except ClientGone:
             raise
         except Exception:
             log.exception("A stream of %s failed", request.path[:200])
@@ -219,6 +230,8 @@ class StreamConsumer(AsyncHttpConsumer):
             service.clients.discard(self)
         if self._withdrawn is not None:
             await self._tell(request, self._withdrawn)
+        elif self._ending and service.draining and is_sse:
+            await self._write((formats.sse_retry(service.soft_retry_ms()),))
         await self.send_body(b"")
 
     async def _pump(self, subscription: Subscription, is_sse: bool) -> None:
@@ -259,11 +272,13 @@ class StreamConsumer(AsyncHttpConsumer):
             await self.send_headers(headers=self._stream_headers(request))
             retry = formats.sse_error(problem, self._service.soft_retry_ms())
             await self.send_body(formats.SSE_START + retry, more_body=True)
-            await asyncio.sleep(HOLD_SECONDS)
+            with contextlib.suppress(asyncio.CancelledError):  # it has left, or the server stops
+                await asyncio.sleep(HOLD_SECONDS)
             await self.send_body(b"")
             return
-        body = b"" if request.method == "HEAD" else json.dumps(problem).encode()
-        await self.send_response(error.status, body, headers=problem_headers(error, len(json.dumps(problem))))
+        body = json.dumps(problem).encode()
+        headers = problem_headers(error, len(body))
+        await self.send_response(error.status, b"" if request.method == "HEAD" else body, headers=headers)
 
     async def _tell(self, request: StreamRequest, error: EventStreamsError) -> None:
         """An error after the response has begun: an event in SSE; NDJSON just ends."""
@@ -278,6 +293,14 @@ class StreamConsumer(AsyncHttpConsumer):
             (b"Vary", b"Accept"),
             (b"X-Accel-Buffering", b"no"),
         ]
+
+
+async def _send(send: Callable[[Any], Awaitable[None]], message: Any) -> None:
+    """Raises ClientGone, where servers raise any OSError (ASGI, "Send"): one of ours must not pass for it."""
+    try:
+        await send(message)
+    except OSError as error:
+        raise ClientGone from error
 
 
 def _topics(stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from streams.http.problems import ALLOWED_METHODS
 
+Headers = list[tuple[bytes, bytes]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 _POLICY = "default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
@@ -21,8 +22,12 @@ SECURITY = (
     (b"Content-Security-Policy", _POLICY.encode()),
 )
 """On every answer; one that sets its own keeps it."""
-CORS_HEADERS = b"Accept, Last-Event-ID, X-Requested-With, Content-Type, Cache-Control"
-CORS_EXPOSED = b"EventStreams-Gap"
+CORS_HEADERS = b"Accept, Last-Event-ID, X-Requested-With, Content-Type, Cache-Control, Api-User-Agent, User-Agent"
+"""Wikimedia's User-Agent policy asks tools for the last two."""
+CORS_EXPOSED = b"Retry-After, EventStreams-Since, EventStreams-Gap, EventStreams-Filter"
+MAX_ANSWER_BYTES = 3_500
+"""Of all headers of an answer with its status line: nginx, as it comes, refuses 4 kB for good (proxy_buffer_size)."""
+STATUS_LINE_BYTES = 60
 PREFLIGHT_SECONDS = b"86400"
 PRIVATE_PATHS = ("/admin/",)
 """Never answered cross-origin."""
@@ -32,7 +37,7 @@ def is_private(path: str) -> bool:
     return path.startswith(PRIVATE_PATHS) or path == "/admin"
 
 
-def common_headers(path: str, cors: bytes) -> list[tuple[bytes, bytes]]:
+def common_headers(path: str, cors: bytes) -> Headers:
     """`cors` is the value of Access-Control-Allow-Origin, b"" for none."""
     headers = [*SECURITY]
     if cors and not is_private(path):
@@ -43,6 +48,13 @@ def common_headers(path: str, cors: bytes) -> list[tuple[bytes, bytes]]:
         if cors != b"*":
             headers.append((b"Vary", b"Origin"))
     return headers
+
+
+def _bounded(headers: Headers) -> Headers:
+    """A redirect repeats what was asked for: where proxies would refuse that, it leads to the same page without it."""
+    if sum(len(name) + len(value) + 4 for name, value in headers) < MAX_ANSWER_BYTES - STATUS_LINE_BYTES:
+        return headers
+    return [(name, value.partition(b"?")[0] if name.lower() == b"location" else value) for name, value in headers]
 
 
 class CommonHeaders:
@@ -61,7 +73,7 @@ class CommonHeaders:
                 given = message.get("headers", [])
                 names = {name.lower() for name, _ in given}
                 more = [header for header in extra if header[0].lower() not in names or header[0] == b"Vary"]
-                message = {**message, "headers": [*given, *more]}
+                message = {**message, "headers": _bounded([*given, *more])}
             await send(message)
 
         if scope["method"] == "OPTIONS" and not is_private(path):

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 from urllib.parse import parse_qs
 
-from streams.core.errors import InvalidTimestamp, TooManyStreams
+from streams.core.errors import InvalidLastEventId, InvalidTimestamp, TooManyStreams
 from streams.core.negotiation import Format, names_event_stream, negotiate
 from streams.core.positions import LastEventId, parse_last_event_id
 from streams.core.since import parse_since
@@ -41,21 +41,22 @@ class StreamRequest:
     path: str
     format: Format
     names_event_stream: bool
-    last_event_id_text: str
+    last_event_ids: tuple[str, ...]
+    """What was given as an id: different texts, none of them empty."""
     since_texts: tuple[str, ...]
 
     @classmethod
     def from_scope(cls, scope: Scope) -> StreamRequest:
         accept = header(scope, b"accept")
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        texts = [header(scope, b"last-event-id") or "", *(query.get(name, [""])[0] for name in ID_PARAMETERS)]
+        ids = [header_values(scope, b"last-event-id"), *(query.get(name, []) for name in ID_PARAMETERS)]
         return cls(
             method=scope["method"],
             uri=request_uri(scope),
             path=scope["path"],
             format=negotiate(accept),
             names_event_stream=names_event_stream(accept),
-            last_event_id_text=next((text for text in texts if text.strip()), ""),
+            last_event_ids=next(filter(None, map(_different, ids)), ()),
             since_texts=tuple(query.get("since", ())),
         )
 
@@ -66,7 +67,7 @@ class StreamRequest:
 
     @property
     def has_id(self) -> bool:
-        return bool(self.last_event_id_text)
+        return bool(self.last_event_ids)
 
     def stream_names(self, limit: int) -> list[str]:
         """The names asked for, each once; an empty one is no stream's. Raises TooManyStreams."""
@@ -83,14 +84,28 @@ class StreamRequest:
         return parse_since(text) if text else None
 
     def last_event_id(self) -> LastEventId | None:
-        """Raises InvalidLastEventId."""
-        return parse_last_event_id(self.last_event_id_text)
+        """The id to resume at, None where none was given. Raises InvalidLastEventId."""
+        if len(self.last_event_ids) > 1:
+            raise InvalidLastEventId(
+                f"Last-Event-ID was given with {len(self.last_event_ids)} different values; send one"
+            )
+        return parse_last_event_id(self.last_event_ids[0]) if self.last_event_ids else None
+
+
+def _different(texts: Iterable[str]) -> tuple[str, ...]:
+    """Each text once, without blanks around it, and no empty one: an empty id counts as none."""
+    return tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
+
+
+def header_values(scope: Scope, name: bytes) -> list[str]:
+    """The values of all request headers of a name."""
+    return [value.decode("utf-8", "replace") for key, value in scope["headers"] if key == name]
 
 
 def header(scope: Scope, name: bytes) -> str | None:
     """A request header; several of one name are one list (RFC 9110, 5.3)."""
-    values = [value for key, value in scope["headers"] if key == name]
-    return b", ".join(values).decode("utf-8", "replace") if values else None
+    values = header_values(scope, name)
+    return ", ".join(values) if values else None
 
 
 def request_uri(scope: Scope) -> str:

@@ -33,6 +33,10 @@ LIST_TOO_OLD_SECONDS = 600.0
 """A redaction list that could not be read for so long is said, and then makes the server unready (wire contract)."""
 
 
+class ClientGone(OSError):
+    """The client has left; there is nobody to send to."""
+
+
 class Client(Protocol):
     """An open stream, as the process sees it."""
 
@@ -53,6 +57,10 @@ class Connection(Protocol):
     @property
     def is_clear(self) -> bool:
         """Whether nothing of a stream waits in this process to be sent."""
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing at all waits in this process to be sent."""
 
     def forget(self) -> None:
         """The redaction list has changed: what is still unsent of streams a moment later must not be sent any more."""
@@ -93,6 +101,8 @@ class Service:
     """When the redaction list was last seen (time.monotonic, seconds); None before the first time."""
     started_at: float = field(default_factory=time.monotonic)
     draining: bool = False
+    answering: int = 0
+    """Requests that are being answered now, streams among them."""
     clients: set[Client] = field(default_factory=set)
     connections: set[Connection] = field(default_factory=set)
 

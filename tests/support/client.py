@@ -64,9 +64,13 @@ class StreamClient:
         lines = [f"{method} {target or path} HTTP/{version}", f"Host: {host or f'127.0.0.1:{port}'}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += [f"Content-Length: {len(body)}"] if body else []
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
-        await writer.drain()
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        try:
+            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
+            await writer.drain()
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        except BaseException:
+            writer.transport.abort()
+            raise
         client.status = int(head[0].split()[1])
         for line in head[1:]:
             if line:

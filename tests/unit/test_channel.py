@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 
 from eventstreams_site import channel as module
-from eventstreams_site.channel import REQUEST_SECONDS, StreamChannel, StreamRequest
+from eventstreams_site.channel import REQUEST_SECONDS, StreamChannel
+from eventstreams_site.request import path_of
+from tests.support.channel import made_channel
 
 HEAD = b"POST /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: 5000\r\n\r\n"
-
-
-class Transport(StringTransport):
-    def loseWriteConnection(self) -> None:  # noqa: N802
-        self.disconnecting = True
-
-
-class Request(StreamRequest):
-    """One that no application answers."""
-
-    def process(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -34,19 +20,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def channel(clock: Clock) -> StreamChannel:
-    made = StreamChannel()
-    made.callLater = clock.callLater
-    service: Any = SimpleNamespace(
-        connections=set(),
-        metrics=SimpleNamespace(cut=SimpleNamespace(inc=lambda: None)),
-        settings=SimpleNamespace(cors="*"),
-    )
-    ignore: Any = lambda *_: None  # noqa: E731
-    server = SimpleNamespace(service=service, protocol_connected=ignore, protocol_disconnected=ignore)
-    made.factory = SimpleNamespace(server=server)
-    made.requestFactory = Request
-    made.makeConnection(Transport())
-    return made
+    return made_channel(clock)
 
 
 def drip(channel: StreamChannel, clock: Clock, data: bytes, seconds: float) -> None:
@@ -99,4 +73,4 @@ def test_a_connection_that_has_ended_leaves_no_timer(channel: StreamChannel, clo
     ],
 )
 def test_whether_it_is_the_admins_is_seen_in_every_form_of_a_target(target: bytes, path: str) -> None:
-    assert module.path_of(target) == path
+    assert path_of(target) == path

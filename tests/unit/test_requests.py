@@ -151,7 +151,7 @@ def test_more_names_than_the_limit_are_refused_before_they_are_looked_at() -> No
 )
 def test_the_id_is_the_headers_else_a_parameters(query: str, headers: dict[str, str], text: str) -> None:
     request = StreamRequest.from_scope(scope(query=query, **headers))
-    assert request.last_event_id_text == text
+    assert request.last_event_ids == ((text,) if text else ())
     assert request.has_id is bool(text)
 
 

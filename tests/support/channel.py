@@ -1,0 +1,48 @@
+"""A connection as the server has it, without a socket: its transport keeps what is written to it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from eventstreams_site.channel import StreamChannel
+from eventstreams_site.faults import Faults
+from eventstreams_site.request import StreamRequest
+
+
+class Transport(StringTransport):
+    def loseWriteConnection(self) -> None:  # noqa: N802
+        self.disconnecting = True
+
+
+class Request(StreamRequest):
+    """One that no application answers."""
+
+    def process(self) -> None:
+        """It has been read."""
+
+
+def made_channel(clock: Clock, transport: Transport | None = None) -> StreamChannel:
+    made = StreamChannel()
+    made.callLater = clock.callLater
+    service: Any = SimpleNamespace(
+        connections=set(),
+        metrics=SimpleNamespace(cut=SimpleNamespace(inc=lambda: None)),
+        settings=SimpleNamespace(cors="*"),
+    )
+    ignore: Any = lambda *_: None  # noqa: E731
+    faults: list[None] = []
+    server = SimpleNamespace(
+        service=service,
+        protocol_connected=ignore,
+        protocol_disconnected=ignore,
+        faults=Faults(lambda: faults.append(None)),
+        counted=faults,
+    )
+    made.factory = SimpleNamespace(server=server)
+    made.requestFactory = Request
+    made.makeConnection(transport or Transport())
+    return made
