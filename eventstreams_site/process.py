@@ -106,6 +106,9 @@ class Process:
         deadline = loop.time() + self._config.drain_seconds + 1
         while (service.clients or not all(each.is_clear for each in service.connections)) and loop.time() < deadline:
             await asyncio.sleep(0.05)
+        for each in service.connections:
+            if not each.is_clear:  # its client takes nothing
+                each.abort()
 
     async def finish(self) -> None:
         """Wait until all that is being answered has been: clients that were connecting, and who is told `draining`."""

@@ -62,6 +62,9 @@ class Connection(Protocol):
     def is_flushed(self) -> bool:
         """Whether nothing at all waits in this process to be sent."""
 
+    def abort(self) -> None:
+        """Close it at once; what is unsent is thrown away."""
+
     def forget(self) -> None:
         """The redaction list has changed: what is still unsent of streams a moment later must not be sent any more."""
 
