@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 from streams.core.events import Event
 
-OVERHEAD = 150
-"""Bytes that an event costs beside its JSON: the tuple, its integers, the bytes object's head."""
+OVERHEAD = 180
+"""Bytes that an event costs beside its JSON: the object, its integers, the bytes object's head, its places in lists."""
+COMPACT = 4
+"""The lists are cut when one place in so many is that of an event that is gone."""
+_GONE = Event(-1, -1, b"")
 
 
 class Ring:
@@ -25,6 +28,7 @@ class Ring:
         self.bytes = 0
         self._max_bytes = max_bytes
         self._events: list[Event] = []
+        """With `_GONE` in the place of an event that is gone: what is not counted must not be held."""
         self._offsets: list[int] = []
         self._head = 0
 
@@ -37,11 +41,12 @@ class Ring:
         self.tip = tip
         while self.bytes > self._max_bytes:
             oldest = self._events[self._head]
+            self._events[self._head] = _GONE
             self._head += 1
             self.bytes -= len(oldest.json) + OVERHEAD
             self.floor = oldest.offset + 1
             self.before = (oldest.offset, oldest.timestamp)
-        if self._head > 64 and self._head * 2 > len(self._events):
+        if self._head > 64 and self._head * COMPACT > len(self._events):
             del self._events[: self._head], self._offsets[: self._head]
             self._head = 0
 

@@ -19,11 +19,20 @@ from streams.engine.fanout import Chunk, Fanout, Pace, Parts, Step
 from streams.engine.metrics import Metrics
 
 BLOCK_BYTES = 64 * 1024
-"""A block holds at least one event, and further ones up to so many bytes."""
+"""Maximum bytes of a block that holds more than one event."""
 WHOLE_BYTES = 256 * 1024
 """An event larger than this is not copied into a frame: its parts go out one after the other."""
-MARK_BYTES = 200
-"""What a block costs in memory for each partition of its position."""
+MARK_BYTES = 60
+"""Bytes that a block costs in memory for each partition of its position."""
+PARTITION_BYTES = 850
+"""Bytes that a feed costs in memory for each of its partitions: its mark, and its part of the id."""
+OBJECT_BYTES = 560
+"""Bytes that a block, or a step, costs in memory beside the bytes that are sent."""
+STEP_SHARE = 4
+"""Steps take up at most one in so many of a feed's bytes, and one of them is always kept."""
+
+
+_DATA = b"data: "
 
 
 class Selection(NamedTuple):
@@ -35,34 +44,38 @@ class Selection(NamedTuple):
 
 
 class Block:
-    """Some whole events, or a comment, as shared bytes; `after` is the position of who has had it."""
+    """Some whole events, or a comment, as shared bytes; `after` is the position of who has had it.
 
-    __slots__ = ("_events", "_sse", "after", "count", "held_bytes", "nbytes")
+    `held_bytes` is what it takes up in memory, which grows when it is first asked for as NDJSON.
+    """
 
-    def __init__(
-        self, sse: Parts, events: Sequence[Event], after: dict[TopicPartition, Mark], ndjson_comment: bytes = b""
-    ) -> None:
+    __slots__ = ("_ndjson", "_sse", "after", "count", "held_bytes", "nbytes")
+
+    def __init__(self, sse: Parts, count: int, after: dict[TopicPartition, Mark], ndjson: Parts | None = None) -> None:
         self._sse = sse
-        self._events: Parts | Sequence[Event] = events or ((ndjson_comment,) if ndjson_comment else ())
-        self.count = len(events)
+        self._ndjson = ndjson
+        self.count = count
         self.after = after
         self.nbytes = sum(map(len, sse))
-        self.held_bytes = self.nbytes + MARK_BYTES * len(after)
+        self.held_bytes = self.nbytes + OBJECT_BYTES + MARK_BYTES * len(after)
 
     def sse(self) -> Parts:
         return self._sse
 
     def ndjson(self) -> Parts:
-        if self.count and isinstance(self._events[0], Event):
-            self._events = ndjson_parts([event for event in self._events if isinstance(event, Event)])
-        return self._events  # type: ignore[return-value]
+        if self._ndjson is None:
+            self._ndjson = _ndjson(self._sse)
+            self.held_bytes += self.nbytes
+        return self._ndjson
 
 
-def ndjson_parts(events: Sequence[Event]) -> Parts:
-    """Events as lines; one that is very large is not copied."""
-    if len(events) == 1 and len(events[0].json) > WHOLE_BYTES:
-        return events[0].json, b"\n"
-    return (b"".join([part for event in events for part in (event.json, b"\n")]),)
+def _ndjson(sse: Parts) -> Parts:
+    """The lines of the events in a block; one that is very large is not copied."""
+    if len(sse) > 1:
+        return sse[1], b"\n"
+    # Neither an id nor JSON has a line break in it: four lines for each event, the third of them its data.
+    lines = sse[0].split(b"\n")[2::4]
+    return (b"".join([part for line in lines for part in (line[len(_DATA) :], b"\n")]),)
 
 
 class Feed:
@@ -80,7 +93,7 @@ class Feed:
         self.missing: set[TopicPartition] = set()
         """Partitions of the selection that the hub has not positioned yet."""
         self.vector: dict[TopicPartition, Mark] = {}
-        self.max_bytes = BLOCK_BYTES
+        self._max_bytes = BLOCK_BYTES
         self._writer = IdWriter(cluster, selection.scope)
         self._blocks: deque[Block] = deque()
         self._first = 0
@@ -89,10 +102,26 @@ class Feed:
         self._new = 0
         """Events and comments that nobody has been woken for yet."""
         self._steps: dict[tuple[int, bool], Step] = {}
-        """What `next_step` made since the newest block came: many ask for the same."""
+        """What `next_step` made last, since the newest block came: many ask for the same."""
+        self._step_bytes = 0
         self.fanout = Fanout(self.next_step, pace, metrics)
         self._keepalive_seconds = keepalive_seconds
         self._last_block_at = now
+
+    @property
+    def max_bytes(self) -> int:
+        """Maximum bytes of its blocks, but for the newest."""
+        return self._max_bytes
+
+    @max_bytes.setter
+    def max_bytes(self, nbytes: int) -> None:
+        self._max_bytes = nbytes
+        self._evict()
+
+    @property
+    def held_bytes(self) -> int:
+        """What the feed takes up in memory: its blocks in both formats, its steps, and its ids."""
+        return self._bytes + self._step_bytes + PARTITION_BYTES * len(self.vector)
 
     @property
     def tip(self) -> int:
@@ -133,17 +162,37 @@ class Feed:
             if block is None:
                 return None
             first = number
-            parts: Parts = ()
+            parts: list[bytes] = []
             size = events = 0
             while block is not None and (not size or size + block.nbytes <= BLOCK_BYTES):
-                parts += block.sse() if is_sse else block.ndjson()
+                parts += block.sse() if is_sse else self._ndjson_of(block)
                 size += block.nbytes
                 events += block.count
                 after = block.after
                 number += 1
                 block = self.after(number)
-            made = self._steps[first, is_sse] = Step(Chunk(parts, events), number, after, block is None)
+            made = Step(Chunk(tuple(parts), events), number, after, block is None)
+            self._keep_step((first, is_sse), made)
+            if self._bytes > self._max_bytes:
+                self._evict()
         return made
+
+    def _ndjson_of(self, block: Block) -> Parts:
+        before = block.held_bytes
+        parts = block.ndjson()
+        self._bytes += block.held_bytes - before
+        return parts
+
+    def _keep_step(self, key: tuple[int, bool], step: Step) -> None:
+        """Keep a step, and let older ones go: clients at different blocks would have one of each made."""
+        self._steps[key] = step
+        self._step_bytes += _step_bytes(step)
+        while self._step_bytes > self._max_bytes // STEP_SHARE and len(self._steps) > 1:
+            self._step_bytes -= _step_bytes(self._steps.pop(next(iter(self._steps))))
+
+    def _forget_steps(self) -> None:
+        self._steps.clear()
+        self._step_bytes = 0
 
     async def changed(self) -> None:
         """Wait until the feed has moved."""
@@ -166,16 +215,16 @@ class Feed:
             json = event.json
             large = len(json) > WHOLE_BYTES
             if frames and (size + len(json) > BLOCK_BYTES or large):
-                self._append_events(tp, (b"".join(frames),), events[first:index], mark, now)
+                self._append_events(tp, (b"".join(frames),), index - first, events[index - 1], mark, now)
                 frames, first, size = [], index, 0
             self._writer.set(tp, event.offset + 1, event.timestamp + 1)
             frames += (formats.sse_head(self._writer.ids()), json, formats.SSE_TAIL)
             size += len(json)
             if large:
-                self._append_events(tp, tuple(frames), events[index : index + 1], mark, now)
+                self._append_events(tp, tuple(frames), 1, event, mark, now)
                 frames, first, size = [], index + 1, 0
         if frames:
-            self._append_events(tp, (b"".join(frames),), events[first:], mark, now)
+            self._append_events(tp, (b"".join(frames),), len(events) - first, events[-1], mark, now)
         if self.vector[tp] != mark:
             self.vector[tp] = mark
             self._writer.set(tp, mark.offset, mark.timestamp)
@@ -188,43 +237,50 @@ class Feed:
             self.fanout.wake(self._new)
             self._new = 0
 
-    def _append_events(self, tp: TopicPartition, sse: Parts, events: Sequence[Event], mark: Mark, now: float) -> None:
-        last = events[-1]
+    def _append_events(self, tp: TopicPartition, sse: Parts, count: int, last: Event, mark: Mark, now: float) -> None:
         if mark.offset != last.offset + 1 or mark.timestamp != last.timestamp + 1:
             mark = Mark(mark.incarnation, last.offset + 1, last.timestamp + 1)
         self.vector[tp] = mark
-        self._append(sse, events, now)
+        self._append(sse, count, now)
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
         """The partition goes on from `mark`, and what is between is missing: said to all who follow."""
         self.vector[tp] = mark
         self._writer.set(tp, mark.offset, mark.timestamp)
-        self._append((formats.sse_gap([gap]),), [], now)
+        self._append((formats.sse_gap([gap]),), 0, now, ())
         self.wake()
 
     def keep_alive(self, now: float) -> None:
         """Where nothing was to send for long, send a comment to all who follow."""
         if self.clients and 0 < self._keepalive_seconds <= now - self._last_block_at:
-            self._append((formats.SSE_KEEPALIVE,), [], now, formats.NDJSON_KEEPALIVE)
+            self._append((formats.SSE_KEEPALIVE,), 0, now, (formats.NDJSON_KEEPALIVE,))
             self.wake()
 
     def forget(self) -> None:
         """Let all blocks go: who has not had them catches up."""
         self._first += len(self._blocks)
         self._blocks.clear()
-        self._steps.clear()
         self._bytes = 0
+        self._forget_steps()
 
-    def _append(self, sse: Parts, events: Sequence[Event], now: float, ndjson_comment: bytes = b"") -> None:
-        block = Block(sse, events, dict(self.vector), ndjson_comment)
+    def _append(self, sse: Parts, count: int, now: float, ndjson: Parts | None = None) -> None:
+        block = Block(sse, count, dict(self.vector), ndjson)
         self._blocks.append(block)
-        self._steps.clear()
+        self._forget_steps()
         self._bytes += block.held_bytes
-        self._new += block.count or 1
+        self._new += count or 1
         self._last_block_at = now
-        while self._bytes > self.max_bytes and len(self._blocks) > 1:
+        self._evict()
+
+    def _evict(self) -> None:
+        while self._bytes > self._max_bytes and len(self._blocks) > 1:
             self._bytes -= self._blocks.popleft().held_bytes
             self._first += 1
+
+
+def _step_bytes(step: Step) -> int:
+    """What it may take up: once it is framed for a socket, its bytes are there a second time."""
+    return step.chunk.nbytes + OBJECT_BYTES
 
 
 def behind(position: Position, target: Position) -> bool:

@@ -403,6 +403,7 @@ class Hub:
         self._metrics.partitions.set(len(partitions))
         self._metrics.feeds.set(len(self._feeds))
         self._metrics.ring_bytes.set(sum(p.ring.bytes for p in partitions if p.ring))
+        self._metrics.feed_bytes.set(sum(feed.held_bytes for feed in self._feeds.values()))
         self._metrics.hub_lag.set(sum(max(0, p.end - p.ring.tip) for p in partitions if p.ring))
 
     def _let_idle_feeds_go(self) -> None:

@@ -57,6 +57,9 @@ class Metrics:
         self.partitions = Gauge("eventstreams_hub_partitions", "Partitions that the hub reads", registry=r)
         self.feeds = Gauge("eventstreams_feeds", "Different subscriptions held in memory", registry=r)
         self.ring_bytes = Gauge("eventstreams_ring_bytes", "Bytes of the newest events in memory", registry=r)
+        self.feed_bytes = Gauge(
+            "eventstreams_feed_bytes", "Bytes of the newest events in memory, as they are sent", registry=r
+        )
         self.cache_bytes = Gauge("eventstreams_history_cache_bytes", "Bytes of historical events in memory", registry=r)
         self.readers = Gauge("eventstreams_history_readers", "Clients that read below the rings now", registry=r)
         self.reader_queue = Gauge(
