@@ -1,7 +1,7 @@
 # The service. Its database must be migrated once for each version, before it starts:
 #   docker run --rm -e DATABASE_URL -e DJANGO_SECRET_KEY IMAGE python manage.py migrate
 # Configuration comes in through the environment: EVENTSTREAMS_CONFIG, EVENTSTREAMS_<KEY>, DATABASE_URL,
-# DJANGO_SECRET_KEY, DJANGO_ALLOWED_HOSTS. Nothing secret is in the image.
+# DJANGO_SECRET_KEY, DJANGO_ALLOWED_HOSTS. Without DATABASE_URL it only starts with DJANGO_DEBUG. Nothing secret is in it.
 FROM python:3.11-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
@@ -19,7 +19,7 @@ COPY redaction/ redaction/
 COPY streams/ streams/
 COPY templates/ templates/
 
-# .local is where the default database (SQLite) is: the one place that the service may write to.
+# .local is where the database of DJANGO_DEBUG (SQLite) is: the one place that the service may write to.
 RUN useradd --system --uid 10001 --no-create-home eventstreams && install --directory --owner eventstreams .local
 USER eventstreams
 

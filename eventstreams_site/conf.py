@@ -68,6 +68,7 @@ class Config:
     admin_topics: tuple[str, ...] | None
     client_ip_connection_limit: int
     mediawiki_redacted_pages: Mapping[str, tuple[str, ...]]
+    redacted_pages_min: int
     cors: str
     stream_ui_enabled: bool
     kafka: Mapping[str, Any] = field(repr=False)
@@ -318,6 +319,13 @@ SETTINGS: tuple[Setting, ...] = (
         values.redacted_pages,
         {},
         "Domain to list of page titles, text as written; from their events every trace of who acted is removed.",
+    ),
+    Setting(
+        "redacted_pages_min",
+        values.integer(0),
+        0,
+        "Redacted pages that the database must have: with fewer at the start (the wrong database, a lost list) the "
+        "server is not ready and serves no stream.",
     ),
     Setting(
         "cors",

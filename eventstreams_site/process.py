@@ -11,6 +11,8 @@ import time
 from eventstreams_site.conf import Config
 from eventstreams_site.watch import Followed, Watch
 from redaction import pages
+from redaction.listed import Listed
+from redaction.matches import MatchWriter
 from redaction.redactor import Redactor
 from streams import missing
 from streams.core.catalogue import Catalogue
@@ -52,11 +54,14 @@ class Process:
                 gather_seconds=config.gather_seconds,
             ),
         )
+        self._redactor: Redactor | None = None
+        """The one in force; None before any."""
+        self._matches = MatchWriter()
         self._watch = Watch(
             Followed(
                 "the redaction list",
                 functools.partial(pages.read, config.mediawiki_redacted_pages),
-                self._redact_with,
+                self._heed_list,
                 self._list_seen,
             ),
             Followed("the streams", functools.partial(read_catalogue, config), self._expose),
@@ -89,6 +94,8 @@ class Process:
             service = self.service
             background = (
                 self._watch.run(),
+                # Apart: it is not what admins wait for.
+                Watch(Followed("which pages matched events", self._matches.write, lambda _: None)).run(),
                 service.refresh.run_forever(),
                 service.schemas.run_forever(),
                 missing.tell_forever(lambda: service),
@@ -130,21 +137,48 @@ class Process:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.service.hub.close()
 
+    def _heed_list(self, listed: Listed) -> None:
+        """Take over what was read of the redaction list."""
+        service, minimum = self.service, self._config.redacted_pages_min
+        lacks = ""
+        if listed.count < minimum:
+            lacks = (
+                f"the database has {listed.count} redacted pages, fewer than redacted_pages_min ({minimum}): is it the "
+                "right database, and is its list whole?"
+            )
+        if lacks and lacks != service.redaction_lacks:
+            log.error("Fewer pages than there must be: %s", lacks)
+        service.redaction_lacks, service.redaction_held = lacks, listed.why
+        service.metrics.redaction_held.set(listed.held)
+        service.metrics.redaction_holds.set(len(listed.why))
+        if lacks and self._redactor is None:
+            return
+        service.metrics.redaction_version.set(listed.version)
+        if listed.redactor is not self._redactor:
+            self._redact_with(listed.redactor)
+            log.info("The redaction list, version %s, has %s pages", listed.version, len(listed.redactor))
+
     def _redact_with(self, redactor: Redactor) -> None:
         """Swap the redactor, and let go of all that was made with an older list, wherever it is held (invariant 5)."""
         service = self.service
-        self._encoder.redactor = redactor
+        self._count_matches()
+        self._encoder.redactor = self._redactor = redactor
         service.hub.forget()
         service.history.forget()
         for connection in service.connections:
             connection.forget()
         service.metrics.redacted_pages.set(len(redactor))
-        service.metrics.redaction_version.set(redactor.version)
-        log.info("The redaction list, version %s, has %s pages", redactor.version, len(redactor))
 
     def _list_seen(self) -> None:
+        if self._redactor is None:
+            return
+        self._count_matches()
         self.service.redaction_read_at = time.monotonic()
         self.service.metrics.redaction_read.set_to_current_time()
+
+    def _count_matches(self) -> None:
+        if self._redactor is not None:
+            self._matches.add(self._redactor.taken_matches())
 
     def _expose(self, catalogue: Catalogue) -> None:
         """Swap the catalogue, whole; who follows a stream that has changed is ended, nobody else notices."""

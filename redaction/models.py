@@ -1,9 +1,19 @@
-"""The list of redacted pages, as admins edit it, and its history. Written by `redaction.pages` only."""
+"""The list of redacted pages, its history, and what the server processes say of it.
+
+However a page is saved, deleted or changed (the admin, a shell, `loaddata`), the models normalise it, write the history
+and raise the version that the processes poll. Only SQL passes them by: see `redaction.listed`.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
+
+from redaction.recorded import PageQuerySet, changing
+from redaction.written import canonical_domain
+from streams.core.spelling import normalise_title
 
 
 class RedactedPage(models.Model):
@@ -20,6 +30,8 @@ class RedactedPage(models.Model):
     )
     added_at = models.DateTimeField(auto_now_add=True)
 
+    objects = PageQuerySet.as_manager()
+
     class Meta:
         ordering = ("domain", "key")
         constraints = (models.UniqueConstraint(fields=["domain", "key"], name="a_page_is_listed_once"),)
@@ -28,6 +40,29 @@ class RedactedPage(models.Model):
     def __str__(self) -> str:
         return f"{self.domain}: {self.title}"
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        return self.domain, self.key
+
+    def normalise(self) -> None:
+        """Set what is compared from what was written."""
+        self.domain = canonical_domain(self.domain)
+        self.key = normalise_title(self.title)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        fields = kwargs.get("update_fields")
+        if fields is not None and not {"domain", "title"}.isdisjoint(fields):
+            kwargs["update_fields"] = {*fields, "domain", "key"}
+        # The row, its line in the history and the version (redaction.recorded hears of it by a signal).
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with changing() as change:
+            deleted = super().delete(*args, **kwargs)
+            change.removed.append(self)
+        return deleted
+
 
 class PageChange(models.Model):
     """One line of the list's history: it outlives the page and the user that it speaks of."""
@@ -35,6 +70,7 @@ class PageChange(models.Model):
     class What(models.TextChoices):
         ADDED = "added", "added"
         REMOVED = "removed", "removed"
+        APPLIED = "applied", "held list applied"
 
     what = models.CharField(max_length=10, choices=What.choices)
     domain = models.CharField(max_length=253)
@@ -52,3 +88,39 @@ class PageChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.domain}: {self.title} {self.what}"
+
+
+class Hold(models.Model):
+    """Pages that were in force and that are gone from the list without their removal having been recorded.
+
+    They stay in force, in every process, until an admin applies the list without them (`redaction.holds`). Written by
+    the process that found it out.
+    """
+
+    at = models.DateTimeField(auto_now_add=True)
+    why = models.TextField(help_text="A sentence, without the pages' titles.")
+    pages = models.TextField(default="[]", help_text="JSON: a list of domain and title.")
+
+    class Meta:
+        ordering = ("id",)
+        default_permissions = ()
+        permissions = (("apply_hold", "Can apply a list of redacted pages that is held"),)
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class PageMatch(models.Model):
+    """When a page, of the list or of the configuration file, last matched an event, and how many it has matched."""
+
+    domain = models.CharField(max_length=253)
+    key = models.CharField(max_length=1536)
+    last_at = models.DateTimeField()
+    events = models.PositiveBigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["domain", "key"], name="a_page_has_one_count"),)
+
+    def __str__(self) -> str:
+        return f"{self.domain}: {self.key}: {self.events} until {self.last_at}"

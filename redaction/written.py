@@ -57,6 +57,17 @@ def checked_domain(text: str) -> str:
     return domain
 
 
+def canonical_domain(text: str) -> str:
+    """`checked_domain`, of the host in an address too; what can be no domain of a wiki is left as it is, trimmed."""
+    text = text.strip()
+    for candidate in (text, urlsplit(text).netloc if _SCHEME.match(text) else ""):
+        try:
+            return checked_domain(candidate)
+        except ValueError:
+            continue
+    return normalise_domain(text) or text
+
+
 def checked_title(text: str) -> str:
     """The title without blanks at its ends. Raises NotAPageError for one that no page can have."""
     title = text.strip()

@@ -67,6 +67,12 @@ class Metrics:
         )
         self.kafka_reads = Counter("eventstreams_history_reads", "Fetches made to Kafka for history", registry=r)
         self.redacted_pages = Gauge("eventstreams_redacted_pages", "Pages on the redaction list", registry=r)
+        self.redaction_held = Gauge(
+            "eventstreams_redaction_held_pages", "Redacted pages that the list in the database lost", registry=r
+        )
+        self.redaction_holds = Gauge(
+            "eventstreams_redaction_holds", "Losses of the redaction list that wait for an admin", registry=r
+        )
         self.redaction_version = Gauge(
             "eventstreams_redaction_list_version", "Version of the redaction list in force, -1 before any", registry=r
         )

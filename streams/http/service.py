@@ -101,7 +101,11 @@ class Service:
     """What is read from the database → how old the news of it is (seconds), where that is too old."""
     catalogue: Catalogue | None = None
     redaction_read_at: float | None = None
-    """When the redaction list was last seen (time.monotonic, seconds); None before the first time."""
+    """When the redaction list was last seen (time.monotonic, seconds); None before one is in force."""
+    redaction_lacks: str = ""
+    """Why the list that was read is not in force, or should not be so short; empty if all is well."""
+    redaction_held: Sequence[str] = ()
+    """A sentence for each loss of the list that is held until an admin decides."""
     started_at: float = field(default_factory=time.monotonic)
     draining: bool = False
     answering: int = 0
@@ -135,7 +139,7 @@ class Service:
         if not self.hub.has_metadata:
             reasons.append("no metadata from Kafka yet")
         if self.redaction_read_at is None:
-            reasons.append("the redaction list has not been read yet")
+            reasons.append(self.redaction_lacks or "the redaction list has not been read yet")
         elif time.monotonic() - self.redaction_read_at > LIST_TOO_OLD_SECONDS:
             reasons.append(f"the redaction list could not be read for {int(LIST_TOO_OLD_SECONDS / 60)} minutes")
         return reasons
@@ -147,6 +151,11 @@ class Service:
             reasons.append("Kafka cannot be reached")
         if self.redaction_read_at is not None and time.monotonic() - self.redaction_read_at > LIST_OLD_SECONDS:
             reasons.append("the redaction list cannot be read from the database; the last one is in force")
+        reasons += [
+            f"the redaction list is held: {why}; in the admin, somebody must decide" for why in self.redaction_held
+        ]
+        if self.redaction_lacks and self.redaction_read_at is not None:
+            reasons.append(self.redaction_lacks)
         if behind := self.behind():
             what = ", ".join(f"{name} as it was {age:.0f} s ago" for name, age in behind.items())
             reasons.append(f"the database is slow or does not answer, so changes by admins are late: {what}")

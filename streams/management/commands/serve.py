@@ -6,6 +6,7 @@ import os
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 
@@ -30,6 +31,15 @@ class Command(BaseCommand):
 
         uvloop.install()
 
+        from eventstreams_site.core_dumps import forbid_core_dumps
+
+        forbid_core_dumps()
+        if not settings.DEBUG and not os.environ.get("DATABASE_URL"):
+            raise CommandError(
+                "DATABASE_URL is not set. The list of redacted pages is in the database: with an empty one of its own "
+                "the server would redact nothing. Set it, such as to postgres://user:password@host:5432/name or "
+                "sqlite:////absolute/path. (For development, DJANGO_DEBUG=true does without.)"
+            )
         from eventstreams_site.conf import ConfigError, load_config
         from eventstreams_site.workers import ListenError, run_workers
 
