@@ -16,6 +16,11 @@ from aiokafka.helpers import create_ssl_context
 
 DEFAULT_BROKERS = "localhost:9092"
 DEFAULT_CLIENT_ID = "eventstreams"
+MIN_IDLE_MS = 10_000
+"""Minimum time that an idle connection is kept, in ms: with less, each look-up would make a new one."""
+MIN_FETCH_BYTES = 1024
+REQUEST_SECONDS = 10.0
+"""Seconds that a request to Kafka may take, beside the time that Kafka is asked to wait for news."""
 
 SECRETS = frozenset({"sasl.password", "ssl.key.password"})
 """Settings whose values never appear in a message."""
@@ -58,15 +63,18 @@ _GROUP_NAMES = frozenset(
     }
 )
 _GROUP_SENTENCE = "has no effect: no consumer group is used, each client says itself from where it reads"
+_METADATA_SENTENCE = "has no effect: topics, partitions and their leaders are looked up every 10 seconds"
 _QUEUE_SENTENCE = (
     "has no effect: the Kafka client keeps no queue of that kind; `ring_bytes` bounds the events held in memory"
 )
 _SENTENCES = {
     "client.rack": "has no effect: records are read from the leader of each partition",
     "fetch.queue.backoff.ms": _QUEUE_SENTENCE,
+    "metadata.max.age.ms": _METADATA_SENTENCE,
     "queued.max.messages.kbytes": _QUEUE_SENTENCE,
     "queued.min.messages": _QUEUE_SENTENCE,
     "request.timeout.ms": "has no effect: it is a producer's; the time limit of our requests is `socket.timeout.ms`",
+    "topic.metadata.refresh.interval.ms": _METADATA_SENTENCE,
     "statistics.interval.ms": "has no effect: statistics are not pushed, they are read at /metrics at any time",
 }
 _UNKNOWN_SENTENCE = "has no effect: the Kafka client used here (aiokafka) has no counterpart of it"
@@ -110,13 +118,16 @@ class _Translation:
         self._warnings: list[str] = []
 
     def options(self) -> KafkaOptions:
-        # Not more than librdkafka's 500 ms: a partition newly watched waits for the fetch in flight to end.
-        fetch_max_wait_ms = self._integer("fetch.wait.max.ms", 0, 300_000, 500)
+        # By default librdkafka's 500 ms: a partition newly watched waits for the fetch in flight to end. Without any
+        # wait, every round trip would be a request; for the upper end see the sentence.
+        fetch_max_wait_ms = self._integer(
+            "fetch.wait.max.ms", 10, 5_000, 500, "ms that Kafka waits for news; a new stream may wait as long"
+        )
         client = self._connection(fetch_max_wait_ms) | self._security()
         fetch_min_bytes = self._integer("fetch.min.bytes", 1, 100_000_000, 1)
-        fetch_max_bytes = self._integer("fetch.max.bytes", 0, 2_147_483_135, 50 * 1024 * 1024)
-        partition_bytes = self._alias("fetch.message.max.bytes", "max.partition.fetch.bytes")
-        max_partition_fetch_bytes = self._integer(partition_bytes, 1, 1_000_000_000, 1024 * 1024)
+        fetch_max_bytes, max_partition_fetch_bytes = self._fetch_bytes()
+        if fetch_min_bytes > fetch_max_bytes:
+            raise self._wrong("fetch.min.bytes", f"at most what one fetch may hold, which is {fetch_max_bytes} bytes")
         isolation_level = self._choice("isolation.level", ("read_committed", "read_uncommitted"), "read_committed")
         # librdkafka does not check by default; it costs little, and a damaged batch must not reach clients.
         check_crcs = self._boolean("check.crcs", True)
@@ -137,25 +148,37 @@ class _Translation:
             "bootstrap_servers": self._brokers(),
             "client_id": self._text("client.id") or DEFAULT_CLIENT_ID,
         }
-        if "socket.timeout.ms" in self._given:
-            # librdkafka adds the wait to the limit of a fetch; aiokafka has one limit for all requests.
-            client["request_timeout_ms"] = self._integer("socket.timeout.ms", 10, 300_000, 60_000) + fetch_max_wait_ms
-        refresh = self._preferred("topic.metadata.refresh.interval.ms", "metadata.max.age.ms")
-        if refresh is not None:
-            lowest, highest = (-1, 3_600_000) if refresh.startswith("topic.") else (1, 86_400_000)
-            age = self._integer(refresh, lowest, highest, 300_000)
-            if age > 0:
-                client["metadata_max_age_ms"] = age
-            else:
-                self._warnings.append(f"kafka: {refresh}: {age} has no effect: the refresh cannot be switched off")
+        # librdkafka adds the wait to the limit of a fetch; aiokafka has one limit for all requests.
+        seconds = "ms of a request; less, and a busy broker looks like one that is away"
+        timeout = self._integer("socket.timeout.ms", 1_000, 300_000, int(REQUEST_SECONDS * 1000), seconds)
+        client["request_timeout_ms"] = timeout + fetch_max_wait_ms
         backoff = self._preferred("retry.backoff.ms", "reconnect.backoff.ms")
         if backoff is not None:
             # None at all would spin while a broker is away.
-            client["retry_backoff_ms"] = max(1, self._integer(backoff, 0, 3_600_000, 100))
+            pause = "ms before a broker is tried again; streams lack its events for as long after an outage"
+            client["retry_backoff_ms"] = max(1, self._integer(backoff, 0, 10_000, 100, pause))
         if "connections.max.idle.ms" in self._given:
             # librdkafka switches idle checks off with 0, aiokafka with None.
-            client["connections_max_idle_ms"] = self._integer("connections.max.idle.ms", 0, 2_147_483_647, 0) or None
+            idle = self._integer("connections.max.idle.ms", 0, 2_147_483_647, 0)
+            if 0 < idle < MIN_IDLE_MS:
+                raise self._wrong("connections.max.idle.ms", f"0 (never), or at least {MIN_IDLE_MS} ms")
+            client["connections_max_idle_ms"] = idle or None
         return client
+
+    def _fetch_bytes(self) -> tuple[int, int]:
+        """Bytes of one fetch, and of one partition in it. Where only one is given, the other one follows it."""
+        name = self._alias("fetch.message.max.bytes", "max.partition.fetch.bytes")
+        at_least = "a smaller one could not hold an ordinary batch"
+        of_all = self._integer("fetch.max.bytes", MIN_FETCH_BYTES, 2_147_483_135, 50 * 1024 * 1024, at_least)
+        of_each = self._integer(name, MIN_FETCH_BYTES, 1_000_000_000, 1024 * 1024, at_least)
+        if of_each > of_all:
+            if "fetch.max.bytes" not in self._given:
+                of_all = of_each
+            elif name in self._given:
+                raise self._wrong(name, f"at most fetch.max.bytes, which is {of_all}; raise that, or lower this one")
+            else:
+                of_each = of_all
+        return of_all, of_each
 
     def _brokers(self) -> str:
         name = self._alias("metadata.broker.list", "bootstrap.servers")
@@ -209,6 +232,9 @@ class _Translation:
         if not self._boolean("enable.ssl.certificate.verification", True):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+            for name in ("ssl.ca.location", "ssl.endpoint.identification.algorithm"):
+                if name in self._given:
+                    self._warnings.append(f"kafka: {name} has no effect: enable.ssl.certificate.verification is false")
         return context
 
     def _load_certificate(self, context: ssl.SSLContext) -> None:
@@ -218,6 +244,8 @@ class _Translation:
         if certificate is None:
             if key is not None:
                 raise ValueError("ssl.certificate.location is missing: ssl.key.location needs it")
+            if password is not None:
+                self._warnings.append("kafka: ssl.key.password has no effect: ssl.key.location is not given")
             return
         try:
             # An empty password is given where there is none: OpenSSL would ask at the terminal, and wait.
@@ -253,13 +281,14 @@ class _Translation:
             return value
         raise self._wrong(name, "text that is not empty; quote it if it looks like a number or a date")
 
-    def _integer(self, name: str, lowest: int, highest: int, default: int) -> int:
+    def _integer(self, name: str, lowest: int, highest: int, default: int, meaning: str = "") -> int:
         self._read.add(name)
         value = self._given.get(name, default)
         if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-            raise self._wrong(name, f"an integer from {lowest} to {highest}")
+            why = f" ({meaning}); leave it out for {default}" if meaning else ""
+            raise self._wrong(name, f"an integer from {lowest} to {highest}{why}")
         return value
 
     def _boolean(self, name: str, default: bool) -> bool:

@@ -59,7 +59,12 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_broker_alone_gives_the_defaults() -> None:
     assert options() == KafkaOptions(
-        client={"bootstrap_servers": "kafka:9092", "client_id": "eventstreams", "security_protocol": "PLAINTEXT"},
+        client={
+            "bootstrap_servers": "kafka:9092",
+            "client_id": "eventstreams",
+            "request_timeout_ms": 10_500,
+            "security_protocol": "PLAINTEXT",
+        },
         fetch_max_wait_ms=500,
         fetch_min_bytes=1,
         fetch_max_bytes=50 * 1024 * 1024,
@@ -81,7 +86,6 @@ def test_every_connection_setting_reaches_its_counterpart() -> None:
         client_id="me",
         socket_timeout_ms=5000,
         fetch_wait_max_ms=100,
-        topic_metadata_refresh_interval_ms=30_000,
         retry_backoff_ms=200,
         connections_max_idle_ms="60000",
     )
@@ -89,7 +93,6 @@ def test_every_connection_setting_reaches_its_counterpart() -> None:
         "bootstrap_servers": "kafka:9092",
         "client_id": "me",
         "request_timeout_ms": 5100,  # librdkafka adds the wait of a fetch to its limit
-        "metadata_max_age_ms": 30_000,
         "retry_backoff_ms": 200,
         "connections_max_idle_ms": 60_000,
         "security_protocol": "PLAINTEXT",
@@ -101,20 +104,20 @@ def test_every_fetch_setting_reaches_its_counterpart() -> None:
     translated = options(
         fetch_wait_max_ms=10,
         fetch_min_bytes="2",
-        fetch_max_bytes=3,
-        fetch_message_max_bytes=4,
+        fetch_max_bytes=5000,
+        fetch_message_max_bytes=4000,
         isolation_level="READ_UNCOMMITTED",
         check_crcs="false",
     )
-    assert (translated.fetch_max_wait_ms, translated.fetch_min_bytes, translated.fetch_max_bytes) == (10, 2, 3)
-    assert (translated.max_partition_fetch_bytes, translated.isolation_level) == (4, "read_uncommitted")
+    assert (translated.fetch_max_wait_ms, translated.fetch_min_bytes, translated.fetch_max_bytes) == (10, 2, 5000)
+    assert (translated.max_partition_fetch_bytes, translated.isolation_level) == (4000, "read_uncommitted")
     assert (translated.check_crcs, translated.warnings) == (False, ())
 
 
 async def test_aiokafka_takes_the_keyword_arguments_with_every_security_protocol() -> None:
     sasl = {"sasl.mechanism": "SCRAM-SHA-512", "sasl.username": "u", "sasl.password": "p"}
     for protocol in ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"):
-        settings = {"security.protocol": protocol, "socket.timeout.ms": 100, "retry.backoff.ms": 10, "client.id": "x"}
+        settings = {"security.protocol": protocol, "socket.timeout.ms": 1000, "retry.backoff.ms": 10, "client.id": "x"}
         translated = kafka_options({**settings, **(sasl if protocol.startswith("sasl") else {})})
         await AIOKafkaClient(**translated.client).close()
     accepted = inspect.signature(AIOKafkaConsumer.__init__).parameters
@@ -123,7 +126,10 @@ async def test_aiokafka_takes_the_keyword_arguments_with_every_security_protocol
 
 @pytest.mark.parametrize(
     ("name", "alias", "value"),
-    [("metadata.broker.list", "bootstrap.servers", "b:1"), ("fetch.message.max.bytes", "max.partition.fetch.bytes", 5)],
+    [
+        ("metadata.broker.list", "bootstrap.servers", "b:1"),
+        ("fetch.message.max.bytes", "max.partition.fetch.bytes", 5000),
+    ],
 )
 def test_an_alias_means_the_same_as_the_name(name: str, alias: str, value: object) -> None:
     brokers = {} if name == "metadata.broker.list" else {"metadata.broker.list": "kafka"}
@@ -140,7 +146,6 @@ def test_two_names_of_one_setting_with_different_values_are_refused() -> None:
 @pytest.mark.parametrize(
     ("better", "other", "counterpart"),
     [
-        ("topic.metadata.refresh.interval.ms", "metadata.max.age.ms", "metadata_max_age_ms"),
         ("retry.backoff.ms", "reconnect.backoff.ms", "retry_backoff_ms"),
     ],
 )
@@ -157,12 +162,6 @@ def test_of_two_settings_with_one_counterpart_the_nearer_one_counts_and_the_othe
 
 def test_zero_switches_the_idle_check_off_as_in_librdkafka() -> None:
     assert options(connections_max_idle_ms=0).client["connections_max_idle_ms"] is None
-
-
-def test_a_metadata_refresh_that_is_switched_off_stays_on_and_is_named() -> None:
-    translated = options(topic_metadata_refresh_interval_ms=-1)
-    assert "metadata_max_age_ms" not in translated.client
-    assert "topic.metadata.refresh.interval.ms: -1 has no effect" in translated.warnings[0]
 
 
 def test_no_backoff_at_all_still_waits_a_little() -> None:
@@ -185,13 +184,21 @@ def test_what_is_no_list_of_brokers_is_refused(brokers: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("fetch.wait.max.ms", -1, "an integer from 0 to 300000"),
-        ("fetch.wait.max.ms", 300_001, "an integer from 0 to 300000"),
+        ("fetch.wait.max.ms", -1, "an integer from 10 to 5000"),
+        ("fetch.wait.max.ms", 0, "an integer from 10 to 5000 (ms that Kafka waits for news;"),
+        ("fetch.wait.max.ms", 300_000, "an integer from 10 to 5000"),
+        ("fetch.min.bytes", 0, "an integer from 1"),
+        ("fetch.min.bytes", 60_000_000, "at most what one fetch may hold, which is 52428800 bytes"),
+        ("fetch.max.bytes", 0, "an integer from 1024"),
+        ("fetch.max.bytes", 1 << 40, "an integer from 1024"),
+        ("max.partition.fetch.bytes", 1, "an integer from 1024"),
+        ("retry.backoff.ms", 3_600_000, "an integer from 0 to 10000 (ms before a broker is tried again;"),
+        ("connections.max.idle.ms", 1, "0 (never), or at least 10000 ms"),
         ("fetch.min.bytes", True, "an integer"),
         ("fetch.max.bytes", 1.5, "an integer"),
         ("fetch.message.max.bytes", "10 MB", "an integer"),
-        ("socket.timeout.ms", 0, "an integer from 10"),
-        ("metadata.max.age.ms", 0, "an integer from 1"),
+        ("socket.timeout.ms", 0, "an integer from 1000"),
+        ("socket.timeout.ms", 10, "an integer from 1000"),
         ("connections.max.idle.ms", "٣", "an integer"),
         ("check.crcs", 1, "true or false"),
         ("isolation.level", "committed", "one of read_committed, read_uncommitted"),
@@ -202,6 +209,29 @@ def test_what_is_no_list_of_brokers_is_refused(brokers: object) -> None:
 def test_a_wrong_value_is_refused_by_name_value_and_expectation(name: str, value: object, expected: str) -> None:
     message = refusal({name: value})
     assert message.startswith(f"{name}: {value!r}: expected {expected}")
+
+
+def test_a_fetch_may_take_as_long_as_kafka_waits_and_a_request_may_take() -> None:
+    """With one limit for both, a quiet fetch would end with a failure each time."""
+    for wait in (10, 500, 5_000):
+        assert options(fetch_wait_max_ms=wait).client["request_timeout_ms"] == 10_000 + wait
+        assert options(fetch_wait_max_ms=wait, socket_timeout_ms=1000).client["request_timeout_ms"] == 1_000 + wait
+
+
+def test_of_the_two_sizes_of_a_fetch_the_one_that_is_not_given_follows_the_other() -> None:
+    larger = options(fetch_message_max_bytes=100_000_000)
+    assert (larger.max_partition_fetch_bytes, larger.fetch_max_bytes) == (100_000_000, 100_000_000)
+    smaller = options(fetch_max_bytes=5_000)
+    assert (smaller.max_partition_fetch_bytes, smaller.fetch_max_bytes) == (5_000, 5_000)
+    message = refusal({"fetch.max.bytes": 5_000, "fetch.message.max.bytes": 6_000})
+    assert message.startswith("fetch.message.max.bytes: 6000: expected at most fetch.max.bytes, which is 5000")
+
+
+def test_tls_settings_that_contradict_each_other_are_named() -> None:
+    unchecked = options(security_protocol="ssl", enable_ssl_certificate_verification=False, ssl_ca_location="probe")
+    assert "ssl.ca.location has no effect: enable.ssl.certificate.verification is false" in unchecked.warnings[0]
+    (warning,) = options(security_protocol="ssl", ssl_key_password="48151").warnings
+    assert warning == "kafka: ssl.key.password has no effect: ssl.key.location is not given"
 
 
 def test_a_null_counts_as_not_given() -> None:
@@ -218,6 +248,8 @@ def test_a_null_counts_as_not_given() -> None:
         ("queued.min.messages", "ring_bytes"),
         ("statistics.interval.ms", "/metrics"),
         ("request.timeout.ms", "socket.timeout.ms"),
+        ("metadata.max.age.ms", "every 10 seconds"),
+        ("topic.metadata.refresh.interval.ms", "every 10 seconds"),
         ("group.id", "no consumer group"),
         ("enable.auto.commit", "no consumer group"),
         ("auto.offset.reset", "no consumer group"),
