@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 FINISH_SECONDS = 5.0
 """Seconds at most that answers have to be completed once nobody new is let in: as long as a client may take to be
 connected, and is then held to be told `draining`."""
+STALL_SECONDS = 3.0
+"""A partition that Kafka has not answered for stands still after so long, and twice the time that Kafka may wait."""
 
 
 class Process:
@@ -52,6 +54,7 @@ class Process:
                 ring_bytes=config.ring_bytes,
                 keepalive_seconds=config.keepalive_seconds,
                 gather_seconds=config.gather_seconds,
+                stall_seconds=STALL_SECONDS + 2 * options.fetch_max_wait_ms / 1000,
             ),
         )
         self._redactor: Redactor | None = None

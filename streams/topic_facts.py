@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from streams.core.positions import TopicPartition
 from streams.engine.lookups import Lookups
-from streams.engine.source import Bounds, SourceUnavailableError
+from streams.engine.source import Bounds, SourceError, SourceUnavailableError, answered
 from streams.running import Running
 
 PATIENCE_SECONDS = 2.0
 AWAY = "Kafka cannot be reached now."
 NO_ANSWER = f"Kafka did not answer within {PATIENCE_SECONDS:g} seconds."
+NOT_ALL = "Kafka does not answer for some of it: {}."
+NONE = "Kafka does not answer: {}."
 NOT_ASKED = "Kafka has not been asked for topics yet."
 
 
@@ -94,25 +97,55 @@ async def topic_facts(process: Running, topics: Iterable[str]) -> Facts:
     bare = tuple(TopicFacts(topic, count) for topic, count in counts.items())
     if not process.hub.available:
         return Facts(bare, AWAY)
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return Facts(await _look(process.hub.lookups, counts))
-    except (TimeoutError, SourceUnavailableError):
-        return Facts(bare, NO_ANSWER)
-
-
-async def _look(lookups: Lookups, counts: Mapping[str, int]) -> tuple[TopicFacts, ...]:
     partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
-    bounds = await lookups.bounds(partitions)
-    found = await lookups.at_times(dict.fromkeys(bounds, 0))
-    newest = dict(zip(bounds, await asyncio.gather(*(_newest(lookups, *each) for each in bounds.items())), strict=True))
+    brokers: defaultdict[int, list[TopicPartition]] = defaultdict(list)
+    for tp in partitions:
+        brokers[process.source.broker_of(tp)].append(tp)
+    # Each broker is waited for in a task of its own, so that a silent one hides nothing of the others.
+    looks = [asyncio.ensure_future(_look(process.hub.lookups, some)) for some in brokers.values()]
+    if looks:
+        await asyncio.wait(looks, timeout=PATIENCE_SECONDS)
+    found: dict[TopicPartition, PartitionFacts | SourceError] = {}
+    for look in looks:
+        if look.done():
+            found |= look.result()
+        else:
+            look.cancel()
+    good = answered(found)
+    if partitions and not found:
+        return Facts(bare, NO_ANSWER)
+    why = sorted({str(error) for error in found.values() if isinstance(error, SourceError)})
+    if len(found) < len(partitions):
+        why.append(NO_ANSWER.rstrip("."))
     by_topic: dict[str, list[PartitionFacts]] = {topic: [] for topic in counts}
-    for tp, bound in bounds.items():
-        oldest = found[tp].timestamp if tp in found else None
-        by_topic[tp.topic].append(PartitionFacts(tp.partition, *bound, oldest, newest[tp]))
-    return tuple(TopicFacts(topic, count, tuple(by_topic[topic])) for topic, count in counts.items())
+    for tp in partitions:
+        if tp in good:
+            by_topic[tp.topic].append(good[tp])
+    topics = tuple(TopicFacts(topic, count, tuple(by_topic[topic])) for topic, count in counts.items())
+    return Facts(topics, (NOT_ALL if good else NONE).format("; ".join(why[:3])) if why else "")
 
 
-async def _newest(lookups: Lookups, tp: TopicPartition, bounds: Bounds) -> int | None:
-    record = await lookups.newest(tp, bounds)
-    return record.timestamp if record is not None and record.timestamp >= 0 else None
+async def _look(
+    lookups: Lookups, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, PartitionFacts | SourceError]:
+    """One broker's partitions; one that does not exist any more is missing."""
+    found: dict[TopicPartition, PartitionFacts | SourceError] = {}
+    bounds = await lookups.bounds(partitions)
+    oldest = await lookups.at_times(dict.fromkeys(answered(bounds), 0))
+
+    async def one(tp: TopicPartition, bound: Bounds | SourceError) -> None:
+        first = oldest.get(tp)
+        try:
+            if isinstance(bound, SourceError):
+                raise bound
+            if isinstance(first, SourceError):
+                raise first
+            newest = await lookups.newest(tp, bound)
+        except SourceError as error:
+            found[tp] = error
+            return
+        last = newest.timestamp if newest is not None and newest.timestamp >= 0 else None
+        found[tp] = PartitionFacts(tp.partition, *bound, first.timestamp if first else None, last)
+
+    await asyncio.gather(*(one(tp, bound) for tp, bound in bounds.items()))
+    return found

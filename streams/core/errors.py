@@ -163,8 +163,8 @@ class NoTopicsAvailable(EventStreamsError):
     status, type, title = 503, "no_topics_available", "No Topics Available"
     retry_after = 30
 
-    def __init__(self, topics: Iterable[str]) -> None:
-        super().__init__(f"None of the topics of these streams exists in Kafka: {', '.join(sorted(topics))}")
+    def __init__(self, topics: Iterable[str], why: str = "exists in Kafka") -> None:
+        super().__init__(f"None of the topics of these streams {why}: {', '.join(sorted(topics))}")
 
 
 class NoStreamConfiguration(EventStreamsError):

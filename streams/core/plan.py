@@ -5,12 +5,15 @@ Source: wire contract, "Choosing where to start".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 from streams.core.catalogue import Stream
 from streams.core.errors import NoTopicsAvailable, TopicNotAvailable
 from streams.core.positions import END, OLDEST, Cursor, Entry, Gap, LastEventId, Scope, TopicPartition
+
+UNREADABLE = "can be read: Kafka does not authorise this service, or they do not exist"
+"""Said of topics."""
 
 
 class Start(NamedTuple):
@@ -31,9 +34,16 @@ class Plan(NamedTuple):
 
 
 def plan(
-    streams: Iterable[Stream], since: int | None, last_event_id: LastEventId | None, kafka: Mapping[str, int]
+    streams: Iterable[Stream],
+    since: int | None,
+    last_event_id: LastEventId | None,
+    kafka: Mapping[str, int],
+    unreadable: Set[str] = frozenset(),
 ) -> Plan:
-    """`kafka` gives the number of partitions of the topics that exist; `since` is in ms.
+    """Return what a request reads, and from where.
+
+    `kafka` gives the number of partitions of the topics that exist; `since` is in ms. Topics that are `unreadable` may
+    well exist, but Kafka does not show them: they are left out, and said as gaps.
 
     Raises NoTopicsAvailable and TopicNotAvailable.
     """
@@ -41,11 +51,17 @@ def plan(
     topics = frozenset(topic for stream in streams for topic in stream.topics)
     allowed = topics.union(topic for stream in streams for topic in stream.topics_allowed)
     default = Start(offset=END) if since is None else Start(timestamp=since)
+    unseen = unreadable - kafka.keys()
+    gaps = tuple(Gap(topic, 0, END if since is None else since, None) for topic in sorted(topics & unseen))
     if last_event_id is None:
-        return _of_streams(topics, default, kafka)
+        return _of_streams(topics, default, kafka, gaps)
     if last_event_id.is_ours:
-        return _of_our_id(topics, allowed, default, last_event_id, kafka)
-    return _of_foreign_id(topics, allowed, default, last_event_id, kafka)
+        planned = _of_our_id(topics, allowed, default, last_event_id, kafka)
+    else:
+        planned = _of_foreign_id(topics, allowed, default, last_event_id, kafka, unseen)
+    named = {gap.topic for gap in planned.gaps}
+    others = (gap for gap in gaps if gap.topic in planned.topics and gap.topic not in named)
+    return planned._replace(gaps=(*planned.gaps, *others))
 
 
 def _partitions(topics: Iterable[str], kafka: Mapping[str, int]) -> list[TopicPartition]:
@@ -55,7 +71,7 @@ def _partitions(topics: Iterable[str], kafka: Mapping[str, int]) -> list[TopicPa
 def _of_streams(topics: frozenset[str], default: Start, kafka: Mapping[str, int], gaps: tuple[Gap, ...] = ()) -> Plan:
     starts = dict.fromkeys(_partitions(topics, kafka), default)
     if not starts:
-        raise NoTopicsAvailable(topics)
+        raise NoTopicsAvailable(topics, UNREADABLE if gaps else "exists in Kafka")
     return Plan(topics, starts, Scope.STREAMS, gaps)
 
 
@@ -63,27 +79,47 @@ def _start(entry: Entry, default: Start) -> Start:
     return default if entry.partition is None else Start(entry.offset, entry.timestamp, entry.cursor)
 
 
+def _asked(entry: Entry) -> int:
+    """The offset or time (ms) that an entry asks for; a bare topic's is the end."""
+    if entry.cursor is not None:
+        return entry.cursor.offset
+    if entry.offset is not None:
+        return entry.offset
+    return END if entry.timestamp is None else entry.timestamp
+
+
 def _of_foreign_id(
-    topics: frozenset[str], allowed: frozenset[str], default: Start, last: LastEventId, kafka: Mapping[str, int]
+    topics: frozenset[str],
+    allowed: frozenset[str],
+    default: Start,
+    last: LastEventId,
+    kafka: Mapping[str, int],
+    unseen: Set[str],
 ) -> Plan:
     """An id by the old rules: what it lists is read, and nothing else."""
     starts: dict[TopicPartition, Start] = {}
+    gaps: list[Gap] = []
     for entry in last.entries:
         if entry.topic not in allowed:
             raise TopicNotAvailable(f"Topic {entry.topic} does not belong to the requested streams")
+        if entry.topic in unseen:
+            gaps.append(Gap(entry.topic, entry.partition or 0, _asked(entry), None))
+            continue
         if entry.topic not in kafka:
             raise TopicNotAvailable(f"Topic {entry.topic} does not exist in Kafka at the moment")
         numbers = range(kafka[entry.topic]) if entry.partition is None else [entry.partition]
         starts |= {TopicPartition(entry.topic, n): _start(entry, default) for n in numbers if n < kafka[entry.topic]}
+    if gaps and not starts:
+        raise NoTopicsAvailable({gap.topic for gap in gaps}, UNREADABLE)
     if not starts:  # it lists only partitions that do not exist, which are ignored
         return _of_streams(topics, default, kafka)
     listed = frozenset(tp.topic for tp in starts)
     if len(starts) < len(_partitions(listed, kafka)):
-        return Plan(frozenset(), starts, Scope.PARTITIONS)
+        return Plan(frozenset(), starts, Scope.PARTITIONS, tuple(gaps))
     existing = {topic for topic in topics if topic in kafka}
     if existing - listed:
-        return Plan(listed, starts, Scope.TOPICS)
-    return Plan(topics | listed, starts, Scope.STREAMS)
+        return Plan(listed, starts, Scope.TOPICS, tuple(gaps))
+    return Plan(topics | listed, starts, Scope.STREAMS, tuple(gaps))
 
 
 def _of_our_id(
@@ -95,11 +131,8 @@ def _of_our_id(
     gaps: list[Gap] = []
     for entry in last.entries:
         if entry.topic not in allowed or entry.topic not in kafka:
-            asked = (
-                entry.cursor.offset if entry.cursor else entry.offset if entry.offset is not None else entry.timestamp
-            )
-            if entry.partition is not None and asked is not None:
-                gaps.append(Gap(entry.topic, entry.partition, asked, None))
+            if entry.partition is not None:
+                gaps.append(Gap(entry.topic, entry.partition, _asked(entry), None))
             continue
         numbers = range(kafka[entry.topic]) if entry.partition is None else [entry.partition]
         starts |= {TopicPartition(entry.topic, n): _start(entry, default) for n in numbers if n < kafka[entry.topic]}

@@ -201,8 +201,11 @@ class IdWriter:
             self.set(tp, mark.offset, mark.timestamp)
 
     def set(self, tp: TopicPartition, offset: int, timestamp: int) -> None:
+        """Say where one partition stands; below 0, its offset is not known, and its entry has no cursor."""
         place = self._places[tp]
         entry = b"%b%d%b%d%b" % (self._heads[tp], timestamp, self._between, offset, self._end)
+        if offset < 0:
+            entry = b"%b%d%b}" % (self._heads[tp], timestamp, self._only)
         self.nbytes += len(entry) - len(self._entries[place])
         self._entries[place] = entry
 

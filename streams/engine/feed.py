@@ -207,6 +207,30 @@ class Feed:
         self._writer.reset(self.vector)
         self.wake()
 
+    def await_later(self, tp: TopicPartition, mark: Mark) -> None:
+        """It is not known yet where the partition begins: ids say the mark's time, and no offset."""
+        self.vector[tp] = mark
+        self._writer.reset(self.vector)
+
+    def give_up(self, tp: TopicPartition) -> None:
+        """The partition is gone before it was ever read: nobody has to wait for it any more."""
+        self.missing.discard(tp)
+        if self.vector.pop(tp, None) is not None:
+            self._writer.reset(self.vector)
+        self.wake()
+
+    def name_cluster(self, cluster: str) -> None:
+        """Write ids of another cluster from now on."""
+        self._writer = IdWriter(cluster, self.selection.scope)
+        self._writer.reset(self.vector)
+
+    def miss(self, tp: TopicPartition, mark: Mark) -> None:
+        """Stand at `mark` without the events before it: all who follow have to read them from elsewhere."""
+        self.forget()
+        self._first += 1  # also who had the newest block is behind now
+        self._new += 1
+        self.place(tp, mark)
+
     def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
         """New events of one partition, after which it stands at `mark`; `now` in seconds. To be followed by `wake`."""
         frames: list[bytes] = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from streams.core.events import Record
 from streams.core.positions import TopicPartition, record_timestamp
@@ -15,13 +15,17 @@ from streams.engine.source import (
     Batch,
     Bounds,
     Found,
+    NotAuthorizedError,
     OutOfRangeError,
     PollResult,
+    SourceError,
     SourceUnavailableError,
     UnknownPartitionError,
 )
 
 POLL_SECONDS = 0.05
+SILENCE_SECONDS = 0.1
+"""Seconds until a question to a silent broker has failed."""
 
 
 class _Log:
@@ -40,11 +44,26 @@ class _Log:
 
 
 class MemorySource:
-    """Topics are made and filled by the test, by `create`, `append`, `skip`, `truncate_before`, `delete` and `hold`."""
+    """Topics are made and filled by the test, by `create`, `append`, `skip`, `truncate_before`, `delete` and `hold`.
+
+    Several brokers, each with its partitions: `lead` moves one, or leaves it without a leader (-1). Public sets, to be
+    changed at any time: the brokers that do not answer (`silent`); the topics that may not be read (`unreadable`) or
+    not even be seen (`unseen`), and those of which the metadata cannot tell just now (`hidden`).
+    """
 
     def __init__(self, cluster_id: str = "memory-cluster") -> None:
         self.available = True
         self.reads = 0
+        self.silent: set[int] = set()
+        self.unreadable: set[str] = set()
+        self.unseen: set[str] = set()
+        self.hidden: set[str] = set()
+        self._brokers: dict[TopicPartition, int] = {}
+        self._leaders: dict[TopicPartition, int] = {}
+        """Who leads, as of the last `refresh`."""
+        self._absent: frozenset[str] = frozenset()
+        self._denied: frozenset[str] = frozenset()
+        self._is_stale = False
         self._cluster_id = cluster_id
         self._logs: dict[TopicPartition, _Log] = {}
         self._known: dict[str, int] = {}
@@ -52,9 +71,15 @@ class MemorySource:
 
     # What a test does to it.
 
-    def create(self, topic: str, partitions: int = 1) -> None:
+    def create(self, topic: str, partitions: int = 1, broker: int = 1) -> None:
         for partition in range(partitions):
-            self._logs.setdefault(TopicPartition(topic, partition), _Log())
+            tp = TopicPartition(topic, partition)
+            self._logs.setdefault(tp, _Log())
+            self._brokers.setdefault(tp, broker)
+
+    def lead(self, topic: str, broker: int, *, partition: int = 0) -> None:
+        """Another broker leads the partition from now on, or none (-1)."""
+        self._brokers[TopicPartition(topic, partition)] = broker
 
     def delete(self, topic: str) -> None:
         for tp in [tp for tp in self._logs if tp.topic == topic]:
@@ -98,8 +123,19 @@ class MemorySource:
         return self._known
 
     @property
+    def absent(self) -> Set[str]:
+        return self._absent
+
+    @property
+    def denied(self) -> Set[str]:
+        return self._denied
+
+    @property
     def is_stale(self) -> bool:
-        return False
+        return self._is_stale
+
+    def broker_of(self, partition: TopicPartition) -> int:
+        return self._leaders.get(partition, self._brokers.get(partition, -1))
 
     async def ping(self) -> None:
         self._check()
@@ -107,25 +143,36 @@ class MemorySource:
     async def refresh(self, topics: Iterable[str]) -> None:
         self._check()
         wanted = set(topics)
-        known: dict[str, int] = {}
+        known = {topic: count for topic, count in self._known.items() if topic in wanted & self.hidden}
         for tp in self._logs:
-            if tp.topic in wanted:
+            if tp.topic in wanted - self.unseen - self.hidden:
                 known[tp.topic] = max(known.get(tp.topic, 0), tp.partition + 1)
+        self._is_stale = bool(wanted & self.hidden)
+        self._denied = frozenset(wanted & self.unseen)
+        self._absent = frozenset(wanted - known.keys() - self.unseen - self.hidden)
         self._known = known
+        self._leaders = {tp: broker for tp, broker in self._brokers.items() if tp.topic in known and tp in self._logs}
 
     async def missing(self, topics: Iterable[str]) -> set[str]:
         self._check()
         return set(topics) - {tp.topic for tp in self._logs}
 
-    async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
-        self._check()
-        return {tp: self._logs[tp].bounds for tp in partitions if tp in self._logs}
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds | SourceError]:
+        wanted = [tp for tp in partitions if tp in self._logs]
+        await self._wait_for_the_silent(wanted)
+        return {tp: self._trouble(tp) or self._logs[tp].bounds for tp in wanted if tp in self._logs}
 
-    async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Found]:
-        self._check()
-        found = {}
+    async def offsets_for_times(
+        self, times: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, Found | SourceError]:
+        await self._wait_for_the_silent(times)
+        found: dict[TopicPartition, Found | SourceError] = {}
         for tp, ms in times.items():
             log = self._logs.get(tp)
+            trouble = self._trouble(tp) if log else None
+            if trouble is not None:
+                found[tp] = trouble
+                continue
             for record in log.records if log else ():
                 if record.timestamp >= ms and log is not None and record.offset < log.bounds.end:
                     found[tp] = Found(record.offset, record.timestamp)
@@ -135,6 +182,7 @@ class MemorySource:
     async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Batch:
         self._check()
         self.reads += 1
+        await self._wait_for_the_silent([partition])
         await asyncio.sleep(0)
         result = self._batch(partition, offset, max_bytes)
         if isinstance(result, Exception):
@@ -143,7 +191,7 @@ class MemorySource:
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
         if self.available:
-            results = self._poll(positions)
+            results = self._news(positions)
             if results:
                 await asyncio.sleep(0)
                 return results
@@ -151,36 +199,63 @@ class MemorySource:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._written.wait()
         except TimeoutError:
-            return {}
-        return self._poll(positions) if self.available else {}
+            return {tp: self._batch(tp, offset, 1 << 20) for tp, offset in positions.items()}
+        return self._news(positions) if self.available else {}
 
     async def close(self) -> None:
         return None
 
-    def _poll(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, PollResult]:
+    def _news(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, PollResult]:
+        """What a poll is answered with at once."""
         results = {tp: self._batch(tp, offset, 1 << 20) for tp, offset in positions.items()}
         return {
             tp: result
             for tp, result in results.items()
-            if not isinstance(result, Batch) or result.next_offset > positions[tp]
+            if isinstance(result, OutOfRangeError | UnknownPartitionError)
+            or (isinstance(result, Batch) and result.next_offset > positions[tp])
         }
 
     def _batch(self, tp: TopicPartition, offset: int, max_bytes: int) -> PollResult:
         log = self._logs.get(tp)
+        trouble = self._trouble(tp) if log else None
+        if trouble is not None:
+            return trouble
         if log is None:
             return UnknownPartitionError(tp)
+        if tp.topic in self.unreadable:
+            return NotAuthorizedError(f"not authorised to read {tp.topic}")
         if not log.begin <= offset <= log.end:
             return OutOfRangeError(f"offset {offset} of {tp.topic} partition {tp.partition}")
+        held = log.end - log.bounds.end
         records: list[Record] = []
         size = 0
         for record in log.records[bisect_left(log.records, offset, key=lambda record: record.offset) :]:
             if record.offset >= log.bounds.end:
                 break
             if records and size + len(record.value or b"") > max_bytes:
-                return Batch(records, records[-1].offset + 1, log.bounds)
+                return Batch(records, records[-1].offset + 1, log.bounds, held)
             records.append(record)
             size += len(record.value or b"")
-        return Batch(records, max(offset, log.bounds.end), log.bounds)
+        return Batch(records, max(offset, log.bounds.end), log.bounds, held)
+
+    def _trouble(self, tp: TopicPartition) -> SourceError | None:
+        """Why the broker that is believed to lead a partition does not answer for it; None where it does."""
+        where = f"{tp.topic} partition {tp.partition}"
+        known, leader = self.broker_of(tp), self._brokers.get(tp, -1)
+        if not self.available:
+            return SourceUnavailableError("the source is switched off")
+        if tp.topic in self.unseen:
+            return NotAuthorizedError(f"not authorised to read {tp.topic}")
+        if known in self.silent:
+            return SourceUnavailableError(f"broker {known}: no answer")
+        if known < 0 or known != leader:
+            self._is_stale = True
+            return SourceUnavailableError(f"the leader of {where} has moved or is not there yet")
+        return None
+
+    async def _wait_for_the_silent(self, partitions: Iterable[TopicPartition]) -> None:
+        if any(self.broker_of(tp) in self.silent for tp in partitions):
+            await asyncio.sleep(SILENCE_SECONDS)
 
     def _check(self) -> None:
         if not self.available:

@@ -50,10 +50,28 @@ class Metrics:
             "eventstreams_server_faults", "Faults of the server beneath the applications; the log has some", registry=r
         )
         self.gaps = Counter("eventstreams_gaps", "Gaps said to clients", registry=r)
-        self.kafka_up = Gauge("eventstreams_kafka_up", "1 while Kafka answers", registry=r)
-        self.hub_lag = Gauge(
-            "eventstreams_hub_lag_records", "Offsets between the hub's position and the end, all partitions", registry=r
+        self.kafka_up = Gauge(
+            "eventstreams_kafka_up",
+            "1 while Kafka answers, and some of the partitions that are wanted are read",
+            registry=r,
         )
+        self.hub_lag = Gauge(
+            "eventstreams_hub_lag_records",
+            "Offsets between the hub's position and the end, all partitions; NaN while nothing is read",
+            registry=r,
+        )
+        self.unread = Gauge(
+            "eventstreams_hub_partitions_unread", "Partitions that are wanted and were not read for seconds", registry=r
+        )
+        self.oldest_read = Gauge(
+            "eventstreams_hub_oldest_read_seconds", "Since the partition was read that was read longest ago", registry=r
+        )
+        self.held = Gauge(
+            "eventstreams_kafka_held_records",
+            "High watermark less last stable offset, all partitions: what open transactions keep from being read",
+            registry=r,
+        )
+        self.faults = Counter("eventstreams_faults", "Faults of ours that were caught, by place", ["place"], registry=r)
         self.partitions = Gauge("eventstreams_hub_partitions", "Partitions that the hub reads", registry=r)
         self.feeds = Gauge("eventstreams_feeds", "Different subscriptions held in memory", registry=r)
         self.ring_bytes = Gauge("eventstreams_ring_bytes", "Bytes of the newest events in memory", registry=r)

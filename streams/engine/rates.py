@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from streams.core.positions import TopicPartition
 from streams.engine.lookups import Lookups
-from streams.engine.source import RecordSource, SourceUnavailableError
+from streams.engine.source import RecordSource, SourceError, answered
 
 WINDOW_SECONDS = 60
 GOOD_SECONDS = 30.0
@@ -34,7 +34,7 @@ class Rates:
         self._asking: asyncio.Task[None] | None = None
 
     async def of(self, topics: Iterable[str]) -> dict[str, float]:
-        """Events per second by topic. Missing: those that Kafka does not have; all while it does not answer."""
+        """Return events per second by topic; missing where Kafka does not have the topic, or does not answer for it."""
         wanted = frozenset(topics)
         if self._asking is None and time.monotonic() >= self._good_until:
             self._asking = asyncio.ensure_future(self._ask(wanted))
@@ -46,20 +46,29 @@ class Rates:
         known = self._source.partitions
         partitions = [TopicPartition(topic, p) for topic in sorted(topics) for p in range(known.get(topic, 0))]
         counts: defaultdict[str, int] = defaultdict(int)
+        unknown: set[str] = set()
         try:
             for start in range(0, len(partitions), BATCH):
-                for tp, count in (await self._counts(partitions[start : start + BATCH])).items():
-                    counts[tp.topic] += count
-        except SourceUnavailableError:
-            counts.clear()
+                some = partitions[start : start + BATCH]
+                found = await self._counts(some)
+                for tp in some:
+                    if tp in found:
+                        counts[tp.topic] += found[tp]
+                    else:
+                        unknown.add(tp.topic)
         finally:
-            self._rates = {topic: count / WINDOW_SECONDS for topic, count in counts.items()}
+            self._rates = {topic: count / WINDOW_SECONDS for topic, count in counts.items() if topic not in unknown}
             self._good_until = time.monotonic() + GOOD_SECONDS
             self._asking = None
 
     async def _counts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """How many offsets each partition has moved on in the window."""
-        bounds = await self._lookups.bounds(partitions)
+        """How many offsets each partition has moved on in the window; missing where Kafka does not say."""
+        bounds = answered(await self._lookups.bounds(partitions))
         since = int((time.time() - WINDOW_SECONDS) * 1000)
         found = await self._lookups.at_times(dict.fromkeys(bounds, since))
-        return {tp: max(0, bound.end - found[tp].offset) if tp in found else 0 for tp, bound in bounds.items()}
+        counts = {}
+        for tp, bound in bounds.items():
+            first = found.get(tp)
+            if not isinstance(first, SourceError):
+                counts[tp] = max(0, bound.end - first.offset) if first else 0
+        return counts

@@ -3,12 +3,14 @@
 Two implementations, Kafka (`kafka.py`) and memory (`memory.py`), under one contract test-suite
 (`tests/contract/test_record_source.py`). Reads are stateless: who reads says from where, every time.
 Everything reads committed data only, unless the configuration says otherwise (invariant 10).
+
+What goes wrong with one partition is a value, not an exception: it must not keep the answer back from the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import NamedTuple, Protocol, TypeVar
 
 from streams.core.events import Record
 from streams.core.positions import TopicPartition
@@ -20,6 +22,10 @@ class SourceError(Exception):
 
 class SourceUnavailableError(SourceError):
     """Kafka cannot be reached, or did not answer in time; asking again may help."""
+
+
+class NotAuthorizedError(SourceError):
+    """Kafka does not let this service read the topic; asking again helps only when its access has been changed."""
 
 
 class UnknownPartitionError(SourceError):
@@ -42,12 +48,14 @@ class Batch(NamedTuple):
 
     `next_offset` is where to go on; it moves also over what is no record (control markers, aborted transactions,
     compacted records), so it may be beyond the last record + 1, and may have moved where `records` is empty.
-    `bounds` are the partition's at that moment.
+    `bounds` are the partition's at that moment; `held` is the number of offsets that are written beyond them, and that
+    an open transaction keeps from being read (the high watermark less the last stable offset).
     """
 
     records: Sequence[Record]
     next_offset: int
     bounds: Bounds
+    held: int = 0
 
 
 class Found(NamedTuple):
@@ -57,11 +65,19 @@ class Found(NamedTuple):
     timestamp: int
 
 
-PollResult = Batch | OutOfRangeError | UnknownPartitionError
+PollResult = Batch | SourceError
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def answered(answers: Mapping[_K, _V | SourceError]) -> dict[_K, _V]:
+    """Return the answers that are no errors."""
+    return {key: answer for key, answer in answers.items() if not isinstance(answer, SourceError)}
 
 
 class RecordSource(Protocol):
-    """All methods raise SourceUnavailableError where the source cannot be reached."""
+    """`ping` and `refresh` raise SourceUnavailableError, with the reason, where no broker answers."""
 
     @property
     def cluster_id(self) -> str:
@@ -74,8 +90,25 @@ class RecordSource(Protocol):
         ...
 
     @property
+    def absent(self) -> Set[str]:
+        """The topics of the last `refresh` that, as Kafka says, do not exist."""
+        ...
+
+    @property
+    def denied(self) -> Set[str]:
+        """The topics of the last `refresh` that Kafka does not let this service see."""
+        ...
+
+    @property
     def is_stale(self) -> bool:
         """Whether an answer has shown that the last `refresh` is out of date: a leader has moved or gone."""
+        ...
+
+    def broker_of(self, partition: TopicPartition) -> int:
+        """Return which broker answers for the partition, as of the last `refresh`; -1 where none does.
+
+        What is asked of one broker does not wait for another one if it is asked in a call of its own.
+        """
         ...
 
     async def ping(self) -> None:
@@ -83,32 +116,39 @@ class RecordSource(Protocol):
         ...
 
     async def refresh(self, topics: Iterable[str]) -> None:
-        """Ask which of `topics` exist, with which partitions. Never creates a topic."""
+        """Ask which of `topics` exist, with which partitions. Never creates a topic.
+
+        A topic that is neither in `partitions` nor `absent` nor `denied` afterwards is one of which Kafka cannot tell
+        just now.
+        """
         ...
 
     async def missing(self, topics: Iterable[str]) -> set[str]:
         """Return those of `topics` that do not exist; `partitions` stays as it is. Never creates a topic."""
         ...
 
-    async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
-        """The bounds of each partition that exists and has a leader; others are missing from the answer."""
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds | SourceError]:
+        """Return the bounds of each partition that exists, or why they cannot be had."""
         ...
 
-    async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Found]:
-        """The first record at or after a time (ms, 0…2^63-1); a partition without one is missing from the answer."""
+    async def offsets_for_times(
+        self, times: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, Found | SourceError]:
+        """Return the first record at or after a time (ms, 0…2^63-1); a partition without one is missing."""
         ...
 
     async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Batch:
-        """Records from `offset` on, without waiting for new ones: up to about `max_bytes`, at least one where one is.
+        """Read records from `offset` on, without waiting for new ones: up to about `max_bytes`, at least one if any.
 
-        Raises OutOfRangeError and UnknownPartitionError.
+        Raises SourceError of any kind.
         """
         ...
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
-        """New records at the tail of many partitions; waits a short while for them, and may come back empty.
+        """Return what is new at the tail of many partitions; waits a short while for that, and may come back empty.
 
-        One caller at a time. Each call says all that is wanted, and from which offset.
+        One caller at a time. Each call says all that is wanted, and from which offset. A partition that is read, and
+        has nothing new, has a batch that does not move, now and then. One that failed is left alone for a while.
         """
         ...
 

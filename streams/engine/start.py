@@ -6,38 +6,79 @@ Source: wire contract, "Choosing where to start" and "Resuming".
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from streams.core.errors import KafkaUnavailable
 from streams.core.plan import Start
 from streams.core.positions import CLUSTER_PREFIX, END, OLDEST, Gap, Mark, TopicPartition
 from streams.engine.hub import Hub
 from streams.engine.partition import Partition
-from streams.engine.source import Bounds, Found, SourceUnavailableError
+from streams.engine.source import (
+    Bounds,
+    Found,
+    NotAuthorizedError,
+    SourceError,
+    SourceUnavailableError,
+    answered,
+)
+
+PATIENCE_SECONDS = 0.4
+"""Seconds after which a partition that Kafka did not answer for is not asked for again by the same request."""
+RETRY_SECONDS = 0.25
+
+_V = TypeVar("_V")
 
 
-async def resolve(hub: Hub, starts: Mapping[TopicPartition, Start]) -> tuple[dict[TopicPartition, Mark], list[Gap]]:
-    """The position of each partition that the hub watches. Raises KafkaUnavailable."""
+async def resolve(
+    hub: Hub, starts: Mapping[TopicPartition, Start], needed: Collection[TopicPartition] = ()
+) -> tuple[dict[TopicPartition, Mark], list[Gap]]:
+    """Return the position of each partition that the hub reads, and the gaps: those it cannot read among them.
+
+    Raises KafkaUnavailable where nothing is left, or where one that is `needed` (an id names it) cannot be read just
+    now: its events must not be lost.
+    """
     position: dict[TopicPartition, Mark] = {}
+    gaps: list[Gap] = []
     cold: dict[TopicPartition, Start] = {}
+    left_out: dict[TopicPartition, Mark] = {}
     for tp, start in starts.items():
         partition = hub.partitions.get(tp)
-        if partition is None or partition.ring is None:
+        if partition is None:
             continue
-        mark = _from_memory(hub, partition, start)
-        if mark is None:
-            cold[tp] = start
-        else:
+        if partition.ring is None:
+            if not partition.from_beginning:
+                gaps.append(_left_out(tp, start))
+        elif partition.is_denied:
+            left_out[tp] = partition.mark
+        elif mark := _from_memory(hub, partition, start):
             position[tp] = mark
-    if not cold:
-        return position, []
-    resolver = _Resolver(hub, cold, {tp: hub.partitions[tp].mark for tp in cold})
-    try:
+        elif partition.is_out_of_reach and tp not in needed:
+            left_out[tp] = partition.mark  # the others do not wait for it
+        else:
+            cold[tp] = start
+    began = time.monotonic()
+    while cold:
+        resolver = _Resolver(hub, cold, {tp: hub.partitions[tp].mark for tp in cold if tp in hub.partitions})
         position |= await resolver.marks()
-    except SourceUnavailableError:
-        raise KafkaUnavailable from None
-    return position, resolver.gaps
+        gaps += resolver.gaps
+        if not resolver.troubles:
+            break
+        cold = {tp: cold[tp] for tp in resolver.troubles}
+        if time.monotonic() - began > PATIENCE_SECONDS:
+            if any(tp in needed and not _is_denied(error) for tp, error in resolver.troubles.items()):
+                raise KafkaUnavailable
+            left_out |= {tp: resolver.tips[tp] for tp in cold}
+            break
+        await asyncio.sleep(RETRY_SECONDS)  # a leader that moves
+        with contextlib.suppress(SourceUnavailableError):
+            await hub.refresh(RETRY_SECONDS)
+    if left_out and not position:
+        raise KafkaUnavailable
+    return position | left_out, [*gaps, *(_left_out(tp, starts[tp]) for tp in left_out)]
 
 
 async def gaps_of(hub: Hub, starts: Mapping[TopicPartition, Start]) -> list[Gap]:
@@ -45,13 +86,22 @@ async def gaps_of(hub: Hub, starts: Mapping[TopicPartition, Start]) -> list[Gap]
     asked = {tp: start for tp, start in starts.items() if start.offset != END}
     if not asked:
         return []
-    try:
-        bounds = await hub.lookups.bounds(asked)
-        resolver = _Resolver(hub, asked, {tp: Mark(0, bound.end, 0) for tp, bound in bounds.items()})
-        await resolver.marks()
-    except SourceUnavailableError:
-        raise KafkaUnavailable from None
-    return resolver.gaps
+    bounds = await hub.lookups.bounds(asked)
+    resolver = _Resolver(hub, asked, {tp: Mark(0, bound.end, 0) for tp, bound in answered(bounds).items()})
+    if not await resolver.marks():
+        raise KafkaUnavailable
+    return [*resolver.gaps, *(_left_out(tp, asked[tp]) for tp in resolver.troubles)]
+
+
+def _is_denied(error: SourceError) -> bool:
+    return isinstance(error, NotAuthorizedError)
+
+
+def _left_out(tp: TopicPartition, start: Start) -> Gap:
+    """The gap of a partition that cannot be read: what was asked for, if only its end."""
+    if start.offset is not None:
+        return Gap(*tp, start.offset, None)
+    return Gap(*tp, start.cursor.offset if start.cursor else start.timestamp or 0, None)
 
 
 def _from_memory(hub: Hub, partition: Partition, start: Start) -> Mark | None:
@@ -77,36 +127,41 @@ def _from_memory(hub: Hub, partition: Partition, start: Start) -> Mark | None:
 
 
 class _Resolver:
-    """One request's lookups. `tips` are the hub's marks, taken first: a later end would skip what came between."""
+    """One request's look-ups. `tips` are the hub's marks, taken first: a later end would skip what came between.
+
+    `troubles` are the partitions of which Kafka did not answer; they have no mark.
+    """
 
     def __init__(self, hub: Hub, starts: Mapping[TopicPartition, Start], tips: Mapping[TopicPartition, Mark]) -> None:
         self.gaps: list[Gap] = []
+        self.troubles: dict[TopicPartition, SourceError] = {}
+        self.tips = tips
         self._hub = hub
-        self._starts = starts
-        self._tips = tips
-        self._bounds: Mapping[TopicPartition, Bounds] = {}
-        self._oldest: Mapping[TopicPartition, Found] = {}
+        self._starts = dict(starts)
+        self._bounds: dict[TopicPartition, Bounds] = {}
+        self._oldest: dict[TopicPartition, Found] = {}
 
     async def marks(self) -> dict[TopicPartition, Mark]:
+        """Return where each partition starts."""
         lookups = self._hub.lookups
-        self._bounds = dict(await lookups.bounds(self._starts))
-        beyond = [tp for tp, start in self._starts.items() if _asked(start) > self._bounds.get(tp, Bounds(0, 0)).end]
-        if beyond:
-            self._bounds |= await lookups.bounds(beyond, fresh=True)
-        if not self._starts.keys() <= self._bounds.keys():
-            # Without a leader, or just gone: anything but an error would leave out what it holds in silence.
-            raise KafkaUnavailable
         starts = self._starts
-        self._oldest = await lookups.at_times(
-            {tp: 0 for tp, start in starts.items() if self._bounds[tp].begin > 0 or start.offset == OLDEST}
-        )
+        self._bounds = self._answered(await lookups.bounds(starts))
+        beyond = [tp for tp, start in starts.items() if _asked(start) > self._bounds.get(tp, Bounds(0, 0)).end]
+        if beyond:
+            self._bounds |= self._answered(await lookups.bounds(beyond, fresh=True))
+        for tp in starts.keys() - self._bounds.keys():
+            # Just gone: anything but an error would leave out what it holds in silence.
+            self._without(tp, SourceUnavailableError("Kafka does not know the partition just now"))
+        oldest = {tp: 0 for tp, start in starts.items() if self._bounds[tp].begin > 0 or start.offset == OLDEST}
+        self._oldest = self._answered(await lookups.at_times(oldest))
         offsets = {tp: self._offset(tp, start) for tp, start in starts.items()}
         # A cursor is believed unless the record before it is another one than the id says. To see that one, its whole
         # batch has to be read; so Kafka is asked first, for all partitions at once, what begins at the id's own time.
         times = {tp: start.timestamp for tp, start in starts.items() if start.cursor and offsets[tp] is not None}
-        at = await lookups.at_times({tp: ms for tp, ms in times.items() if ms is not None})
-        unsure = {tp: offset for tp, offset in offsets.items() if tp not in at or at[tp].offset != offset}
-        before = await lookups.timestamps_before({tp: offset for tp, offset in unsure.items() if offset is not None})
+        at = self._answered(await lookups.at_times({tp: ms for tp, ms in times.items() if ms is not None}))
+        unsure = {tp: offsets[tp] for tp in starts if tp not in at or at[tp].offset != offsets[tp]}
+        wanted = {tp: offset for tp, offset in unsure.items() if offset is not None}
+        before = self._answered(await lookups.timestamps_before(wanted))
         by_time: dict[TopicPartition, int] = {}
         marks: dict[TopicPartition, Mark] = {}
         for tp, start in starts.items():
@@ -116,7 +171,20 @@ class _Resolver:
                 by_time[tp] = self._time(start)
             else:
                 marks[tp] = self._mark(tp, start, offset, seen)
-        return marks | await self._at_times(by_time)
+        marks |= await self._at_times(by_time)
+        self.gaps = [gap for gap in self.gaps if TopicPartition(gap.topic, gap.partition) not in self.troubles]
+        return marks
+
+    def _answered(self, answers: Mapping[TopicPartition, _V | SourceError]) -> dict[TopicPartition, _V]:
+        """The answers that are none of trouble; of a partition with trouble nothing further is asked."""
+        for tp, answer in answers.items():
+            if isinstance(answer, SourceError):
+                self._without(tp, answer)
+        return answered(answers)
+
+    def _without(self, tp: TopicPartition, trouble: SourceError) -> None:
+        self.troubles[tp] = trouble
+        self._starts.pop(tp, None)
 
     def _offset(self, tp: TopicPartition, start: Start) -> int | None:
         """The offset to start from; None where a time decides."""
@@ -150,12 +218,14 @@ class _Resolver:
         return max(0, start.timestamp - 1) if start.cursor else start.timestamp
 
     async def _at_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Mark]:
-        found = await self._hub.lookups.at_times(times)
+        found = self._answered(await self._hub.lookups.at_times(times))
         now = int(time.time() * 1000)
         marks = {}
         for tp, ms in times.items():
+            if tp in self.troubles:
+                continue
             record, first = found.get(tp), self._oldest.get(tp)
-            tip = self._tips[tp]
+            tip = self.tips[tp]
             start = self._starts[tp]
             offset = record.offset if record else tip.offset
             if first:
@@ -174,7 +244,7 @@ class _Resolver:
         return marks
 
     def _mark(self, tp: TopicPartition, start: Start, offset: int, seen: int | None) -> Mark:
-        tip = self._tips[tp]
+        tip = self.tips[tp]
         if start.offset is None and start.timestamp is not None and start.cursor and start.cursor.offset == offset:
             timestamp = start.timestamp
         elif seen is not None:

@@ -18,11 +18,12 @@ from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
 from streams.engine.fanout import Chunk, Follower, Sink
 from streams.engine.feed import Feed, ahead, behind
 from streams.engine.history import Block, History, Log
-from streams.engine.hub import RETRY_SECONDS, Hub
+from streams.engine.hub import Hub
 from streams.engine.merge import CHUNK_BYTES, Merge
 from streams.engine.metrics import Metrics
+from streams.engine.placing import RETRY_SECONDS
 from streams.engine.seats import Seat
-from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError
+from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError, answered
 
 FEED_SECONDS = 0.05
 YIELD_BYTES = 256 * 1024
@@ -162,7 +163,9 @@ class Subscription:
             partition = self._hub.partitions[tp]
             begin = partition.begin
             mark = position.get(tp)
-            if mark is None:
+            if mark is not None and mark.offset < 0 <= target[tp].offset:
+                position[tp] = begin  # the client waits since before it was known where that is
+            elif mark is None:
                 position[tp] = begin if partition.from_beginning and self._hub.exists(tp) else target[tp]
             elif mark.incarnation < begin.incarnation and mark.incarnation < target[tp].incarnation:
                 position[tp] = begin
@@ -294,8 +297,8 @@ class Subscription:
         try:
             await self._hub.topics([tp.topic], [tp])  # asks anew where it is missing
             is_gone = not self._hub.exists(tp)
-            bounds = (await self._hub.lookups.bounds([tp], fresh=True)).get(tp)
-        except (SourceError, KafkaUnavailable):
+            bounds = answered(await self._hub.lookups.bounds([tp], fresh=True)).get(tp)
+        except KafkaUnavailable:
             is_gone, bounds = False, None
         if is_gone:
             self._merge.move(tp, target)

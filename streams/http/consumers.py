@@ -166,7 +166,8 @@ class StreamConsumer(AsyncHttpConsumer):
                 wanted = {topic for stream in streams for topic in (*stream.topics, *stream.topics_allowed)}
                 listed = last_event_id.entries if last_event_id else ()
                 needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in listed]
-                planned = plan(streams, since, last_event_id, await service.hub.topics(wanted, needed))
+                kafka = await service.hub.topics(wanted, needed)
+                planned = plan(streams, since, last_event_id, kafka, service.hub.unreadable(wanted))
                 if since is not None and Start(timestamp=since) in planned.starts.values():
                     self._since = since
                 if is_head:
@@ -175,7 +176,7 @@ class StreamConsumer(AsyncHttpConsumer):
                 selection = Selection(planned.topics, others, planned.scope)
                 feed = await service.hub.join(selection, needed)
                 self._taken.append(functools.partial(service.hub.leave, feed))
-                position, gaps = await resolve(service.hub, planned.starts)
+                position, gaps = await resolve(service.hub, planned.starts, needed)
         except TimeoutError:
             raise KafkaUnavailable from None
         if service.draining:

@@ -137,7 +137,8 @@ class Service:
         if self.catalogue is None:
             reasons.append("no stream configuration yet")
         if not self.hub.has_metadata:
-            reasons.append("no metadata from Kafka yet")
+            why = self.hub.health.reason
+            reasons.append("no metadata from Kafka yet" + (f": {why}" if why else ""))
         if self.redaction_read_at is None:
             reasons.append(self.redaction_lacks or "the redaction list has not been read yet")
         elif time.monotonic() - self.redaction_read_at > LIST_TOO_OLD_SECONDS:
@@ -146,9 +147,7 @@ class Service:
 
     def degraded(self) -> list[str]:
         """What is amiss though traffic can come."""
-        reasons = []
-        if not self.hub.available:
-            reasons.append("Kafka cannot be reached")
+        reasons = self.hub.health.problems()
         if self.redaction_read_at is not None and time.monotonic() - self.redaction_read_at > LIST_OLD_SECONDS:
             reasons.append("the redaction list cannot be read from the database; the last one is in force")
         reasons += [

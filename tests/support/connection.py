@@ -12,6 +12,7 @@ import pytest
 from streams.core.catalogue import Stream
 from streams.core.plan import plan
 from streams.core.positions import Gap, Mark, TopicPartition, parse_last_event_id
+from streams.engine import health, placing
 from streams.engine import hub as hub_module
 from streams.engine import subscription as module
 from streams.engine.fanout import Chunk
@@ -157,6 +158,7 @@ def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the engine's times short and its bounds tight, for one test."""
     monkeypatch.setattr(module, "FEED_SECONDS", 0.001)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(hub_module, "REFRESH_SECONDS", 0.05)
-    monkeypatch.setattr(hub_module, "PING_SECONDS", 0.02)
+    for module_of_the_hub in (hub_module, placing):
+        monkeypatch.setattr(module_of_the_hub, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(health, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(health, "PING_SECONDS", 0.02)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from streams.core.positions import TopicPartition
-from streams.engine import hub as module
+from streams.engine import health, hub, partition, placing
 from streams.engine.feed import Block, Feed
 from streams.engine.hub import Hub
 from streams.engine.memory import MemorySource
@@ -18,11 +18,13 @@ MINUTE_MS = 60_000
 
 
 def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the hub's times short, for one test."""
-    """What happens every few seconds happens a few times a second."""
-    monkeypatch.setattr(module, "PING_SECONDS", 0.05)
-    monkeypatch.setattr(module, "REFRESH_SECONDS", 0.1)
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    """Let what happens every few seconds happen a few times a second, for one test."""
+    monkeypatch.setattr(health, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(health, "REFRESH_SECONDS", 0.1)
+    monkeypatch.setattr(partition, "TROUBLE_SECONDS", 0.1)
+    for module in (hub, placing):
+        monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(placing, "DENIED_SECONDS", 0.05)
 
 
 def topic(*timestamps: int, partitions: int = 1, name: str = "t") -> MemorySource:
@@ -53,9 +55,9 @@ def blocks(feed: Feed) -> list[Block]:
     return found
 
 
-def tip(hub: Hub, tp: TopicPartition = TP) -> int | None:
-    partition = hub.partitions.get(tp)
-    return partition.ring.tip if partition and partition.ring else None
+def tip(of: Hub, tp: TopicPartition = TP) -> int | None:
+    found = of.partitions.get(tp)
+    return found.ring.tip if found and found.ring else None
 
 
 def now_ms() -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from streams.core.errors import KafkaUnavailable
 from streams.core.positions import TopicPartition
-from streams.engine import hub as module
+from streams.engine import health as module
 from streams.engine.hub import Hub
 from streams.engine.source import SourceUnavailableError
 from tests.support.engine import Engine, eventually, whole
@@ -63,6 +63,7 @@ async def test_no_sign_of_life_is_asked_for_while_fetches_are_answered(monkeypat
             write(source, 100 + number)
             await asyncio.sleep(0.02)
         assert pings == 0
+        source.silent = {1}
         await eventually(lambda: pings == 2)
 
 
@@ -112,7 +113,10 @@ async def test_a_fault_of_ours_in_the_tail_is_logged_and_the_hub_goes_on(caplog:
     async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         take, engine.hub._take = engine.hub._take, None  # type: ignore[assignment, method-assign]
         write(source, 200)
-        await eventually(lambda: "The hub failed in _read_tail" in caplog.text)
+        await eventually(lambda: "A fault while taking the records of a partition" in caplog.text)
+        assert engine.metrics.registry.get_sample_value(
+            "eventstreams_faults_total", {"place": "taking the records of a partition"}
+        )
         engine.hub._take = take  # type: ignore[method-assign]
         await eventually(lambda: received(feed).offsets == {TP: [1]})
 

@@ -139,8 +139,9 @@ async def test_a_failure_is_told_to_all_who_wait_and_the_next_asks_again(
     source: CountingSource, lookups: Lookups
 ) -> None:
     source.available = False
-    results = await asyncio.gather(*(lookups.bounds([TP]) for _ in range(10)), return_exceptions=True)
-    assert {type(result) for result in results} == {SourceUnavailableError}
+    results = await asyncio.gather(*(lookups.bounds([TP]) for _ in range(10)))
+    assert {type(result[TP]) for result in results} == {SourceUnavailableError}
+    assert source.questions == 1
     source.available = True
     assert await lookups.bounds([TP]) == {TP: Bounds(0, 5)}
 

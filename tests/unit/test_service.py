@@ -16,7 +16,8 @@ from streams.http.service import Service
 @pytest.fixture
 def service() -> Service:
     """One that has all that it needs, for now."""
-    any_part: Any = SimpleNamespace(has_metadata=True, available=True, last=None)
+    health = SimpleNamespace(problems=list[str], reason="")
+    any_part: Any = SimpleNamespace(has_metadata=True, available=True, last=None, health=health)
     made = Service(
         settings=any_part,
         hub=any_part,

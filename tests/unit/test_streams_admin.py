@@ -212,8 +212,27 @@ def test_where_kafka_is_away_the_page_says_so_and_works(away: str, monkeypatch: 
     answer = service_client(staff("ada", GROUP), of).get(page_of(row))
     assert answer.status_code == 200
     text = text_of(answer)
-    assert ("Kafka cannot be reached now." if away == "said" else "Kafka did not answer within 2 seconds.") in text
+    said = {
+        "said": "Kafka cannot be reached now.",
+        "silent": "Kafka does not answer: the source is switched off.",
+        "stalled": "Kafka did not answer within 2 seconds.",
+    }
+    assert said[away] in text
     assert "Effective settings" in text
+
+
+def test_one_silent_broker_hides_nothing_of_what_the_others_say() -> None:
+    row = stream("a", {"topics": ["a", "b"]})
+    source = MemorySource()
+    source.create("a", broker=1)
+    source.create("b", broker=2)
+    for number in range(7):
+        source.append("a", b"{}", 1_600_000_000_000 + number)
+    of = process(source=source)
+    source.silent = {2}
+    text = text_of(service_client(staff("ada", GROUP), of).get(page_of(row)))
+    assert "Kafka does not answer for some of it: broker 2: no answer." in text
+    assert "7" in text.split("Kafka does not answer")[1] or "7 " in text
 
 
 def test_kafka_is_not_asked_for_topics_of_streams_that_nobody_can_read() -> None:
