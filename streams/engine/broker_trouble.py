@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 
 from aiokafka.errors import (
@@ -48,7 +47,7 @@ def reason_of(error: BaseException, protocol: str, has_answered: bool) -> str:
     if isinstance(error, ssl.SSLError):
         what = error.reason or "no reason given"
         return f"TLS fails ({what}); check security.protocol, which is {protocol.lower()}, and the ssl.* settings"
-    if isinstance(error, socket.gaierror):
+    if type(error).__name__ == "gaierror":  # of the module `socket`, which this layer has no other use for
         return "its host name is unknown"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: nothing listens there"

@@ -91,7 +91,7 @@ async def test_damaged_records_stop_no_other_partition_and_their_own_just_until_
     on_kafka: KafkaHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = on_kafka.source
-    metrics = source._metrics = Metrics()
+    metrics = source._damaged._metrics = Metrics()
     topic = await on_kafka.create(2)
     await source.refresh([topic])
     sound, damaged = TopicPartition(topic, 0), TopicPartition(topic, 1)
