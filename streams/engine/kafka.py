@@ -37,7 +37,6 @@ from streams.engine.source import (
     PollResult,
     SourceError,
     SourceUnavailableError,
-    UnknownPartitionError,
 )
 
 log = logging.getLogger(__name__)
@@ -357,7 +356,7 @@ class KafkaSource:
         return found
 
     def _unknown(self, tp: TopicPartition) -> SourceError:
-        return not_authorized(tp.topic) if tp.topic in self._denied else UnknownPartitionError(tp)
+        return not_authorized(tp.topic) if tp.topic in self._denied else failure(UnknownTopicOrPartitionError, tp)
 
     def _leaderless(self, tp: TopicPartition) -> SourceError:
         self._is_stale = True

@@ -221,7 +221,7 @@ class MemorySource:
         if trouble is not None:
             return trouble
         if log is None:
-            return UnknownPartitionError(tp)
+            return UnknownPartitionError(f"{tp.topic} partition {tp.partition} does not exist")
         if tp.topic in self.unreadable:
             return NotAuthorizedError(f"not authorised to read {tp.topic}")
         if not log.begin <= offset <= log.end:
