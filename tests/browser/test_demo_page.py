@@ -56,6 +56,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
 
     await start(page)
     await demo.write("one", Rec(change(1)))
+    await expect(rows(page)).to_have_count(1)
     await demo.write("two", Rec(change(2, wiki="arwiki", title=RTL, type="new")))
     await expect(rows(page)).to_have_count(2)
     assert await titles(page) == [RTL, "Page 1"]

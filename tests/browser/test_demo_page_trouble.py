@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
+from streams.local_kafka import LocalKafka
 from streams.processes import free_port
 from tests.browser.demo import ABSENT, LIMIT, Demo, change, connected, demo_site, fact, note, open_page, rows, start
 from tests.browser.kit import Complaints
@@ -110,3 +112,110 @@ async def test_a_gap_that_the_server_says_is_counted_and_named(page: Page, demo:
     await expect(note(page, "Gaps")).to_have_text(f"last in {demo.topic('cut')}")
     await expect(fact(page, "Repeated")).to_have_text("0")
     await expect(note(page, "Behind now")).to_have_text("live, but a quiet stream")
+
+
+# A connection that stands, and no events.
+
+SILENCE = """async () => {
+  const base = document.querySelector("script[type=module]").src;
+  const { Silence } = await import(new URL("silence.js", base));
+  const { wordsOfSilence } = await import(new URL("problems.js", base));
+  let asked = 0;
+  const answers = [];
+  const ask = () => { asked += 1; return Promise.resolve(answers[0]); };
+  const told = (silence) => (silence.forMs === null ? null : wordsOfSilence(silence));
+  const tick = () => new Promise((resolve) => setTimeout(resolve, 0));
+  const found = {};
+  async function run(name, { every, byTheirTime = every, count, rate = 0, seconds, answer }) {
+    asked = 0;
+    answers[0] = answer;
+    const silence = new Silence(ask);
+    silence.opened(0);
+    for (let n = 0; n < count; n += 1) silence.event(n * every, n * byTheirTime);
+    const last = Math.max(0, (count - 1) * every);
+    let began = null;
+    for (let now = last; now <= last + seconds * 1000; now += 1000) {
+      silence.check(now, rate);
+      await tick();
+      if (began === null && told(silence)) began = (now - last) / 1000;
+    }
+    found[name] = { began, asked, told: told(silence) };
+    silence.event(last + seconds * 1000, 0);
+    found[name].after = told(silence);
+  }
+  const ready = { status: "ready", said: [] };
+  const away = { status: "degraded", said: ["Kafka cannot be reached", "the list is old"] };
+  await run("lively", { every: 100, count: 50, seconds: 35, answer: ready });
+  await run("frozen", { every: 100, count: 50, seconds: 12, answer: away });
+  await run("slower", { every: 4000, count: 20, seconds: 35, answer: ready });
+  await run("seldom", { every: 30000, count: 20, seconds: 130, answer: ready });
+  await run("seldom and frozen", { every: 30000, count: 20, seconds: 130, answer: away });
+  await run("replayed", { every: 1, byTheirTime: 30000, count: 20, seconds: 50, answer: ready });
+  await run("never, usually lively", { every: 0, count: 0, rate: 5, seconds: 12, answer: away });
+  await run("never, not known", { every: 0, count: 0, seconds: 50, answer: away });
+  await run("no answer", { every: 100, count: 50, seconds: 12, answer: { status: "unknown", said: [] } });
+  return found;
+}"""
+READY = "Usually they come more often. The service reports no problem."
+SAID = "The service says: Kafka cannot be reached; the list is old."
+
+
+async def test_a_silence_is_worth_saying_by_how_often_events_come_and_the_service_is_asked_at_most_every_ten_seconds(
+    page: Page, demo: Demo
+) -> None:
+    await open_page(page, demo)
+    found = await page.evaluate(SILENCE)
+    assert found == {
+        "lively": {"began": 10, "asked": 3, "told": READY, "after": None},
+        "frozen": {"began": 10, "asked": 1, "told": SAID, "after": None},
+        "slower": {"began": 20, "asked": 2, "told": READY, "after": None},
+        "seldom": {"began": None, "asked": 2, "told": "", "after": None},
+        "seldom and frozen": {"began": 60, "asked": 2, "told": SAID, "after": None},
+        "replayed": {"began": None, "asked": 0, "told": None, "after": None},
+        "never, usually lively": {"began": 10, "asked": 1, "told": SAID, "after": None},
+        "never, not known": {"began": None, "asked": 0, "told": None, "after": None},
+        "no answer": {"began": 10, "asked": 1, "told": "The service cannot be asked why.", "after": None},
+    }
+
+
+async def test_a_lively_stream_that_falls_silent_is_said_until_an_event_comes(page: Page, demo: Demo) -> None:
+    await open_page(page, demo, "busy")
+    await start(page)
+    await demo.write("busy", *(Rec(change(number)) for number in range(20)))
+    await expect(fact(page, "Events")).to_have_text("20")
+    await expect(fact(page, "Last event")).to_have_text(re.compile(r"^\d s$"))
+    await expect(page.get_by_text(re.compile(r"^No events for 1\d s\.$"))).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_text(READY)
+    await expect(page.get_by_role("status").filter(has_text="Connected, but no events arrive")).to_be_visible()
+    await expect(note(page, "Behind now")).to_have_text("nothing arrives")
+    await demo.write("busy", Rec(change(20)))
+    await expect(page.get_by_text("No events for")).to_be_hidden()
+    await expect(page.get_by_role("status").filter(has_text=re.compile("^Connected$"))).to_be_visible()
+    await expect(note(page, "Behind now")).to_have_text("live")
+
+
+@pytest.mark.slow
+async def test_while_kafka_stands_still_the_page_says_what_the_service_says(
+    page: Page, own_kafka: LocalKafka, tmp_path: Any, complaints: Complaints
+) -> None:
+    """The connection stands, and keep-alives come: the page said "Connected, live"."""
+    with demo_site(SimpleNamespace(bootstrap=own_kafka.bootstrap, lasting=False), tmp_path) as demo:
+        await asyncio.to_thread(demo.site.start)
+        await open_page(page, demo, "busy")
+        await start(page)
+        await demo.write("busy", *(Rec(change(number)) for number in range(20)))
+        await expect(fact(page, "Events")).to_have_text("20")
+        own_kafka.pause()
+        try:
+            said = page.get_by_role("alert").filter(has_text=re.compile("The service says: .*Kafka"))
+            await expect(said).to_be_visible(timeout=60_000)
+            await expect(page.get_by_text(re.compile(r"^No events for \d+ s\.$"))).to_be_visible()
+            await expect(page.get_by_role("status").filter(has_text="but no events arrive")).to_be_visible()
+        finally:
+            own_kafka.resume()
+        async with asyncio.timeout(60):
+            while demo.site.json("/readyz")["status"] != "ready":
+                await asyncio.sleep(0.1)
+        await demo.write("busy", Rec(change(20)))
+        await expect(page.get_by_role("alert")).to_be_hidden()
+        await expect(connected(page)).to_be_visible()

@@ -32,7 +32,8 @@ class ServiceClient:
     """Asks as the service's own server does, in a scope with the configured pages and other parts of a service."""
 
     def __init__(self, user: User, configured: Mapping[str, Sequence[str]], **parts: Any) -> None:
-        service = SimpleNamespace(configured_pages=configured, **parts)
+        healthy = {"unready": list, "degraded": list}
+        service = SimpleNamespace(configured_pages=configured, **healthy | parts)
 
         class InService(AsyncClient):
             def _base_scope(self, **request: Any) -> dict[str, Any]:

@@ -15,6 +15,8 @@ export class Ledger {
   connections = 0;
   openSince = null;
   lagMs = null;
+  /** When the last event came, in ms. */
+  lastAt = null;
   /** The server has said that it had nothing to send: however old the last event is, there is no newer one. */
   isUpToDate = false;
   #next = new Map();
@@ -24,6 +26,7 @@ export class Ledger {
   take(event, at, id) {
     const { topic, partition, offset } = event.meta ?? {};
     this.events += 1;
+    this.lastAt = Date.now();
     this.isUpToDate = false;
     if (Number.isInteger(offset)) {
       const key = `${topic} ${partition}`;

@@ -5,7 +5,8 @@ import { Filter, item } from "./events.js";
 import { Ledger } from "./ledger.js";
 import { EventList } from "./list.js";
 import { Picker } from "./picker.js";
-import { words } from "./problems.js";
+import { words, wordsOfSilence } from "./problems.js";
+import { Silence, ask } from "./silence.js";
 import { SNIPPETS } from "./snippets.js";
 import { Connection } from "./sse.js";
 import { $, bytes, clock, copy, duration, h, isoSeconds, number, perSecond } from "./text.js";
@@ -20,6 +21,7 @@ const picker = new Picker(changed);
 const list = new EventList(onlyThese);
 const chart = new Chart();
 let ledger = new Ledger();
+let silence = new Silence(ask);
 let connection = null;
 let state = { phase: "stopped" };
 let keepaliveSeconds = 0;
@@ -82,6 +84,7 @@ function start() {
     return;
   }
   ledger = new Ledger();
+  silence = new Silence(ask);
   clear();
   pause(false);
   if (!WIDE.matches) {
@@ -92,7 +95,10 @@ function start() {
     state: (now) => {
       if (connection !== own) return;
       state = now;
-      if (now.phase === "open") ledger.opened();
+      if (now.phase === "open") {
+        ledger.opened();
+        silence.opened(Date.now());
+      } else silence.closed();
       if (now.phase === "open" && ledger.reconnects) loadStreams(); // what is said of them is from before the break
       showState();
     },
@@ -116,6 +122,7 @@ function stop() {
   const old = connection;
   connection = null;
   old?.stop();
+  silence.closed();
   state = { phase: "stopped" };
   showState();
 }
@@ -134,6 +141,9 @@ function take({ data, id }) {
   const event = JSON.parse(data);
   const one = item(event, data);
   ledger.take(event, one.at, id);
+  const wasSilent = silence.forMs !== null;
+  silence.event(Date.now(), one.at);
+  if (wasSilent) showState();
   if (one.isCanary) ledger.canaries += 1;
   if (!one.isCanary || $("canaries").checked) chart.add(one);
   list.add(one, event);
@@ -158,23 +168,30 @@ const PHASES = {
   stopped: "Not connected",
   connecting: "Connecting",
   open: "Connected",
+  silent: "Connected, but no events arrive",
   waiting: "Disconnected",
   refused: "Refused",
 };
 
 function showState() {
-  const { phase, problem, text } = state;
+  const { problem, text } = state;
+  const silent = silentWords();
+  const phase = silent ? "silent" : state.phase;
   if ($("phase").textContent !== PHASES[phase]) $("phase").textContent = PHASES[phase];
   $("phase").dataset.phase = phase;
   $("toggle").textContent = connection && phase !== "refused" ? "Stop" : "Start";
   $("toggle").classList.toggle("is-primary", $("toggle").textContent === "Start");
-  const said = problem ? words(problem) : (text ?? "");
+  const said = problem ? words(problem) : (text ?? silent);
+  // Outside of what screen readers are told at each change.
+  $("silent").textContent = silent ? `No events for ${duration(silence.forMs)}.` : "";
   if ($("said").textContent !== said) $("said").textContent = said;
   $("problem").hidden = !said;
   $("problem").dataset.phase = phase;
   $("retry").hidden = phase !== "waiting";
   showFacts();
 }
+
+const silentWords = () => (silence.forMs === null ? "" : wordsOfSilence(silence));
 
 function showFacts() {
   const { phase, until } = state;
@@ -187,7 +204,8 @@ function showFacts() {
   fact("repeated", number(ledger.repeated), `${number(ledger.skipped)} offsets skipped`);
   const last = ledger.gaps.at(-1);
   fact("gaps", number(ledger.gaps.length), last ? `last in ${last.topic}` : "said by the server");
-  fact("behind", ...behind());
+  fact("behind", ...(silentWords() ? ["–", "nothing arrives"] : behind()));
+  fact("last", ledger.lastAt === null ? "–" : duration(Date.now() - ledger.lastAt), ledger.lastAt === null ? "" : "ago");
   const id = connection?.lastId ?? "";
   $("last-id").textContent = id || "–";
   $("copy-id").hidden = !id;
@@ -289,7 +307,8 @@ WIDE.addEventListener("change", () => {
 });
 setInterval(() => {
   chart.draw();
-  showFacts();
+  if (!document.hidden) silence.check(Date.now(), picker.rate);
+  showState();
 }, 1000);
 setInterval(() => document.hidden || loadStreams(), RATES_MS);
 

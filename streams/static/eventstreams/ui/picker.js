@@ -8,6 +8,7 @@ export class Picker {
   maxStreams = Infinity;
   #streams = [];
   #items = new Map();
+  #rates = new Map();
   #onChange;
 
   constructor(onChange) {
@@ -25,6 +26,8 @@ export class Picker {
       $("streams").replaceChildren(...[...this.#items.values()].map(({ row }) => row));
     }
     this.#search();
+    // While Kafka stands still nothing is known, or all is silent: what was usual before is kept.
+    for (const { name, rate: now } of streams) if (now) this.#rates.set(name, now);
     for (const stream of streams) this.#items.get(stream.name).speed.textContent = rate(stream.rate);
     this.#show();
   }
@@ -32,6 +35,12 @@ export class Picker {
   choose(names) {
     this.chosen = [...new Set(names)];
     this.#show();
+  }
+
+  /** Events per second of the chosen streams together, as far as it is known. */
+  get rate() {
+    const listed = this.chosen.map((name) => this.#listed(name));
+    return listed.reduce((sum, name) => sum + (this.#rates.get(name) ?? 0), 0);
   }
 
   /** The name that the list has for a name or an alias. */

@@ -15,6 +15,14 @@ const SAID = {
   overloaded: "The server has as many connections as it allows.",
 };
 
+/** What to say of a silence (see silence.js), "" where nothing is the matter. */
+export function wordsOfSilence({ isLively, answer }) {
+  if (!answer) return isLively ? "Asking the service why." : "";
+  if (answer.said.length) return `The service says: ${answer.said.join("; ").replace(/\.$/, "")}.`;
+  if (answer.status === "unknown") return "The service cannot be asked why.";
+  return isLively ? "Usually they come more often. The service reports no problem." : "";
+}
+
 /** One or two sentences about a problem (see sse.js). */
 export function words({ status, type, title, detail = "" }) {
   if (type === "not_found") {
