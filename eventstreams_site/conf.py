@@ -7,31 +7,22 @@ from __future__ import annotations
 
 import difflib
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from eventstreams_site import conf_values as values
+from eventstreams_site.conf_yaml import FILE_VARIABLE, ConfigError, read_file, read_yaml
 from redaction.yaml_text import PAGES_KEY as REDACTED_PAGES
-from redaction.yaml_text import UnquotedSignError, keep_as_text, may_be_cut
 from streams.core.catalogue import deep_merge
-from streams.duplicate_keys import DuplicateKeyError, refuse_duplicates
 from streams.engine.kafka_options import kafka_options
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "EVENTSTREAMS_"
-FILE_VARIABLE = "EVENTSTREAMS_CONFIG"
 
 _MIB = 1024 * 1024
-
-
-class ConfigError(Exception):
-    """A mistake in the configuration: which key, its value, what was expected, and which file or variable has it."""
 
 
 class Setting(NamedTuple):
@@ -99,14 +90,14 @@ def load_config(environ: Mapping[str, str]) -> Config:
     given: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if path is not None:
-        given = _read_file(path)
+        given = read_file(path)
         origins = dict.fromkeys(given, f"the file {path}")
     for setting in SETTINGS:
         variable = PREFIX + setting.name.upper()
         text = environ.get(variable)
         if text is not None and (text.strip() or setting.null_counts):
             origin = f"the variable {variable}"
-            _override(setting, _yaml(text, origin, setting.name), origin, given, origins)
+            _override(setting, read_yaml(text, origin, setting.name), origin, given, origins)
     _warn_of_unknown(given, environ, path)
     parsed = {setting.name: _parsed(setting, given, folder, origins) for setting in SETTINGS}
     _check_kafka(parsed["kafka"], origins.get("kafka", "the defaults"))
@@ -170,84 +161,6 @@ def _alike(name: str, names: list[str]) -> str:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-# Reading YAML.
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    origin = f"the file {path}"
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{FILE_VARIABLE}: {path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{FILE_VARIABLE}: {path} is not UTF-8 text (byte {error.start})") from error
-    given = _yaml(text, origin, None)
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        raise ConfigError(f"{FILE_VARIABLE}: {path} holds {type(given).__name__}, expected a mapping of settings")
-    return given
-
-
-def _yaml(text: str, origin: str, key: str | None) -> Any:
-    """The value of `text`: of the setting `key`, or, where that is None, of a mapping of settings."""
-    try:
-        loader = yaml.SafeLoader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None
-            refuse_duplicates(node)
-            _keep_titles(node, text, origin, key)
-            return loader.construct_document(node)
-        finally:
-            loader.dispose()
-    except DuplicateKeyError as twice:
-        # PyYAML keeps the last, and a list of redacted pages, say, would be lost.
-        raise ConfigError(f"{twice.key}: it is there again at line {twice.line} of {origin}; keep one") from None
-    except yaml.MarkedYAMLError as error:
-        # Neither the lines around the place nor what PyYAML quotes of them: there may be a password.
-        mark = error.problem_mark
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = re.sub(r"'.*'", "...", error.problem or "")
-        advice = "; quote text that begins with a sign" if key else ""
-        raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML{place}: {problem}{advice}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML") from None
-
-
-def _keep_titles(node: yaml.Node, text: str, origin: str, key: str | None) -> None:
-    """Make every domain and title of the redacted pages text as written, whatever YAML takes it for."""
-    if key is None:
-        pages = [
-            value
-            for name, value in (node.value if isinstance(node, yaml.MappingNode) else ())
-            if name.value == REDACTED_PAGES
-        ]
-    else:
-        pages = [node] if key == REDACTED_PAGES else []
-    for mapping in pages:
-        for domain, titles in mapping.value if isinstance(mapping, yaml.MappingNode) else ():
-            for scalar in (domain, *(titles.value if isinstance(titles, yaml.SequenceNode) else ())):
-                if isinstance(scalar, yaml.ScalarNode):
-                    _keep_text(scalar, text, origin)
-
-
-def _keep_text(scalar: yaml.ScalarNode, text: str, origin: str) -> None:
-    line = f"line {scalar.start_mark.line + 1} of {origin}"
-    try:
-        keep_as_text(scalar, text)
-    except UnquotedSignError as error:
-        raise ConfigError(f"{REDACTED_PAGES}: {error}: {line}") from None
-    if may_be_cut(scalar, text):
-        logger.warning(
-            "%s: %r ends where YAML sees a comment; quote the title if the rest belongs to it: %s",
-            REDACTED_PAGES,
-            scalar.value,
-            line,
-        )
 
 
 SETTINGS: tuple[Setting, ...] = (
