@@ -104,7 +104,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             "back": "streams",
             "total": len(overview.rows),
             "exposed": len(overview.catalogue.streams),
-            "is_kafka_known": overview.known_topics is not None,
+            "is_kafka_known": overview.absent_topics is not None,
             "problems": overview.catalogue.amiss,
         }
         return super().changelist_view(request, {**more, **(extra_context or {})})
@@ -309,6 +309,8 @@ class ConfiguredStreamAdmin(StreamAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # where it leads to names the stream
         row = self.get_object(request, object_id)
         return HttpResponseRedirect(
             reverse("admin:streams_history", query={"q": row.name} if row is not None else None)

@@ -15,7 +15,7 @@ from streams.core.catalogue import Catalogue, Layers, compile_catalogue, deep_me
 from streams.models import ConfiguredStream, SyncRun
 from streams.running import AdminConfig, config_of, running
 from streams.stored import layers_of, read_rows
-from streams.topic_facts import known_topics
+from streams.topic_facts import absent_topics
 
 OVERVIEW = "_streams_overview"
 
@@ -29,7 +29,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One stream. `reason` says more about its state; `missing` are its topics that Kafka has not.
+    """One stream. `reason` says more about its state; `missing` are its topics that Kafka does not have.
 
     Kafka is only asked for the topics of exposed streams: `missing` is None for others, and where it is not known.
     """
@@ -65,7 +65,7 @@ class Overview:
         self.process = running(request)
         self.rows = read_rows()
         self.layers: Layers = layers_of(self.config, self.rows)
-        self.known_topics = known_topics(self.process)
+        self.absent_topics = absent_topics(self.process)
 
     @classmethod
     def of(cls, request: HttpRequest) -> Overview:
@@ -100,8 +100,8 @@ class Overview:
             settings = deep_merge(settings, layer if isinstance(layer, Mapping) else {})
         stream = self.catalogue.streams.get(name)
         missing = None
-        if stream is not None and self.known_topics is not None:
-            missing = tuple(topic for topic in stream.topics if topic not in self.known_topics)
+        if stream is not None and self.absent_topics is not None:
+            missing = tuple(topic for topic in stream.topics if topic in self.absent_topics)
         return Listed(
             row,
             *self._state(name, skipped),

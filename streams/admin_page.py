@@ -102,7 +102,7 @@ def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
         "default": pretty(default) if default else "",
         "is_service": overview.process is not None,
         "facts": facts,
-        "missing": [topic.topic for topic in facts.topics if not topic.count],
+        "missing": [topic.topic for topic in facts.topics if topic.topic in (overview.absent_topics or ())],
         "topic_lines": [topic_line(topic, now_ms) for topic in facts.topics],
         "is_removable": is_removable(row, overview),
     }

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from streams.running import Running
-from streams.topic_facts import known_topics
+from streams.topic_facts import absent_topics
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +20,11 @@ Missing = Mapping[str, tuple[str, ...]]
 
 def missing_by_stream(process: Running | None) -> Missing:
     """Return the topics that Kafka does not have, by stream; empty where Kafka was not asked yet."""
-    known = known_topics(process)
-    if known is None or process is None or process.catalogue is None:
+    absent = absent_topics(process)
+    if absent is None or process is None or process.catalogue is None:
         return {}
     found = {
-        name: tuple(topic for topic in stream.topics if topic not in known)
+        name: tuple(topic for topic in stream.topics if topic in absent)
         for name, stream in process.catalogue.streams.items()
     }
     return {name: topics for name, topics in found.items() if topics}

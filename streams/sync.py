@@ -69,6 +69,11 @@ class SyncResult:
     document: Document | None = field(default=None, repr=False)
 
     @property
+    def is_held(self) -> bool:
+        """Whether it waits until somebody applies it."""
+        return self.outcome is Outcome.HELD
+
+    @property
     def is_good(self) -> bool:
         """Whether the source was had and the database says what it says."""
         return self.outcome not in {Outcome.FAILED, Outcome.HELD}

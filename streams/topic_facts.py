@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from streams.core.positions import TopicPartition
@@ -70,6 +70,13 @@ def known_topics(process: Running | None) -> Mapping[str, int] | None:
     if process is None or not process.hub.has_metadata:
         return None
     return process.source.partitions
+
+
+def absent_topics(process: Running | None) -> Set[str] | None:
+    """Return the topics of exposed streams that, as Kafka says, do not exist; None where it was not asked yet."""
+    if process is None or not process.hub.has_metadata:
+        return None
+    return process.source.absent
 
 
 async def missing_topics(process: Running | None, topics: Iterable[str]) -> tuple[list[str], str]:

@@ -135,7 +135,9 @@ class Service:
         if self.draining:
             reasons.append("draining")
         if self.catalogue is None:
-            reasons.append("no stream configuration yet")
+            failed = self.refresh.last is not None and not self.refresh.last.is_good
+            why = ": its source cannot be used; the log and the admin say why" if failed else ""
+            reasons.append(f"no stream configuration yet{why}")
         if not self.hub.has_metadata:
             why = self.hub.health.reason
             reasons.append("no metadata from Kafka yet" + (f": {why}" if why else ""))
@@ -158,7 +160,10 @@ class Service:
         if behind := self.behind():
             what = ", ".join(f"{name} as it was {age:.0f} s ago" for name, age in behind.items())
             reasons.append(f"the database is slow or does not answer, so changes by admins are late: {what}")
-        if self.refresh.last is not None and not self.refresh.last.is_good:
+        last = self.refresh.last
+        if last is not None and last.is_held:
+            reasons.append("a new stream configuration is held until somebody applies it in the admin")
+        elif last is not None and not last.is_good:
             reasons.append("the stream configuration could not be refreshed; the last good one is in force")
         return reasons
 

@@ -69,11 +69,14 @@ def process(clients: Iterable[Iterable[str]] = (), source: MemorySource | None =
     """The parts of a service: `clients` are the names of the streams that each follows."""
     source = source or MemorySource()
     has_topics = bool(source._logs)
-    if has_topics:
-        async_to_sync(source.refresh)([tp.topic for tp in source._logs])
     made = config(**settings)
+    catalogue = compile_catalogue(read_layers(made), 0)
+    if has_topics:
+        async_to_sync(source.refresh)(
+            {topic for each in catalogue.streams.values() for topic in (*each.topics, *each.topics_allowed)}
+        )
     return SimpleNamespace(
-        catalogue=compile_catalogue(read_layers(made), 0),
+        catalogue=catalogue,
         clients=[SimpleNamespace(stream_names=tuple(names)) for names in clients],
         refresh=FakeRefresh(made),
         schemas=SimpleNamespace(of=dict[str, Any]().get, problems={}),

@@ -334,3 +334,24 @@ def test_a_kafka_setting_without_effect_is_named_in_a_warning(tmp_path: Path, ca
     load(tmp_path, "kafka: {metadata.broker.list: a, group.id: g}")
     (warning,) = warnings_of(caplog)
     assert warning.startswith("kafka: group.id has no effect")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("max_streams: 1\nmax_streams: 2\n", "max_streams", 2),
+        ("stream_config_overrides:\n  a: {topics: [t]}\n  b: {}\n  a: {topics: [u]}\n", "a", 4),
+        ("stream_config_overrides:\n  a:\n    topics: [t]\n    topics: [u]\n", "topics", 4),
+        ("stream_config_defaults:\n  a: {x: [{y: 1, z: 2, y: 3}]}\n", "y", 2),
+        ("kafka:\n  1: a\n  '1': b\n", "1", 3),
+        ('{"cors": "*", "max_streams": 3, "cors": "https://example.org"}', "cors", 1),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_at_any_depth(tmp_path: Path, text: str, key: str, line: int) -> None:
+    with pytest.raises(ConfigError, match=rf"^{key}: it is there again at line {line} of the file .*; keep one$"):
+        load(tmp_path, text)
+
+
+def test_a_key_that_stands_twice_in_a_variable_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="it is there again at line 1 of the variable EVENTSTREAMS_KAFKA; keep one"):
+        load(tmp_path, "", kafka="{a: 1, a: 2}")

@@ -11,6 +11,8 @@ import pytest
 
 from streams.http import service as module
 from streams.http.service import Service
+from streams.models import SyncRun
+from streams.sync import SyncResult
 
 
 @pytest.fixture
@@ -50,9 +52,20 @@ def test_a_redaction_list_that_cannot_be_read_is_said_and_after_ten_minutes_make
 
 def test_a_stream_configuration_that_cannot_be_refreshed_is_said(service: Service) -> None:
     assert service.degraded() == []
-    service.refresh.last = SimpleNamespace(is_good=False)  # type: ignore[assignment]
-    assert len(service.degraded()) == 1
+    last: Any = SyncResult(SyncRun.Outcome.FAILED, "http://secret/", 1.0, "http://secret/: no answer")
+    service.refresh.last = last
+    assert service.degraded() == ["the stream configuration could not be refreshed; the last good one is in force"]
     assert service.unready() == []
+    service.catalogue = None
+    assert service.unready() == [
+        "no stream configuration yet: its source cannot be used; the log and the admin say why"
+    ]
+
+
+def test_a_stream_configuration_that_is_held_is_said_as_such(service: Service) -> None:
+    last: Any = SyncResult(SyncRun.Outcome.HELD, "http://secret/", 1.0, "it would withdraw 5 of 8 streams")
+    service.refresh.last = last
+    assert service.degraded() == ["a new stream configuration is held until somebody applies it in the admin"]
 
 
 def test_each_part_that_lacks_at_the_start_is_a_reason(service: Service) -> None:

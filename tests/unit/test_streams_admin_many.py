@@ -190,7 +190,8 @@ def test_staff_without_the_group_see_no_page_of_it_and_strangers_the_login() -> 
     row = stream("a")
     stranger = Client()
     eve = client_of(staff("eve"))
-    for path in (STREAMS, page_of(row), STREAMS + "add/", STREAMS + "history/", RUNS):
+    own_history = f"{STREAMS}{row.pk}/history/"
+    for path in (STREAMS, page_of(row), STREAMS + "add/", STREAMS + "history/", own_history, RUNS):
         assert eve.get(path).status_code == 403, path
         assert stranger.get(path)["Location"].startswith("/admin/login/"), path
     assert "Stream configuration" not in eve.get("/admin/").content.decode()
