@@ -73,8 +73,10 @@ JVM_OPTIONS = ("-XX:-UsePerfData", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"
 class LocalKafka:
     """One Kafka node, broker and controller at once, with its data, configuration and log in `folder`.
 
-    `port` None: a free one is chosen, once. `properties` are added to server.properties and win. Every method may be
-    called from any thread and blocks; all raise LocalKafkaError.
+    `port` None: a free one is chosen, once. `properties` are added to server.properties and win; `listeners` (name to
+    port) are opened beside the plain one, their protocols are among the properties. Nodes of one cluster share a
+    `cluster_id`, and name their controller by `controller.quorum.voters`. Every method may be called from any thread
+    and blocks; all raise LocalKafkaError.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class LocalKafka:
         *,
         port: int | None = None,
         properties: Mapping[str, str] = MappingProxyType({}),
+        listeners: Mapping[str, int] = MappingProxyType({}),
+        cluster_id: str = "",
         jars: Path = JARS,
     ) -> None:
         self.folder = folder.absolute()
@@ -90,6 +94,9 @@ class LocalKafka:
         self.log = self.folder / "kafka.log"
         self._controller_port = free_port()
         self._properties = dict(properties)
+        self._listeners = dict(listeners)
+        # "x": the id may not begin with a dash, which would be read as an option.
+        self._cluster_id = cluster_id or "x" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         self._jars = jars.absolute() / KAFKA_VERSION
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -97,6 +104,11 @@ class LocalKafka:
     def bootstrap(self) -> str:
         """host:port of the broker, for clients."""
         return f"{HOST}:{self.port}"
+
+    @property
+    def controller(self) -> str:
+        """host:port of its controller, for the other nodes of a cluster."""
+        return f"{HOST}:{self._controller_port}"
 
     @property
     def running(self) -> bool:
@@ -189,15 +201,16 @@ class LocalKafka:
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)  # what a killed process left there
         (self.folder / "tmp").mkdir(parents=True)
         (self.folder / "log4j2.properties").write_text(_LOG4J)
-        broker, controller = f"{HOST}:{self.port}", f"{HOST}:{self._controller_port}"
+        plain, controller = f"PLAINTEXT://{self.bootstrap}", self.controller
+        brokers = ",".join([plain, *(f"{name}://{HOST}:{port}" for name, port in self._listeners.items())])
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
             # A static quorum: with a dynamic one the data would remember the ports of the first start.
             "controller.quorum.voters": f"1@{controller}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{broker}",
+            "listeners": f"{brokers},CONTROLLER://{controller}",
+            "advertised.listeners": brokers,
             "log.dirs": str(self.folder / "data"),
             # After a crash a node is admitted again only when its former session has ended (9 s by default).
             "broker.session.timeout.ms": "3000",
@@ -216,12 +229,12 @@ class LocalKafka:
             "log.cleaner.dedupe.buffer.size": "16777216",
             **self._properties,
         }
+        if settings["process.roles"] == "broker":
+            settings["listeners"] = brokers
         self._configuration.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
     def _format(self, command: Sequence[str]) -> None:
-        # "x": the id may not begin with a dash, which would be read as an option.
-        cluster_id = "x" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
-        arguments = ["format", "--ignore-formatted", "-t", cluster_id, "-c", str(self._configuration)]
+        arguments = ["format", "--ignore-formatted", "-t", self._cluster_id, "-c", str(self._configuration)]
         process = spawn([*command, "kafka.tools.StorageTool", *arguments], self.log)
         if process.wait() != 0:
             raise LocalKafkaError(f"Kafka's storage could not be formatted:\n{last_lines(self.log)}")

@@ -71,6 +71,10 @@ class Harness(Protocol):
         """All that there are."""
         ...
 
+    def mislead(self, partition: TopicPartition) -> None:
+        """Let the source take a wrong broker for the partition's leader, until it refreshes: the leader has moved."""
+        ...
+
 
 class MemoryHarness:
     def __init__(self) -> None:
@@ -112,6 +116,9 @@ class MemoryHarness:
 
     async def topics(self) -> set[str]:
         return {tp.topic for tp in self.source._logs}
+
+    def mislead(self, partition: TopicPartition) -> None:
+        self.source.lead(partition.topic, 2, partition=partition.partition)
 
 
 class KafkaHarness:
@@ -168,6 +175,9 @@ class KafkaHarness:
 
     async def topics(self) -> set[str]:
         return set(await self._admin.list_topics())
+
+    def mislead(self, partition: TopicPartition) -> None:
+        self.source._leaders[partition] = 99
 
     async def close(self) -> None:
         await self.source.close()
