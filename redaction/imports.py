@@ -13,15 +13,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-import yaml
-
-from redaction.written import HOST, WIKIMEDIA, NotAPageError, Page, checked_page, is_address, page_of_address
-from redaction.yaml_text import PAGES_KEY, UnquotedSignError, keep_as_text, may_be_cut
+from redaction.cells import unescaped
+from redaction.evidence import Doubt, Evidence, judge
+from redaction.imports_yaml import YamlError, looks_like_yaml, yaml_titles
+from redaction.slips import find_slip
+from redaction.written import (
+    HOST,
+    WIKIMEDIA,
+    NotAPageError,
+    Page,
+    checked_page,
+    is_address,
+    page_of_address,
+)
+from redaction.yaml_text import UnquotedSignError
 
 MAX_BYTES = 1024 * 1024
-"""Of one import."""
+"""Maximum bytes of one import."""
 MAX_PAGES = 20_000
-"""Of one import: YAML's aliases would make millions of a few bytes."""
+"""Maximum pages of one import: YAML's aliases would make millions of a few bytes."""
+MAX_LINE = 10_000
+"""Maximum characters of a line with a page: an address whose letters are all percent-encoded has fewer."""
 
 Identity = tuple[str, str]
 
@@ -31,8 +43,6 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """YAML's too, so that its line numbers are ours."""
 _SEPARATED = re.compile(rf"({HOST})\.?(?::?[ \t]+|[ \t]*[,;][ \t]*|:?$)(.*)", re.IGNORECASE)
 _QUOTED_CELL = re.compile(r'^"|[,;\t]"', re.MULTILINE)
-_YAML_KEY = re.compile(rf"""["']?{HOST}["']?[ \t]*:[ \t]*(?:\[.*|[&#].*)?$""", re.IGNORECASE)
-_YAML_PAGES = re.compile(rf"^{PAGES_KEY}[ \t]*:", re.MULTILINE)
 
 
 class UnreadableError(ValueError):
@@ -86,6 +96,13 @@ class Parsed:
             raise UnreadableError(f"It has more than {MAX_PAGES} pages: import it in parts.")
 
 
+class Doubtful(NamedTuple):
+    """An entry that may never match an event, and why."""
+
+    entry: Entry
+    doubt: Doubt
+
+
 @dataclass
 class Preview:
     """What an import would do."""
@@ -96,7 +113,9 @@ class Preview:
     configured: list[Entry] = field(default_factory=list)
     """In the configuration file already."""
     repeated: list[Entry] = field(default_factory=list)
-    """There in an earlier line, perhaps spelled otherwise."""
+    """In an earlier line already, perhaps spelled otherwise."""
+    doubtful: list[Doubtful] = field(default_factory=list)
+    """New, but no event bears them out; they are not in `new`."""
 
 
 def decode(data: bytes) -> str:
@@ -115,8 +134,8 @@ def decode(data: bytes) -> str:
 
 def recognise(text: str) -> Format:
     """The format that a list most likely has."""
-    first = next((line for _, line in _lines(text)), "")
-    if first.startswith(("{", "---")) or _YAML_KEY.fullmatch(first) or _YAML_PAGES.search(text):
+    first = next((line[:MAX_LINE] for _, line in _lines(text)), "")
+    if looks_like_yaml(text, first):
         return Format.YAML
     if _header(first) or _QUOTED_CELL.search(text):
         return Format.CSV
@@ -134,21 +153,31 @@ def parse(text: str, form: Format | None = None, default_domain: str = "") -> Pa
     return parsed
 
 
-def sort_out(entries: Iterable[Entry], listed: Collection[Identity], configured: Collection[Identity]) -> Preview:
-    """Which entries are new, and why the others are not. `listed` and `configured` are pages' identities."""
+def sort_out(
+    entries: Iterable[Entry],
+    listed: Collection[Identity],
+    configured: Collection[Identity],
+    seen: Evidence | None = None,
+) -> Preview:
+    """Return which entries are new, and why the others are not. `listed` and `configured` are pages' identities.
+
+    With the evidence `seen`, new entries that it does not bear out are doubtful.
+    """
     preview = Preview()
-    seen: set[Identity] = set()
+    known: set[Identity] = set()
     for entry in entries:
         identity = entry.page.identity
-        if identity in seen:
+        if identity in known:
             preview.repeated.append(entry)
         elif identity in listed:
             preview.listed.append(entry)
         elif identity in configured:
             preview.configured.append(entry)
+        elif doubt := judge(entry.page, seen) if seen is not None else None:
+            preview.doubtful.append(Doubtful(entry, doubt))
         else:
             preview.new.append(entry)
-        seen.add(identity)
+        known.add(identity)
     return preview
 
 
@@ -161,7 +190,15 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _parse_lines(text: str, default_domain: str, parsed: Parsed) -> None:
     for number, line in _lines(text):
-        parsed.take(number, line, partial(_page, line, default_domain))
+        if _is_short(number, line, parsed):
+            parsed.take(number, line, partial(_page, line, default_domain))
+
+
+def _is_short(number: int, line: str, parsed: Parsed) -> bool:
+    """Whether a line may be looked at; refuse it if not."""
+    if len(line) > MAX_LINE:
+        parsed.refuse(number, line, f"it has {len(line):,} characters: write one page on each line")
+    return len(line) <= MAX_LINE
 
 
 def _page(line: str, default_domain: str) -> Page:
@@ -169,30 +206,40 @@ def _page(line: str, default_domain: str) -> Page:
         return page_of_address(line)
     if "\t" in line:
         domain, _, title = line.partition("\t")
-        return checked_page(domain, title)
+        return _typed(domain, title)
     # Titles may look like it too (Amazon.com, Inc.), but have a capital letter first.
     separated = _SEPARATED.fullmatch(line)
     if separated and (separated[1].islower() or WIKIMEDIA.fullmatch(separated[1])):
-        return checked_page(separated[1], separated[2])
+        return _typed(separated[1], separated[2])
     if not default_domain:
         raise NotAPageError("it has no domain: write ru.wikipedia.org before the title, or choose a default domain")
-    return checked_page(default_domain, line)
+    return _typed(default_domain, line)
+
+
+def _typed(domain: str, title: str) -> Page:
+    page = checked_page(domain, title)
+    slip = find_slip(page.title)
+    if slip is not None and slip.is_certain:  # else it is shown as doubtful
+        raise NotAPageError(slip.why)
+    return page
 
 
 class _Columns(NamedTuple):
     delimiter: str
     domain: int
     title: int
+    is_escaped: bool = False
+    """Whether cells may be escaped against spreadsheets, as the export's are."""
 
 
 def _header(line: str) -> _Columns | None:
     """The columns, if the line names both."""
-    for delimiter in "\t;,":
+    for delimiter in "\t;," if len(line) <= MAX_LINE else "":
         names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
         domain = next((index for index, name in enumerate(names) if name in _DOMAIN_COLUMNS), None)
         title = next((index for index, name in enumerate(names) if name in _TITLE_COLUMNS), None)
         if domain is not None and title is not None:
-            return _Columns(delimiter, domain, title)
+            return _Columns(delimiter, domain, title, is_escaped=True)
     return None
 
 
@@ -205,10 +252,11 @@ def _parse_csv(text: str, default_domain: str, parsed: Parsed) -> None:
     if columns is not None:
         del lines[0]
     else:
-        cell = re.match(rf'"?{HOST}"?\s*([,;\t])', lines[0][1], re.IGNORECASE)
+        cell = re.match(rf'"?{HOST}"?\s*([,;\t])', lines[0][1][:MAX_LINE], re.IGNORECASE)
         columns = _Columns(cell[1] if cell else ",", 0, 1)
     for number, line in lines:
-        parsed.take(number, line, partial(_csv_page, line, columns, default_domain))
+        if _is_short(number, line, parsed):
+            parsed.take(number, line, partial(_csv_page, line, columns, default_domain))
 
 
 def _csv_page(line: str, columns: _Columns, default_domain: str) -> Page:
@@ -223,57 +271,18 @@ def _csv_page(line: str, columns: _Columns, default_domain: str) -> Page:
         return _page(cells[0].strip(), default_domain)
     if len(cells) <= max(columns.domain, columns.title):
         raise NotAPageError(f"it has {len(cells)} columns: one for the title is missing")
-    if is_address(cells[columns.title]):
-        return page_of_address(cells[columns.title])
-    return checked_page(cells[columns.domain] or default_domain, cells[columns.title])
+    domain, title = cells[columns.domain], cells[columns.title]
+    if columns.is_escaped:
+        domain, title = unescaped(domain), unescaped(title)
+    if is_address(title):
+        return page_of_address(title)
+    return checked_page(domain or default_domain, title)
 
 
 def _parse_yaml(text: str, default_domain: str, parsed: Parsed) -> None:
-    loader: yaml.SafeLoader | None = None
-    try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UnreadableError(f"It is not valid YAML at line {line}: {error.problem}.") from None
-    except (yaml.YAMLError, RecursionError):
-        raise UnreadableError("It is not valid YAML.") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
     lines = _LINE_BREAK.split(text)
-    for domain, title in _yaml_scalars(root, parsed, lines):
-        line = title.start_mark.line
-        parsed.take(line + 1, lines[line], partial(_yaml_page, domain, title, text))
-
-
-def _yaml_page(domain: yaml.ScalarNode, title: yaml.ScalarNode, text: str) -> Page:
-    for scalar in (domain, title):
-        keep_as_text(scalar, text)
-        if may_be_cut(scalar, text):
-            raise NotAPageError("it ends where YAML sees a comment: quote the title")
-    return checked_page(domain.value, title.value)
-
-
-def _yaml_scalars(
-    root: yaml.Node | None, parsed: Parsed, lines: list[str]
-) -> Iterator[tuple[yaml.ScalarNode, yaml.ScalarNode]]:
-    """Domains and titles; a domain that is there twice has the titles of both."""
-    if root is None:
-        return
-    if not isinstance(root, yaml.MappingNode):
-        raise UnreadableError("It is YAML, but not of domains with a list of titles under each.")
-    inner = [value for key, value in root.value if isinstance(key, yaml.ScalarNode) and key.value == PAGES_KEY]
-    for mapping in inner or [root]:
-        if not isinstance(mapping, yaml.MappingNode):
-            raise UnreadableError(f"Under {PAGES_KEY} it has no domains with a list of titles under each.")
-        for domain, titles in mapping.value:
-            listed = titles.value if isinstance(titles, yaml.SequenceNode) else [titles]
-            is_list = isinstance(domain, yaml.ScalarNode) and isinstance(titles, yaml.SequenceNode)
-            for title in listed:
-                if is_list and isinstance(title, yaml.ScalarNode):
-                    yield domain, title
-                    continue
-                line = title.start_mark.line
-                why = "it is no title: quote one that has a colon" if is_list else "expected a list of titles"
-                parsed.refuse(line + 1, lines[line], why)
+    try:
+        for title in yaml_titles(text, lines):
+            parsed.take(title.line, lines[title.line - 1], title.page)
+    except YamlError as error:
+        raise UnreadableError(str(error)) from None

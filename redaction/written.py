@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from redaction.impossible import why_impossible
 from streams.core.spelling import normalise_domain, normalise_title
 
 MAX_TITLE = 512
@@ -81,6 +82,8 @@ def checked_title(text: str) -> str:
         raise NotAPageError(f"no title can contain {escaped[0]}: write what it stands for, or the page's whole address")
     if title.startswith(":"):
         raise NotAPageError("no title begins with a colon: leave it out")
+    if why := why_impossible(title):
+        raise NotAPageError(why)
     return title
 
 

@@ -222,7 +222,7 @@ def test_what_is_no_title_in_yaml_is_named_with_its_line(text: str, why: str) ->
         ("ru.wikipedia.org: *gone", "not valid YAML at line 1"),
         ("ru.wikipedia.org: [\x07]", "not valid YAML"),
         ("[" * 5000, "not valid YAML"),
-        ("- a", "not of domains"),
+        ("- a", "neither mediawiki_redacted_pages nor domains"),
         ("mediawiki_redacted_pages: [a]", "no domains"),
     ],
 )

@@ -1,0 +1,149 @@
+"""Titles that were copied together with something that is not a part of them. Pure: no Django.
+
+MediaWiki would allow most of them, so that whoever really means one can give the whole address of the page.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote
+
+_PATH = re.compile(r"/?wiki/|/wiki/", re.ASCII)
+_INDEX = re.compile(r"/?(?:w/)?index\.php\?(.*)", re.ASCII)
+_QUERY = re.compile(r"[?&][a-z_]+=\S*$", re.ASCII)
+_QUOTES = (('"', '"'), ("'", "'"), ("«", "»"), ("“", "”"), ("„", "“"), ("„", "”"), ("‘", "’"), ("”", "”"), ("`", "`"))
+_PERCENT = re.compile("%[0-9A-Fa-f]{2}")
+_BULLET = re.compile(r"[-*•–]\s+(?=\S)")
+_BOXES = re.compile("[\u2500-\u259f]")
+_CYRILLIC = re.compile("[\u0400-\u052f]+")
+_CERTAIN = "ÃÂÐÑ"
+"""Begin two-byte sequences that no language writes: Ã©, Â«, Ð¤."""
+
+
+class Slip(NamedTuple):
+    """What is wrong with a title, and the title that is probably meant."""
+
+    why: str
+    meant: str
+    is_certain: bool = True
+
+
+def find_slip(title: str) -> Slip | None:
+    """Return the first slip in a title, None if it has none; `meant` has none."""
+    for find in (_listed, _quoted, _path, _query, _misread):
+        found = find(title)
+        if found is not None:
+            deeper = find_slip(found.meant)
+            meant = deeper.meant if deeper else found.meant
+            return Slip(f"{found.why} “{meant}”", meant, found.is_certain)
+    return None
+
+
+def without_escapes(title: str) -> str:
+    """Return the title with %20 and the like replaced by what they stand for; as it is if they are not UTF-8.
+
+    No title can contain a percent sign before two hexadecimal digits, so nothing else can be meant.
+    """
+    if _PERCENT.search(title) is None:
+        return title
+    try:
+        return unquote(title, errors="strict")
+    except UnicodeDecodeError:
+        return title
+
+
+def _listed(title: str) -> Slip | None:
+    mark = _BULLET.match(title)
+    return mark and Slip("the mark of a list stands before the title: write", title[mark.end() :])
+
+
+def _path(title: str) -> Slip | None:
+    if index := _INDEX.match(title):
+        meant = parse_qs(index[1]).get("title", [""])[0].replace("_", " ")
+        return Slip(f"“{title[:60]}” is a part of an address: write the title alone,", meant) if meant else None
+    path = _PATH.match(title)
+    if path is None or not title[path.end() :].strip():
+        return None
+    return Slip(f"“{path[0]}” is a part of an address: write the title alone,", title[path.end() :].strip())
+
+
+def _query(title: str) -> Slip | None:
+    query = _QUERY.search(title)
+    if query is None:
+        return None
+    first = re.search(r"\?[a-z_]+=", title, re.ASCII)
+    start = first.start() if first else query.start()
+    meant = title[:start].strip()
+    return Slip(f"“{title[start:][:60]}” is a part of an address: write the title alone,", meant) if meant else None
+
+
+def _quoted(title: str) -> Slip | None:
+    for opening, closing in _QUOTES:
+        inner = title[1:-1].strip()
+        if len(title) > 2 and title[0] == opening and title[-1] == closing and inner:
+            if opening in inner or closing in inner:
+                continue  # as in "A" and "B"
+            return Slip(
+                "the title stands in quotation marks: leave them out, or give the whole address of the page if they "
+                "belong to its title; probably meant:",
+                inner,
+                is_certain=False,
+            )
+    return None
+
+
+def _misread(title: str) -> Slip | None:
+    """UTF-8 that was read as something else (Ð¤Ñ… for Фх)."""
+    meant = _reread(title)
+    if meant is None:
+        return None
+    return Slip("the title was read in the wrong encoding: copy it from the wiki, or write", meant)
+
+
+def _reread(title: str) -> str | None:
+    foreign = [char for char in title if not char.isascii()]
+    if len(foreign) < 2:
+        return None
+    if (text := _utf8(_western(title))) is not None:
+        seen = [char for char in text if not char.isascii()]
+        # One pair alone may be two letters that somebody wrote.
+        if len(seen) > 1 or len(foreign) > 2 or foreign[0] in _CERTAIN:
+            return text
+    if (text := _utf8(_encoded(title, "cp1251"))) is not None:
+        seen = [char for char in text if not char.isascii()]
+        if len(seen) > 1 and _CYRILLIC.fullmatch("".join(seen)):
+            return text
+    if _BOXES.search(title):
+        for encoding in ("koi8_r", "cp866", "cp437"):
+            if (text := _utf8(_encoded(title, encoding))) is not None:
+                return text
+    return None
+
+
+def _western(title: str) -> bytes | None:
+    """As Windows-1252, with the control characters of Latin-1 where that has nothing."""
+    made = b""
+    for char in title:
+        try:
+            made += char.encode("cp1252")
+        except UnicodeEncodeError:
+            if not 0x80 <= ord(char) <= 0x9F:
+                return None
+            made += bytes([ord(char)])
+    return made
+
+
+def _encoded(title: str, encoding: str) -> bytes | None:
+    try:
+        return title.encode(encoding)
+    except UnicodeEncodeError:
+        return None
+
+
+def _utf8(data: bytes | None) -> str | None:
+    try:
+        text = data.decode() if data is not None else None
+    except UnicodeDecodeError:
+        return None
+    return text if text and text.isprintable() else None
