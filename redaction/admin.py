@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -21,8 +22,9 @@ from django.utils.safestring import SafeString
 
 from redaction import pages
 from redaction.admin_lists import counted, export_csv, export_yaml, import_view
-from redaction.configured import configured_identities, configured_pages, found
-from redaction.forms import PageForm, ReasonForm, admin_fields
+from redaction.configured import configured_identities, configured_pages, doubtful, found
+from redaction.evidence_reader import EvidenceReader
+from redaction.forms import PageForm, RemoveForm, admin_fields
 from redaction.models import PageChange, RedactedPage
 from redaction.redactor import normalise_title
 from redaction.views import redaction_test_urls
@@ -47,6 +49,14 @@ def moment(when: datetime) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def test_address(domain: str, title: str) -> str:
+    """Of the page "Test a redaction", filled in."""
+    return f"{reverse('admin:redaction_test')}?{urlencode({'domain': domain, 'title': title})}"
+
+
+test_address.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
+
+
 def search(queryset: QuerySet[Any], term: str, *fields: str) -> QuerySet[Any]:
     """The rows in which every word of `term` is found: in the title or the domain however spelled, or in `fields`."""
     if is_address(term):
@@ -67,13 +77,14 @@ def search(queryset: QuerySet[Any], term: str, *fields: str) -> QuerySet[Any]:
 @admin.register(RedactedPage)
 class RedactedPageAdmin(PageAdmin):
     form = PageForm
-    list_display = ("page", "domain", "reason", "added_by", "when", "removal")
+    list_display = ("page", "domain", "reason", "added_by", "when", "test", "removal")
     list_display_links = None
     list_filter = ("domain",)
     list_select_related = ("added_by",)
     search_fields = ("title",)
-    search_help_text = "Words of the title in any spelling, of the domain, the reason or who added it; or an address."
+    search_help_text = "Search title, domain, reason, user or page address."
     actions = ("delete_selected",)
+    evidence = EvidenceReader()
 
     @admin.display(description="page", ordering="key")
     def page(self, page: RedactedPage) -> SafeString:
@@ -82,6 +93,11 @@ class RedactedPageAdmin(PageAdmin):
     @admin.display(description="added at (UTC)", ordering="added_at")
     def when(self, page: RedactedPage) -> str:
         return moment(page.added_at)
+
+    @admin.display(description="")
+    def test(self, page: RedactedPage) -> SafeString:
+        address = test_address(page.domain, page.title)
+        return format_html('<a href="{}" aria-label="Test {}">Test</a>', address, page.title)
 
     @admin.display(description="")
     def removal(self, page: RedactedPage) -> SafeString:
@@ -110,10 +126,12 @@ class RedactedPageAdmin(PageAdmin):
         return own + redaction_test_urls(self.admin_site) + super().get_urls()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        configured = found(configured_pages(request), request.GET.get("q", ""), request.GET.get("domain", ""))
+        pages_of_file = configured_pages(request)
+        configured = found(pages_of_file, request.GET.get("q", ""), request.GET.get("domain", ""))
         more = {
             "title": "Redacted pages",
             "configured": configured,
+            "configured_doubtful": doubtful(configured, self.evidence.of(request)) if configured else [],
             "configured_count": sum(len(titles) for _, titles in configured),
         }
         return super().changelist_view(request, {**more, **(extra_context or {})})
@@ -122,7 +140,8 @@ class RedactedPageAdmin(PageAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[PageForm]:
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type("PageForm", (form,), {"configured": configured_pages(request)})
+        evidence = staticmethod(partial(self.evidence.of, request))
+        return type("PageForm", (form,), {"configured": configured_pages(request), "evidence": evidence})
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -140,7 +159,12 @@ class RedactedPageAdmin(PageAdmin):
     def response_add(
         self, request: HttpRequest, obj: RedactedPage, post_url_continue: str | None = None
     ) -> HttpResponse:
-        text = f"{obj.domain}: “{obj.title}” is listed; it is redacted in every process within 3 seconds."
+        text = format_html(
+            'Added “{}” ({}). Matching events are redacted within 3 seconds. <a href="{}">Test it</a>.',
+            obj.title,
+            obj.domain,
+            test_address(obj.domain, obj.title),
+        )
         self.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(request.path) if "_addanother" in request.POST else self._to_list()
 
@@ -149,7 +173,7 @@ class RedactedPageAdmin(PageAdmin):
     @admin.action(description="Remove from the list …", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[RedactedPage]) -> HttpResponse:
         """Takes the place of Django's own, which asks for no reason."""
-        return self._ask(request, queryset, ReasonForm())
+        return self._ask(request, queryset)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -158,9 +182,9 @@ class RedactedPageAdmin(PageAdmin):
             raise PermissionDenied
         page = self.get_object(request, object_id)
         if page is None:
-            self.message_user(request, "This page is not on the list any more.", messages.WARNING)
+            self.message_user(request, "This page is no longer on the list.", messages.WARNING)
             return self._to_list()
-        return self._ask(request, [page], ReasonForm())
+        return self._ask(request, [page])
 
     def remove_view(self, request: HttpRequest) -> HttpResponse:
         """What the question of the two above leads to."""
@@ -168,23 +192,26 @@ class RedactedPageAdmin(PageAdmin):
             raise PermissionDenied
         numbers = [int(number) for number in re.findall(r"\b\d{1,18}\b", request.POST.get("pages", ""))]
         listed = list(RedactedPage.objects.in_bulk(numbers).values())
-        form = ReasonForm(request.POST)
+        form = RemoveForm(len(listed), request.POST)
         if listed and not form.is_valid():
             return self._ask(request, listed, form)
         count = pages.remove(listed, form.cleaned_data["reason"], self._user(request)) if listed else 0
         if count < len(numbers):
-            text = f"{counted(len(numbers) - count, 'page was', 'pages were')} not on the list any more."
+            text = f"{counted(len(numbers) - count, 'page was', 'pages were')} no longer on the list."
             self.message_user(request, text, messages.WARNING)
         if count:
             text = (
-                f"{counted(count, 'page is', 'pages are')} off the list; within 3 seconds every process says again "
-                "who made the events."
+                f"{counted(count, 'page was', 'pages were')} removed; within 3 seconds all processes will show who "
+                "made their events again."
             )
             self.message_user(request, text, messages.SUCCESS)
         return self._to_list()
 
-    def _ask(self, request: HttpRequest, listed: Iterable[RedactedPage], form: ReasonForm) -> HttpResponse:
+    def _ask(
+        self, request: HttpRequest, listed: Iterable[RedactedPage], form: RemoveForm | None = None
+    ) -> HttpResponse:
         listed = list(listed)
+        form = form or RemoveForm(len(listed))
         configured = configured_identities(configured_pages(request))
         context = {
             **self.admin_site.each_context(request),
@@ -245,7 +272,7 @@ class PageChangeAdmin(ChangeAdmin):
     list_filter = ("what", "domain")
     date_hierarchy = "at"
     search_fields = ("title",)
-    search_help_text = "Words of the title in any spelling, of the domain, the reason, who or what; or an address."
+    search_help_text = "Search title, domain, reason, user, change or page address."
     actions = None
 
     @admin.display(description="page", ordering="key")
@@ -262,7 +289,7 @@ class PageChangeAdmin(ChangeAdmin):
         return search(queryset, search_term, "reason", "by", "what"), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Changes of the list", **(extra_context or {})})
+        return super().changelist_view(request, {"title": "Change history", **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -13,9 +13,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from redaction import imports, pages
+from redaction.cells import escaped
 from redaction.configured import configured_identities, configured_pages
+from redaction.evidence import Evidence
 from redaction.forms import ListForm, ReasonForm, admin_fields
 from redaction.models import RedactedPage
+from redaction.written import Page
 from redaction.yaml_text import PAGES_KEY
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ FORMATS = {
 }
 
 
+IMPORT, IMPORT_SUGGESTED, IMPORT_ALL = "import", "import_suggested", "import_all"
+"""What the buttons of a preview do with doubtful pages: leave them out, correct them, take them as they are."""
+
+
 def import_view(model_admin: RedactedPageAdmin, request: HttpRequest, user: Any) -> HttpResponse:
     """Three steps, each with all that it needs in its form: the list, its preview, the import."""
     step = request.POST.get("step", "")
@@ -40,13 +47,26 @@ def import_view(model_admin: RedactedPageAdmin, request: HttpRequest, user: Any)
     if step == "edit" or not form.is_valid():
         return _ask(model_admin, request, form)
     listed, configured = pages.identities(), configured_identities(configured_pages(request))
-    preview = imports.sort_out(form.parsed.entries, listed, configured)
-    reason = ReasonForm(request.POST if step == "import" else None)
-    if step != "import" or not reason.is_valid():
-        return _show(model_admin, request, form, preview, reason)
-    added = pages.add([entry.page for entry in preview.new], reason.cleaned_data["reason"], user)
-    _report(model_admin, request, len(added), preview, form.parsed)
+    seen = model_admin.evidence.of(request)
+    preview = imports.sort_out(form.parsed.entries, listed, configured, seen)
+    is_import = step in (IMPORT, IMPORT_SUGGESTED, IMPORT_ALL)
+    reason = ReasonForm(request.POST if is_import else None)
+    wanted = _wanted(step, preview) if form.parsed.is_a_list else []
+    if not wanted or not reason.is_valid():
+        return _show(model_admin, request, form, preview, reason, seen)
+    added = pages.add(wanted, reason.cleaned_data["reason"], user)
+    _report(model_admin, request, len(added), step, preview, form.parsed)
     return HttpResponseRedirect(reverse("admin:redaction_redactedpage_changelist"))
+
+
+def _wanted(step: str, preview: imports.Preview) -> list[Page]:
+    """What a button of the preview imports."""
+    wanted = [entry.page for entry in preview.new]
+    if step == IMPORT_SUGGESTED:
+        wanted += [item.doubt.suggestion or item.entry.page for item in preview.doubtful]
+    elif step == IMPORT_ALL:
+        wanted += [item.entry.page for item in preview.doubtful]
+    return wanted
 
 
 def _ask(model_admin: RedactedPageAdmin, request: HttpRequest, form: ListForm) -> HttpResponse:
@@ -62,13 +82,18 @@ def _ask(model_admin: RedactedPageAdmin, request: HttpRequest, form: ListForm) -
 
 
 def _show(
-    model_admin: RedactedPageAdmin, request: HttpRequest, form: ListForm, preview: imports.Preview, reason: ReasonForm
+    model_admin: RedactedPageAdmin,
+    request: HttpRequest,
+    form: ListForm,
+    preview: imports.Preview,
+    reason: ReasonForm,
+    seen: Evidence,
 ) -> HttpResponse:
     invalid = form.parsed.invalid
     kinds = (
         ("Already on the list", preview.listed),
         ("Already in the configuration file", preview.configured),
-        ("There in an earlier line", preview.repeated),
+        ("Duplicate of an earlier line", preview.repeated),
     )
     data = {name: form.cleaned_data[name] for name in ("text", "form", "default_domain")}
     context = {
@@ -81,6 +106,14 @@ def _show(
         "new": _shown(preview.new),
         "invalid_count": len(invalid),
         "invalid": _shown(invalid),
+        "is_a_list": form.parsed.is_a_list,
+        "valid_count": len(form.parsed.entries),
+        "unchecked": "" if seen.events else seen.trouble,
+        "evidence_events": seen.events,
+        "doubtful_count": len(preview.doubtful),
+        "doubtful": _shown(preview.doubtful),
+        "all_count": len(preview.new) + len(preview.doubtful),
+        "suggested_count": sum(item.doubt.suggestion is not None for item in preview.doubtful),
         "kinds": [(heading, len(entries), *_shown(entries)) for heading, entries in kinds],
         "hidden": [field.as_hidden() for field in ListForm(data) if field.name in data],
         "adminform": admin_fields(reason),
@@ -94,14 +127,24 @@ def _shown(entries: list[Any]) -> tuple[list[Any], int]:
 
 
 def _report(
-    model_admin: RedactedPageAdmin, request: HttpRequest, added: int, preview: imports.Preview, parsed: imports.Parsed
+    model_admin: RedactedPageAdmin,
+    request: HttpRequest,
+    added: int,
+    step: str,
+    preview: imports.Preview,
+    parsed: imports.Parsed,
 ) -> None:
-    text = f"{counted(added, 'page is', 'pages are')} new on the list, redacted in every process within 3 seconds."
-    if known := len(parsed.entries) - added:
+    text = f"Added {counted(added, 'page', 'pages')}. Matching events are redacted within 3 seconds."
+    doubtful = len(preview.doubtful)
+    left_out = doubtful if step == IMPORT else 0
+    if known := len(parsed.entries) - added - left_out:
         text += f" {counted(known, 'was', 'were')} listed already."
     model_admin.message_user(request, text, messages.SUCCESS)
-    if left := len(parsed.invalid):
-        text = f"{counted(left, 'line names no page and was', 'lines name no page and were')} left out."
+    if left_out:
+        text = f"{counted(left_out, 'doubtful page was', 'doubtful pages were')} not added."
+        model_admin.message_user(request, text, messages.WARNING)
+    if invalid := len(parsed.invalid):
+        text = f"{counted(invalid, 'invalid line was', 'invalid lines were')} skipped."
         model_admin.message_user(request, text, messages.WARNING)
 
 
@@ -110,12 +153,14 @@ def counted(number: int, one: str, more: str) -> str:
 
 
 def export_csv() -> HttpResponse:
+    """With cells that no spreadsheet runs; an import takes them back."""
     response = _attachment("text/csv; charset=utf-8", "redacted-pages.csv")
     writer = csv.writer(response)
     writer.writerow(["domain", "title", "reason", "added by", "added at"])
     for page in RedactedPage.objects.select_related("added_by"):
         by = page.added_by.get_username() if page.added_by else ""
-        writer.writerow([page.domain, page.title, page.reason, by, page.added_at.isoformat(timespec="seconds")])
+        cells = (page.domain, page.title, page.reason, by, page.added_at.isoformat(timespec="seconds"))
+        writer.writerow(map(escaped, cells))
     return response
 
 

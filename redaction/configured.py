@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.http import HttpRequest
 
+from redaction.evidence import Doubt, Evidence, judge
 from redaction.redactor import normalise_title
 from redaction.written import NotAPageError, Page, is_address, page_of_address
 
@@ -33,6 +34,14 @@ def found(configured: Configured, term: str, domain: str) -> list[tuple[str, lis
         if (not domain or page.identity[0] == domain) and _matches(page, term):
             by_domain.setdefault(page.identity[0], []).append(page.title)
     return [(name, sorted(titles, key=str.casefold)) for name, titles in sorted(by_domain.items())]
+
+
+def doubtful(by_domain: Iterable[tuple[str, Sequence[str]]], seen: Evidence) -> list[tuple[Page, Doubt]]:
+    """Those of the pages of `found` that events do not bear out; none if there are no events to compare with."""
+    if not seen.events:
+        return []
+    pages = (Page(domain, title) for domain, titles in by_domain for title in titles)
+    return [(page, doubt) for page in pages if (doubt := judge(page, seen)) is not None]
 
 
 def _pages(configured: Configured) -> list[Page]:

@@ -22,6 +22,8 @@ MAX_EVENTS = 20_000
 """Maximum events of one piece of evidence."""
 MAX_PREFIX = 60
 """Maximum characters of a prefix."""
+MAX_COMPARED = 500
+"""Maximum texts that are compared with all that events have: that takes milliseconds each."""
 SHOWN = 3
 """Maximum prefixes of one namespace that a sentence names."""
 
@@ -45,7 +47,6 @@ _ENTITIES = {"P": "Property", "L": "Lexeme"}
 
 class _Meta(msgspec.Struct, gc=False):
     domain: str | None = None
-    request_id: object = None
 
 
 class _EventPage(msgspec.Struct, gc=False):
@@ -81,6 +82,10 @@ class Evidence:
         self.domains: Counter[str] = Counter()
         self.trouble = trouble
         self._prefixes: dict[str, dict[int, Counter[str]]] = {}
+        self._namespaces: dict[str, dict[str, int]] = {}
+        """Of each domain, by the normalised prefix."""
+        self._likely: dict[str, str | None] = {}
+        self._similar: dict[tuple[str, str], int | None] = {}
 
     def take(self, events: Iterable[bytes]) -> None:
         """Count events, raw or as clients get them; what is not one is passed over."""
@@ -97,22 +102,28 @@ class Evidence:
 
     def namespace_of(self, domain: str, prefix: str) -> int | None:
         """The namespace whose titles begin with a prefix, in any spelling, on a wiki; None if no event had it."""
-        wanted = normalise_title(prefix)
-        for namespace, prefixes in self._prefixes.get(domain, {}).items():
-            if any(normalise_title(known) == wanted for known in prefixes):
-                return namespace
-        return None
+        return self._namespaces.get(domain, {}).get(normalise_title(prefix))
 
     def elsewhere(self, prefix: str) -> int | None:
         """The namespace that a prefix has on most other wikis; None if no event had it."""
-        found = Counter(n for domain in self._prefixes if (n := self.namespace_of(domain, prefix)) is not None)
+        wanted = normalise_title(prefix)
+        found = Counter(known[wanted] for known in self._namespaces.values() if wanted in known)
         return found.most_common(1)[0][0] if found else None
 
     def similar(self, domain: str, prefix: str) -> int | None:
         """The namespace with a prefix that is spelled nearly alike."""
-        known = {normalise_title(p): n for n, prefixes in self._prefixes.get(domain, {}).items() for p in prefixes}
-        close = difflib.get_close_matches(normalise_title(prefix), known, 1, 0.75)
-        return known[close[0]] if close else None
+        wanted = domain, normalise_title(prefix)
+        if wanted not in self._similar and len(self._similar) < MAX_COMPARED:
+            known = self._namespaces.get(domain, {})
+            close = difflib.get_close_matches(wanted[1], known, 1, 0.75)
+            self._similar[wanted] = known[close[0]] if close else None
+        return self._similar.get(wanted)
+
+    def likely_domain(self, domain: str) -> str | None:
+        """The domain that is probably meant by one that no event has."""
+        if domain not in self._likely and len(self._likely) < MAX_COMPARED:
+            self._likely[domain] = _likely_domain(domain, self)
+        return self._likely.get(domain)
 
     def _count(self, event: _Event) -> None:
         text = (event.meta and event.meta.domain) or event.server_name or ""
@@ -130,6 +141,7 @@ class Evidence:
                 prefix, colon, _ = title.partition(":")
                 if colon and len(prefix) <= MAX_PREFIX and (prefix := prefix.replace("_", " ").strip()):
                     self._prefixes.setdefault(domain, {}).setdefault(namespace, Counter())[prefix] += 1
+                    self._namespaces.setdefault(domain, {}).setdefault(normalise_title(prefix), namespace)
                 return
 
 
@@ -151,7 +163,7 @@ def judge(page: Page, seen: Evidence) -> Doubt | None:
         return Doubt(tuple(said), None if meant == page else meant)
     domain = normalise_domain(page.domain)
     if domain not in seen.domains:
-        likely = _likely_domain(domain, seen)
+        likely = seen.likely_domain(domain)
         text = f"No event of the last {seen.events:,} came from {domain}"
         said.append(f"{text}; {likely} had {seen.domains[likely]:,}." if likely else f"{text}.")
         if likely is None:

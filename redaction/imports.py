@@ -78,6 +78,11 @@ class Parsed:
     entries: list[Entry] = field(default_factory=list)
     invalid: list[Invalid] = field(default_factory=list)
 
+    @property
+    def is_a_list(self) -> bool:
+        """Whether at most half of the lines are invalid: else it was read in a way that was not meant."""
+        return len(self.invalid) <= len(self.entries)
+
     def take(self, line: int, text: str, read: Callable[[], Page]) -> None:
         """Raises UnreadableError where there are too many."""
         try:

@@ -10,6 +10,7 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +20,12 @@ from django.test import Client
 
 from eventstreams_site.conf import load_config
 from redaction import imports, pages
+from redaction.admin import RedactedPageAdmin
 from redaction.models import PageChange, RedactedPage
 from redaction.written import Page
 from streams.models import Version
 from tests.support.admin import LIST, ServiceClient, client_of, messages, staff
+from tests.support.evidence import evidence
 
 RU = "ru.wikipedia.org"
 GROUP = "redaction admins"
@@ -30,6 +33,12 @@ IMPORT = LIST + "import/"
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events bear out what these tests list; what is doubtful has tests of its own (test_redaction_doubts)."""
+    monkeypatch.setattr(RedactedPageAdmin, "evidence", SimpleNamespace(of=lambda request: evidence()))
 
 
 @pytest.fixture
@@ -82,7 +91,7 @@ def test_a_list_is_previewed_then_imported_with_a_reason_in_one_change(admin: Cl
     assert {heading: [entry.line for entry in entries] for heading, _, entries, _ in context["kinds"]} == {
         "Already on the list": [3],
         "Already in the configuration file": [],
-        "There in an earlier line": [2],
+        "Duplicate of an earlier line": [2],
     }
     assert "Import 2 pages" in preview.content.decode()
     assert len(listed()) == 1
@@ -94,8 +103,8 @@ def test_a_list_is_previewed_then_imported_with_a_reason_in_one_change(admin: Cl
 
     done = admin.post(IMPORT, {**hidden(preview), "step": "import", "reason": "T399"}, follow=True)
     assert messages(done) == [
-        "2 pages are new on the list, redacted in every process within 3 seconds. 2 were listed already.",
-        "1 line names no page and was left out.",
+        "Added 2 pages. Matching events are redacted within 3 seconds. 2 were listed already.",
+        "1 invalid line was skipped.",
     ]
     assert listed() == [("de.wikipedia.org", "Neu"), (RU, "Listed"), (RU, "Новая")]
     assert Version.of(Version.REDACTED_PAGES) == before + 1
@@ -124,7 +133,7 @@ def test_1200_cyrillic_titles_are_imported_in_seconds(admin: Client) -> None:
     assert preview.context["count"] == 1200
     done = admin.post(IMPORT, {**hidden(preview), "step": "import", "reason": "T"}, follow=True)
     assert time.monotonic() - started < 15
-    assert messages(done) == ["1200 pages are new on the list, redacted in every process within 3 seconds."]
+    assert messages(done) == ["Added 1200 pages. Matching events are redacted within 3 seconds."]
     assert {title for _, title in listed()} == set(titles)
     assert PageChange.objects.count() == 1200
 
@@ -133,11 +142,10 @@ def test_the_format_and_the_default_domain_can_be_chosen(admin: Client) -> None:
     text = 'ru.wikipedia.org,"Heroes" (song)\nTitle alone'
     data = form(text, form="lines", default_domain="https-less.example.org")
     preview = admin.post(IMPORT, data)
-    assert [tuple(entry.page) for entry in preview.context["new"][0]] == [
-        (RU, '"Heroes" (song)'),
-        ("https-less.example.org", "Title alone"),
-    ]
-    admin.post(IMPORT, {**hidden(preview), "step": "import", "reason": "T"})
+    assert [tuple(entry.page) for entry in preview.context["new"][0]] == [(RU, '"Heroes" (song)')]
+    doubtful = [tuple(item.entry.page) for item in preview.context["doubtful"][0]]
+    assert doubtful == [("https-less.example.org", "Title alone")]
+    admin.post(IMPORT, {**hidden(preview), "step": "import_all", "reason": "T"})
     assert len(listed()) == 2
 
 
@@ -230,15 +238,18 @@ POSSIBLE = [title for title in AWKWARD if title not in IMPOSSIBLE]
 
 @pytest.mark.parametrize("path", ["export.csv", "export.yaml"])
 def test_what_is_exported_can_be_imported(admin: Client, path: str) -> None:
-    kept = [*POSSIBLE, "x" * 500]
+    kept = [*POSSIBLE, "x" * 250, "+1", "-1", "@x", "'=x", "''+"]
     pages.add([Page(RU, title) for title in kept] + [Page("de.wikipedia.org", "Eins")], 'T1, "x"', None)
     before = set(listed())
     exported = admin.get(LIST + path)
     assert f'attachment; filename="redacted-pages.{path[-4:].strip(".")}"' in exported["Content-Disposition"]
     RedactedPage.objects.all().delete()
     upload = SimpleUploadedFile(path, exported.content)
-    admin.post(IMPORT, form("", "import", upload=upload, reason="T"))
+    admin.post(IMPORT, form("", "import_all", upload=upload, reason="T"))
     assert set(listed()) == before
+    if path.endswith("csv"):
+        for row in csv.reader(io.StringIO(exported.content.decode(), newline="")):
+            assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row), row
 
 
 def test_the_yaml_is_what_the_configuration_takes(admin: Client, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 import pytest
@@ -13,31 +12,7 @@ from redaction.redactor import Redactor
 from redaction.slips import find_slip, without_escapes
 from redaction.typed import typed_domain, typed_page, typed_title
 from redaction.written import NotAPageError, Page, checked_title
-
-RU, DE, WIKIDATA, COMMONS = "ru.wikipedia.org", "de.wikipedia.org", "www.wikidata.org", "commons.wikimedia.org"
-
-
-def event(domain: str, namespace: int, title: str, shape: str = "recentchange") -> dict[str, Any]:
-    meta = {"domain": domain}
-    if shape == "recentchange":
-        return {"meta": meta, "title": title, "namespace": namespace, "user": "Secret Name"}
-    key = title.replace(" ", "_")
-    if shape == "page_change":
-        return {"meta": meta, "page": {"page_title": key, "namespace_id": namespace}, "performer": {"user_text": "S"}}
-    return {"meta": meta, "page_title": key, "page_namespace": namespace}
-
-
-def evidence() -> Evidence:
-    seen = Evidence()
-    events = [event(RU, 0, "Один: два")] * 20 + [event(RU, 2, "Участник:Пример", "page_change")] * 7
-    events += [event(RU, 2, "Участница:Пример", "older")] * 3 + [event(RU, 3, "Обсуждение участника:Пример")] * 2
-    events += [event(RU, 4, "Википедия:Форум")] * 2 + [event(RU, 6, "Файл:Foo.jpg")]
-    events += [event(DE, 2, "Benutzer:Beispiel")] * 4 + [event(DE, 0, "Zwei")] * 9
-    events += [event(WIKIDATA, 0, "Q42")] * 812 + [event(WIKIDATA, 120, "Property:P31")]
-    events += [event(COMMONS, 6, "File:Foo.jpg")] * 30
-    seen.take(json.dumps(item).encode() for item in events)
-    return seen
-
+from tests.support.evidence import COMMONS, DE, RU, WIKIDATA, event, evidence
 
 # Never right: refused, with what to write.
 
