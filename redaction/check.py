@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from redaction.findings import Finding, Position, Progress, Result, Verdict, instant, judge
+from redaction.page_filter import PageFilter
 from redaction.served import CheckError, History
-from redaction.verdict import PageFilter
 from streams.core.errors import InvalidTimestamp
 from streams.core.positions import TopicPartition
 from streams.core.since import parse_since

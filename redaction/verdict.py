@@ -9,16 +9,15 @@ Source: wire contract, "Redaction"; docs/redaction.md, "Testing a redaction".
 
 from __future__ import annotations
 
-import contextlib
 import html
 import ipaddress
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-import msgspec
+from redaction.json_members import NotJsonError as NotJsonError
+from redaction.json_members import Number, Object, Path, members, parse
 
 NAME_FOUND = "the performer's name"
 ID_FOUND = "the performer's id"
@@ -26,22 +25,23 @@ NAME_IN_KEY = "a key that is the performer's name"
 USER_KEY = "a key that names somebody, with something in it"
 COMMENT = "a comment that is not empty"
 LOG_PARAMS = "log parameters that are not empty"
+BARE_KEY = "a Kafka key that does not say what it is: it may be a name"
 
 PAGE_FIELDS = frozenset({"title", "page_title", "title_url"})
 """At any depth: they only identify the page, whose title may have its owner's name. Besides them, ``meta.uri``."""
 PLACED = frozenset({"topic", "partition", "offset", "key"})
 """Members of `meta` that the service adds or replaces."""
 
-_USER_LIKE = re.compile(r"(?:.*_)?(?:user|performer|editor|actor)(?:_.*)?|userid", re.IGNORECASE | re.DOTALL)
-_COMMENTS = frozenset({"comment", "parsedcomment", "log_action_comment"})
+_PEOPLE = ("user", "performer", "editor", "author", "creator", "contributor")
+# Where one word of a key ends and the next begins: at what is no letter, and where capitals begin or end.
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
 # Under a user-like key, these say something of somebody that does not tell who it is, or only numbers them.
 _NO_NAME = frozenset({"count", "date", "dt", "group", "groups", "kind", "registration", "right", "rights"}) | frozenset(
     {"domain", "language", "timestamp", "type", "wiki"}
 )
-_ID = frozenset({"id", "ids", "userid"})
+_ID = frozenset({"id", "ids", "userid", "uid"})
 
 _PLAIN_KEY = re.compile(r"[a-z$_][A-Za-z0-9$_-]{0,60}", re.ASCII)
-_JOINERS = "\u200c\u200d"  # invisible, but part of how a word is spelled
 _DIGITS = re.compile(r"-?[0-9]+", re.ASCII)
 _ESCAPED_BYTES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ESCAPED_UNIT = re.compile(r"\\u([0-9A-Fa-f]{4})")
@@ -64,22 +64,6 @@ class Leak(NamedTuple):
     why: str
 
 
-class NotJsonError(ValueError):
-    """It cannot be read as JSON, so nothing can be said of it. The message holds no part of it."""
-
-
-class _Object(list[tuple[str, Any]]):
-    """The members of an object as they were written: a key that is there twice is seen twice."""
-
-
-class _Number(str):
-    """A number as it was written."""
-
-
-Part = str | int
-Path = tuple[Part, ...]
-
-
 class Who:
     """The names and ids of those whom a raw record says to have acted."""
 
@@ -95,15 +79,15 @@ class Who:
         """Raises NotJsonError."""
         names: list[str] = []
         ids: list[str] = []
-        for path, key, value in _members(_parse(raw)):
+        for path, key, value in members(parse(raw)):
             if not any(isinstance(part, str) and _is_user_like(part) for part in path):
                 continue
-            words = set(key.casefold().split("_"))
-            if isinstance(value, str) and _DIGITS.fullmatch(value) and (words & _ID or isinstance(value, _Number)):
+            words = _words(key)
+            if isinstance(value, str) and _DIGITS.fullmatch(value) and (words & _ID or isinstance(value, Number)):
                 # A bare number is an id where the key is no more than the word: `user: 17`, not `user_edit_count: 17`.
                 if words & _ID or (len(words) == 1 and _is_user_like(key)):
                     ids.append(value)
-            elif isinstance(value, str) and not isinstance(value, _Number) and not words & _NO_NAME:
+            elif isinstance(value, str) and not isinstance(value, Number) and not words & _NO_NAME:
                 names.append(value)
         return cls(names, ids)
 
@@ -124,7 +108,7 @@ def find_leaks(raw: bytes, served: bytes) -> list[Leak]:
     """
     who = Who.of(raw)
     leaks: dict[Leak, None] = {}
-    for path, key, value in _members(_parse(served)):
+    for path, key, value in members(parse(served)):
         is_under_user = any(isinstance(part, str) and _is_user_like(part) for part in path)
         shown = _shown(path, who)
         if path[-1] == key and who.is_named_in(key):
@@ -132,7 +116,7 @@ def find_leaks(raw: bytes, served: bytes) -> list[Leak]:
         if not isinstance(value, str):
             continue
         identifies_page = not is_under_user and (key in PAGE_FIELDS or path == ("meta", "uri"))
-        if not isinstance(value, _Number) and not identifies_page and who.is_named_in(value):
+        if not isinstance(value, Number) and not identifies_page and who.is_named_in(value):
             leaks[Leak(shown, NAME_FOUND)] = None
         if is_under_user and value in who.ids:
             leaks[Leak(shown, ID_FOUND)] = None
@@ -145,25 +129,43 @@ def find_user_keys(served: bytes, who: Who | None = None) -> list[Leak]:
     That is a user-like key with something in it (page_change's ``"performer": {}`` has nothing), a comment, or log
     parameters. `who`, where it is known, keeps names out of the paths. Raises NotJsonError.
     """
-    leaks: dict[Leak, None] = {}
+    return [Leak(_shown(path, who), why) for path, why in _told_by_shape(parse(served))]
+
+
+def _told_by_shape(document: Any) -> Iterator[tuple[Path, str]]:
+    """The outermost places that say, or may say, who acted."""
     found: list[Path] = []
-    for path, key, value in _members(_parse(served)):
-        if path[-1] != key or _is_empty(value) or any(path[: len(above)] == above for above in found):
+    for path, key, value in members(document):
+        if _is_empty(value) or any(path[: len(above)] == above for above in found):
             continue
-        folded = key.casefold()
-        why = (
-            USER_KEY
-            if _is_user_like(key)
-            else COMMENT
-            if folded in _COMMENTS
-            else LOG_PARAMS
-            if folded == "log_params"
-            else ""
-        )
+        why = ""
+        if path[-1] == key:
+            folded = key.casefold()
+            if _is_user_like(key):
+                why = USER_KEY
+            elif folded == "log_params":
+                why = LOG_PARAMS
+            elif folded == "comment":
+                why = COMMENT
+            elif path[:-1] == ("meta",) and folded == "key":
+                yield from _told_by_kafka_key(path, value)
+                continue
+        if not why and _is_text(value) and any(isinstance(part, str) and _is_comment_like(part) for part in path):
+            why = COMMENT
         if why:
             found.append(path)
-            leaks[Leak(_shown(path, who), why)] = None
-    return list(leaks)
+            yield path, why
+
+
+def _told_by_kafka_key(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
+    try:
+        document = parse(value) if _is_text(value) else None
+    except NotJsonError:
+        document = None
+    if isinstance(document, Object):
+        yield from (((*path, *below), why) for below, why in _told_by_shape(document))
+    else:
+        yield path, BARE_KEY
 
 
 def removed_paths(raw: bytes, served: bytes) -> list[str]:
@@ -173,10 +175,10 @@ def removed_paths(raw: bytes, served: bytes) -> list[str]:
     """
     who = Who.of(raw)
     removed: list[str] = []
-    todo: list[tuple[Path, Any, Any]] = [((), _parse(raw), _parse(served))]
+    todo: list[tuple[Path, Any, Any]] = [((), parse(raw), parse(served))]
     while todo:
         path, before, after = todo.pop()
-        if isinstance(before, _Object) and isinstance(after, _Object):
+        if isinstance(before, Object) and isinstance(after, Object):
             if not after and before and path:
                 removed.append(_shown(path, who))
                 continue
@@ -184,7 +186,7 @@ def removed_paths(raw: bytes, served: bytes) -> list[str]:
             deeper = [
                 ((*path, key), value, left.get(key, _MISSING))
                 for key, value in dict(before).items()
-                if path != ("meta",) or key not in PLACED
+                if path != ("meta",) or key not in PLACED or key not in left
             ]
         elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after) != 0:
             deeper = [((*path, at), *pair) for at, pair in enumerate(zip(before, after, strict=True))]
@@ -199,152 +201,22 @@ def removed_paths(raw: bytes, served: bytes) -> list[str]:
 _MISSING = object()
 
 
-# Which events are of the page
-
-
-class _Event(msgspec.Struct):
-    """What says which page and which revision an event is of; anything may be in the place of anything."""
-
-    meta: Any = None
-    server_name: Any = None
-    title: Any = None
-    page_title: Any = None
-    page: Any = None
-    created_redirect_page: Any = None
-    new_redirect_page: Any = None
-    prior_state: Any = None
-    log_type: Any = None
-    log_action: Any = None
-    log_params: Any = None
-    revision: Any = None
-    rev_id: Any = None
-
-
-_decode_event = msgspec.json.Decoder(_Event).decode
-
-
-class PageFilter:
-    """Finds the events of a page, of a revision, or (with both) of that revision of that page, raw or served.
-
-    A revision id means nothing without its wiki, so there is always a domain. An event that has no domain counts as
-    one of every domain.
-    """
-
-    def __init__(self, domain: str, title: str | None, rev_id: int | None) -> None:
-        if not title and rev_id is None:
-            raise ValueError("neither a title nor a revision id was given")
-        self._domain = _host(domain)
-        self._title = _title(title) if title else None
-        self._rev_id = rev_id
-
-    def matches(self, event: bytes) -> bool:
-        """False also for what is no event."""
-        try:
-            fields = _decode_event(event)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            try:  # JSON may have lone surrogates, msgspec's not
-                loaded = json.loads(event)
-            except (ValueError, RecursionError):
-                return False
-            if not isinstance(loaded, dict):
-                return False
-            fields = _Event(**{name: loaded.get(name) for name in _Event.__struct_fields__})
-        if self._rev_id is not None and str(self._rev_id) not in _revisions(fields):
-            return False
-        if self._title is not None and all(_title(title) != self._title for title in _titles(fields)):
-            return False
-        domain = _domain(fields)
-        return not domain or domain == self._domain
-
-
-def is_of(event: bytes, domain: str, title: str | None = None, rev_id: int | None = None) -> bool:
-    """Whether an event, raw or served, is of the page (and revision)."""
-    return PageFilter(domain, title, rev_id).matches(event)
-
-
-def _domain(event: _Event) -> str:
-    meta = event.meta if isinstance(event.meta, dict) else {}
-    uri = meta.get("uri")
-    authority = re.match(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#]*)", uri) if isinstance(uri, str) else None
-    candidates = (meta.get("domain"), event.server_name, authority[1].rpartition("@")[2] if authority else "")
-    return next((host for text in candidates if isinstance(text, str) and (host := _host(text))), "")
-
-
-def _titles(event: _Event) -> Iterator[str]:
-    before = event.prior_state if isinstance(event.prior_state, dict) else {}
-    places = [event.title, event.page_title, before.get("page_title")]
-    pages = (event.page, before.get("page"), event.created_redirect_page, event.new_redirect_page)
-    places += [page.get("page_title") for page in pages if isinstance(page, dict)]
-    # A move in the recent changes has its other title in the log's parameters: by name, in old entries the first.
-    if event.log_type == "move" or event.log_action == "move_prot":
-        params = event.log_params
-        if isinstance(params, dict):
-            # As MediaWiki stores them, their number comes first: "4::target".
-            places += [value for name, value in params.items() if name.split(":")[-1] in ("target", "oldtitle")]
-        elif isinstance(params, str):
-            places.append(params.split("\n")[0])
-        elif isinstance(params, list):
-            places += params[:1]
-    yield from (title for title in places if isinstance(title, str))
-
-
-def _revisions(event: _Event) -> Iterator[str]:
-    revision = event.revision if isinstance(event.revision, dict) else {}
-    before = event.prior_state if isinstance(event.prior_state, dict) else {}
-    earlier = before.get("revision")
-    places = [event.rev_id, revision.get("rev_id"), revision.get("new"), revision.get("old"), before.get("rev_id")]
-    places.append(earlier.get("rev_id") if isinstance(earlier, dict) else None)
-    yield from (str(place) for place in places if isinstance(place, int | str))
-
-
-def _title(text: str) -> str:
-    """One spelling for all: NFC, blanks as underscores are, none twice or at the ends, no letter case."""
-    if not text.isascii():
-        visible = "".join(char for char in text if char in _JOINERS or unicodedata.category(char) != "Cf")
-        text = unicodedata.normalize("NFC", unicodedata.normalize("NFD", visible).casefold())
-    return " ".join(text.replace("_", " ").split()).casefold()
-
-
-def _host(text: str) -> str:
-    host = re.sub(r":[0-9]*$", "", text.strip()).casefold()
-    if not host.isascii():
-        with contextlib.suppress(UnicodeError):
-            host = host.encode("idna").decode()
-    return host.rstrip(".")
-
-
-# Reading JSON
-
-
-def _parse(text: bytes) -> Any:
-    try:
-        return json.loads(
-            text,
-            object_pairs_hook=_Object,
-            parse_int=_Number,
-            parse_float=_Number,
-            parse_constant=_Number,
-        )
-    except (ValueError, RecursionError):
-        pass
-    raise NotJsonError("it cannot be read as JSON")  # out here: the context would hold the text
-
-
-def _members(document: Any) -> Iterator[tuple[Path, str, Any]]:
-    """Every member at any depth, and every element of an array, in order: path, key (an array's for its elements)."""
-    todo: list[tuple[Path, str, Any]] = [((), "", document)]
-    while todo:
-        path, key, value = todo.pop()
-        if path:
-            yield path, key, value
-        if isinstance(value, _Object):
-            todo += [((*path, name), name, member) for name, member in reversed(value)]
-        elif isinstance(value, list):
-            todo += [((*path, at), key, member) for at, member in reversed(list(enumerate(value)))]
+def _words(key: str) -> set[str]:
+    return {word.casefold() for word in _WORD.findall(key)}
 
 
 def _is_user_like(key: str) -> bool:
-    return _USER_LIKE.fullmatch(key) is not None
+    folded = key.casefold()
+    return any(word in folded for word in _PEOPLE) or any(word.startswith("actor") for word in _words(key))
+
+
+def _is_comment_like(key: str) -> bool:
+    folded = key.casefold()
+    return "comment" in folded or folded == "summary"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not isinstance(value, Number)
 
 
 def _is_empty(value: Any) -> bool:

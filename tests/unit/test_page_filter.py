@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from redaction.verdict import (
-    is_of,
-)
+from redaction.page_filter import MARK, About, about, is_of
 from tests.support.judged import (
     DOMAIN,
     PAGE_CHANGE,
@@ -32,7 +30,8 @@ def test_an_event_is_of_its_page_however_the_title_is_spelled(title: str, event:
 
 
 @pytest.mark.parametrize(
-    ("title", "listed"), [("Й", "И\u0306"), ("Straße", "STRASSE"), ("ǅ", "ǆ"), ("No", "no"), ("\u200eX", "X")]
+    ("title", "listed"),
+    [("Й", "И\u0306"), ("Straße", "STRASSE"), ("ǅ", "ǆ"), ("No", "no"), ("\u200eX", "X"), ("A\u200bB", "ab")],
 )
 def test_titles_are_compared_in_their_composed_form_without_letter_case(title: str, listed: str) -> None:
     assert is_of(as_json({"title": title, "server_name": DOMAIN}), DOMAIN, listed)
@@ -124,3 +123,41 @@ def test_an_event_with_lone_surrogates_is_examined_too() -> None:
 def test_without_title_and_revision_nothing_can_be_looked_for() -> None:
     with pytest.raises(ValueError, match="neither a title nor a revision"):
         is_of(b"{}", DOMAIN)
+
+
+@pytest.mark.parametrize(
+    "listed", ["Участник: X", "Участник :X", "участник_:_x", "Участник:X\u200b", "Участник:X\u200d"]
+)
+def test_blanks_around_the_first_colon_and_invisible_signs_do_not_matter(listed: str) -> None:
+    assert is_of(as_json({"title": "Участник:X", "server_name": DOMAIN}), DOMAIN, listed)
+    assert is_of(as_json({"title": listed, "server_name": DOMAIN}), DOMAIN, "Участник:X")
+
+
+@pytest.mark.parametrize("domain", ["https://de.wikipedia.org", "de wikipedia", "-", "de.wikipedia.org/wiki"])
+def test_a_domain_that_no_host_can_have_counts_as_none(domain: str) -> None:
+    event = {"title": "X", "meta": {"domain": domain}}
+    assert is_of(as_json(event), DOMAIN, "X")
+    assert is_of(as_json(event | {"server_name": DOMAIN}), DOMAIN, "X")
+    assert not is_of(as_json(event | {"server_name": "en.wikipedia.org"}), DOMAIN, "X")
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (RECENTCHANGE, About("130000001", "edit", False)),
+        (PAGE_CHANGE, About("130000001", "edit", False)),
+        ({"$schema": "/mediawiki/revision/create/2.0.0", "rev_id": 17}, About("17", "revision create", False)),
+        ({"type": "log", "log_type": "move", "log_action": "move"}, About("", "log/move", False)),
+        ({"type": "log", "log_type": "delete", "log_action": "revision"}, About("", "log/delete/revision", False)),
+        ({"type": "<b>Ann</b>", "rev_id": "Ann"}, About("", "", False)),
+        ({"type": 7, "$schema": 7, "meta": 7}, About("", "", False)),
+        ({"meta": {"request_id": MARK + "-0000"}}, About("", "", True)),
+    ],
+)
+def test_what_an_event_is(event: dict[str, Any], expected: About) -> None:
+    assert about(as_json(event)) == expected
+
+
+def test_what_is_no_event_is_nothing() -> None:
+    for text in (b"", b"[]", b"\xff", b'{"type": "\\ud800"}'):
+        assert about(text) == About("", "", False)

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from redaction.page_filter import is_of
 from redaction.produce import SHAPES, Edit, ProduceError, events_of, produce
 from redaction.redactor import Redactor
-from redaction.verdict import find_leaks, find_user_keys, is_of
+from redaction.verdict import find_leaks, find_user_keys
 from streams.core.catalogue import Stream
 from streams.core.events import Record, encode
 

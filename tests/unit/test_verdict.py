@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from redaction.verdict import (
+    BARE_KEY,
     COMMENT,
     ID_FOUND,
     LOG_PARAMS,
@@ -152,7 +153,7 @@ def test_the_name_is_taken_from_wherever_the_record_has_it(who: dict[str, Any]) 
     [
         {"performer": {"groups": ["edit"], "user_groups": ["edit"]}},
         {"performer": {"registration_dt": "edit", "user_registration_dt": "edit", "wiki_id": "edit"}},
-        {"users": "edit", "editors": "edit", "superuser": "edit", "username": "edit"},
+        {"factor": "edit", "useful": "edit", "edit_summary_of": "edit"},
         {"performer": {"user_edit_count": 17}, "user": None, "actor": ""},
     ],
 )
@@ -245,7 +246,7 @@ def test_a_user_like_key_with_something_in_it_is_a_leak(key: str, value: Any) ->
     assert find_user_keys(as_json({"a": [{key: value}]})) == [Leak(f"a[0].{shown}", USER_KEY)]
 
 
-@pytest.mark.parametrize("key", ["users", "superuser", "username", "editors", "useful", "actors", "userids", "reactor"])
+@pytest.mark.parametrize("key", ["useful", "reactor", "edited", "performed", "auth"])
 def test_a_key_that_only_looks_like_one_is_none(key: str) -> None:
     assert find_user_keys(as_json({key: "x"})) == []
 
@@ -304,3 +305,74 @@ def test_what_passed_unchanged_or_was_added_by_the_service_is_not_named() -> Non
 )
 def test_every_way_to_take_something_away_is_seen(raw: Any, served: Any, paths: list[str]) -> None:
     assert removed_paths(as_json(raw), as_json(served)) == paths
+
+
+# The words of the rule
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("username", "userName", "user-name", "usertext", "users", "editors", "performers", "author", "creator"),
+        *("contributor", "last_contributors", "coauthor", "USERID", "PageCreator", "superuser_flags"),
+        *("actor", "actor_name", "actorName", "actorname", "actor-id", "actor.id", "the actor", "lastActor", "ACTOR"),
+    ],
+)
+def test_a_key_that_names_somebody_must_be_gone(key: str) -> None:
+    (leak,) = find_user_keys(as_json({"a": [{key: "x"}]}))
+    assert leak.why == USER_KEY
+    assert find_user_keys(as_json({key: ""})) == []
+    assert find_leaks(as_json({key: {"text": NAME}}), as_json({"x": NAME})) == [Leak("x", NAME_FOUND)]
+
+
+@pytest.mark.parametrize("key", ["factor", "refactor", "factors", "page", "comments_count", "tractor_id"])
+def test_any_other_key_may_stay(key: str) -> None:
+    assert find_user_keys(as_json({key: 1})) == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"rev_comment": "x"},
+        {"summary": "x"},
+        {"Summary": "x"},
+        {"parsedcomment": "x"},
+        {"comments": ["x"]},
+        {"comment_parts": {"a": [{"b": "x"}]}},
+        {"comment": 1},
+        {"comment": {"a": 1}},
+    ],
+)
+def test_a_comment_must_be_empty(event: dict[str, Any]) -> None:
+    assert [leak.why for leak in find_user_keys(as_json(event))] == [COMMENT]
+
+
+def test_a_flag_of_a_comment_may_stay() -> None:
+    flags = {
+        "is_comment_visible": True,
+        "comment": "",
+        "rev_comment": "",
+        "comments": [],
+        "summary": 7,
+        "summaries": "x",
+    }
+    assert find_user_keys(as_json(flags)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("Ann", [Leak("meta.key", BARE_KEY)]),
+        (17, [Leak("meta.key", BARE_KEY)]),
+        ('["Ann"]', [Leak("meta.key", BARE_KEY)]),
+        ('{"page_id":1,"user":"Ann"}', [Leak("meta.key.user", USER_KEY)]),
+        ('{"page_id":1,"wiki_id":"ruwiki"}', []),
+    ],
+)
+def test_the_kafka_key_is_looked_into(key: Any, expected: list[Leak]) -> None:
+    assert find_user_keys(as_json({"meta": {"key": key}})) == expected
+
+
+def test_a_kafka_key_that_stood_in_the_value_and_is_gone_is_among_what_was_removed() -> None:
+    raw = as_json({"meta": {"key": "Ann", "topic": "t"}})
+    assert removed_paths(raw, as_json({"meta": {"topic": "u", "offset": 1}})) == ["meta.key"]
