@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from redaction.findings import Finding, Position, Progress, Result, Verdict, instant, judge
+from redaction.findings import Finding, Position, Progress, Proof, Result, Verdict, instant, judge
 from redaction.page_filter import PageFilter
+from redaction.proof import Proofs, held_from
 from redaction.served import CheckError, History
 from streams.core.errors import InvalidTimestamp
 from streams.core.positions import TopicPartition
@@ -71,7 +72,8 @@ def window_start(text: str, now_ms: int) -> int:
             since = parse_since(text if text.strip() else "nothing")  # which to the API is 1970
         except InvalidTimestamp:
             raise ValueError(
-                f"{text[:60]!r} is no window: expected 30m, 1h or 2d, or a time such as 2026-07-01T12:00:00Z"
+                f"{text[:60]!r} is not a valid time window: expected 30m, 1h or 2d, or a time such as "
+                "2026-07-01T12:00:00Z"
             ) from None
     if not 0 <= since <= now_ms:
         raise ValueError(f"{text[:60]!r} is not in the past")
@@ -144,6 +146,8 @@ class _Check:
         self._reached = ""
         self._part: Callable[[], float | None] = lambda: None
         self._counts = dict.fromkeys(Verdict, 0)
+        self._proofs = Proofs(question.domain, question.title, question.rev_id)
+        self._held_from = ""
 
     async def run(self, max_streams: int) -> Result:
         reporting = asyncio.ensure_future(self._say_progress())
@@ -178,10 +182,13 @@ class _Check:
         for place, hit in self._hits.items():
             if place not in self._seen:
                 self._add(self._finding(place, hit, None))
+        return self._result()
+
+    def _result(self) -> Result:
         counts = self._counts
-        verdict = (
-            Verdict.LEAK if counts[Verdict.LEAK] else Verdict.CLEAN if counts[Verdict.CLEAN] else Verdict.NOT_FOUND
-        )
+        proof, doubts = self._proofs.conclude(counts[Verdict.CLEAN] > 0)
+        is_proved = proof in (Proof.REAL, Proof.NAMESPACE)
+        verdict = Verdict.LEAK if counts[Verdict.LEAK] else Verdict.CLEAN if is_proved else Verdict.NOT_FOUND
         return Result(
             verdict,
             counts[Verdict.CLEAN],
@@ -191,6 +198,9 @@ class _Check:
             instant(self._question.since_ms),
             instant(self._until_ms),
             self._raw is None,
+            proof,
+            self._held_from,
+            doubts,
         )
 
     # The raw records
@@ -206,6 +216,7 @@ class _Check:
         for tp, first in found.items():
             if first.offset < bounds[tp].end:
                 self._windows[tp] = _Window(first.offset, bounds[tp].end)
+        self._held_from = held_from(bounds, found)
         total = sum(window.end - window.start for window in self._windows.values())
         done = 0
         self._part = lambda: done / max(1, total)
@@ -228,7 +239,9 @@ class _Check:
                     if record.value is None or not record.value.lstrip().startswith(b"{"):
                         continue  # it is no event
                     window.last = record.offset
-                    if self._page.matches(record.value):
+                    is_of_page = self._page.matches(record.value)
+                    self._proofs.take(record.value, is_of_page)
+                    if is_of_page:
                         self._hits[tp, record.offset] = _Hit(record.value, record.timestamp)
                         self._bound(len(self._hits))
                 if batch.records:
@@ -275,7 +288,10 @@ class _Check:
             self._records += 1
             self._reached = dt or self._reached
             hit = self._hits.get((tp, offset))
-            if (tp, offset) not in self._seen and (hit is not None or self._page.matches(data)):
+            is_of_page = hit is not None or self._page.matches(data)
+            if self._raw is None:
+                self._proofs.take(data, is_of_page)
+            if (tp, offset) not in self._seen and is_of_page:
                 if offset >= 0:
                     self._seen.add((tp, offset))
                     self._bound(len(self._seen))

@@ -81,6 +81,8 @@ class Evidence:
         self.events = 0
         self.domains: Counter[str] = Counter()
         self.trouble = trouble
+        self._in_main: set[str] = set()
+        """Domains with an event of a page without a namespace."""
         self._prefixes: dict[str, dict[int, Counter[str]]] = {}
         self._namespaces: dict[str, dict[str, int]] = {}
         """Of each domain, by the normalised prefix."""
@@ -125,6 +127,12 @@ class Evidence:
             self._likely[domain] = _likely_domain(domain, self)
         return self._likely.get(domain)
 
+    def bears_out(self, page: Page) -> bool:
+        """Whether there are events of the page's wiki and namespace."""
+        domain, (prefix, colon, _) = normalise_domain(page.domain), page.title.partition(":")
+        has_namespace = bool(colon) and self.namespace_of(domain, prefix) is not None
+        return judge(page, self) is None and (has_namespace or domain in self._in_main)
+
     def _count(self, event: _Event) -> None:
         text = (event.meta and event.meta.domain) or event.server_name or ""
         domain = normalise_domain(text)
@@ -137,7 +145,9 @@ class Evidence:
             (event.page_title, event.page_namespace),
             (event.page and event.page.page_title, event.page and event.page.namespace_id),
         ):
-            if title and namespace is not None and namespace > 0:
+            if title and namespace == 0:
+                self._in_main.add(domain)
+            elif title and namespace is not None and namespace > 0:
                 prefix, colon, _ = title.partition(":")
                 if colon and len(prefix) <= MAX_PREFIX and (prefix := prefix.replace("_", " ").strip()):
                     self._prefixes.setdefault(domain, {}).setdefault(namespace, Counter())[prefix] += 1

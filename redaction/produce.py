@@ -1,5 +1,7 @@
 """A test edit: the events that an edit of a page puts into Kafka, by somebody who does not exist.
 
+Its request id begins with a mark, so that it is never taken for a real event.
+
 For the Kafka of a developer only: a deployment's is fed by MediaWiki.
 
 Source: the schemas that each event names; Wikimedia's stream configuration for which streams an edit is in.
@@ -21,6 +23,7 @@ from urllib.parse import quote
 from aiokafka import AIOKafkaProducer
 
 from redaction.findings import instant
+from redaction.page_filter import MARK
 from redaction.served import is_loopback
 from streams.core.catalogue import Stream
 from streams.local_kafka import create_topics
@@ -91,7 +94,7 @@ def _new_id() -> int:
 def _meta(edit: Edit, stream: str) -> Event:
     return {
         "uri": edit.address,
-        "request_id": str(uuid.uuid4()),
+        "request_id": MARK + str(uuid.uuid4())[len(MARK) :],
         "id": str(uuid.uuid4()),
         "domain": edit.domain,
         "stream": stream,

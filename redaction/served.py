@@ -90,7 +90,7 @@ class History:
                 except TimeoutError:
                     return
                 except httpx.HTTPError as error:
-                    why = f"{self._site} broke the stream off: {_said(error)}"
+                    why = f"{self._site} closed the connection: {_said(error)}"
                 except _BrokenOff as broken:
                     why = f"{self._site} ended the stream: {broken}"
                 fruitless += 1
@@ -133,7 +133,7 @@ class History:
                 await asyncio.sleep(0)  # a server that checks itself has others to serve
         finally:
             await response.aclose()
-        raise _BrokenOff("it said no reason")
+        raise _BrokenOff("no reason given")
 
     def _client(self) -> httpx.AsyncClient:
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
@@ -163,7 +163,7 @@ class History:
     async def _refusal(self, response: httpx.Response) -> CheckError:
         status = response.status_code
         if response.is_redirect:
-            return CheckError(f"{self._site} leads on to {response.headers.get('location')}; give that address")
+            return CheckError(f"{self._site} redirects to {response.headers.get('location')}; use that address")
         body = b""
         async for chunk in response.aiter_raw():
             body += chunk

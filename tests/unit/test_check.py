@@ -10,7 +10,17 @@ import pytest
 
 from redaction import check as module
 from redaction.check import Question, Raw, check, window_start
-from redaction.findings import NO_RAW_RECORD, NOT_SERVED, Finding, Position, Progress, Result, Verdict, instant, judge
+from redaction.findings import (
+    NO_RAW_RECORD,
+    NOT_SERVED,
+    Finding,
+    Position,
+    Progress,
+    Result,
+    Verdict,
+    instant,
+    judge,
+)
 from redaction.served import CheckError
 from redaction.verdict import Leak
 from streams.core.positions import TopicPartition
@@ -59,7 +69,8 @@ class World:
         self, *, with_raw: bool = True, service: FakeService | None = None, drip: bytes = b"", **options: Any
     ) -> Outcome:
         await self.source.refresh(["t"])
-        question = Question(DOMAIN, "Page", None, options.pop("since_ms", T0), options.pop("streams", ("s",)))
+        title, rev_id = options.pop("title", "Page"), options.pop("rev_id", None)
+        question = Question(DOMAIN, title, rev_id, options.pop("since_ms", T0), options.pop("streams", ("s",)))
         raw = Raw(self.source, dict.fromkeys(question.streams, ("t",))) if with_raw else None
         reports: list[Any] = []
         async with fake_service(self.answer(), holds=True, drip=drip) as own:
@@ -291,7 +302,7 @@ def test_no_finding_shows_what_the_event_holds() -> None:
 def test_what_was_served_and_cannot_be_read_is_a_leak() -> None:
     finding = judge(Position("s", "t", 0, 1, ""), b"{}", b"{", is_raw_known=True)
     assert finding.verdict is Verdict.LEAK
-    assert finding.leaks[0].why == "it cannot be read as JSON, so nobody can say what it holds"
+    assert finding.leaks[0].why == "it cannot be read as JSON, so its content cannot be checked"
 
 
 def test_a_name_stands_for_the_key_that_it_is_under() -> None:
@@ -318,7 +329,7 @@ def test_a_window_is_a_duration_or_what_the_api_takes(text: str, since: int) -> 
 
 @pytest.mark.parametrize("text", ["", "x", "1 fortnight", "2999-01-01", "99999d", "-1h", "  "])
 def test_a_window_that_is_none_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no window|is not in the past"):
+    with pytest.raises(ValueError, match=r"is not a valid time window|is not in the past"):
         window_start(text, NOW)
 
 

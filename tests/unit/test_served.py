@@ -114,8 +114,8 @@ async def test_a_stream_that_breaks_off_often_is_read_as_long_as_it_gives_someth
         (problem("429 Too Many Requests", "At most 1."), "answered 429: At most 1. A check is one more connection"),
         (head("502 Bad Gateway", "text/html") + b"<h1>oh</h1>", "answered 502: no reason that could be read"),
         (head("500 No", "application/json") + b"[1]", "answered 500: no reason"),
-        (head("301 Moved", "text/html", "Location: https://x.example/"), "leads on to https://x.example/; give that"),
-        (b"SSH-2.0-OpenSSH\r\n", "cannot be reached|broke the stream off"),
+        (head("301 Moved", "text/html", "Location: https://x.example/"), "redirects to https://x.example/; use that"),
+        (b"SSH-2.0-OpenSSH\r\n", "cannot be reached|closed the connection"),
     ],
 )
 async def test_a_refusal_is_a_sentence(answer: bytes, said: str) -> None:
