@@ -26,9 +26,9 @@ from redaction.configured import configured_identities, configured_pages, doubtf
 from redaction.evidence_reader import EvidenceReader
 from redaction.forms import PageForm, RemoveForm, admin_fields
 from redaction.models import PageChange, RedactedPage
-from redaction.redactor import normalise_title
 from redaction.views import redaction_test_urls
 from redaction.written import NotAPageError, Page, is_address, page_of_address
+from streams.core.spelling import normalise_title
 
 if TYPE_CHECKING:
     PageAdmin = admin.ModelAdmin[RedactedPage]

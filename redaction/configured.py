@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.http import HttpRequest
 
 from redaction.evidence import Doubt, Evidence, judge
-from redaction.redactor import normalise_title
 from redaction.written import NotAPageError, Page, is_address, page_of_address
+from streams.core.spelling import normalise_title
 
 Configured = Mapping[str, Sequence[str]]
 """Domain → titles."""

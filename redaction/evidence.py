@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from redaction.redactor import normalise_domain, normalise_title
 from redaction.slips import find_slip
 from redaction.written import WIKIMEDIA, Page
+from streams.core.spelling import normalise_domain, normalise_title
 
 MAX_EVENTS = 20_000
 """Maximum events of one piece of evidence."""
