@@ -8,19 +8,16 @@ from typing import Any
 from django import forms
 
 from redaction.check import Question, window_start
+from redaction.forms import DomainField, TitleField, clean_title
+from redaction.written import Page
 from streams.core.catalogue import Catalogue
 
 MAX_REVISION = 2**63 - 1
 
 
 class CheckForm(forms.Form):
-    domain = forms.CharField(max_length=253, help_text="The wiki’s host name, such as ru.wikipedia.org.")
-    title = forms.CharField(
-        label="Page title",
-        max_length=512,
-        required=False,
-        help_text="With its namespace, in any spelling: case, blanks and underscores do not matter.",
-    )
+    domain = DomainField(help_text="The wiki’s host name, such as ru.wikipedia.org.")
+    title = TitleField(label="Page title", required=False)
     rev_id = forms.IntegerField(
         label="Revision id",
         min_value=1,
@@ -46,10 +43,11 @@ class CheckForm(forms.Form):
     def __init__(self, *args: Any, catalogue: Catalogue | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._catalogue = catalogue
-        for name, field in self.fields.items():
+        for field in self.fields.values():
             field.widget.attrs |= {"autocomplete": "off", "spellcheck": "false", "class": "vTextField"}
-            if name == "title":
-                field.widget.attrs |= {"dir": "auto"}
+
+    def clean_title(self) -> str:
+        return clean_title(self.cleaned_data)
 
     def clean_since(self) -> int:
         try:
@@ -68,9 +66,17 @@ class CheckForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        if "domain" not in self.errors and "title" not in self.errors and not cleaned["domain"]:
+            self.add_error("domain", "The domain is missing.")
         if not self.errors and not cleaned["title"] and cleaned["rev_id"] is None:
             self.add_error("title", "Give the title of the page, or a revision id, or both.")
         return cleaned
+
+    @property
+    def page(self) -> Page | None:
+        """Of a valid form with a title: as it was understood."""
+        data = self.cleaned_data
+        return Page(data["domain"], data["title"]) if data["title"] else None
 
     def question(self) -> Question:
         """Of a valid form."""

@@ -24,13 +24,13 @@ def configured_pages(request: HttpRequest) -> Configured:
 
 
 def configured_identities(configured: Configured) -> set[tuple[str, str]]:
-    return {page.identity for page in _pages(configured)}
+    return {page.identity for page in configured_pages_of(configured)}
 
 
 def found(configured: Configured, term: str, domain: str) -> list[tuple[str, list[str]]]:
     """Those in which every word of `term` is found, of `domain` unless that is empty; by domain, in order."""
     by_domain: dict[str, list[str]] = {}
-    for page in _pages(configured):
+    for page in configured_pages_of(configured):
         if (not domain or page.identity[0] == domain) and _matches(page, term):
             by_domain.setdefault(page.identity[0], []).append(page.title)
     return [(name, sorted(titles, key=str.casefold)) for name, titles in sorted(by_domain.items())]
@@ -44,7 +44,7 @@ def doubtful(by_domain: Iterable[tuple[str, Sequence[str]]], seen: Evidence) -> 
     return [(page, doubt) for page in pages if (doubt := judge(page, seen)) is not None]
 
 
-def _pages(configured: Configured) -> list[Page]:
+def configured_pages_of(configured: Configured) -> list[Page]:
     return [Page(domain, title) for domain, titles in configured.items() for title in titles]
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from redaction.check import Question, Raw, check
 from redaction.check_form import CheckForm
 from redaction.findings import Finding, Progress
 from redaction.forms import admin_fields
+from redaction.listing import listing
 from redaction.models import RedactedPage
 from redaction.served import CheckError
 from streams.http.service import SCOPE_KEY, Service
@@ -37,7 +39,9 @@ VIEW_RAW = "redaction.view_raw"
 MAX_RUNNING = 3
 """Checks at a time in one process, each of which reads as much as a client that catches up."""
 MAX_SHOWN = 100_000
-"""Characters of a raw event, or of a served one."""
+"""Maximum characters of a raw event, or of a served one."""
+MAX_VALUES = 20
+"""Maximum events of one stream and verdict whose values are sent: a busy page has thousands."""
 
 
 class _Staff(NamedTuple):
@@ -83,14 +87,16 @@ class _RedactionTest:
         return response
 
     async def run(self, request: HttpRequest) -> HttpResponseBase:
-        """The check, as lines of JSON: ``{"progress": …}``, ``{"event": …}``, and ``{"result": …}`` or
-        ``{"error": …}``. It ends when the client leaves. 400 with ``{"errors": {field: […]}}`` if it was asked wrongly.
+        """The check, as lines of JSON: ``{"listed": …}``, ``{"progress": …}``, ``{"event": …}``, and ``{"result": …}``
+        or ``{"error": …}``. It ends when the client leaves. 400 with ``{"errors": {field: […]}}`` for wrong fields.
         """
         if request.method != "POST":
             return _answer(405, {"error": "Use the page's form."}, Allow="POST")
         staff = await sync_to_async(self._staff)(request)
         if not staff.may_use:
-            return _answer(403, {"error": "Log in again: you may not test a redaction, or not any more."})
+            return _answer(
+                403, {"error": "Log in again: you do not (or no longer) have permission to test redactions."}
+            )
         service = _service(request)
         form = CheckForm(request.POST, catalogue=service.catalogue)
         if not form.is_valid():
@@ -98,7 +104,8 @@ class _RedactionTest:
         server = request.scope.get("server")  # type: ignore[attr-defined]
         if not server or server[1] is None:
             return _answer(501, {"error": "This server listens on no TCP port, so it cannot ask itself as clients do."})
-        lines = self._lines(form.question(), _address(*server), service, staff)
+        listed = await sync_to_async(listing)(form.page, service.configured_pages) if form.page else None
+        lines = self._lines(form.question(), listed, _address(*server), service, staff)
         return StreamingHttpResponse(
             lines,
             content_type="application/x-ndjson; charset=utf-8",
@@ -111,7 +118,12 @@ class _RedactionTest:
         may_use = self._site.has_permission(request) and user.has_perm(VIEW)
         return _Staff(user.pk, may_use, may_use and user.has_perm(VIEW_RAW))
 
-    async def _lines(self, question: Question, url: str, service: Service, staff: _Staff) -> AsyncIterator[bytes]:
+    async def _lines(
+        self, question: Question, listed: dict[str, Any] | None, url: str, service: Service, staff: _Staff
+    ) -> AsyncIterator[bytes]:
+        shown: Counter[tuple[str, str]] = Counter()
+        if listed is not None:
+            yield _line(listed=listed)
         reports: asyncio.Queue[Progress | Finding | None] = asyncio.Queue()
         try:
             with self._place(staff.user_id):
@@ -123,7 +135,10 @@ class _RedactionTest:
                         if isinstance(report, Progress):
                             yield _line(progress=report._asdict())
                         else:
-                            yield _line(event=_shown(report, staff))
+                            kind = report.position.stream, report.verdict.value
+                            shown[kind] += 1
+                            has_values = staff.may_see_raw and shown[kind] <= MAX_VALUES
+                            yield _line(event=_shown(report, has_values))
                     yield _line(result=(await checking).public())
                 finally:
                     checking.cancel()
@@ -133,9 +148,7 @@ class _RedactionTest:
         except Exception as error:
             # Not its text, nor a traceback of frames that hold events.
             log.error("A test of a redaction failed: %s", type(error).__name__)
-            yield _line(
-                error="The test failed for a reason of its own; the server's log has what kind of error it was."
-            )
+            yield _line(error="The test failed because of an internal error; the server's log says of what kind.")
 
     @contextlib.contextmanager
     def _place(self, user_id: Any) -> Iterator[None]:
@@ -173,8 +186,8 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _shown(finding: Finding, staff: _Staff) -> dict[str, Any]:
-    values = {"raw": _pretty(finding.raw), "served": _pretty(finding.served)} if staff.may_see_raw else {}
+def _shown(finding: Finding, has_values: bool) -> dict[str, Any]:
+    values = {"raw": _pretty(finding.raw), "served": _pretty(finding.served)} if has_values else {}
     return finding.public() | values
 
 

@@ -8,21 +8,27 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tests.integration.kit import Broker, Rec
 from tests.support.site import Site, free_port
-from tests.support.streams_of_edits import BROKEN, DOMAIN, STREAMS_OF_EDITS, TITLE, UNLISTED, edit_site
+from tests.support.streams_of_edits import BROKEN, DOMAIN, STREAMS_OF_EDITS, TITLE, UNLISTED, EditSite, edit_site
 
 CLEAN, LEAK, NOT_FOUND, FAILED = range(4)
 
 
+NEVER_EDITED = "User:Nobody"
+
+
 @pytest.fixture(scope="module")
-def site(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """With a listed page."""
-    with edit_site(kafka, tmp_path_factory.mktemp("site"), listed=[TITLE.upper()]) as site:
-        yield site.start()
+def site(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EditSite]:
+    """With a listed page that was edited, and one that no real event is of: it should be Участник:Nobody."""
+    with edit_site(kafka, tmp_path_factory.mktemp("site"), listed=[TITLE.upper(), NEVER_EDITED]) as site:
+        site.start()
+        site.write_real_edit(TITLE)
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +78,28 @@ def test_an_edit_of_a_listed_page_is_clean_in_every_stream_that_carries_it(site:
     }
 
 
+def test_a_test_edit_of_a_page_that_no_real_event_has_is_no_proof(site: Site) -> None:
+    answer = ask(site, "--produce", title=NEVER_EDITED)
+    assert (answer.status, answer.result["verdict"]) == (NOT_FOUND, "not found")
+    assert answer.verdicts() == dict.fromkeys(STREAMS_OF_EDITS, "clean")
+    assert "this proves only that the list works" in answer.result["sentences"][0]
+    assert "no real event with this title has been seen" in answer.result["sentences"][0]
+    assert answer.result["doubts"]
+    done = site.manage("check_redaction", "--domain", DOMAIN, "--title", NEVER_EDITED, "--url", site.url)
+    assert done.returncode == NOT_FOUND
+    assert f"“{NEVER_EDITED}” on {DOMAIN} is listed in the configuration file" in done.stdout
+
+
+def test_the_page_can_be_given_by_its_address_and_what_no_page_has_is_refused(site: Site) -> None:
+    address = "https://ru.m.wikipedia.org/wiki/" + quote(TITLE.replace(" ", "_"))
+    done = site.manage("check_redaction", "--title", address, "--url", site.url)
+    assert done.returncode == CLEAN, done.stderr
+    assert any(line.startswith("Clean: ") for line in done.stdout.splitlines())
+    done = site.manage("check_redaction", "--domain", DOMAIN, "--title", "Special:Log", "--url", site.url)
+    assert done.returncode == FAILED
+    assert "no event has such a title" in done.stderr
+
+
 def test_an_edit_of_another_page_leaks_and_each_place_is_named(site: Site) -> None:
     answer = ask(site, "--produce", title=UNLISTED)
     assert (answer.status, answer.verdicts()) == (LEAK, dict.fromkeys(STREAMS_OF_EDITS, "leak"))
@@ -103,12 +131,14 @@ def test_by_shape_alone_the_verdicts_are_the_same(site: Site, broken_site: Site)
 
 
 @pytest.mark.slow
-def test_only_the_revision_asked_for_is_looked_at(site: Site) -> None:
+def test_only_the_revision_asked_for_is_looked_at(site: EditSite) -> None:
     first, second = ask(site, "--produce", "--rev-id", "4217001"), ask(site, "--produce", "--rev-id", "4217009")
     assert (first.status, second.status) == (CLEAN, CLEAN)
     again = ask(site, "--rev-id", "4217001", title="")
-    assert again.status == CLEAN
+    assert again.status == NOT_FOUND  # it is a test edit, and of which title it is nobody has said
     assert [event["offset"] for event in again.events] == [event["offset"] for event in first.events]
+    site.write_real_edit(TITLE, 4217017)
+    assert ask(site, "--rev-id", "4217017", title="").status == CLEAN
     assert ask(site, "--rev-id", "4217005", title="").status == NOT_FOUND
 
 
@@ -143,7 +173,7 @@ def test_no_answer_holds_a_name(site: Site) -> None:
     ("arguments", "said"),
     [
         ((), "give --title"),
-        pytest.param(("--title", "x", "--since", "tomorrow"), "is no window", marks=pytest.mark.slow),
+        pytest.param(("--title", "x", "--since", "tomorrow"), "is not a valid time window", marks=pytest.mark.slow),
         pytest.param(("--title", "x", "--since", "2999-01-01"), "not in the past", marks=pytest.mark.slow),
         pytest.param(
             ("--title", "x", "--streams", "nope"), "No such streams are configured: nope", marks=pytest.mark.slow

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -17,7 +17,16 @@ from tests.integration.kit import Broker, Rec
 from tests.support.client import StreamClient
 from tests.support.reading import SSE
 from tests.support.site import Site
-from tests.support.streams_of_edits import BROKEN, DOMAIN, NOT_OF_EDITS, STREAMS_OF_EDITS, TITLE, UNLISTED, edit_site
+from tests.support.streams_of_edits import (
+    BROKEN,
+    DOMAIN,
+    NOT_OF_EDITS,
+    STREAMS_OF_EDITS,
+    TITLE,
+    UNLISTED,
+    EditSite,
+    edit_site,
+)
 
 PAGE = "/admin/redaction/redactedpage/test/"
 RUN = f"{PAGE}run/"
@@ -73,17 +82,18 @@ def create_users(site: Site, **users: tuple[str, ...]) -> None:
 
 
 @pytest.fixture(scope="module")
-def site(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EditSite]:
     with edit_site(kafka, tmp_path_factory.mktemp("site")) as site:
         create_users(site, viewer=VIEWER, seer=SEER, nobody=("view_user",))
         yield site.start()
 
 
 @pytest.fixture(scope="module")
-def edited(site: Site) -> Site:
-    """The service, after an edit of the listed page and one of another."""
+def edited(site: EditSite) -> EditSite:
+    """The service, after a test edit and a real one of the listed page and of another."""
     for title in (TITLE, UNLISTED):
         produce(site, title)
+        site.write_real_edit(title)
     return site
 
 
@@ -117,7 +127,7 @@ async def test_the_page_and_the_command_agree(edited: Site, connect: Connect) ->
         assert of_kind("result", lines)[0]["verdict"] == of_kind("result", said)[0]["verdict"] == expected
         events = [line for line in said if "result" not in line]
         assert sorted(of_kind("event", lines), key=str) == sorted(events, key=str)
-        assert len(events) == (0 if expected == "not found" else len(STREAMS_OF_EDITS))
+        assert len(events) == (0 if expected == "not found" else 2 * len(STREAMS_OF_EDITS))
 
 
 @pytest.mark.slow
@@ -152,6 +162,34 @@ async def test_values_are_shown_only_to_those_with_the_permission_for_them(
     assert "Tester" not in edited.log.read_text()
 
 
+@pytest.mark.parametrize(
+    ("domain", "title"),
+    [
+        ("ru.m.wikipedia.org", TITLE.replace(" ", "%20")),
+        ("", f"https://ru.m.wikipedia.org/wiki/{quote(TITLE.replace(' ', '_'))}?action=history"),
+        (DOMAIN, TITLE.replace(":", ": ").upper()),
+    ],
+)
+async def test_the_page_is_understood_as_when_it_is_added_and_its_entry_is_named(
+    edited: Site, domain: str, title: str, connect: Connect
+) -> None:
+    staff = await Staff(connect, edited, "viewer").log_in()
+    lines = await lines_of(await staff.post(RUN, **question(title, domain=domain, streams="mediawiki.recentchange")))
+    (listed,) = of_kind("listed", lines)
+    assert listed["is_listed"] is True
+    assert f"in the configuration file, as “{TITLE}”" in listed["sentence"]
+    assert of_kind("result", lines)[0]["verdict"] == "clean"
+
+
+async def test_a_page_that_is_not_listed_is_said_to_be_none(edited: Site, connect: Connect) -> None:
+    staff = await Staff(connect, edited, "viewer").log_in()
+    lines = await lines_of(await staff.post(RUN, **question("Nobody's page", streams="mediawiki.recentchange")))
+    assert of_kind("listed", lines)[0]["is_listed"] is False
+    result = of_kind("result", lines)[0]
+    assert "this proves nothing" in result["sentences"][0]
+    assert any("Kafka holds these streams only from" in sentence for sentence in result["sentences"])
+
+
 async def test_nothing_of_it_is_to_be_kept(edited: Site, connect: Connect) -> None:
     staff = await Staff(connect, edited, "seer").log_in()
     answer = await staff.post(RUN, **question())
@@ -171,7 +209,7 @@ async def test_only_staff_who_may_see_the_list_can_test_it(site: Site, connect: 
     for who in (stranger, nobody):
         answer = await who.post(RUN, **question())
         assert answer.status == 403
-        assert "may not test" in json.loads(await answer.body())["error"]
+        assert "permission to test" in json.loads(await answer.body())["error"]
 
 
 async def test_another_site_cannot_make_a_browser_run_a_test(site: Site, connect: Connect) -> None:
@@ -183,11 +221,17 @@ async def test_another_site_cannot_make_a_browser_run_a_test(site: Site, connect
 @pytest.mark.parametrize(
     ("wrong", "field", "said"),
     [
-        ({"domain": ""}, "domain", "required"),
+        ({"domain": ""}, "domain", "The domain is missing"),
+        ({"domain": "ruwiki"}, "domain", "is not a wiki's host name"),
+        ({"title": "Special:Log"}, "title", "no event has such a title"),
+        ({"title": "Ð¤Ñ…"}, "title", "wrong encoding"),
+        ({"title": "wiki/X"}, "title", "a part of an address"),
+        ({"title": "A[b"}, "title", "No title can contain ["),
+        ({"title": "https://de.wikipedia.org/wiki/A"}, "title", "an address of de.wikipedia.org"),
         ({"title": ""}, "title", "Give the title"),
         ({"rev_id": "many"}, "rev_id", "whole number"),
         ({"rev_id": "0"}, "rev_id", "greater than or equal to 1"),
-        ({"since": "tomorrow"}, "since", "is no window"),
+        ({"since": "tomorrow"}, "since", "is not a valid time window"),
         ({"since": "2999-01-01"}, "since", "not in the past"),
         ({"streams": "mediawiki.recentchange, nope"}, "streams", "No such streams: nope"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from redaction.produce import SHAPES, Edit
 from streams.local_kafka import create_topics
-from tests.integration.kit import Broker
+from tests.integration.kit import Broker, Rec
 from tests.support.site import SERVE, Site
 
 DOMAIN = "ru.wikipedia.org"
@@ -32,10 +34,29 @@ STREAMS_OF_EDITS = tuple(_SCHEMAS)
 NOT_OF_EDITS = "mediawiki.page-create"
 
 
+class EditSite(Site):
+    bootstrap: str
+    topics: dict[str, str]
+    """By stream."""
+
+    def write_real_edit(self, title: str, rev_id: int | None = None) -> None:
+        """As MediaWiki does: without the mark by which test edits are known."""
+        edit = Edit.of(DOMAIN, title, int(time.time() * 1000), rev_id)
+
+        async def write() -> None:
+            broker = Broker(self.bootstrap)
+            for name, schema in _SCHEMAS.items():
+                event = SHAPES[schema](edit, name)
+                event["meta"]["request_id"] = str(uuid.uuid4())
+                await broker.send(self.topics[name], Rec(event))
+
+        _run(write())
+
+
 @contextmanager
 def edit_site(
     kafka: Any, folder: Path, *, command: Sequence[str] = SERVE, listed: Sequence[str] = (TITLE,), **settings: Any
-) -> Iterator[Site]:
+) -> Iterator[EditSite]:
     """Not started yet. `listed` are the pages that its configuration file names."""
     prefix = uuid.uuid4().hex[:8]
     schemas = {**_SCHEMAS, NOT_OF_EDITS: "mediawiki/revision/create"}
@@ -43,7 +64,8 @@ def edit_site(
     topics = [f"{prefix}.{name}" for name in streams]
     _run(create_topics(kafka.bootstrap, dict.fromkeys(topics, 1)))
     pages = {DOMAIN: list(listed)} if listed else {}
-    site = Site(folder, kafka.bootstrap, streams, command=command, mediawiki_redacted_pages=pages, **settings)
+    site = EditSite(folder, kafka.bootstrap, streams, command=command, mediawiki_redacted_pages=pages, **settings)
+    site.bootstrap, site.topics = kafka.bootstrap, {name: f"{prefix}.{name}" for name in _SCHEMAS}
     try:
         yield site
     finally:

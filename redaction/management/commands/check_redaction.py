@@ -23,8 +23,12 @@ from django.db import DatabaseError, connections
 from eventstreams_site.conf import Config, ConfigError, load_config
 from redaction.check import Question, Raw, check, window_start
 from redaction.findings import Finding, Progress, Result, Verdict
+from redaction.listing import listing
 from redaction.produce import Edit, ProduceError, produce
 from redaction.served import CheckError, is_loopback
+from redaction.slips import without_escapes
+from redaction.typed import typed_domain, typed_page
+from redaction.written import NotAPageError, Page, is_address
 from streams.core.catalogue import Catalogue
 from streams.engine.kafka import KafkaSource
 from streams.engine.kafka_options import kafka_options
@@ -56,8 +60,8 @@ class _Asked(NamedTuple):
 class Command(BaseCommand):
     help = (
         "Looks for names in what clients get of a page's events: reads the history through the service's HTTP API and, "
-        "where Kafka is at hand, compares it with the raw records. Exit status: 0 clean, 1 leak, 2 nothing found, "
-        "3 the check could not be made."
+        "where Kafka is at hand, compares it with the raw records. Exit status: 0 clean, 1 leak, 2 no real event "
+        "found, so nothing is proved, 3 the check could not be made."
     )
     requires_system_checks = ()
 
@@ -66,8 +70,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--domain", required=True, help="of the wiki, such as ru.wikipedia.org")
-        add("--title", default="", help="of the page, with its namespace, in any spelling")
+        add("--domain", default="", help="of the wiki, such as ru.wikipedia.org")
+        add("--title", default="", help="of the page, with its namespace, in any spelling; or the page's whole address")
         add("--rev-id", type=int, help="only this revision; with it, the title may be left out")
         add("--since", default="1h", help="where to begin: 30m, 1h, 2d, or a time as the API takes it (default: 1h)")
         add("--streams", default="", help="names joined by commas (default: all that are exposed)")
@@ -125,7 +129,9 @@ class Command(BaseCommand):
         if config is None:
             question = Question(asked.domain, asked.title, asked.rev_id, asked.since_ms, asked.streams)
             return await check(question, asked.url, None, report)
-        catalogue = await asyncio.to_thread(_catalogue, config)
+        catalogue, listed = await asyncio.to_thread(_stored, config, asked)
+        if listed:
+            self._say(asked, listed)
         streams, unknown = catalogue.resolve(asked.streams or tuple(catalogue.streams))
         if unknown:
             raise CheckError(f"No such streams are configured: {', '.join(unknown)}")
@@ -159,10 +165,11 @@ class Command(BaseCommand):
             self._line(json.dumps(item.public(), ensure_ascii=False))
         else:
             self._clear()
-            where = item.position
+            where, what = item.position, item.about
+            facts = [what.kind, f"revision {what.revision}" if what.revision else "", "test edit" * what.is_test]
             self._line(
                 f"{item.verdict.value.upper():9}  {where.stream}  {where.topic} partition {where.partition} "
-                f"offset {where.offset}  {where.time}"
+                f"offset {where.offset}  {where.time}  {', '.join(filter(None, facts))}".rstrip()
             )
             if item.removed:
                 self._line(f"           removed: {', '.join(item.removed)}")
@@ -176,11 +183,8 @@ class Command(BaseCommand):
             self._line(json.dumps({"result": result.public()}, ensure_ascii=False))
             return
         self._clear()
-        how = " by shape alone, without the raw records" if result.by_shape else ""
-        self._line(
-            f"{result.verdict.value.upper()}: {result.clean} clean, {result.leaks} leaking, {result.not_served} not "
-            f"served, of {result.records:,} events from {result.since} to {result.until}{how}"
-        )
+        for sentence in result.sentences:
+            self._line(sentence)
 
     def _say(self, asked: _Asked, text: str) -> None:
         (self.stderr if asked.as_json else self.stdout).write(text)
@@ -195,17 +199,19 @@ class Command(BaseCommand):
             self.stderr.flush()
 
 
-def _catalogue(config: Config) -> Catalogue:
-    """Raises CheckError."""
+def _stored(config: Config, asked: _Asked) -> tuple[Catalogue, str]:
+    """The streams, and by which entry the page is listed, in a sentence. Raises CheckError."""
     try:
         catalogue = read_catalogue(config)
+        page = Page(asked.domain, asked.title)
+        listed: str = listing(page, config.mediawiki_redacted_pages)["sentence"] if asked.title else ""
     except DatabaseError as error:
         raise CheckError(f"The database: {error} (has `manage.py migrate` been run?)") from None
     finally:
         connections.close_all()  # those of this thread
     if catalogue is None:
         raise CheckError("The database has no streams yet: start the server once, or run `manage.py sync_streams`")
-    return catalogue
+    return catalogue, listed
 
 
 def _asked(options: dict[str, Any]) -> _Asked:
@@ -214,10 +220,14 @@ def _asked(options: dict[str, Any]) -> _Asked:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise CheckError(f"{url!r} is not the address of a service; expected one such as {DEFAULT_URL}")
-    if not domain:
-        raise CheckError("--domain is empty; expected one such as ru.wikipedia.org")
     if not title and rev_id is None:
         raise CheckError("give --title, or --rev-id, or both")
+    if not domain and not is_address(title):
+        raise CheckError("--domain is empty; expected one such as ru.wikipedia.org")
+    try:
+        domain, title = typed_page(domain, without_escapes(title)) if title else (typed_domain(domain), "")
+    except NotAPageError as error:
+        raise CheckError(f"--domain and --title name no page: {error}") from None
     if options["produce"] and not title:
         raise CheckError("--produce needs the --title of the page that is to be edited")
     if rev_id is not None and rev_id <= 0:

@@ -5,14 +5,19 @@ const start = document.getElementById("test-start");
 const stop = document.getElementById("test-stop");
 const results = document.getElementById("test-results");
 const verdict = document.getElementById("test-verdict");
+const listed = document.getElementById("test-listed");
 const progress = document.getElementById("test-progress");
 const bar = progress.querySelector("progress");
 const reached = document.getElementById("test-reached");
 const events = document.getElementById("test-events");
 
 const STEPS = { raw: "Reading what Kafka holds", served: "Reading what clients get" };
+// The most cards of one group: a page of a busy bot has thousands of events.
+const MAX_CARDS = 50;
 const number = new Intl.NumberFormat("en-GB");
 let running = null;
+let groups = new Map();
+let counts = {};
 
 start.disabled = false;
 stop.addEventListener("click", () => running?.abort());
@@ -27,12 +32,15 @@ async function test() {
   const body = new URLSearchParams(new FormData(form));
   forgetErrors();
   results.hidden = progress.hidden = stop.hidden = false;
+  listed.hidden = true;
   start.disabled = true;
   if (document.activeElement === start) stop.focus();
   events.replaceChildren();
+  groups = new Map();
+  counts = { clean: 0, leak: 0, "not found": 0 };
   bar.removeAttribute("value");
   reached.textContent = "";
-  say("", "The test is running.");
+  say("", ["The test is running."]);
   results.scrollIntoView({ block: "nearest" });
   try {
     const answer = await fetch(form.action, {
@@ -45,14 +53,26 @@ async function test() {
     if (answer.ok) await read(answer.body);
     else await refused(answer);
   } catch (error) {
-    if (running.signal.aborted) say("stopped", "Stopped before the end: there is no verdict. What was found so far is below.");
-    else say("error", `The connection broke off: ${error.message}`);
+    if (running.signal.aborted) say("stopped", stopped());
+    else say("error", [`The connection was closed: ${error.message}`]);
   }
   const hadFocus = document.activeElement === stop;
   running = null;
   progress.hidden = stop.hidden = true;
   start.disabled = false;
   if (hadFocus) start.focus();
+}
+
+function stopped() {
+  const found = `${number.format(counts.leak)} leaking, ${number.format(counts.clean)} clean`;
+  const lead = counts.leak
+    ? `Stopped before the end, but ${counted(counts.leak, "event leaks", "events leak")}.`
+    : "Stopped before the end: there is no verdict, and no leak had been found.";
+  return [lead, `Events of the page so far: ${found}, ${number.format(counts["not found"])} not served.`];
+}
+
+function counted(count, one, more) {
+  return `${number.format(count)} ${count === 1 ? one : more}`;
 }
 
 async function read(stream) {
@@ -66,7 +86,7 @@ async function read(stream) {
     rest = lines.pop();
     for (const line of lines) isOver = show(JSON.parse(line)) || isOver;
   }
-  if (!isOver) say("error", "The server ended the test without a result.");
+  if (!isOver) say("error", ["The server ended the test without a result."]);
 }
 
 function show(item) {
@@ -75,43 +95,103 @@ function show(item) {
     if (part === null) bar.removeAttribute("value");
     else bar.value = part;
     reached.textContent = `${STEPS[step]}: ${number.format(records)} events${time ? `, up to ${time}` : ""}`;
+  } else if (item.listed) {
+    listed.hidden = false;
+    listed.textContent = item.listed.sentence;
+    listed.dataset.listed = item.listed.is_listed;
   } else if (item.event) {
-    events.append(card(item.event));
+    counts[item.event.verdict] += 1;
+    group(item.event).add(item.event);
   } else if (item.error) {
-    say("error", item.error);
+    say("error", [item.error]);
     return true;
   } else if (item.result) {
-    say(item.result.verdict, summary(item.result));
+    say(item.result.verdict, item.result.sentences);
     return true;
   }
   return false;
 }
 
-function summary({ verdict: found, clean, leaks, not_served, records, since, until }) {
-  const counts = [`${number.format(clean)} clean`, `${number.format(leaks)} leaking`];
-  if (not_served) counts.push(`${number.format(not_served)} not served`);
-  const window = `of ${number.format(records)} events from ${since} to ${until}`;
-  if (found === "not found") {
-    const what = not_served ? `${number.format(not_served)} events of the page, none of them served` : "no event of the page";
-    return `Not found: ${what}, ${window}.`;
-  }
-  return `${found === "leak" ? "Leak" : "Clean"}: ${counts.join(", ")}, ${window}.`;
+function say(kind, sentences) {
+  verdict.dataset.verdict = kind;
+  const [first, ...others] = sentences;
+  verdict.replaceChildren(element("strong", {}, first), ...others.map((text) => element("span", {}, text)));
 }
 
-function say(kind, text) {
-  verdict.dataset.verdict = kind;
-  verdict.textContent = text;
+// Leaks come first and are open; everything else stands by its stream, folded.
+
+function group(event) {
+  const isLeak = event.verdict === "leak";
+  const name = isLeak ? "Leaks" : event.stream;
+  const key = isLeak ? "leak" : `stream ${name}`;
+  let found = groups.get(key);
+  if (!found) {
+    found = new Group(name, isLeak);
+    groups.set(key, found);
+    const after = [...groups.entries()]
+      .filter(([other, { isLeak: first }]) => other !== key && !isLeak && !first && other > key)
+      .sort(([one], [other]) => (one < other ? -1 : 1))[0];
+    if (isLeak) events.prepend(found.item);
+    else if (after) after[1].item.before(found.item);
+    else events.append(found.item);
+  }
+  return found;
+}
+
+class Group {
+  constructor(name, isLeak) {
+    this.isLeak = isLeak;
+    this.events = [];
+    this.counts = { clean: 0, leak: 0, "not found": 0 };
+    this.summary = element("summary", {});
+    this.name = element("bdi", {}, name);
+    this.list = element("ol", { className: "test-cards" });
+    this.more = element("p", { hidden: true });
+    this.details = element("details", { open: isLeak }, this.summary, this.list, this.more);
+    this.item = element("li", { className: "test-group" }, this.details);
+    this.item.dataset.verdict = isLeak ? "leak" : "";
+    this.details.addEventListener("toggle", () => this.draw());
+  }
+
+  add(event) {
+    this.counts[event.verdict] += 1;
+    if (this.events.length < MAX_CARDS) this.events.push(event);
+    this.say();
+    if (this.details.open) this.draw();
+  }
+
+  say() {
+    const said = Object.entries(this.counts).filter(([, count]) => count);
+    const marks = said.map(([kind, count]) => mark(kind, count));
+    this.summary.replaceChildren(this.name, " ", ...marks);
+  }
+
+  draw() {
+    for (const event of this.events.slice(this.list.childElementCount)) this.list.append(card(event));
+    const total = Object.values(this.counts).reduce((sum, count) => sum + count, 0);
+    this.more.hidden = total <= this.events.length;
+    this.more.textContent = `Only the first ${this.events.length} of ${number.format(total)} are shown: a shorter time window, a revision id or fewer streams show others.`;
+  }
+}
+
+function mark(kind, count) {
+  const shown = element("span", { className: "test-mark" }, `${number.format(count)} ${kind}`);
+  shown.dataset.verdict = kind;
+  return shown;
 }
 
 function card(event) {
   const item = element("li", { className: "test-event" });
   item.dataset.verdict = event.verdict;
   const head = element("h3");
-  head.append(element("strong", { className: "test-mark" }, event.verdict), " ", element("bdi", {}, event.stream));
-  const place = `${event.topic}, partition ${event.partition}, offset ${event.offset}`;
+  const shown = element("strong", { className: "test-mark" }, event.verdict);
+  shown.dataset.verdict = event.verdict;
+  head.append(shown, " ", element("bdi", {}, event.stream));
   const facts = element("dl");
+  fact(facts, "What", [event.kind, event.is_test ? "a test edit" : ""].filter(Boolean).join(", "));
+  fact(facts, "Revision", event.revision);
   fact(facts, "At", event.time);
-  fact(facts, "Where", place);
+  fact(facts, "Where", `${event.topic}, partition ${event.partition}, offset ${event.offset}`);
   if (event.leaks.length) fact(facts, "Leaks", list(event.leaks.map(({ path, why }) => [path || "the whole event", why])));
   if (event.verdict !== "not found") {
     const removed = event.removed.map((path) => [path, ""]);
@@ -160,7 +240,7 @@ async function refused(answer) {
     results.hidden = true;
     showErrors(said.errors);
   } else {
-    say("error", said.error ?? `The server answered ${answer.status}. Load this page again: you may have been logged out.`);
+    say("error", [said.error ?? `The server answered ${answer.status}. Load this page again: you may have been logged out.`]);
   }
 }
 
