@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
-from eventstreams_site.request import StreamRequest, path_of, phrase, refusal
+from eventstreams_site.request import StreamRequest, page_too_large, path_of, phrase, refusal
 from eventstreams_site.wire import Wire
 from streams.core.errors import (
     BadRequest,
@@ -180,6 +180,8 @@ class StreamChannel(HTTPChannel):
         self.setRawMode()
         command, target = getattr(self, "_command", b""), getattr(self, "_path", b"")
         headers, body = refusal(error, command, target, self._service.settings.cors)
+        if isinstance(error, ContentTooLarge) and is_private(path_of(target)) and self._is_browser():
+            headers, body = page_too_large(target)
         lines = b"".join(b"%s: %s\r\n" % header for header in (*headers, (b"Connection", b"close")))
         if command == b"HEAD":
             body = b""
@@ -192,6 +194,10 @@ class StreamChannel(HTTPChannel):
                 self.transport.loseWriteConnection()
         except RuntimeError:  # uvloop's, which has closed its handle of a connection that was reset
             self.wire.abort()
+
+    def _is_browser(self) -> bool:
+        accepted = self.requests[-1].requestHeaders.getRawHeaders(b"accept", []) if self.requests else []
+        return any(b"text/html" in each for each in accepted)
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
         self.refuse(BadRequest())

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
+from django.template.loader import render_to_string
 
 from streams.core.errors import BadRequest, ContentTooLarge, EventStreamsError, InternalError
 from streams.http.headers import common_headers
@@ -87,6 +88,17 @@ def refusal(
     """Headers and body of the answer to a request that no application sees."""
     body = json.dumps(error.problem(method.decode("latin-1"), target.decode("latin-1"))).encode()
     return [*problem_headers(error, len(body)), *common_headers(path_of(target), cors.encode())], body
+
+
+def page_too_large(target: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body for somebody who uploads a list in the admin: a browser shows the answer."""
+    body = render_to_string("413.html").encode()
+    headers = [
+        (b"Content-Type", b"text/html; charset=utf-8"),
+        (b"Content-Length", b"%d" % len(body)),
+        (b"Cache-Control", b"no-store"),
+    ]
+    return [*headers, *common_headers(path_of(target), b"")], body
 
 
 def path_of(target: bytes) -> str:

@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,7 +26,7 @@ from streams.core.errors import InvalidTimestamp
 from streams.core.positions import TopicPartition
 from streams.core.since import parse_since
 from streams.demo import parse_duration
-from streams.engine.source import OutOfRangeError, RecordSource, SourceError
+from streams.engine.source import OutOfRangeError, RecordSource, SourceError, UnknownPartitionError, answered
 
 IDLE_SECONDS = 10.0
 """When so long no event of the window has come, there are no more: topics whose end is not known may be silent."""
@@ -127,6 +127,7 @@ class _Hit(NamedTuple):
 
 
 _Place = tuple[TopicPartition, int]
+_Answer = TypeVar("_Answer")
 
 
 class _Check:
@@ -211,8 +212,8 @@ class _Check:
             for topic in self._stream_of
             for number in range(source.partitions.get(topic, 0))
         ]
-        bounds = await source.bounds(partitions)
-        found = await source.offsets_for_times(dict.fromkeys(bounds, self._question.since_ms))
+        bounds = _all_of(await source.bounds(partitions))
+        found = _all_of(await source.offsets_for_times(dict.fromkeys(bounds, self._question.since_ms)))
         for tp, first in found.items():
             if first.offset < bounds[tp].end:
                 self._windows[tp] = _Window(first.offset, bounds[tp].end)
@@ -226,7 +227,7 @@ class _Check:
                 try:
                     batch = await source.read(tp, offset, READ_BYTES)
                 except OutOfRangeError:  # the log's start has moved over it meanwhile
-                    begin = (await source.bounds([tp]))[tp].begin
+                    begin = _all_of(await source.bounds([tp]))[tp].begin
                     if begin <= offset:
                         raise
                     done += min(begin, window.end) - offset
@@ -340,6 +341,17 @@ class _Check:
     def _bound(self, count: int) -> None:
         if count > MAX_FOUND:
             raise CheckError(f"The page has more than {MAX_FOUND:,} events in this window: choose a shorter one")
+
+
+def _all_of(answers: Mapping[TopicPartition, _Answer | SourceError]) -> dict[TopicPartition, _Answer]:
+    """The answers, but for partitions that do not exist (any more).
+
+    Raises SourceError where one could not be had: a check that leaves out a partition proves nothing.
+    """
+    for answer in answers.values():
+        if isinstance(answer, SourceError) and not isinstance(answer, UnknownPartitionError):
+            raise answer
+    return answered(answers)
 
 
 def _place(data: bytes) -> tuple[TopicPartition, int, str, str]:

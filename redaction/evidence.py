@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from redaction.page_filter import is_test_edit
 from redaction.slips import find_slip
 from redaction.written import WIKIMEDIA, Page
 from streams.core.spelling import normalise_domain, normalise_title
@@ -22,6 +23,8 @@ MAX_EVENTS = 20_000
 """Maximum events of one piece of evidence."""
 MAX_PREFIX = 60
 """Maximum characters of a prefix."""
+CANARY = "canary"
+"""The domain of events that only show that a stream works."""
 MAX_COMPARED = 500
 """Maximum texts that are compared with all that events have: that takes milliseconds each."""
 SHOWN = 3
@@ -90,8 +93,10 @@ class Evidence:
         self._similar: dict[tuple[str, str], int | None] = {}
 
     def take(self, events: Iterable[bytes]) -> None:
-        """Count events, raw or as clients get them; what is not one is passed over."""
+        """Count events, raw or as clients get them; what is not one is passed over, and so are test edits."""
         for event in events:
+            if is_test_edit(event):
+                continue
             try:
                 found = _decode(event)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -136,7 +141,7 @@ class Evidence:
     def _count(self, event: _Event) -> None:
         text = (event.meta and event.meta.domain) or event.server_name or ""
         domain = normalise_domain(text)
-        if not domain or len(domain) > 253:
+        if not domain or domain == CANARY:
             return
         self.events += 1
         self.domains[domain] += 1

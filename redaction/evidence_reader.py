@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from redaction.evidence import MAX_EVENTS, Evidence
 from streams.core.positions import TopicPartition
-from streams.engine.source import RecordSource, SourceError
+from streams.engine.source import RecordSource, SourceError, answered
 from streams.running import Running, running
 
 READ_SECONDS = 2.5
@@ -100,8 +100,11 @@ def _partitions(process: Running) -> Iterator[TopicPartition]:
 
 
 async def _take_history(source: RecordSource, partitions: list[TopicPartition], seen: Evidence) -> None:
-    """The newest records of each. Raises SourceError."""
-    bounds = await source.bounds(partitions)
+    """The newest records of each that can be read. Raises SourceError."""
+    answers = await source.bounds(partitions)
+    bounds = answered(answers)
+    if answers and not bounds:
+        raise next(answer for answer in answers.values() if isinstance(answer, SourceError))
     left = [(tp, bounds[tp]) for tp in partitions if tp in bounds and bounds[tp].end > bounds[tp].begin]
     for number, (tp, (begin, end)) in enumerate(left):
         wanted = MAX_EVENTS - seen.events

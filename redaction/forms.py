@@ -206,7 +206,10 @@ class ListForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 12, "class": "vLargeTextField", "spellcheck": "false"}),
     )
     upload = forms.FileField(
-        label="Or upload a file", required=False, help_text=f"Text in UTF-8, at most {imports.MAX_BYTES // 1024} KiB."
+        label="Or upload a file",
+        required=False,
+        help_text=f"Text in UTF-8, at most {imports.MAX_BYTES // 1024} KiB.",
+        widget=forms.FileInput(attrs={"data-max-bytes": imports.MAX_BYTES}),
     )
     form = forms.ChoiceField(
         label="Format",

@@ -18,7 +18,7 @@ class Wiki:
     """One wiki: database name, domain, how busy it is beside the others, and what its events are made of.
 
     `pages` are full titles with blanks; the namespace is the number beside them. `first_revision` is about where the
-    wiki's revision ids are.
+    wiki's revision ids are. `user` is its name for the namespace of user pages.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Wiki:
     people: tuple[Person, ...]
     comments: tuple[str, ...]
     category: str
+    user: str = "User"
 
 
 LISTED_PAGE = "Хроника одного маяка"
@@ -122,6 +123,7 @@ WIKIS = (
         (Person("Снегирь на ветке"), Person("ПравкаБот", "bot"), Person("Тётя Соня"), *TEMPORARY),
         ("/* История */ уточнение", "отмена правки, см. «Обсуждение»", "оформление"),
         "Категория:Незавершённые статьи",
+        "Участник",
     ),
     Wiki(
         "arwiki",
@@ -132,6 +134,7 @@ WIKIS = (
         (Person("حارس المكتبة"), Person("بوت التدقيق", "bot"), *ADDRESSES),
         ("/* التاريخ */ تدقيق لغوي", "إضافة مصدر", "استرجاع تعديلات [[خاص:مساهمات/192.0.2.77]]"),
         "تصنيف:مقالات بحاجة لمصادر",
+        "مستخدم",
     ),
     Wiki(
         "hewiki",
@@ -142,6 +145,7 @@ WIKIS = (
         (Person("ספרן הלילה"), Person("בוט הגהה", "bot")),
         ("/* היסטוריה */ הגהה", "הוספת מקור"),
         "קטגוריה:קצרמר",
+        "משתמש",
     ),
     Wiki(
         "jawiki",
@@ -152,6 +156,7 @@ WIKIS = (
         (Person("夜更かし司書"), Person("校正Bot", "bot"), *ADDRESSES),
         ("/* 歴史 */ 出典の追加", "誤字修正", "荒らしの差し戻し"),
         "Category:出典を必要とする記事",
+        "利用者",
     ),
     Wiki(
         "zhwiki",
@@ -172,6 +177,7 @@ WIKIS = (
         (Person("밤의 사서"), Person("맞춤법봇", "bot")),
         ("/* 역사 */ 출처 추가", "오타 수정"),
         "분류:출처가 필요한 문서",
+        "사용자",
     ),
     Wiki(
         "hiwiki",
@@ -182,6 +188,7 @@ WIKIS = (
         (Person("रात का पाठक"), Person("शुद्धिबॉट", "bot")),
         ("/* इतिहास */ सुधार", "स्रोत जोड़ा"),
         "श्रेणी:आधार लेख",
+        "सदस्य",
     ),
     Wiki(
         "dewiki",
@@ -196,6 +203,7 @@ WIKIS = (
         (Person("Leseratte Nord"), Person("KommaBot", "bot"), *ADDRESSES),
         ("/* Geschichte */ Beleg ergänzt", "Tippfehler", "Änderung rückgängig gemacht, siehe Diskussion"),
         "Kategorie:Wikipedia:Defekte Weblinks",
+        "Benutzer",
     ),
     Wiki(
         "enwiktionary",

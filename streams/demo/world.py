@@ -111,7 +111,7 @@ class DemoWorld:
         kind = rng.choices(list(_KINDS), cum_weights=_KIND_WEIGHTS)[0]
         if kind == "block":
             blocked = rng.choice([person for person in wiki.people if person.kind != "bot"])
-            return kind, self._page(wiki, f"User:{blocked.name}", 2, at_ms), False
+            return kind, self._page(wiki, f"{wiki.user}:{blocked.name}", 2, at_ms), False
         created = self._created and self._pages[rng.choice(self._created)]
         if created and kind in _WITH_REASON:
             # An item has no other title, and what is hidden cannot be hidden again.

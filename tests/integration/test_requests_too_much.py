@@ -43,6 +43,10 @@ async def refusal(reader: asyncio.StreamReader, status: int) -> StreamClient:
     assert client.status == status, head
     is_protected(client)
     assert client.headers["connection"] == "close"
+    if client.headers["content-type"].startswith("text/html"):
+        assert len(body) == int(client.headers["content-length"])
+        assert b"import it in parts" in body
+        return client
     problem: Any = json.loads(body)
     assert problem["status"] == status
     return client
@@ -62,6 +66,21 @@ async def test_a_large_body_is_refused_unread(path: str, is_chunked: bool, site:
     writer.transport.abort()
     assert ("access-control-allow-origin" in client.headers) == (not path.startswith("/admin"))
     assert site.rss_mb() - before < 15
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_an_upload_that_is_too_large_is_answered_by_a_page_in_the_admin_only(
+    is_chunked: bool, site: Site
+) -> None:
+    for path, kind in (("/admin/redaction/redactedpage/import/", "text/html"), ("/_info", "application/problem+json")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {30 * MEGABYTE}"
+        head = f"POST {path} HTTP/1.1\r\nHost: test\r\nAccept: text/html,*/*;q=0.8\r\n{length}\r\n\r\n"
+        writer.write(head.encode())
+        answer = asyncio.create_task(refusal(reader, 413))
+        await pour(writer, 10, (b"%x\r\n" % MEGABYTE, b"\r\n") if is_chunked else (b"", b""))
+        assert (await answer).headers["content-type"].startswith(kind)
+        writer.transport.abort()
 
 
 async def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(site: Site) -> None:

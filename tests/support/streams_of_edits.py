@@ -48,6 +48,13 @@ class EditSite(Site):
             for name, schema in _SCHEMAS.items():
                 event = SHAPES[schema](edit, name)
                 event["meta"]["request_id"] = str(uuid.uuid4())
+                for place, key in (
+                    (event, "namespace"),
+                    (event, "page_namespace"),
+                    (event.get("page"), "namespace_id"),
+                ):
+                    if place and key in place:
+                        place[key] = 2 if title.startswith("Участник:") else 0
                 await broker.send(self.topics[name], Rec(event))
 
         _run(write())
