@@ -110,9 +110,12 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
     )
     await expect(page.get_by_role("radio", name="a date (UTC)")).to_be_checked()
     await expect(rows(page)).to_have_count(7)
+    chosen = (await page.get_by_label("Date and time, UTC").input_value()).replace("T", " ")
+    await expect(page.get_by_text(f"The service starts from {chosen}:00.000 UTC.")).to_be_visible()
     await expect(fact(page, "Repeated")).to_have_text("0")
     await page.get_by_role("radio", name="now", exact=True).check()
     await expect(rows(page)).to_have_count(0)
+    await expect(page.get_by_text("The service starts from")).to_have_count(0)
     await page.get_by_role("button", name="Stop").click()
     await expect(page.get_by_role("status").filter(has_text="Not connected")).to_be_visible()
 

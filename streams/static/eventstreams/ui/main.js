@@ -102,6 +102,9 @@ function start() {
       if (now.phase === "open" && ledger.reconnects) loadStreams(); // what is said of them is from before the break
       showState();
     },
+    since: (time) => {
+      if (connection === own) sayStart(`The service starts from ${time.replace("T", " ").replace("Z", " UTC")}.`);
+    },
     event: take,
     gap: (gaps) => {
       ledger.missing(gaps);
@@ -118,8 +121,14 @@ function start() {
   own.run();
 }
 
+/** What the service made of the date that was chosen. */
+function sayStart(text) {
+  $("understood").textContent = text;
+}
+
 function stop() {
   const old = connection;
+  sayStart("");
   connection = null;
   old?.stop();
   silence.closed();

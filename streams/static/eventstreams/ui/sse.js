@@ -61,6 +61,7 @@ export class Parser {
 /**
  * The streams at `url`. `on` has
  * - `state({phase, problem, until})`: phase is connecting, open, waiting (until a time, in ms), refused or stopped;
+ * - `since(time)`, how the service understood the time to start from, where the streams' address has one;
  * - `event({data, id})`; `gap(array)`, what the server says to be missing; `idle()`, its sign that there is nothing to
  *   send; `received(bytes)`.
  * A problem has `status`, `type`, `title` and `detail` as the server's, or a `type` of ours: unreachable, silent, ended.
@@ -126,6 +127,8 @@ export class Connection {
     if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
       return { problem: { type: "no_stream" }, isFinal: true };
     }
+    const since = response.headers.get("EventStreams-Since");
+    if (since && new URL(this.#url).searchParams.has("since")) this.#on.since(since);
     return { problem: await this.#read(response.body.getReader()) };
   }
 
