@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.common import CommonMiddleware
 from servestatic.middleware import ServeStaticMiddleware
 from servestatic.responders import MissingFileError
 
+from streams.core.errors import EventStreamsError, MethodNotAllowed, RangeNotSatisfiable
 from streams.http.headers import is_private
+from streams.http.views import problem_response
 
 
 class HostOfAdminOnly(CommonMiddleware):
@@ -22,10 +26,23 @@ class HostOfAdminOnly(CommonMiddleware):
 
 
 class StaticFiles(ServeStaticMiddleware):
-    """A file that is not there is a 404 with DEBUG on too, where ServeStatic raises."""
+    """A file that is not there is a 404 with DEBUG on too, where ServeStatic raises; its errors have our form."""
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
-            return await super().__call__(request)
+            response = await super().__call__(request)
         except MissingFileError:
             return await self.get_response(request)
+        error = _ERRORS.get(response.status_code)
+        if error is None or "problem" in response.get("Content-Type", ""):
+            return response
+        ours = problem_response(request, error(request.method or ""))
+        if "Content-Range" in response:
+            ours["Content-Range"] = response["Content-Range"]
+        return ours
+
+
+_ERRORS: dict[int, Callable[[str], EventStreamsError]] = {
+    405: MethodNotAllowed,
+    416: lambda method: RangeNotSatisfiable(),
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import functools
 import gc
 import logging
@@ -71,7 +72,11 @@ def serve_connections(config: Config, channel: socket.socket) -> None:
                 for descriptor in descriptors:
                     with socket.socket(fileno=descriptor) as connection:
                         connection.setblocking(False)
-                        reactor.adoptStreamConnection(descriptor, connection.family, server.http_factory)
+                        try:
+                            reactor.adoptStreamConnection(descriptor, connection.family, server.http_factory)
+                        except OSError as error:
+                            if error.errno != errno.ENOTCONN:  # its client has reset it meanwhile
+                                server.faults.report("A connection could not be taken over")
 
     reactor.callWhenRunning(lambda: asyncio.get_event_loop().add_reader(channel, take))
     server.run()

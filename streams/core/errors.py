@@ -13,6 +13,7 @@ EventStreamsError               status, type, title; becomes problem+json (RFC 9
 ├── RequestTimeout              408  request_timeout
 ├── ContentTooLarge             413  content_too_large
 ├── UriTooLong                  414  uri_too_long
+├── RangeNotSatisfiable         416  range_not_satisfiable; of a file of a page
 ├── HeadersTooLarge             431  headers_too_large
 ├── TooManyRequests             429  too_many_requests
 ├── InternalError               500  internal_error
@@ -132,6 +133,13 @@ class UriTooLong(EventStreamsError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The request line has more than {limit} bytes")
+
+
+class RangeNotSatisfiable(EventStreamsError):
+    status, type, title = 416, "range_not_satisfiable", "Range Not Satisfiable"
+
+    def __init__(self) -> None:
+        super().__init__("The file does not have these bytes; Content-Range says how many it has")
 
 
 class HeadersTooLarge(EventStreamsError):

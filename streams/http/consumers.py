@@ -122,7 +122,9 @@ class StreamConsumer(AsyncHttpConsumer):
                 subscription, gaps = await self._open(request)
             except EventStreamsError as error:
                 await self._refuse(request, error)
-            except Exception:
+            except (Exception, asyncio.CancelledError) as error:
+                if not self._is_ours(error):
+                    raise
                 log.exception("A request for %s failed", request.path[:200])
                 await self._refuse(request, InternalError())
             else:
@@ -132,6 +134,12 @@ class StreamConsumer(AsyncHttpConsumer):
         finally:
             for give_back in reversed(self._taken):
                 give_back()
+
+    def _is_ours(self, error: BaseException) -> bool:
+        """Whether it is a fault of ours, so that the client is told; a cancellation may be that of what was awaited."""
+        if isinstance(error, asyncio.CancelledError):
+            return self._task is not None and not self._task.cancelling()
+        return not isinstance(error, ClientGone)
 
     async def _open(self, request: StreamRequest) -> tuple[Subscription | None, list[Gap]]:
         """From the request to a position, and a subscription from there on; raises the contract's errors.
@@ -219,14 +227,12 @@ class StreamConsumer(AsyncHttpConsumer):
                 self.end()
             if not self._ending:
                 await self._pump(subscription, is_sse)
-        except asyncio.CancelledError:
-            if not self._ending:
+        except (Exception, asyncio.CancelledError) as error:
+            if self._is_ours(error):
+                log.exception("A stream of %s failed", request.path[:200])
+                await self._tell(request, InternalError())
+            elif not self._ending or isinstance(error, ClientGone):
                 raise
-        except ClientGone:
-            raise
-        except Exception:
-            log.exception("A stream of %s failed", request.path[:200])
-            await self._tell(request, InternalError())
         finally:
             service.clients.discard(self)
         if self._withdrawn is not None:

@@ -6,6 +6,7 @@ Invariant 8. Stock Daphne's reaper ends, for the life of the process, with the f
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
 from tests.support.reading import NDJSON, SSE, Crowd
-from tests.support.sabotaged import EVENTS, SECRET
+from tests.support.sabotaged import EVENTS, FAULTS, SECRET
 from tests.support.serving import PATH, serving
 from tests.support.site import Site
 from tests.support.writing import writer
@@ -42,7 +43,7 @@ async def test_an_exception_inside_a_stream_is_told_by_an_event_and_the_stream_e
     ):
         await to.write(tp, [None] * EVENTS)
         descriptors = 0
-        for _ in range(10):
+        for _ in range(3 * len(FAULTS)):
             client = await StreamClient.connect(site.port, f"{PATH}?since=0", SSE)
             *events, error = [event async for event in client.events()]
             assert client.ended_cleanly
@@ -63,7 +64,9 @@ async def test_an_exception_inside_a_stream_is_told_by_an_event_and_the_stream_e
             await becomes(lambda: site.metric(GAUGE) == 0)
             descriptors = descriptors or site.descriptors()  # with the connections to Kafka, which stay
         await becomes(lambda: site.descriptors() <= descriptors)
-        assert SECRET in site.log.read_text()
+        log = site.log.read_text()
+        for fault in FAULTS:
+            assert re.search(rf"\b{fault.__name__}: {SECRET}", log)
 
 
 async def test_the_server_lives_with_applications_that_fail_in_the_middle_of_an_answer(

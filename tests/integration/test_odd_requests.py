@@ -70,6 +70,17 @@ async def test_a_path_that_is_not_ascii_is_one_that_is_not_there(site: Site, ask
     assert "Å" in (await error_of(client))["detail"]
 
 
+@pytest.mark.parametrize(
+    ("method", "line", "status"), [("POST", "", 405), ("DELETE", "", 405), ("GET", "Range: bytes=99999999-", 416)]
+)
+async def test_errors_of_files_have_the_form_of_all(method: str, line: str, status: int, site: Site, ask: Ask) -> None:
+    request = f"{method} /static/eventstreams/ui/main.js HTTP/1.1\r\nHost: test\r\n{line or 'X: y'}\r\n\r\n"
+    client = await ask(site, request.encode())
+    assert client.status == status
+    assert ("allow" if status == 405 else "content-range") in client.headers
+    await error_of(client)
+
+
 @pytest.mark.parametrize("target", ["example.org:443", "example.org", "/v2/stream/one0", "/nothing"])
 async def test_connect_is_not_allowed(target: str, site: Site, ask: Ask) -> None:
     client = await ask(site, f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())

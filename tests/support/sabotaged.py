@@ -1,10 +1,12 @@
-"""`manage.py serve` with a fault of our own in every stream: it raises after its third event.
+"""`manage.py serve` with a fault of our own in every stream: it raises after its third event, one or the other.
 
 Run by test_exception_after_headers: ``python -m tests.support.sabotaged --port N``
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -16,7 +18,11 @@ from streams.engine.subscription import Subscription
 EVENTS = 3
 SECRET = "only for the log"
 
+FAULTS = (RuntimeError, TimeoutError, ConnectionResetError, asyncio.CancelledError)
+"""Two of them look like a client that leaves, and one like a stream that is ended."""
+
 _chunks = Subscription.chunks
+_faults = itertools.cycle(FAULTS)
 
 
 async def _sabotaged(self: Subscription) -> AsyncIterator[Chunk]:
@@ -26,7 +32,7 @@ async def _sabotaged(self: Subscription) -> AsyncIterator[Chunk]:
             yield chunk
             sent += chunk.events
             if sent >= EVENTS:
-                raise RuntimeError(SECRET)
+                raise next(_faults)(SECRET)
 
 
 if __name__ == "__main__":
