@@ -206,6 +206,13 @@ _GAP = OpenApiParameter(
     description="Where a stream cannot give all that was asked for: JSON, an array of `{topic, partition, asked, "
     "served}`; offsets where one was asked for, else milliseconds.",
 )
+_UNDERSTOOD = OpenApiParameter(
+    "EventStreams-Since",
+    {"type": "string", "examples": ["2026-11-28T18:00:00.000Z"]},
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="Where `since` decides the start: how it was understood, as an ISO 8601 time in UTC.",
+)
 _RETRY_AFTER = OpenApiParameter(
     "Retry-After", int, OpenApiParameter.HEADER, response=[429, 503], description="Seconds."
 )
@@ -223,7 +230,7 @@ class StreamsView(APIView):
         summary="One stream, or several in one",
         description="A never-ending stream of the events of all these streams. `HEAD` gives the headers alone. "
         "Unknown query parameters are ignored.",
-        parameters=[_STREAMS, _SINCE, LAST_EVENT_ID, _GAP, _RETRY_AFTER, _ALLOW],
+        parameters=[_STREAMS, _SINCE, LAST_EVENT_ID, _UNDERSTOOD, _GAP, _RETRY_AFTER, _ALLOW],
         responses={**{(200, media_type): OpenApiResponse(_EVENT) for media_type in FORMATS}, **_errors()},
     )
     def get(self) -> None:

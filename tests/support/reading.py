@@ -184,7 +184,9 @@ class Follower:
     def _take(self, chunk: bytes) -> None:
         if self._is_sse:
             comments = _COMMENT.findall(chunk)
-            assert chunk.endswith(b"\n\n") or chunk.endswith(comments[-1] + b"\n"), "a chunk ends inside an event"
+            last = chunk.rstrip(b"\n").rpartition(b"\n")[2]
+            assert chunk.endswith(b"\n\n") or last.startswith((b":", b"retry:")), "a chunk ends inside an event"
+            assert chunk.endswith(b"\n")
             self.comments += [comment.decode() for comment in comments]
         for topic, partition, offset in _META.findall(chunk):
             tp = TopicPartition(topic.decode(), int(partition))
