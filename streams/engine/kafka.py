@@ -71,8 +71,9 @@ class KafkaSource:
         self._leaders: dict[TopicPartition, int] = {}
         self._reads = [0] * readers
         """How many reads are under way on each of the connections for history."""
-        self._silent: set[int] = set()
-        """The leaders whose last fetch failed: logged once, not at each try."""
+        self._refreshes = 0
+        self._silent: dict[int, int] = {}
+        """The leaders whose last fetch failed, logged once; they are asked again after a further refresh."""
         self._resting: dict[TopicPartition, float] = {}
         """Partitions that the tail leaves alone, and until when (time.monotonic)."""
         self._damaged = Damaged(metrics)
@@ -138,6 +139,7 @@ class KafkaSource:
                 is_stale = True
         self._partitions, self._leaders, self._is_stale = partitions, leaders, is_stale
         self._absent, self._denied = frozenset(absent), frozenset(denied)
+        self._refreshes += 1
 
     async def missing(self, topics: Iterable[str]) -> set[str]:
         wanted = sorted(set(topics))  # an empty list would ask for all
@@ -207,7 +209,7 @@ class KafkaSource:
                 results[tp] = self._unknown(tp)
             elif leader < 0:
                 results[tp] = self._leaderless(tp)
-            elif tp not in self._resting:
+            elif tp not in self._resting and self._silent.get(leader) != self._refreshes:
                 by_leader[leader][tp] = offset
         for leader, wanted in by_leader.items():
             if leader not in self._fetches:
@@ -248,13 +250,13 @@ class KafkaSource:
         except Exception as error:  # of any kind: it would end the poll of all other brokers too
             if leader not in self._silent:
                 log.warning("Kafka broker %s does not answer, trying on: %s", leader, str(error) or repr(error))
-            self._silent.add(leader)
+            self._silent[leader] = self._refreshes  # it may come back as another one, of another cluster
             self._is_stale = True
             if not isinstance(error, SourceError):
                 error = SourceUnavailableError(f"broker {leader}: {type(error).__name__}")
             await asyncio.sleep(RETRY_SECONDS)
             return {tp: (offset, error) for tp, offset in wanted.items()}
-        self._silent.discard(leader)
+        self._silent.pop(leader, None)
         for tp in wanted:  # also one whose batch is damaged, and not among the results
             _, result = fetched.get(tp, (0, None))
             if not isinstance(result, Batch):

@@ -11,7 +11,7 @@ import pytest
 from streams.core.positions import TopicPartition
 from streams.engine import lookups as module
 from streams.engine.lookups import Lookups
-from streams.engine.memory import MemorySource
+from streams.engine.memory import SILENCE_SECONDS, MemorySource
 from streams.engine.source import Batch, Bounds, Found, SourceUnavailableError
 from tests.support.engine import numbered
 
@@ -107,6 +107,36 @@ async def test_fresh_bounds_are_asked_anew(source: CountingSource, lookups: Look
     assert await lookups.bounds([TP]) == {TP: Bounds(0, 5)}
     assert await lookups.bounds([TP], fresh=True) == {TP: Bounds(0, 6)}
     assert await lookups.bounds([TP]) == {TP: Bounds(0, 6)}
+
+
+async def test_a_storm_that_wants_fresh_bounds_costs_two_questions_and_each_gets_what_was_there_when_it_came(
+    source: CountingSource, lookups: Lookups
+) -> None:
+    source.gate.clear()
+    early = [asyncio.ensure_future(lookups.bounds([TP], fresh=True)) for _ in range(500)]
+    await asyncio.sleep(0.002)
+    source.append("t", numbered(5), 1005)
+    late = [asyncio.ensure_future(lookups.bounds([TP], fresh=True)) for _ in range(500)]
+    await asyncio.sleep(0.002)
+    source.gate.set()
+    await asyncio.gather(*early)
+    assert await asyncio.gather(*late) == [{TP: Bounds(0, 6)}] * 500
+    assert source.questions <= 3
+
+
+async def test_what_is_asked_of_a_silent_broker_keeps_no_answer_of_another_one_back() -> None:
+    source = MemorySource()
+    source.create("t", broker=1)
+    source.create("u", broker=2)
+    source.silent.add(2)
+    lookups = Lookups(source)
+    both = asyncio.ensure_future(lookups.bounds([TP, TopicPartition("u", 0)]))
+    async with asyncio.timeout(SILENCE_SECONDS):
+        assert await lookups.bounds([TP]) == {TP: Bounds(0, 0)}
+        assert not both.done()
+    answers = await both
+    assert answers[TP] == Bounds(0, 0)
+    assert isinstance(answers[TopicPartition("u", 0)], SourceUnavailableError)
 
 
 async def test_that_there_is_none_is_not_remembered(source: CountingSource, lookups: Lookups) -> None:

@@ -158,3 +158,15 @@ async def test_nobody_waits_long_and_the_question_goes_on_for_who_comes_next(
     await asyncio.sleep(0.02)
     assert await rates.of(["t"]) == {"t": 1 / 60}
     assert len(source.sizes) == 2
+
+
+async def test_a_silent_broker_empties_only_the_rates_of_its_own_topics(source: AskedSource, rates: Rates) -> None:
+    source.create("t", broker=1)
+    source.create("u", broker=2)
+    source.create("v", 2, broker=1)
+    source.lead("v", 2, partition=1)
+    for name in "tuv":
+        write(source, name, 1)
+    await known(source, "t", "u", "v")
+    source.silent.add(2)
+    assert await rates.of(["t", "u", "v"]) == {"t": 1 / 60}, "nor is half of a topic said to be the whole"
