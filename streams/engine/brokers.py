@@ -100,7 +100,9 @@ class Brokers:
                 while left or asked:
                     if left:
                         address = left.pop(0)
-                        asked[asyncio.ensure_future(self._send_to(address, request, group))] = address
+                        task = asyncio.ensure_future(self._send_to(address, request, group))
+                        task.add_done_callback(_looked_at)
+                        asked[task] = address
                     timeout = NEXT_SECONDS if left else None
                     done, _ = await asyncio.wait(asked, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
@@ -119,7 +121,7 @@ class Brokers:
         finally:
             for task in asked:
                 task.cancel()
-        raise SourceUnavailableError("; ".join(list(dict.fromkeys(reasons))[:MAX_REASONS]) or "no broker is known")
+        raise SourceUnavailableError("; ".join(sorted(set(reasons))[:MAX_REASONS]) or "no broker is known")
 
     async def close(self) -> None:
         for task in self._connections.values():
@@ -153,7 +155,7 @@ class Brokers:
             if time.monotonic() < failed_at + self._backoff:
                 raise SourceUnavailableError(why)
             task = self._connections[address, group] = asyncio.ensure_future(self._connect(address))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            task.add_done_callback(_looked_at)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -187,6 +189,12 @@ class Brokers:
 
     def _named(self, address: Address) -> str:
         return str(address) if address in self._configured else f"{address}, as Kafka advertises it"
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    """Perhaps nobody waits for it any more: its failure is not to be logged by asyncio."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _is_of_use(task: asyncio.Task[AIOKafkaConnection]) -> bool:

@@ -22,7 +22,7 @@ REFRESH_SECONDS = 10.0
 """Topics and partitions that are new are found within so many seconds (contract: a minute)."""
 LOG_SECONDS = 60.0
 """Seconds between two log entries of one trouble that lasts."""
-CHANGED_SECONDS = 5.0
+CHANGED_SECONDS = 15.0
 """Minimum seconds between two log entries of a trouble whose reason changes."""
 LATE_SECONDS = 2.0
 """If the event loop was held up for as long, what it has not read says nothing about Kafka."""
@@ -150,7 +150,7 @@ class _Said:
             return
         pause = LOG_SECONDS if text == self._text else CHANGED_SECONDS
         if self.began is None or now - self._logged_at >= pause:
-            log.error("%s; trying again and again", text)
+            log.error("%s; trying again", text)
             self._text, self._logged_at = text, now
         self.began = now if self.began is None else self.began
 
