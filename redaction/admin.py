@@ -20,6 +20,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from redaction import admin_holds as admin_holds
 from redaction import pages
 from redaction.admin_lists import counted, export_csv, export_yaml, import_view
 from redaction.configured import configured_identities, configured_pages, doubtful, found
@@ -276,8 +277,9 @@ class PageChangeAdmin(ChangeAdmin):
     actions = None
 
     @admin.display(description="page", ordering="key")
-    def page(self, change: PageChange) -> SafeString:
-        return wiki_link(change.domain, change.title)
+    def page(self, change: PageChange) -> SafeString | str:
+        # A held list that was applied is a line without a domain.
+        return wiki_link(change.domain, change.title) if change.domain else change.title
 
     @admin.display(description="at (UTC)", ordering="at")
     def when(self, change: PageChange) -> str:

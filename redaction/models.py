@@ -105,6 +105,8 @@ class Hold(models.Model):
         ordering = ("id",)
         default_permissions = ()
         permissions = (("apply_hold", "Can apply a list of redacted pages that is held"),)
+        verbose_name = "what is held"
+        verbose_name_plural = "what is held"
 
     def __str__(self) -> str:
         return self.why

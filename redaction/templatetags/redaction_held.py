@@ -1,0 +1,20 @@
+"""What the front page of the admin says of a list that is held."""
+
+from __future__ import annotations
+
+from django import template
+from django.db import DatabaseError
+
+from redaction import holds
+from redaction.models import Hold
+
+register = template.Library()
+
+
+@register.simple_tag
+def held_lists() -> list[tuple[Hold, list[tuple[str, str]]]]:
+    """Return each loss of the list that waits for an admin, with the domain and title of its pages."""
+    try:
+        return holds.held()
+    except DatabaseError:  # not migrated yet: that is said elsewhere
+        return []
