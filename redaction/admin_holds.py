@@ -69,7 +69,8 @@ class HoldAdmin(HoldsAdmin):
         user: Any = request.user
         if "apply" in request.POST:
             count = holds.apply(numbers, reason, user)
-            text = f"Applied: {counted(count, 'page is', 'pages are')} no longer redacted, in any process within 3 seconds."
+            what = counted(count, "page is", "pages are")
+            text = f"Applied: {what} no longer redacted, in any process within 3 seconds."
         else:
             count = holds.put_back(numbers, reason, user)
             text = f"Put back: {counted(count, 'page is', 'pages are')} on the list again."

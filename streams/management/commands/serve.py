@@ -34,7 +34,7 @@ class Command(BaseCommand):
         from eventstreams_site.core_dumps import forbid_core_dumps
 
         forbid_core_dumps()
-        if not settings.DEBUG and not os.environ.get("DATABASE_URL"):
+        if not settings.DEBUG and not os.environ.get("DATABASE_URL", "").strip():
             raise CommandError(
                 "DATABASE_URL is not set. The list of redacted pages is in the database: with an empty one of its own "
                 "the server would redact nothing. Set it, such as to postgres://user:password@host:5432/name or "
