@@ -51,7 +51,7 @@ class Block:
     last of them plus one, None where there is none; `latest` is the greatest (ms). `version` is that of the redaction
     list which it was made with. `chunks` are the block as it was last sent, by what
     of the ids is not its own. `read_end` is where the read ended that it is from. `framed_bytes` is about what it takes
-    up as SSE, and `nbytes` what it does in memory.
+    up as SSE, and `nbytes` what it does in memory. `is_kept` is whether the cache has it; so many `readers` hold it.
     """
 
     __slots__ = (
@@ -63,6 +63,7 @@ class Block:
         "nbytes",
         "next",
         "read_end",
+        "readers",
         "start",
         "timestamp",
         "version",
@@ -80,6 +81,7 @@ class Block:
         self.latest = max([item.timestamp for item in items], default=-1)
         self.version = version
         self.is_kept = False
+        self.readers = 0
         self.chunks: dict[tuple[bytes, ...], Chunk] = {}
 
 
@@ -93,6 +95,8 @@ class History:
         self._metrics = metrics
         self._max_bytes = cache_bytes
         self._bytes = 0
+        self._lent_bytes = 0
+        """Of blocks that readers hold and the cache does not."""
         self._blocks: OrderedDict[tuple[Log, int], Block] = OrderedDict()
         self._starts: dict[Log, list[int]] = {}
         self._reads: dict[tuple[Log, int], asyncio.Task[list[Block]]] = {}
@@ -154,6 +158,10 @@ class History:
         records = [item for item in items if type(item) is Record]
         if records:
             items = block.items[first:last] = self._encoder.in_place(items, records)
+            grown = sum([len(item.json) + OVERHEAD for item in items if type(item) is Event])
+            grown -= sum([_record_bytes(record) for record in records])
+            if grown > 0:  # line breaks that had to be escaped, a long key
+                self._count(block, grown)
         return [item for item in items if type(item) is Event and item.json]
 
     def remember(self, block: Block, ids: tuple[bytes, ...], chunk: Chunk) -> None:
@@ -162,12 +170,20 @@ class History:
         # One for each format: ids of several partitions differ from client to client, and do not come again.
         block.chunks = {key: held for key, held in block.chunks.items() if bool(key) != bool(ids)}
         block.chunks[ids] = chunk
-        grown = sum(held.nbytes for held in block.chunks.values()) - before
-        block.nbytes += grown
-        if block.is_kept:
-            self._bytes += grown
-            self._evict()
-            self._metrics.cache_bytes.set(self._bytes)
+        self._count(block, sum(held.nbytes for held in block.chunks.values()) - before)
+
+    def lend(self, block: Block) -> None:
+        """A reader holds the block, until `take_back`."""
+        block.readers += 1
+        if block.readers == 1 and not block.is_kept:
+            self._lent_bytes += block.nbytes
+            self._metrics.lent_bytes.set(self._lent_bytes)
+
+    def take_back(self, block: Block) -> None:
+        block.readers -= 1
+        if not block.readers and not block.is_kept:
+            self._lent_bytes -= block.nbytes
+            self._metrics.lent_bytes.set(self._lent_bytes)
 
     def forget(self) -> None:
         """Drop all that is held (another redaction list)."""
@@ -193,6 +209,17 @@ class History:
         finally:
             del self._reads[log, offset]
 
+    def _count(self, block: Block, grown: int) -> None:
+        """The block takes up so many bytes more."""
+        block.nbytes += grown
+        if block.is_kept:
+            self._bytes += grown
+            self._evict()
+            self._metrics.cache_bytes.set(self._bytes)
+        elif block.readers:
+            self._lent_bytes += grown
+            self._metrics.lent_bytes.set(self._lent_bytes)
+
     def _keep(self, log: Log, block: Block) -> None:
         key = log, block.start
         # A block beyond an eighth of the cache would push out what others share; an empty one may be the log's end.
@@ -202,6 +229,8 @@ class History:
         starts.insert(bisect_right(starts, block.start), block.start)
         self._blocks[key] = block
         block.is_kept = True
+        if block.readers:
+            self._lent_bytes -= block.nbytes
         self._bytes += block.nbytes
         self._evict()
 
@@ -214,10 +243,18 @@ class History:
         block = self._blocks.pop(key)
         block.is_kept = False
         self._bytes -= block.nbytes
+        if block.readers:
+            self._lent_bytes += block.nbytes
+            self._metrics.lent_bytes.set(self._lent_bytes)
         starts = self._starts[log]
         del starts[bisect_left(starts, start)]
         if not starts:
             del self._starts[log]
+
+
+def _record_bytes(record: Record) -> int:
+    """About what it takes up in memory, and as SSE."""
+    return len(record.value or b"") + len(record.key or b"") + FRAME_BYTES
 
 
 def _cut(batch: Batch, items: Sequence[Record | Event], offset: int, version: int) -> list[Block]:
@@ -226,7 +263,7 @@ def _cut(batch: Batch, items: Sequence[Record | Event], offset: int, version: in
     records = batch.records
     start, first, size = offset, 0, 0
     for index, record in enumerate(records):
-        nbytes = (len(record.value) if record.value else 0) + FRAME_BYTES
+        nbytes = _record_bytes(record)
         if size and size + nbytes > BLOCK_BYTES:
             blocks.append(Block(start, record.offset, items[first:index], size, batch.next_offset, version))
             start, first, size = record.offset, index, 0

@@ -54,10 +54,12 @@ class Merge:
     def begin(self, position: dict[TopicPartition, Mark]) -> None:
         self.clear()
         self.position = position
-        self._writer.reset(position)
 
     def clear(self) -> None:
-        """Let go of all blocks."""
+        """Let go of all blocks, and of the ids: they are as long as there are partitions."""
+        for held in self._held.values():
+            self._release(held.block, *held.blocks)
+        self._writer.reset({})
         self._held.clear()
         self._oldest.clear()
         self._taken = 0
@@ -78,13 +80,17 @@ class Merge:
     def hold(self, tp: TopicPartition, blocks: Iterable[Block], target: Mark) -> None:
         """Take blocks that follow each other, from the partition's position on; where no record is, it just moves."""
         held = _Held(tp, deque(blocks), target)
+        for block in held.blocks:
+            self._history.lend(block)
+        if self._is_sse and not self._writer.nbytes:
+            self._writer.reset(self.position)
         if self._advance(held):
             self._held[tp] = held
             heappush(self._oldest, (held.block.items[held.index].timestamp, tp, held))
 
     def move(self, tp: TopicPartition, mark: Mark) -> None:
         self.position[tp] = mark
-        if self._is_sse:
+        if self._writer.nbytes:
             self._writer.set(tp, mark.offset, mark.timestamp)
 
     def chunk(self) -> Chunk:
@@ -156,8 +162,10 @@ class Merge:
         block = held.block
         if held.index or last != len(block.items):
             return None
-        before, _, after = self._writer.around(held.tp)
-        ids = (before, after) if self._is_sse else ()
+        ids: tuple[bytes, ...] = ()
+        if self._is_sse:
+            before, _, after = self._writer.around(held.tp)
+            ids = (before, after)
         chunk = block.chunks.get(ids)
         if chunk is None:
             events = self._history.events(block, 0, last)
@@ -224,8 +232,14 @@ class Merge:
             timestamp = self.position[held.tp].timestamp if block.timestamp is None else block.timestamp
             mark = Mark(mark.incarnation, block.next, timestamp)
         else:
+            self._release(*held.blocks)
             held.blocks.clear()
+        self._release(block)
         self.move(held.tp, mark)
+
+    def _release(self, *blocks: Block) -> None:
+        for block in blocks:
+            self._history.take_back(block)
 
 
 def _offset(item: Record | Event) -> int:

@@ -79,6 +79,11 @@ class Metrics:
             "eventstreams_feed_bytes", "Bytes of the newest events in memory, as they are sent", registry=r
         )
         self.cache_bytes = Gauge("eventstreams_history_cache_bytes", "Bytes of historical events in memory", registry=r)
+        self.lent_bytes = Gauge(
+            "eventstreams_history_lent_bytes",
+            "Bytes of historical events that readers hold and the cache does not",
+            registry=r,
+        )
         self.readers = Gauge("eventstreams_history_readers", "Clients that read below the rings now", registry=r)
         self.reader_queue = Gauge(
             "eventstreams_history_waiting", "Clients that wait to read below the rings", registry=r

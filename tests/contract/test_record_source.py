@@ -20,6 +20,7 @@ from streams.engine.source import (
     UnknownPartitionError,
 )
 from streams.processes import HOST, free_port
+from tests.support.engine import cancel
 from tests.support.records import (
     MUCH,
     new,
@@ -390,8 +391,7 @@ async def test_a_source_can_be_closed_in_the_middle_of_a_poll(on_kafka: KafkaHar
     tp = await one_topic(on_kafka)
     polling = asyncio.ensure_future(on_kafka.source.poll({tp: 0}))
     await asyncio.sleep(0.02)
-    polling.cancel()
-    await asyncio.gather(polling, return_exceptions=True)
+    await cancel(polling)
     await asyncio.wait_for(on_kafka.source.close(), PATIENCE_SECONDS)
 
 

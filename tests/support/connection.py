@@ -19,7 +19,7 @@ from streams.engine.fanout import Chunk
 from streams.engine.feed import Feed, Selection
 from streams.engine.start import resolve
 from streams.engine.subscription import Subscription
-from tests.support.engine import PATIENCE_SECONDS, Engine, Received
+from tests.support.engine import PATIENCE_SECONDS, Engine, Received, cancel
 
 STREAM = Stream("s", ("a", "b"), (), (), "", None, None, False, {})
 TP = TopicPartition("a", 0)
@@ -111,8 +111,7 @@ class Connection:
 
     async def close(self) -> None:
         if self._pulling is not None:
-            self._pulling.cancel()
-            await asyncio.gather(self._pulling, return_exceptions=True)
+            await cancel(self._pulling)
         await self._chunks.aclose()
 
 

@@ -23,7 +23,7 @@ from streams.demo.streams import STREAMS, TOPICS
 from tests.support.demo import changes
 
 ROOT = Path(__file__).resolve().parents[2]
-WIKIMEDIA = ROOT.parent / "shared" / "data" / "schemas"
+WIKIMEDIA = Path(__file__).resolve().parents[1] / "data" / "schemas"
 OF_EACH_STREAM = 700
 """Events that are validated at most: some streams have thousands."""
 
@@ -236,7 +236,6 @@ def test_a_row_of_recent_changes_without_what_its_type_has_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not WIKIMEDIA.is_dir(), reason="Wikimedia's schemas are not beside this repository")
 def test_every_event_and_every_example_keeps_to_wikimedia_s_schema_too(
     records: list[Record], schemas: dict[str, Any]
 ) -> None:

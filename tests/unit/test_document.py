@@ -13,8 +13,7 @@ import yaml
 from streams import document as module
 from streams.document import DocumentError, UnplainError, check_name, described_streams, plain
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="the folder `shared` is not beside the repository")
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,6 @@ def test_without_an_object_path_the_whole_document_is_the_mapping(object_path: s
     assert described_streams("a: {topics: [t]}", object_path).streams == {"a": {"topics": ["t"]}}
 
 
-@needs_data
 def test_the_production_document_says_the_same_as_json_and_as_yaml() -> None:
     text = (DATA / "streamconfigs.json").read_text()
     as_json = described_streams(text, "streams")

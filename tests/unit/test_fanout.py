@@ -15,7 +15,7 @@ from streams.core.positions import Mark, TopicPartition
 from streams.engine import fanout as module
 from streams.engine.fanout import Chunk, Fanout, Follower, Pace, Step
 from streams.engine.metrics import Metrics
-from tests.support.engine import eventually
+from tests.support.engine import cancel, eventually
 
 AT = {TopicPartition("a", 0): Mark(0, 0, 0)}
 
@@ -73,9 +73,7 @@ class Live:
         self.fanout.wake(count)
 
     async def end(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await cancel(*self.tasks)
 
 
 async def test_all_followers_are_written_the_same_chunks_and_they_are_counted() -> None:
@@ -229,7 +227,7 @@ async def test_a_fault_ends_one_follower_and_the_others_go_on() -> None:
     live.sockets[1].raises = True
     live.add()
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(live.tasks[1], 5)
+        await asyncio.wait_for(live.tasks.pop(1), 5)
     live.add()
     await eventually(lambda: live.sockets[0].text == live.sockets[2].text == b"1 2 ")
     await live.end()
@@ -239,8 +237,7 @@ async def test_who_leaves_in_the_middle_of_a_round_is_not_written_to() -> None:
     live = Live(module.SLICE + 1)
     await asyncio.sleep(0)
     live.add()
-    live.tasks[-1].cancel()
-    await asyncio.gather(live.tasks[-1], return_exceptions=True)
+    await cancel(live.tasks[-1])
     await asyncio.sleep(0.01)
     assert live.sockets[-1].taken == []
     assert live.sockets[0].text == b"1 "

@@ -14,7 +14,7 @@ from streams.engine.fanout import Chunk
 from streams.engine.history import Block, History, Log
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, OutOfRangeError, SourceUnavailableError, UnknownPartitionError
-from tests.support.engine import Engine, Stamp, numbered
+from tests.support.engine import Engine, Stamp, cancel, numbered
 
 TP = TopicPartition("t", 0)
 LOG = Log(TP, 0)
@@ -325,8 +325,7 @@ async def test_a_reader_that_goes_away_does_not_end_the_read_of_the_others() -> 
     history = engine(source).history
     first, second = (asyncio.ensure_future(history.read(LOG, 0)) for _ in range(2))
     await asyncio.sleep(0)
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
+    await cancel(first)
     source.go.set()
     assert offsets(history, (await second)[0]) == [0]
     assert source.reads == 1

@@ -13,7 +13,7 @@ from streams.core.positions import TopicPartition
 from streams.engine import health as module
 from streams.engine.hub import Hub
 from streams.engine.source import SourceUnavailableError
-from tests.support.engine import Engine, eventually, whole
+from tests.support.engine import Engine, cancel, eventually, whole
 from tests.support.hub import TP, hasten, received, topic, write
 
 
@@ -194,8 +194,7 @@ async def test_a_hub_closes_at_any_moment() -> None:
             await asyncio.sleep(0)
         write(source, 200)
         await asyncio.wait_for(engine.hub.close(), 10)
-        opening.cancel()
-        await asyncio.gather(opening, return_exceptions=True)
+        await cancel(opening)
 
 
 async def _open(hub: Hub) -> None:

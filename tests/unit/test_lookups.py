@@ -13,7 +13,7 @@ from streams.engine import lookups as module
 from streams.engine.lookups import Lookups
 from streams.engine.memory import SILENCE_SECONDS, MemorySource
 from streams.engine.source import Batch, Bounds, Found, SourceUnavailableError
-from tests.support.engine import numbered
+from tests.support.engine import cancel, numbered
 
 TP = TopicPartition("t", 0)
 
@@ -180,8 +180,7 @@ async def test_who_asked_first_may_go_away(source: CountingSource, lookups: Look
     source.gate.clear()
     first, second = (asyncio.ensure_future(lookups.bounds([TP])) for _ in range(2))
     await asyncio.sleep(0)
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
+    await cancel(first)
     source.gate.set()
     assert await second == {TP: Bounds(0, 5)}
     assert source.questions == 1

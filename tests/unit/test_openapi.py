@@ -27,7 +27,7 @@ from streams.schema_search import Schema
 from streams.schemas import Schemas
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / "shared" / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 GENERAL = "/v2/stream/{streams}"
 PROBLEM = "application/problem+json"
 
@@ -256,14 +256,13 @@ def test_without_a_stream_it_is_still_valid() -> None:
 # All of it.
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real streams and schemas are not beside this repository")
 async def test_the_document_of_all_real_streams_is_valid_and_has_their_schemas() -> None:
-    config = yaml.safe_load((SHARED / "config.production.yaml").read_text())
-    fetched = json.loads((SHARED / "streamconfigs.json").read_text())[config["stream_config_object_path"]]
+    config = yaml.safe_load((DATA / "config.production.yaml").read_text())
+    fetched = json.loads((DATA / "streamconfigs.json").read_text())[config["stream_config_object_path"]]
     layers = Layers(fetched, config["stream_config_defaults"], config["stream_config_overrides"])
     every = compile_catalogue(layers, 1)
     places: Any = SimpleNamespace(
-        schema_base_uris=[str(SHARED / "schemas")],
+        schema_base_uris=[str(DATA / "schemas")],
         schema_uri_options={},
         schema_latest_version=config["schema_latest_version"],
         admin_uri_hosts=(),

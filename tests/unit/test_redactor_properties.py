@@ -23,7 +23,7 @@ from tests.support.edits import BLANKED, RU, SHAPES, Edit, Who, is_comment, name
 LISTED = "TUT.BY"
 REDACTOR = Redactor({RU: [LISTED, "Йод"], "de.wikipedia.org": ["Andere"]}, version=7)
 NOBODY = Redactor({})
-SCHEMAS = Path(__file__).resolve().parents[3] / "shared" / "data" / "schemas" / "mediawiki"
+SCHEMAS = Path(__file__).resolve().parents[1] / "data" / "schemas" / "mediawiki"
 # How often is for the profiles in tests/conftest.py to say.
 OFTEN = settings(deadline=None)
 
@@ -309,7 +309,6 @@ def examples() -> list[Any]:
     return found
 
 
-@pytest.mark.skipif(not SCHEMAS.is_dir(), reason="the schemas are not in a folder `shared` beside the repository")
 @pytest.mark.parametrize("event", examples())
 def test_no_example_of_a_schema_keeps_its_performer(event: dict[str, Any]) -> None:
     title = event.get("page_title") or event["page"]["page_title"]

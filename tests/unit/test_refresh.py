@@ -12,7 +12,7 @@ from streams.engine.metrics import Metrics
 from streams.models import SyncRun
 from streams.refresh import Refresh
 from streams.sync import Document, SyncResult
-from tests.support.engine import eventually
+from tests.support.engine import cancel, eventually
 
 Outcome = SyncRun.Outcome
 
@@ -61,8 +61,7 @@ async def test_with_a_ttl_it_goes_on_and_gives_back_the_document_that_it_knows(m
     refresh, written = refresh_of(source, monkeypatch, ttl=0.005)
     task = asyncio.create_task(refresh.run_forever())
     await eventually(lambda: len(source.known) > 4)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await cancel(task)
     assert source.known[:3] == [None, source.document, source.document]
     assert len(written) == 1
 

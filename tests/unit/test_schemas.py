@@ -16,10 +16,10 @@ from streams.schema_search import MAX_FAILURES, Schema
 from streams.schemas import Schemas
 from tests.support import config_server
 from tests.support.config_server import ConfigServer
-from tests.support.engine import eventually
+from tests.support.engine import cancel, eventually
 from tests.support.schemas import ONE, PATH, SECRET, at, catalogue, made, put, titled
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -314,8 +314,7 @@ async def running(schemas: Schemas, until: Callable[[], object]) -> None:
     try:
         await eventually(until)
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
 
 
 async def test_a_new_catalogue_is_looked_through_in_the_background(tmp_path: Path) -> None:
@@ -337,8 +336,7 @@ async def test_with_a_ttl_schemas_are_refreshed_again_and_again(tmp_path: Path) 
     await eventually(lambda: titled(schemas.of("a")) == "x")
     put(tmp_path, PATH, "title: y")
     await eventually(lambda: titled(schemas.of("a")) == "y")
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await cancel(task)
 
 
 async def test_without_a_ttl_only_a_failure_is_tried_again(
@@ -355,18 +353,16 @@ async def test_without_a_ttl_only_a_failure_is_tried_again(
     asked = len(server.requests)
     await asyncio.sleep(0.1)
     assert len(server.requests) == asked
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await cancel(task)
 
 
 # All of it.
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real streams and schemas are not beside this repository")
 async def test_the_schemas_of_all_real_streams_are_found() -> None:
-    streams = json.loads((SHARED / "streamconfigs.json").read_text())["streams"]
+    streams = json.loads((DATA / "streamconfigs.json").read_text())["streams"]
     every = compile_catalogue(Layers(streams), 1)
-    schemas = made(str(SHARED / "schemas"))
+    schemas = made(str(DATA / "schemas"))
     assert await schemas.refresh(every)
     for name in ("mediawiki.recentchange", "mediawiki.page_change.v1", "mediawiki.page-move"):
         schema = schemas.of(name)

@@ -12,7 +12,7 @@ import pytest
 from streams.engine import seats as seats_module
 from streams.engine.metrics import Metrics
 from streams.engine.seats import Seats
-from tests.support.engine import eventually
+from tests.support.engine import cancel, eventually
 
 
 def seats(count: int) -> tuple[Seats, Metrics]:
@@ -69,8 +69,7 @@ async def test_a_seat_is_over_only_after_a_while_and_only_while_others_wait(monk
     assert not following.is_over
     following.account(1)
     assert following.is_over, "it has been sent its share"
-    third.cancel()
-    await asyncio.gather(third, return_exceptions=True)
+    await cancel(third)
     assert not following.is_over
 
 
@@ -81,8 +80,7 @@ async def free(of: Seats, count: int) -> bool:
     for _ in range(5):
         await asyncio.sleep(0)
     is_full = not more.done()
-    more.cancel()
-    await asyncio.gather(more, return_exceptions=True)
+    await cancel(more)
     for seat in held:
         seat.leave()
     return is_full

@@ -89,6 +89,7 @@ async def test_right_after_the_start_a_request_waits_for_kafkas_first_answer(ser
 async def test_without_kafka_a_request_waits_less_than_the_three_seconds_in_which_it_is_told(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert 0 < module.PATIENCE_SECONDS < 3
     service.hub.available = False
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
     await asyncio.wait_for(service.starting(), 5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,8 +30,6 @@ from tests.support.stream_admin import (
     stream,
     text_of,
 )
-
-REAL_STREAMS = Path(__file__).resolve().parents[3] / "shared" / "data" / "streamconfigs.json"
 
 pytestmark = pytest.mark.django_db
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +28,6 @@ from tests.support.stream_admin import (
     stream,
     text_of,
 )
-
-REAL_STREAMS = Path(__file__).resolve().parents[3] / "shared" / "data" / "streamconfigs.json"
 
 pytestmark = pytest.mark.django_db
 

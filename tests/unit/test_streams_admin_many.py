@@ -34,7 +34,7 @@ from tests.support.stream_admin import (
     text_of,
 )
 
-REAL_STREAMS = Path(__file__).resolve().parents[3] / "shared" / "data" / "streamconfigs.json"
+REAL_STREAMS = Path(__file__).resolve().parents[1] / "data" / "streamconfigs.json"
 
 pytestmark = pytest.mark.django_db
 
@@ -200,7 +200,6 @@ def test_staff_without_the_group_see_no_page_of_it_and_strangers_the_login() -> 
 # With many streams.
 
 
-@pytest.mark.skipif(not REAL_STREAMS.exists(), reason="the real configuration is not here")
 def test_with_the_real_streams_a_page_asks_the_database_a_few_times_and_no_more(
     django_assert_max_num_queries: Any,
 ) -> None:

@@ -19,7 +19,7 @@ from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, PollResult
 from streams.engine.start import resolve
 from tests.support.connection import TP, Connection, connected, id_of, quicken
-from tests.support.engine import Engine, Received, eventually, numbered
+from tests.support.engine import Engine, Received, cancel, eventually, numbered
 
 
 @pytest.fixture(autouse=True)
@@ -317,9 +317,7 @@ async def read_on(*connections: Connection) -> list[Connection]:
         )
     )
     await asyncio.sleep(0.01)
-    for task in pulling:
-        task.cancel()
-    await asyncio.gather(*pulling, return_exceptions=True)
+    await cancel(*pulling)
     for connection in connections:
         assert offsets(connection.received) == list(range(100))
     return order
@@ -377,8 +375,7 @@ async def test_a_client_that_goes_while_it_waits_for_a_seat_leaves_it_to_the_nex
                 await asyncio.sleep(0.01)
                 if goes == "with":
                     first.subscription.park()
-                waiting.cancel()
-                await asyncio.gather(waiting, return_exceptions=True)
+                await cancel(waiting)
         await read_on(first)
         await eventually(lambda: readers(engine) == 0)
 

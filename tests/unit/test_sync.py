@@ -17,8 +17,7 @@ from streams.sync import synchronise
 from tests.support.stream_source import Source, Written, catalogue, edit, everything, rows, some
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="the folder `shared` is not beside the repository")
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +36,6 @@ def written(tmp_path: Path) -> Written:
 # From the source to the rows.
 
 
-@needs_data
 def test_all_of_the_244_production_streams_are_synced_at_once_and_a_second_time_nothing_is_written() -> None:
     config = Source(str(DATA / "streamconfigs.json"), stream_config_object_path="streams")
     result = synchronise(config)
@@ -55,7 +53,6 @@ def test_all_of_the_244_production_streams_are_synced_at_once_and_a_second_time_
     assert len(catalogue(config).streams) == 242
 
 
-@needs_data
 def test_the_production_configuration_exposes_exactly_its_allowed_streams_with_their_aliases() -> None:
     config = load_config({"EVENTSTREAMS_CONFIG": str(DATA / "config.production.yaml")})
     assert synchronise(config).outcome == "changed"

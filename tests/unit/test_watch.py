@@ -15,7 +15,7 @@ import pytest
 from eventstreams_site import watch as module
 from eventstreams_site.askers import AT_ONCE
 from eventstreams_site.watch import Followed, Watch
-from tests.support.engine import eventually
+from tests.support.engine import cancel, eventually
 
 
 class Database:
@@ -97,8 +97,7 @@ async def test_what_could_not_be_taken_is_taken_the_next_time() -> None:
 
     task = asyncio.create_task(Watch(Followed("the list", database.read, take, database.note_seen)).run())
     await eventually(lambda: database.seen)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await cancel(task)
     assert tries == [1, 1]
 
 
@@ -110,8 +109,7 @@ async def test_one_that_cannot_be_read_holds_up_no_other() -> None:
     await eventually(lambda: sound.taken == [1] and len(broken.asked) > 1)
     broken.error = None
     await eventually(lambda: broken.taken == [1])
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await cancel(task)
 
 
 class Hanging(Database):
@@ -142,8 +140,7 @@ async def test_a_question_that_hangs_holds_up_neither_the_next_one_nor_what_else
         hanging.number = 2
         await eventually(lambda: hanging.taken == [1, 2])
         began = time.monotonic()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
         assert time.monotonic() - began < 1.0, "a thread that hangs is not waited for"
     finally:
         hanging.over.set()
@@ -178,5 +175,4 @@ async def test_a_database_that_hangs_takes_few_threads_and_is_reported(
         await eventually(lambda: database.taken == [1] and not watch.behind)
     finally:
         database.over.set()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
