@@ -67,8 +67,15 @@ class Encoder:
         stands its event, without JSON where it is none.
         """
         redactor = self.redactor
-        risky = [record for record in records if not may_be_held(record, redactor)]
+        risky = [record for record in records if self._is_risky(record, redactor)]
         return self.in_place(records, risky) if risky else [*records]
+
+    @staticmethod
+    def _is_risky(record: Record, redactor: Redactor) -> bool:
+        try:
+            return not may_be_held(record, redactor)
+        except Exception:  # as where it becomes an event: it must not stop every client that reads there
+            return True
 
     def in_place(self, items: Sequence[Record | Event], records: Sequence[Record]) -> list[Record | Event]:
         """The items, with an event in place of each that is among `records`, without JSON where it is none."""

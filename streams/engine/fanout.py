@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from streams.core.positions import Mark, TopicPartition
+from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
 
 FEW_CLIENTS = 50
@@ -133,6 +134,7 @@ class Fanout:
         self._next_step = next_step
         self._pace = pace
         self._metrics = metrics
+        self._faults = Faults(metrics)
         self._followers: dict[Follower, None] = {}
         self._round: Iterator[Follower] | None = None
         self._round_began = -math.inf
@@ -165,6 +167,11 @@ class Fanout:
         self._begin_round_when_due(now)
 
     def _begin_round_when_due(self, now: float) -> None:
+        """A fault here must not reach who calls it, for other feeds too; the next event begins a round."""
+        with self._faults.caught("beginning a round of writing"):
+            self._begin_round(now)
+
+    def _begin_round(self, now: float) -> None:
         if not self._waiting or self._round is not None:
             return  # such as where the earlier one of two that were booked took all up
         due = self._pace.due(self._round_began, self._waiting, self._waiting_since)
@@ -182,12 +189,13 @@ class Fanout:
     def _write_slice(self) -> None:
         assert self._round is not None
         some = list(itertools.islice(self._round, SLICE))
-        sent = {True: [0, 0], False: [0, 0]}
-        for follower in some:
-            self._write(follower, sent[follower.is_sse])
-        for is_sse, (events, nbytes) in sent.items():
-            if nbytes:
-                self._metrics.sent(events, nbytes, is_sse=is_sse)
+        with self._faults.caught("writing to followers"):  # or no round would ever begin again
+            sent = {True: [0, 0], False: [0, 0]}
+            for follower in some:
+                self._write(follower, sent[follower.is_sse])
+            for is_sse, (events, nbytes) in sent.items():
+                if nbytes:
+                    self._metrics.sent(events, nbytes, is_sse=is_sse)
         if len(some) == SLICE:
             asyncio.get_running_loop().call_soon(self._write_slice)
         else:
@@ -215,6 +223,8 @@ class Fanout:
         except LookupError:
             pass
         except Exception as error:  # a fault of ours ends this one stream (invariant 7)
-            follower.left.set_exception(error)
+            if not follower.left.done():
+                follower.left.set_exception(error)
             return
-        follower.left.set_result(None)
+        if not follower.left.done():  # its client may have been cancelled by what was written
+            follower.left.set_result(None)

@@ -28,13 +28,15 @@ from streams.engine.lookups import Lookups
 from streams.engine.metrics import Metrics
 from streams.engine.partition import Partition
 from streams.engine.placing import RETRY_SECONDS, Placing
-from streams.engine.source import Batch, OutOfRangeError, RecordSource, SourceError, UnknownPartitionError
+from streams.engine.source import Batch, OutOfRangeError, RecordSource, SourceError, UnknownPartitionError, parts
 from streams.engine.topics import Topics
 
 log = logging.getLogger(__name__)
 
 IDLE_ROUND_SECONDS = 0.01
 """Minimum seconds of a round of polling that brought nothing, whatever Kafka or the settings say: it must not spin."""
+TURN_RECORDS = 100
+"""Maximum records of a partition that become events before the event loop has a turn."""
 FEED_MIN_BYTES = 64 * 1024
 """All feeds together take as much as one ring, but each so much: what is needed longer is in the rings."""
 IDLE_FEEDS = 32
@@ -240,10 +242,14 @@ class Hub:
                 if partition is None or partition.ring is None or partition.ring.tip != positions[tp]:
                     continue
                 if isinstance(result, Batch):
-                    if result.next_offset != positions[tp]:
-                        moved.update(partition.feeds)
-                    self._take_or_retry(partition, partition.ring, result)
-                    await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
+                    ring = partition.ring
+                    for part in parts(result, TURN_RECORDS):
+                        if part.next_offset != ring.tip:
+                            moved.update(partition.feeds)
+                        self._take_or_retry(partition, ring, part)
+                        await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
+                        if partition.trouble is _FAULT or partition.ring is not ring:
+                            break
                 else:
                     partition.trouble = result
                     if isinstance(result, OutOfRangeError | UnknownPartitionError):

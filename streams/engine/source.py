@@ -9,7 +9,7 @@ What goes wrong with one partition is a value, not an exception: it must not kee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol, TypeVar
 
 from streams.core.events import Record
@@ -56,6 +56,16 @@ class Batch(NamedTuple):
     next_offset: int
     bounds: Bounds
     held: int = 0
+
+
+def parts(batch: Batch, size: int) -> Iterator[Batch]:
+    """Yield the batch as batches of at most `size` records."""
+    records = batch.records
+    first = 0
+    while len(records) - first > size:
+        yield batch._replace(records=records[first : first + size], next_offset=records[first + size].offset)
+        first += size
+    yield batch._replace(records=records[first:]) if first else batch
 
 
 class Found(NamedTuple):

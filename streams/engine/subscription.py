@@ -231,9 +231,11 @@ class Subscription:
                 self._merge.hold(tp, [recent], target)
                 continue
             if self._seat is None:
-                self._taking_seat = asyncio.ensure_future(self._take_seat())
-                async for chunk in self._patiently(self._taking_seat):
+                taking = self._taking_seat = asyncio.ensure_future(self._take_seat())
+                async for chunk in self._patiently(taking):
                     yield chunk
+                if not taking.cancelled():
+                    taking.result()  # a fault must end the stream rather than be tried for ever
                 # While it waited, the position may have come into the ring, or the client may have been parked.
                 continue
             log = Log(tp, target.incarnation)

@@ -128,6 +128,8 @@ def _undefined(text: str) -> set[str]:
         for path in (ROOT / folder).rglob("*.py"):
             tree = ast.parse(path.read_text())
             every |= _stored(tree) | {path.stem}
+            texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+            every |= {text for text in texts if isinstance(text, str) and text.startswith("eventstreams_")}  # metrics
             for node in ast.walk(tree):
                 if isinstance(node, ast.ClassDef):
                     members.setdefault(node.name, set()).update(_stored(node))

@@ -242,3 +242,43 @@ async def test_who_leaves_in_the_middle_of_a_round_is_not_written_to() -> None:
     assert live.sockets[-1].taken == []
     assert live.sockets[0].text == b"1 "
     await live.end()
+
+
+async def test_a_fault_outside_of_all_followers_is_counted_and_the_next_round_begins_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live = Live(3)
+    await asyncio.sleep(0)
+    sent = live.metrics.sent
+
+    def fails(*_: object, **__: object) -> None:
+        monkeypatch.setattr(live.metrics, "sent", sent)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(live.metrics, "sent", fails)
+    live.add()
+    live.add()
+    await eventually(lambda: all(socket.text == b"1 2 " for socket in live.sockets))
+    place = {"place": "writing to followers"}
+    assert live.metrics.registry.get_sample_value("eventstreams_faults_total", place) == 1
+    await live.end()
+
+
+async def test_a_client_that_is_cancelled_by_what_is_written_to_it_disturbs_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live = Live(2)
+    await asyncio.sleep(0)
+
+    def leaves(chunk: Chunk) -> bool:
+        live.tasks[0].cancel()
+        return False
+
+    monkeypatch.setattr(live.sockets[0], "offer", leaves)
+    live.add()
+    live.add()
+    await eventually(lambda: live.sockets[1].text == b"1 2 ")
+    assert (
+        live.metrics.registry.get_sample_value("eventstreams_faults_total", {"place": "writing to followers"}) is None
+    )
+    await live.end()
