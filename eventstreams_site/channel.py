@@ -44,6 +44,8 @@ LINGER_SECONDS = 2.0
 HALF_CLOSED_SECONDS = 10.0
 """So long a client that has ended its input may wait for its answer: nobody can tell whether it is still there."""
 
+LOOK_SECONDS = 1.0
+
 _CONTROLS = bytes(code for code in (*range(32), 127) if code != ord("\t"))
 """No header may hold these (RFC 9110, 5.5); bytes from 0x80 on are taken as they are."""
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
@@ -104,11 +106,18 @@ class StreamChannel(HTTPChannel):
             if self.requests and self.requests[0].is_endless:
                 self.wire.close_connection()
             elif self._patience is None:
-                self._patience = self.callLater(HALF_CLOSED_SECONDS, self.wire.close_connection)
+                self._be_patient(HALF_CLOSED_SECONDS)
         elif (self.requests or self._buffer) and not self._is_deaf:
             self.refuse(BadRequest("The request ended before it was complete"))
         else:
             self.loseConnection()
+
+    def _be_patient(self, seconds: float) -> None:
+        """Nothing is read any more, so nobody else would see that the connection is reset."""
+        if seconds <= 0 or self.wire.is_gone:
+            self.wire.close_connection()
+        else:
+            self._patience = self.callLater(LOOK_SECONDS, self._be_patient, seconds - LOOK_SECONDS)
 
     def writeConnectionLost(self) -> None:  # noqa: N802
         """After a refusal; the rest is up to the client, and to the time it is given."""
@@ -217,6 +226,9 @@ class StreamChannel(HTTPChannel):
 
 class StreamFactory(HTTPFactory):
     protocol = StreamChannel
+
+    def log(self, request: Any) -> None:
+        """Twisted would write a line for each request, which nobody sees."""
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
         channel = super().buildProtocol(addr)

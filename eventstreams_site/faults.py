@@ -34,7 +34,7 @@ class Faults:
         if failure is not None:
             error = failure.value.with_traceback(failure.getTracebackObject())
             self._say("Twisted reports a failure", error)
-        elif event.get("log_level") in (LogLevel.error, LogLevel.critical):
+        elif event.get("log_level") in (LogLevel.warn, LogLevel.error, LogLevel.critical):  # Python's warnings too
             self._say(f"Twisted reports: {eventAsText(dict(event), includeTimestamp=False)}", None)
 
     def _say(self, what: str, error: BaseException | None) -> None:

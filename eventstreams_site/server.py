@@ -130,7 +130,7 @@ class StreamServer(Server):
         )
         self.endpoints = [*endpoints]
         self.failure = ""
-        self.faults = Faults(process.service.metrics.faults.inc)
+        self.faults = Faults(process.service.metrics.faults.labels("serving connections").inc)
         self.service = process.service
         self._process = process
         self._ports: list[Any] = []
@@ -235,11 +235,9 @@ class StreamServer(Server):
         if "disconnected" in details:
             del self.connections[protocol]
             return
-        if error is None and not self.service.draining:
-            log.error(
-                "An application was %s before its answer was complete",
-                "cancelled" if application.cancelled() else "over",
-            )
+        if error is None and not self.service.draining and not protocol.channel.wire.is_gone:
+            how = "was cancelled" if application.cancelled() else "ended"
+            log.error("An application %s before its answer was complete", how)
         if protocol._response_started:
             if protocol.channel is not None:
                 protocol.channel.forceAbortClient()

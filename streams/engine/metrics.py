@@ -46,9 +46,6 @@ class Metrics:
         self.events_in = Counter("eventstreams_events_encoded", "Records made into events", registry=r)
         self.skipped = Counter("eventstreams_records_skipped", "Records that are no event", ["reason"], registry=r)
         self.errors = Counter("eventstreams_errors", "Errors told to clients, by type", ["type"], registry=r)
-        self.faults = Counter(
-            "eventstreams_server_faults", "Faults of the server beneath the applications; the log has some", registry=r
-        )
         self.gaps = Counter("eventstreams_gaps", "Gaps said to clients", registry=r)
         self.kafka_up = Gauge(
             "eventstreams_kafka_up",

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
+from tests.integration.kit import error_of
+from tests.integration.test_headers import is_protected
 from tests.support.client import StreamClient
 from tests.support.reading import NDJSON, SSE, Crowd
 from tests.support.sabotaged import EVENTS, FAULTS, SECRET
@@ -43,7 +45,7 @@ async def test_an_exception_inside_a_stream_is_told_by_an_event_and_the_stream_e
     ):
         await to.write(tp, [None] * EVENTS)
         descriptors = 0
-        for _ in range(3 * len(FAULTS)):
+        for _ in range(2 * len(FAULTS)):
             client = await StreamClient.connect(site.port, f"{PATH}?since=0", SSE)
             *events, error = [event async for event in client.events()]
             assert client.ended_cleanly
@@ -76,6 +78,12 @@ async def test_the_server_lives_with_applications_that_fail_in_the_middle_of_an_
     try:
         await asyncio.to_thread(site.start, wait_ready=False)
         await asyncio.to_thread(site.wait_for, 200, "/")
+        for path in ("/fail", "/give-up") * 2:
+            client = await StreamClient.connect(site.port, path)
+            assert client.status == 500
+            is_protected(client)
+            assert (await error_of(client))["type"] == "internal_error"
+            await client.close()
         for path in ("/raise", "/forget") * 2:
             client = await StreamClient.connect(site.port, path)
             # What was not ended is not made to look so.
@@ -86,7 +94,14 @@ async def test_the_server_lives_with_applications_that_fail_in_the_middle_of_an_
             client = await StreamClient.connect(site.port, "/wait")
             client.abort()
         await becomes(lambda: site.get("/")[2] == b"1")
-        assert "in the middle of an answer" in site.log.read_text()
+        assert site.get("/twisted")[0] == 200
+        seen = (
+            "before an answer",
+            "in the middle of an answer",
+            "ended before its answer was complete",
+            "in a callback of Twisted's",
+        )
+        await becomes(lambda: all(text in site.log.read_text() for text in seen))
         assert await asyncio.to_thread(site.stop) == 0
     finally:
         site.close()

@@ -117,7 +117,7 @@ async def test_thousands_of_rude_connections_of_ten_kinds_leave_nothing_behind(
             watch.enough.set()
         assert watch.answers > 2
         assert memory_mb(site) - memory < GROWTH_MB * workers
-        assert await asyncio.to_thread(site.metric, "eventstreams_server_faults_total") == 0
+        assert await asyncio.to_thread(site.metric, "eventstreams_faults_total") == 0
         assert site.log.read_text()[logged:] == ""
 
 
@@ -158,5 +158,5 @@ async def test_streams_that_are_reset_leave_nothing_behind(
                 await asyncio.gather(*(in_a_stream(site, first + n, n % 5 == 0) for n in range(30)))
             await is_free(site, descriptors)
             enough.set()
-        assert await asyncio.to_thread(site.metric, "eventstreams_server_faults_total") == 0
+        assert await asyncio.to_thread(site.metric, "eventstreams_faults_total") == 0
         assert site.log.read_text()[logged:] == ""

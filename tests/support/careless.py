@@ -11,11 +11,20 @@ from typing import Any
 
 
 async def careless(scope: Any, receive: Any, send: Any) -> None:
-    """`/raise`: raises in the middle of its answer. `/forget`: ends without ending its answer.
+    """`/fail`: raises before it answers. `/raise`: raises in the middle of its answer. `/forget`: ends without ending
+    its answer. `/give-up`: ends without an answer. `/twisted`: something fails where only Twisted sees it.
 
     `/wait`: waits for the client to leave. Else: how many connections the server has in its books.
     """
     path = scope["path"]
+    if path == "/fail":
+        raise RuntimeError("before an answer")
+    if path == "/give-up":
+        return
+    if path == "/twisted":
+        from twisted.internet import reactor  # Daphne's, by now
+
+        reactor.callLater(0, _fail)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     if path in ("/raise", "/forget", "/wait"):
         await send({"type": "http.response.body", "body": b"begun\n", "more_body": True})
@@ -26,6 +35,10 @@ async def careless(scope: Any, receive: Any, send: Any) -> None:
             pass
     elif path != "/forget":
         await send({"type": "http.response.body", "body": b"%d" % len(server.connections)})
+
+
+def _fail() -> None:
+    raise RuntimeError("in a callback of Twisted's")
 
 
 if __name__ == "__main__":

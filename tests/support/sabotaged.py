@@ -18,8 +18,8 @@ from streams.engine.subscription import Subscription
 EVENTS = 3
 SECRET = "only for the log"
 
-FAULTS = (RuntimeError, TimeoutError, ConnectionResetError, asyncio.CancelledError)
-"""Two of them look like a client that leaves, and one like a stream that is ended."""
+FAULTS = (RuntimeError, TimeoutError, ConnectionResetError, asyncio.CancelledError, OSError)
+"""Some of them look like a client that leaves, and one like a stream that is ended."""
 
 _chunks = Subscription.chunks
 _faults = itertools.cycle(FAULTS)

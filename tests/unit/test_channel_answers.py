@@ -136,7 +136,7 @@ def test_a_request_whose_input_ends_is_still_answered() -> None:
     channel = made_channel(clock)
     channel.dataReceived(GET + b"\r\n")
     channel.readConnectionLost()
-    clock.advance(HALF_CLOSED_SECONDS - 0.1)
+    clock.pump([1.0] * int(HALF_CLOSED_SECONDS - 1))
     assert is_read(channel)
     assert not channel.transport.disconnecting
     channel.requestDone(channel.requests[0])
@@ -149,7 +149,7 @@ def test_a_client_that_has_ended_its_input_is_not_waited_for_for_ever() -> None:
     channel = made_channel(clock)
     channel.dataReceived(GET + b"\r\n")
     channel.readConnectionLost()
-    clock.advance(HALF_CLOSED_SECONDS + 0.1)
+    clock.pump([1.0] * int(HALF_CLOSED_SECONDS + 1))
     assert channel.transport.disconnected
 
 

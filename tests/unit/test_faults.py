@@ -41,10 +41,11 @@ def test_a_failure_is_logged_with_its_traceback(
     assert len(counted) == 1
 
 
+@pytest.mark.parametrize("level", ["warn", "error", "critical"])
 def test_an_error_without_a_traceback_is_logged(
-    twisted: Logger, counted: list[None], caplog: pytest.LogCaptureFixture
+    level: str, twisted: Logger, counted: list[None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    twisted.critical("no more {what}", what="descriptors")
+    getattr(twisted, level)("no more {what}", what="descriptors")
     twisted.info("Timing out client")
     assert "no more descriptors" in caplog.text
     assert len(caplog.records) == len(counted) == 1
