@@ -23,9 +23,11 @@ from django.utils.safestring import SafeString
 from redaction import admin_holds as admin_holds
 from redaction import pages
 from redaction.admin_lists import counted, export_csv, export_yaml, import_view
+from redaction.admin_matches import MatchedFilter, match_text, with_match_texts, with_matches
 from redaction.configured import configured_identities, configured_pages, doubtful, found
 from redaction.evidence_reader import EvidenceReader
 from redaction.forms import PageForm, RemoveForm, admin_fields
+from redaction.matches import Match
 from redaction.models import PageChange, RedactedPage
 from redaction.views import redaction_test_urls
 from redaction.written import NotAPageError, Page, is_address, page_of_address
@@ -78,9 +80,9 @@ def search(queryset: QuerySet[Any], term: str, *fields: str) -> QuerySet[Any]:
 @admin.register(RedactedPage)
 class RedactedPageAdmin(PageAdmin):
     form = PageForm
-    list_display = ("page", "domain", "reason", "added_by", "when", "test", "removal")
+    list_display = ("page", "domain", "reason", "added_by", "when", "matched", "test", "removal")
     list_display_links = None
-    list_filter = ("domain",)
+    list_filter = (MatchedFilter, "domain")
     list_select_related = ("added_by",)
     search_fields = ("title",)
     search_help_text = "Search title, domain, reason, user or page address."
@@ -95,6 +97,11 @@ class RedactedPageAdmin(PageAdmin):
     def when(self, page: RedactedPage) -> str:
         return moment(page.added_at)
 
+    @admin.display(description="last matched", ordering="last_match")
+    def matched(self, page: Any) -> str:
+        """`page` is out of `get_queryset`."""
+        return match_text(Match(page.last_match, page.match_count) if page.last_match else None)
+
     @admin.display(description="")
     def test(self, page: RedactedPage) -> SafeString:
         address = test_address(page.domain, page.title)
@@ -104,6 +111,9 @@ class RedactedPageAdmin(PageAdmin):
     def removal(self, page: RedactedPage) -> SafeString:
         address = reverse("admin:redaction_redactedpage_delete", args=[page.pk])
         return format_html('<a href="{}" aria-label="Remove {}">Remove</a>', address, page.title)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RedactedPage]:
+        return with_matches(super().get_queryset(request))
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return self.list_display if self.has_delete_permission(request) else self.list_display[:-1]
@@ -132,6 +142,7 @@ class RedactedPageAdmin(PageAdmin):
         more = {
             "title": "Redacted pages",
             "configured": configured,
+            "configured_matches": with_match_texts(configured),
             "configured_doubtful": doubtful(configured, self.evidence.of(request)) if configured else [],
             "configured_count": sum(len(titles) for _, titles in configured),
         }

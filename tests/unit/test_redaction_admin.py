@@ -191,7 +191,7 @@ def test_the_pages_of_the_configuration_file_stand_beside_the_list_read_only() -
     assert answer.context["configured"] == [("de.wikipedia.org", ["No"]), (RU, ["007", TEST_PAGE])]
     html = answer.content.decode()
     assert "From the configuration file (3)" in html
-    assert f"<li>{TEST_PAGE}</li>" in html
+    assert f"<li>{TEST_PAGE} <span" in html
     assert client.get(LIST, {"q": "REDACTED_page"}).context["configured"] == [(RU, [TEST_PAGE])]
     assert client.get(LIST, {"q": "https://ru.wikipedia.org/wiki/007"}).context["configured"] == [(RU, ["007"])]
     assert client.get(LIST, {"q": "absent"}).context["configured"] == []
