@@ -109,7 +109,7 @@ def _show(
         "is_a_list": form.parsed.is_a_list,
         "valid_count": len(form.parsed.entries),
         "unchecked": "" if seen.events else seen.trouble,
-        "evidence_events": seen.events,
+        "evidence_events": f"{seen.events:,}",
         "doubtful_count": len(preview.doubtful),
         "doubtful": _shown(preview.doubtful),
         "all_count": len(preview.new) + len(preview.doubtful),

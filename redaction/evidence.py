@@ -225,7 +225,7 @@ def _of_title(domain: str, title: str, seen: Evidence) -> Doubt | None:
         return Doubt(
             (
                 f"None of the last {count:,} events of {domain} has a namespace “{prefix}:”. If it is a part of the "
-                "title, save it as it is; if it is meant as a namespace, write it as the wiki does.",
+                "title, leave it as it is; if it is meant as a namespace, write it as the wiki does.",
             )
         )
     known = seen.prefixes(domain, namespace)
