@@ -6,6 +6,12 @@ from __future__ import annotations
 import os
 import sys
 
+if sys.argv[1:2] == ["serve"]:
+    # Before the imports below, which take a second: as the first process of a container it would not be stopped.
+    from eventstreams_site import signals
+
+    signals.at_start()
+
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line

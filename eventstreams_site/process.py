@@ -30,18 +30,20 @@ from streams.stored import read_catalogue
 
 log = logging.getLogger(__name__)
 
-FINISH_SECONDS = 5.0
-"""Seconds at most that answers have to be completed once nobody new is let in: as long as a client may take to be
-connected, and is then held to be told `draining`."""
+FINISH_SECONDS = 1.1
+"""Maximum seconds in which answers are completed once nobody new is let in: somewhat longer than who is told `draining`
+is held."""
 STALL_SECONDS = 3.0
 """A partition that Kafka has not answered for stands still after so long, and twice the time that Kafka may wait."""
+CLOSE_SECONDS = 0.3
+"""What runs in the background has this time to end."""
 
 
 class Process:
     """All that runs in one server process: `service` is what the edge sees of it."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self.drain_seconds = config.drain_seconds
         options = kafka_options(config.kafka)
         metrics = Metrics()
         encoder = self._encoder = Encoder(NoListYet(), metrics)
@@ -112,8 +114,8 @@ class Process:
         service.draining = True
         loop = asyncio.get_running_loop()
         for client in list(service.clients):
-            loop.call_later(random.uniform(0, self._config.drain_seconds), client.end)
-        deadline = loop.time() + self._config.drain_seconds + 1
+            loop.call_later(random.uniform(0, self.drain_seconds), client.end)
+        deadline = loop.time() + self.drain_seconds + 1
         while (service.clients or not all(each.is_clear for each in service.connections)) and loop.time() < deadline:
             await asyncio.sleep(0.05)
         for each in service.connections:
@@ -137,8 +139,8 @@ class Process:
         if self._tasks:
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self.service.hub.close()
+            # Kafka, the database and whatever else these wait for may hang; the process ends all the same.
+            await asyncio.wait([*self._tasks, asyncio.ensure_future(self.service.hub.close())], timeout=CLOSE_SECONDS)
 
     def _heed_list(self, listed: Listed) -> None:
         """Take over what was read of the redaction list."""

@@ -12,26 +12,28 @@ import errno
 import functools
 import gc
 import logging
+import signal
 import socket
 import time
-from collections.abc import MutableMapping, Sequence
-from typing import Any
+from collections.abc import Collection, MutableMapping
+from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote
 
-from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import HTTPFactory
 from daphne.server import Server
 from twisted.internet import defer, reactor
 from twisted.logger import globalLogPublisher
 
+from eventstreams_site import signals
 from eventstreams_site.channel import StreamFactory
 from eventstreams_site.conf import Config
 from eventstreams_site.faults import Faults
 from eventstreams_site.flow import Flow, reset_by_peer
+from eventstreams_site.handover import Handed, State
+from eventstreams_site.listening import Listening, listen
 from eventstreams_site.process import Process
 from eventstreams_site.request import origin_form
 from eventstreams_site.routing import application_of
-from eventstreams_site.workers import BACKLOG, ListenError
 from streams.http.consumers import FLOW_EXTENSION
 from streams.http.requests import STREAM_PATH
 from streams.http.service import ClientGone
@@ -43,43 +45,43 @@ CHECK_SECONDS = 10.0
 GC_THRESHOLD = 50_000
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 256 * 1024
+STOP_SECONDS = 3.0
+"""Seconds after the drain at which the process ends, whatever it still waits for."""
+LEFT_SECONDS = 0.1
+"""Applications that are cancelled have this time to end."""
+LOG_SECONDS = 30.0
+"""What may befall any connection is logged this often."""
 
 
-def serve(config: Config, host: str, port: int) -> None:
-    """Run the server until it is stopped (SIGINT, SIGTERM). Raises ListenError."""
+class Intake(Protocol):
+    """Where the connections come from."""
+
+    def start(self) -> None:
+        """Take what comes from now on."""
+
+    def close(self) -> None:
+        """Take no more."""
+
+
+def serve(config: Config, host: str, port: int) -> NoReturn:
+    """Run the server until it is stopped, then end the process. Raises ListenError."""
     _tune_memory()
-    endpoints = [f"{text}:backlog={BACKLOG}" for text in build_endpoint_description_strings(host=host, port=port)]
-    server = StreamServer(Process(config), endpoints)
-    server.run()
-    if server.failure:
-        raise ListenError(f"Cannot listen on {host} port {port}: {server.failure}")
+    listener = listen(host, port)
+    server = StreamServer(Process(config))
+    server.run_with(Listening(listener, server.adopt, lambda: True))
 
 
-def serve_connections(config: Config, channel: socket.socket) -> None:
-    """Run a server for the connections whose descriptors come over `channel`, until it is stopped or that is closed."""
+def serve_connections(config: Config, channel: socket.socket) -> NoReturn:
+    """Run a server for the connections whose descriptors come over `channel`, until it is stopped or that is closed;
+    then end the process."""
     _tune_memory()
-    channel.setblocking(False)
-    server = StreamServer(Process(config), [])
+    server = StreamServer(Process(config))
 
-    def take() -> None:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                message, descriptors, *_ = socket.recv_fds(channel, 1, 1)
-                if not message:  # the first process has gone
-                    asyncio.get_running_loop().remove_reader(channel)
-                    server.stop()
-                    return
-                for descriptor in descriptors:
-                    with socket.socket(fileno=descriptor) as connection:
-                        connection.setblocking(False)
-                        try:
-                            reactor.adoptStreamConnection(descriptor, connection.family, server.http_factory)
-                        except OSError as error:
-                            if error.errno != errno.ENOTCONN:  # its client has reset it meanwhile
-                                server.faults.report("A connection could not be taken over")
+    def look() -> tuple[State, int]:
+        return State.DRAINING if server.service.draining else State.READY, len(server.service.connections)
 
-    reactor.callWhenRunning(lambda: asyncio.get_event_loop().add_reader(channel, take))
-    server.run()
+    # Ctrl-C reaches all processes of a terminal; the first one tells the workers to stop.
+    server.run_with(Handed(channel, server.adopt, server.stop, look), deaf_to={signal.SIGINT})
 
 
 def _tune_memory() -> None:
@@ -119,22 +121,25 @@ class Inbox:
 
 
 class StreamServer(Server):
-    """`endpoints` are Twisted's descriptions of where to listen; without any, connections come from elsewhere."""
+    """Serves the connections that it is given (`adopt`), by its `intake`."""
 
-    def __init__(self, process: Process, endpoints: Sequence[str]) -> None:
+    _intake: Intake
+
+    def __init__(self, process: Process) -> None:
         super().__init__(
             application=application_of(process.service),
             endpoints=["elsewhere"],  # Daphne ends a server that has none
             server_name="",
             verbosity=1,
+            signal_handlers=False,
         )
-        self.endpoints = [*endpoints]
-        self.failure = ""
+        self.endpoints = []
         self.faults = Faults(process.service.metrics.faults.labels("serving connections").inc)
         self.service = process.service
         self._process = process
-        self._ports: list[Any] = []
         self._flows: dict[Any, Flow] = {}
+        self._is_stopping = False
+        self._next_log = float("-inf")
 
     @property
     def http_factory(self) -> StreamFactory:
@@ -145,21 +150,41 @@ class StreamServer(Server):
     def http_factory(self, stock: HTTPFactory) -> None:
         self._factory = StreamFactory(self)
 
-    def run(self) -> None:
+    def run_with(self, intake: Intake, *, deaf_to: Collection[int] = ()) -> NoReturn:
+        """Serve what `intake` brings until a signal says otherwise (see `signals.heed`), then end the process."""
+        self._intake = intake
         globalLogPublisher.addObserver(self.faults.observe)  # Daphne sends Twisted's log to nowhere
         # Daphne has no lifespan: the hub starts when the reactor does.
-        reactor.callWhenRunning(lambda: asyncio.ensure_future(self._process.start()))
-        super().run()
+        reactor.callWhenRunning(lambda: asyncio.ensure_future(self._start(deaf_to)))
+        self.run()
+        signals.end(0)
 
-    def listen_success(self, port: Any) -> None:
-        super().listen_success(port)
-        self._ports.append(port)
-        for host, number in self.listening_addresses:
-            log.info("Listening on http://%s:%s", host, number)
+    async def _start(self, deaf_to: Collection[int]) -> None:
+        try:
+            signals.heed(self.stop, deaf_to=deaf_to)
+            await self._process.start()
+            self._intake.start()
+        except Exception:  # Twisted would say nothing, and the process go on deaf
+            log.exception("The server could not be started")
+            signals.end(1)
 
-    def listen_error(self, failure: Any) -> None:
-        self.failure = failure.getErrorMessage()
-        self.stop()
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve a connection that has been accepted."""
+        with connection:
+            connection.setblocking(False)
+            try:
+                reactor.adoptStreamConnection(connection.fileno(), connection.family, self.http_factory)
+            except OSError as error:
+                # Its client has gone already. Else there is no descriptor for Twisted's copy of it.
+                if error.errno != errno.ENOTCONN and time.monotonic() >= self._next_log:
+                    self._next_log = time.monotonic() + LOG_SECONDS
+                    log.error("A connection was closed, it cannot be served: %s", error)
+
+    def stop(self) -> None:
+        """Stop the server, once."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            super().stop()
 
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
         _take_absolute_form_apart(scope)
@@ -249,10 +274,10 @@ class StreamServer(Server):
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._stop()))
 
     async def _stop(self) -> None:
+        signals.end_within(self._process.drain_seconds + STOP_SECONDS)
         log.info("Stopping: %s streams are being ended", len(self.service.clients))
         await self._process.drain()
-        for port in self._ports:
-            port.stopListening()
+        self._intake.close()
         await self._process.finish()
         await self._process.close()
         left = [
@@ -262,7 +287,8 @@ class StreamServer(Server):
         ]
         for application in left:
             application.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            await asyncio.wait(left, timeout=LEFT_SECONDS)
 
 
 def _take_absolute_form_apart(scope: MutableMapping[str, Any]) -> None:

@@ -141,6 +141,11 @@ class Site:
         """End the process; its exit status."""
         assert self._process is not None
         self._process.send_signal(with_signal)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until the process has ended; its exit status. It is killed if that takes long."""
+        assert self._process is not None
         try:
             return self._process.wait(30)
         finally:

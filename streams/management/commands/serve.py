@@ -41,7 +41,8 @@ class Command(BaseCommand):
                 "sqlite:////absolute/path. (For development, DJANGO_DEBUG=true does without.)"
             )
         from eventstreams_site.conf import ConfigError, load_config
-        from eventstreams_site.workers import ListenError, run_workers
+        from eventstreams_site.listening import ListenError
+        from eventstreams_site.workers import run_workers
 
         if options["workers"] < 1:
             raise CommandError(f"--workers is {options['workers']}; at least one process is needed")
