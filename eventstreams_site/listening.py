@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 """Connections that wait to be accepted (the kernel bounds it by net.core.somaxconn): many come back at once."""
+MAX_PORT = 65_535
 AT_ONCE = 100
 """Maximum number of connections accepted before anything else has its turn."""
 REST_SECONDS = 0.2
@@ -47,10 +48,12 @@ class ListenError(Exception):
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a non-blocking socket that listens there. Raises ListenError."""
+    if not 0 <= port <= MAX_PORT:
+        raise ListenError(f"Cannot listen on {host} port {port}: a port is a number from 0 to {MAX_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ListenError(f"Cannot listen on {host} port {port}: {error}") from None
     listener.setblocking(False)
     return listener

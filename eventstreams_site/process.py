@@ -43,6 +43,7 @@ class Process:
     """All that runs in one server process: `service` is what the edge sees of it."""
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self.drain_seconds = config.drain_seconds
         options = kafka_options(config.kafka)
         metrics = Metrics()
@@ -118,7 +119,7 @@ class Process:
         deadline = loop.time() + self.drain_seconds + 1
         while (service.clients or not all(each.is_clear for each in service.connections)) and loop.time() < deadline:
             await asyncio.sleep(0.05)
-        for each in service.connections:
+        for each in list(service.connections):
             if not each.is_clear:  # its client takes nothing
                 each.abort()
 
