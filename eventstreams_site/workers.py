@@ -150,18 +150,18 @@ class _Workers:
         if worker.report.state in (State.DRAINING, State.CLOSED) and worker.heard_at is not None:
             self._replace(worker, now)
         limit = HUNG_SECONDS if worker.heard_at is not None else STARTING_SECONDS
-        silence = now - (worker.heard_at if worker.heard_at is not None else worker.started_at)
-        is_silent = worker.heard_at is not None and silence > SILENT_SECONDS
+        silent_for = now - (worker.heard_at if worker.heard_at is not None else worker.started_at)
+        is_silent = worker.heard_at is not None and silent_for > SILENT_SECONDS
         if is_silent is not worker.is_silent:
             worker.is_silent = is_silent
             if is_silent:
                 log.warning(
-                    "Worker %s has not reported for %.0f s: the others get its connections", worker.pid, silence
+                    "Worker %s has not reported for %.0f s: the others get its connections", worker.pid, silent_for
                 )
             else:
                 log.warning("Worker %s reports again", worker.pid)
-        if silence > limit:
-            self._end(worker, "has not reported for %.0f s" % silence, now + DUMP_SECONDS)
+        if silent_for > limit:
+            self._end(worker, "has not reported for %.0f s" % silent_for, now + DUMP_SECONDS)
             self._replace(worker, now)
 
     def _end(self, worker: Worker, why: str, kill_at: float) -> None:
