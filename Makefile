@@ -15,7 +15,7 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all lint bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all mutants lint bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -40,6 +40,9 @@ test-slow: install-dev ## run the slow tests (under 45 minutes)
 test-all: ## run both
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-slow
+
+mutants: .venv/installed-dev ## plant known faults in a copy of the tree: a test must notice each
+	$(BIN)/python -m tests.mutants
 
 lint: .venv/installed-dev ## check style and types
 	$(BIN)/ruff check .

@@ -173,15 +173,15 @@ class History:
         self._count(block, sum(held.nbytes for held in block.chunks.values()) - before)
 
     def lend(self, block: Block) -> None:
-        """A reader holds the block, until `take_back`."""
+        """A reader holds the block, until `take_back`. (One around events of a ring counts as none: they are there.)"""
         block.readers += 1
-        if block.readers == 1 and not block.is_kept:
+        if block.nbytes and block.readers == 1 and not block.is_kept:
             self._lent_bytes += block.nbytes
             self._metrics.lent_bytes.set(self._lent_bytes)
 
     def take_back(self, block: Block) -> None:
         block.readers -= 1
-        if not block.readers and not block.is_kept:
+        if block.nbytes and not block.readers and not block.is_kept:
             self._lent_bytes -= block.nbytes
             self._metrics.lent_bytes.set(self._lent_bytes)
 

@@ -58,7 +58,8 @@ class Merge:
     def clear(self) -> None:
         """Let go of all blocks, and of the ids: they are as long as there are partitions."""
         for held in self._held.values():
-            self._release(held.block, *held.blocks)
+            self._history.take_back(held.block)
+            self._release(held.blocks)
         self._writer.reset({})
         self._held.clear()
         self._oldest.clear()
@@ -232,12 +233,12 @@ class Merge:
             timestamp = self.position[held.tp].timestamp if block.timestamp is None else block.timestamp
             mark = Mark(mark.incarnation, block.next, timestamp)
         else:
-            self._release(*held.blocks)
+            self._release(held.blocks)
             held.blocks.clear()
-        self._release(block)
+        self._history.take_back(block)
         self.move(held.tp, mark)
 
-    def _release(self, *blocks: Block) -> None:
+    def _release(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
             self._history.take_back(block)
 
