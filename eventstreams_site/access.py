@@ -14,6 +14,9 @@ from django.shortcuts import render
 from streams.http.requests import client_ip
 from streams.http.service import SCOPE_KEY, Service
 
+LONGEST_NAME = 150
+"""Characters of a user name, as Django's own model has them."""
+
 
 def client_address(request: HttpRequest) -> str:
     """By the rules that hold for the clients of streams: `client_ip_header`, believed only from `trusted_proxies`."""
@@ -22,6 +25,12 @@ def client_address(request: HttpRequest) -> str:
     if service is None:
         return str(request.META.get("REMOTE_ADDR", ""))
     return client_ip(scope, service.settings.client_ip_header, service.settings.trusted_proxies)
+
+
+def username(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+    """Return the name that was tried, as short as the database's field is, or PostgreSQL refuses the record of it."""
+    given = (credentials or request.POST).get("username") or ""
+    return str(given).replace("\0", "")[:LONGEST_NAME]
 
 
 def locked_out(request: HttpRequest, *_: object) -> HttpResponse:

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
+from eventstreams_site.gate import says_it_has_session
 from eventstreams_site.request import StreamRequest, page_too_large, path_of, phrase, refusal
 from eventstreams_site.wire import Wire
 from streams.core.errors import (
@@ -33,7 +34,8 @@ MAX_HEADER_BYTES = 64 * 1024
 """Of a request line with all headers: an id of many partitions is long."""
 MAX_HEADER_LINES = 500
 PUBLIC_BODY_BYTES = 16 * 1024
-"""Public routes do nothing with a body: so much is read over, for who sends one all the same."""
+"""Public routes do nothing with a body: so much is read over, for who sends one all the same. Without a session it
+holds for the admin too: the form of its login is small."""
 ADMIN_BODY_BYTES = 4 * 1024 * 1024
 """Imports are of at most 1 MiB (redaction/imports.py); form data around them."""
 REQUEST_SECONDS = 30.0
@@ -154,7 +156,9 @@ class StreamChannel(HTTPChannel):
         return received
 
     def allHeadersReceived(self) -> None:  # noqa: N802
-        self.body_limit = ADMIN_BODY_BYTES if is_private(path_of(self._path)) else PUBLIC_BODY_BYTES
+        cookies = self.requests[-1].requestHeaders.getRawHeaders(b"cookie", [])
+        is_staffs = is_private(path_of(self._path)) and says_it_has_session(cookies)
+        self.body_limit = ADMIN_BODY_BYTES if is_staffs else PUBLIC_BODY_BYTES
         if self._command == b"CONNECT":
             self.refuse(MethodNotAllowed("CONNECT"))
         elif self.length is not None and self.length > self.body_limit:

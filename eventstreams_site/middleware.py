@@ -1,48 +1,44 @@
-"""Middleware of others, where it does more than we want."""
+"""Middleware of Django's, where it does not fit a service behind a proxy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from urllib.parse import SplitResult, urlsplit
 
-from django.http import HttpRequest, HttpResponseBase
-from django.middleware.common import CommonMiddleware
-from servestatic.middleware import ServeStaticMiddleware
-from servestatic.responders import MissingFileError
-
-from streams.core.errors import EventStreamsError, MethodNotAllowed, RangeNotSatisfiable
-from streams.http.headers import is_private
-from streams.http.views import problem_response
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest
+from django.http.request import split_domain_port, validate_host
+from django.middleware.csrf import CsrfViewMiddleware
 
 
-class HostOfAdminOnly(CommonMiddleware):
-    """The Host header is checked where something is made out of it, in the admin.
+class SameHostOrigin(CsrfViewMiddleware):
+    """Takes a form from a page of this site also where a proxy ends TLS.
 
-    Probes, mirrors and proxies ask the public routes under any name (nginx under that of its upstream, which need not
-    be one that a host can have).
+    Django compares the browser's Origin (https://example.org:8443) with what it is asked by itself: http, and a Host
+    that may have lost its port. Here an Origin is the site's own as well if it is https and its host is that of the
+    Host header, with the port of the Host header where that has one; or if its host is one of those that
+    DJANGO_ALLOWED_HOSTS names.
     """
 
-    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
-        return super().process_request(request) if is_private(request.path_info) else None
+    def _origin_verified(self, request: HttpRequest) -> bool:
+        return super()._origin_verified(request) or _is_own(request, request.META["HTTP_ORIGIN"])
 
 
-class StaticFiles(ServeStaticMiddleware):
-    """A file that is not there is a 404 with DEBUG on too, where ServeStatic raises; its errors have our form."""
+def _is_own(request: HttpRequest, text: str) -> bool:
+    try:
+        origin = urlsplit(text)
+        port = origin.port
+        host, host_port = split_domain_port(request.get_host())
+    except (ValueError, DisallowedHost):
+        return False
+    if origin.scheme != "https" or not origin.hostname or not _is_origin(origin):
+        return False
+    name = f"[{origin.hostname}]" if ":" in origin.hostname else origin.hostname
+    if name == host:
+        return not host_port or host_port == str(port or 443)
+    named = [pattern for pattern in settings.ALLOWED_HOSTS if pattern != "*"]
+    return validate_host(name, named)
 
-    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        try:
-            response = await super().__call__(request)
-        except MissingFileError:
-            return await self.get_response(request)
-        error = _ERRORS.get(response.status_code)
-        if error is None or "problem" in response.get("Content-Type", ""):
-            return response
-        ours = problem_response(request, error(request.method or ""))
-        if "Content-Range" in response:
-            ours["Content-Range"] = response["Content-Range"]
-        return ours
 
-
-_ERRORS: dict[int, Callable[[str], EventStreamsError]] = {
-    405: MethodNotAllowed,
-    416: lambda method: RangeNotSatisfiable(),
-}
+def _is_origin(parts: SplitResult) -> bool:
+    return not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)

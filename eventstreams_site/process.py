@@ -8,6 +8,7 @@ import logging
 import random
 import time
 
+from eventstreams_site import logs
 from eventstreams_site.conf import Config
 from eventstreams_site.watch import Followed, Watch
 from redaction import pages
@@ -91,6 +92,13 @@ class Process:
             refresh=Refresh(config, metrics, self._watch.hurry),
             schemas=Schemas(config, metrics),
             behind=lambda: self._watch.behind,
+            log_is_stuck=lambda: logs.stderr.is_stuck,
+        )
+        metrics.count(
+            "eventstreams_log_lines_dropped", "Log lines lost since nobody read stderr", lambda: logs.stderr.dropped
+        )
+        metrics.count(
+            "eventstreams_log_lines_left_out", "Log lines left out as like others", lambda: logs.Seldom.left_out
         )
         self._tasks: list[asyncio.Task[None]] = []
 

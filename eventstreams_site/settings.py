@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import MutableMapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from urllib.parse import quote
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+
+from eventstreams_site.logs import FORMAT
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -47,7 +48,7 @@ def _allowed_hosts() -> list[str]:
     hosts = [host.strip() for host in os.environ.get("DJANGO_ALLOWED_HOSTS", "").split(",") if host.strip()]
     if hosts:
         return hosts
-    # Only the admin looks at the Host header (eventstreams_site/middleware.py).
+    # Only the admin looks at the Host header; public routes are answered under any name.
     return ["localhost", "127.0.0.1", "[::1]"] if DEBUG else ["*"]
 
 
@@ -86,32 +87,10 @@ def _log_level() -> str:
     return level
 
 
-class LineFormatter(logging.Formatter):
-    """One line for each record (a traceback follows on its own): a text from outside cannot forge a second one."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
-
-
-class BriefFormatter(LineFormatter):
-    """Without the traceback."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        record.message = record.getMessage()
-        record.asctime = self.formatTime(record)
-        return self.formatMessage(record)
-
-
-def _static_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:
-    """A page's modules import each other by name: an old one beside a new one would break the page."""
-    if "/eventstreams/ui/" in url or "/eventstreams/doc/" in url:
-        headers["Cache-Control"] = "no-cache"
-
-
 DEBUG = _flag("DJANGO_DEBUG")
 SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = _allowed_hosts()
-# Behind a proxy that ends TLS, Django takes the admin's https origin for a foreign one unless it is told of it.
+# Further names of the site; `SameHostOrigin` has the rule for proxies that end TLS.
 CSRF_TRUSTED_ORIGINS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS if host != "*"]
 
 INSTALLED_APPS = [
@@ -121,7 +100,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "servestatic",
     "axes",
     "rest_framework",
     "drf_spectacular",
@@ -132,10 +110,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "eventstreams_site.middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "eventstreams_site.middleware.HostOfAdminOnly",
-    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "eventstreams_site.middleware.SameHostOrigin",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -175,13 +152,15 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # Guessing passwords is throttled: after some failures of one user name from one address it is over for a while. Of both
-# together, so that nobody can lock out somebody else, or an office behind one address itself.
+# together, so that nobody can lock out somebody else. Many names from one address are stopped before they get here
+# (eventstreams_site/throttle.py).
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_USERNAME_CALLABLE = "eventstreams_site.access.username"
 AXES_CLIENT_IP_CALLABLE = "eventstreams_site.access.client_address"
 AXES_LOCKOUT_CALLABLE = "eventstreams_site.access.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # it would grow without end
@@ -208,39 +187,41 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "/static/"
-# The admin's styles and scripts are served by the service itself, out of the packages: no collectstatic.
-SERVESTATIC_USE_FINDERS = True
-SERVESTATIC_MAX_AGE = 0 if DEBUG else 3600
-SERVESTATIC_ADD_HEADERS_FUNCTION = _static_headers
-SERVESTATIC_ALLOW_ALL_ORIGINS = False  # CORS is the business of streams.http.headers
 
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff log in once a working day
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 X_FRAME_OPTIONS = "SAMEORIGIN"  # the wire contract's value
 
-LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": LineFormatter, "format": LINE},
-        "brief": {"()": BriefFormatter, "format": LINE},
+        "line": {"()": "eventstreams_site.logs.LineFormatter", "format": FORMAT},
+        "brief": {"()": "eventstreams_site.logs.BriefFormatter", "format": FORMAT},
+    },
+    "filters": {
+        "seldom": {"()": "eventstreams_site.logs.Seldom", "burst": 10},
+        "once": {"()": "eventstreams_site.logs.Seldom"},
+        "of_strangers": {"()": "eventstreams_site.logs.Seldom", "demote": True},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"},
-        "stderr_in_brief": {"class": "logging.StreamHandler", "formatter": "brief", "stream": "ext://sys.stderr"},
+        "stderr": {"()": "eventstreams_site.logs.Handler", "formatter": "line", "filters": ["seldom"]},
+        "once": {"()": "eventstreams_site.logs.Handler", "formatter": "line", "filters": ["once"]},
+        # What anybody can provoke (a Host that is none, too many fields of a form) is worth a line, not a traceback.
+        "of_strangers": {"()": "eventstreams_site.logs.Handler", "formatter": "brief", "filters": ["of_strangers"]},
     },
     "root": {"handlers": ["stderr"], "level": _log_level()},
     "loggers": {
         "django": {"handlers": [], "level": _log_level()},  # Django's own handlers would write each line twice
-        "django.request": {"level": "ERROR"},  # anybody can ask for what is not there, as often as they like
+        # Anybody can ask for what is not there, as often as they like. A fault of ours is said, not for each of them.
+        "django.request": {"handlers": ["once"], "propagate": False, "level": "ERROR"},
+        "django.security": {"handlers": ["of_strangers"], "propagate": False},
         # It says each failed try (the engine says when Kafka goes and comes back), and at DEBUG all that it fetches,
         # before it is redacted.
         "aiokafka": {"level": "CRITICAL"},
-        # What anybody can provoke (a Host that is none, too many fields of a form) is worth a line, not a traceback.
-        "django.security": {"handlers": ["stderr_in_brief"], "propagate": False},
-        "axes": {"level": "WARNING"},  # who is locked out, not each login
-        "daphne": {"level": "WARNING"},
+        "axes": {"handlers": ["of_strangers"], "propagate": False, "level": "WARNING"},  # not each login
+        "daphne": {"handlers": ["once"], "propagate": False, "level": "WARNING"},
+        "eventstreams_site.gate": {"handlers": ["of_strangers"], "propagate": False},
     },
 }

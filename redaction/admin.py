@@ -263,6 +263,8 @@ class RedactedPageAdmin(PageAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         page = self.get_object(request, object_id)
         query = f"?{urlencode({'domain': page.domain, 'q': page.title})}" if page else ""
         return HttpResponseRedirect(reverse("admin:redaction_pagechange_changelist") + query)

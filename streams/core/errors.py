@@ -13,17 +13,19 @@ EventStreamsError               status, type, title; becomes problem+json (RFC 9
 ├── RequestTimeout              408  request_timeout
 ├── ContentTooLarge             413  content_too_large
 ├── UriTooLong                  414  uri_too_long
-├── RangeNotSatisfiable         416  range_not_satisfiable; of a file of a page
 ├── HeadersTooLarge             431  headers_too_large
 ├── TooManyRequests             429  too_many_requests
+├── TooManyLogins               429  too_many_logins; of the admin
 ├── InternalError               500  internal_error
 ├── NoTopicsAvailable           503  no_topics_available
 ├── NoStreamConfiguration       503  no_stream_configuration
+├── DatabaseAway                503  database_unavailable; of the admin
 └── Unavailable                 503  the client may have its answer as an SSE event, and come back by itself
     ├── KafkaUnavailable        503  kafka_unavailable
     ├── NoRedactionList         503  no_redaction_list
     ├── Draining                503  draining
     └── Overloaded              503  overloaded
+        └── AdminOverloaded     503  overloaded; of the admin
 
 Source: wire contract, "Errors before the stream begins".
 """
@@ -44,7 +46,7 @@ class EventStreamsError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal Error"
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -135,13 +137,6 @@ class UriTooLong(EventStreamsError):
         super().__init__(f"The request line has more than {limit} bytes")
 
 
-class RangeNotSatisfiable(EventStreamsError):
-    status, type, title = 416, "range_not_satisfiable", "Range Not Satisfiable"
-
-    def __init__(self) -> None:
-        super().__init__("The file does not have these bytes; Content-Range says how many it has")
-
-
 class HeadersTooLarge(EventStreamsError):
     status, type, title = 431, "headers_too_large", "Request Header Fields Too Large"
 
@@ -158,6 +153,17 @@ class TooManyRequests(EventStreamsError):
             f"At most {limit} concurrent connections are allowed from one client IP; close one, or join the streams "
             "in one request (/v2/stream/a,b)"
         )
+
+
+class TooManyLogins(EventStreamsError):
+    status, type, title = 429, "too_many_logins", "Too Many Failed Logins"
+
+    def __init__(self, failures: int, seconds: float) -> None:
+        super().__init__(
+            f"{failures} logins from your address have failed, so no more are accepted for {seconds / 60:.0f} minutes; "
+            "the right password does not help before"
+        )
+        self.retry_after = max(1, round(seconds))
 
 
 class InternalError(EventStreamsError):
@@ -181,6 +187,14 @@ class NoStreamConfiguration(EventStreamsError):
 
     def __init__(self) -> None:
         super().__init__("The stream configuration has not been loaded yet; the server keeps trying")
+
+
+class DatabaseAway(EventStreamsError):
+    status, type, title = 503, "database_unavailable", "Database Unavailable"
+    retry_after = 10
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer, so the admin cannot work; the streams go on. Try again later")
 
 
 class Unavailable(EventStreamsError):
@@ -216,3 +230,10 @@ class Overloaded(Unavailable):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"This server has all the {limit} connections that it allows; try again in a while")
+
+
+class AdminOverloaded(Overloaded):
+    def __init__(self) -> None:
+        EventStreamsError.__init__(
+            self, "The admin is working on as many requests as it takes at a time; try again in a few seconds"
+        )

@@ -5,7 +5,7 @@ Two names are the old service's, so that existing dashboards go on working (wire
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
@@ -30,6 +30,18 @@ class _Sent(Collector):
             family.add_metric(["sse"], self.sse[index])
             family.add_metric(["ndjson"], self.ndjson[index])
             yield family
+
+
+class _Counted(Collector):
+    """A count that is kept elsewhere."""
+
+    def __init__(self, name: str, text: str, count: Callable[[], int]) -> None:
+        self._name = name
+        self._text = text
+        self._count = count
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._text, self._count())
 
 
 class Metrics:
@@ -112,9 +124,19 @@ class Metrics:
         self.schemas = Gauge(
             "eventstreams_schemas", "Streams that name a schema, by whether it was found", ["state"], registry=r
         )
+        self.admin_requests = Gauge(
+            "eventstreams_admin_requests", "Requests for the admin, by whether they run or wait", ["state"], registry=r
+        )
+        self.admin_refused = Counter(
+            "eventstreams_admin_requests_refused", "Requests for the admin that were refused", ["reason"], registry=r
+        )
         self._sent = _Sent()
         r.register(self._sent)
         self._combinations: set[str] = set()
+
+    def count(self, name: str, text: str, count: Callable[[], int]) -> None:
+        """Add a counter whose value is asked for when the metrics are."""
+        self.registry.register(_Counted(name, text, count))
 
     def connected(self, streams: Iterable[str]) -> None:
         """Count a client's connection; `streams` are canonical names."""

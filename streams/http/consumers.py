@@ -37,13 +37,11 @@ from streams.engine.feed import Parts, Selection
 from streams.engine.start import gaps_of, resolve
 from streams.engine.subscription import Subscription
 from streams.http.problems import problem_headers
-from streams.http.requests import StreamRequest, client_ip
+from streams.http.requests import FLOW_EXTENSION, StreamRequest, client_ip
 from streams.http.service import SCOPE_KEY, ClientGone, Service
 
 log = logging.getLogger(__name__)
 
-FLOW_EXTENSION = "eventstreams.flow"
-"""In scope["extensions"]: whether the client's socket takes more, and how to write shared parts (see server.py)."""
 HOLD_SECONDS = 1.0
 """A client that is told of an error by an event is held for so long: some ignore `retry`."""
 KAFKA_SECONDS = 2.8

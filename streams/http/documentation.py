@@ -5,82 +5,80 @@ Source: wire contract, "Routes".
 
 from __future__ import annotations
 
-import re
+import html
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
-from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.http import HttpRequest
+from django.template.loader import render_to_string
 
+from streams.core.catalogue import Catalogue
 from streams.core.errors import NoStreamConfiguration
 from streams.http.about import HOME
+from streams.http.answers import HTML, JSON, Answer, answer, looked_at, problem, redirect
 from streams.http.headers import PAGE_POLICY
-from streams.http.views import DEMO_PAGE, DOCUMENTATION, problem_response, public, service_of
+from streams.http.made import Made, in_thread
+from streams.http.requests import Scope, parameters
+from streams.http.service import Service
+from streams.http.views import DEMO_PAGE, DOCUMENTATION
 
-JSON = "application/json"
 YAML = "application/yaml"
 _YAML_TYPES = (YAML, "application/vnd.oai.openapi", "application/x-yaml", "text/yaml", "text/x-yaml")
-_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
+_SITE = "site-of-the-request"
+"""Stands in the page as it is kept, in place of the scheme and host by which it is asked for."""
 
 
-class SeeOther(HttpResponseRedirect):
-    status_code = 303
-
-
-@public
-async def root(request: HttpRequest) -> HttpResponse:
-    """The document, the documentation, or where to go: the demo page where it is enabled, else the documentation."""
-    if "spec" in request.GET:
-        return await _spec(request)
-    if "doc" in request.GET:
-        return _page(request)
-    return SeeOther(DEMO_PAGE if service_of(request).settings.ui_enabled else DOCUMENTATION)
-
-
-@public
-async def spec(request: HttpRequest) -> HttpResponse:
-    return await _spec(request)
-
-
-async def _spec(request: HttpRequest) -> HttpResponse:
+async def spec(scope: Scope, service: Service) -> Answer:
     """JSON, or YAML where `format` or `Accept` says so; 503 before the streams are known."""
-    service = service_of(request)
     await service.starting()
     catalogue = service.catalogue
     if catalogue is None:
-        return problem_response(request, NoStreamConfiguration())
-    media_type = _media_type(request)
+        return problem(scope, NoStreamConfiguration())
+    media_type = _media_type(scope)
     make = service.documents.json if media_type == JSON else service.documents.yaml
     body = await make(catalogue, service.schemas)
-    if _GZIP.search(request.headers.get("Accept-Encoding", "")):
-        answer = HttpResponse(body.gzipped, content_type=media_type, headers={"Content-Encoding": "gzip"})
-    else:
-        answer = HttpResponse(body.plain, content_type=media_type)
-    answer["ETag"] = body.etag
-    answer["Cache-Control"] = "no-cache"  # it may be kept, and is asked for again: 304 costs little
-    patch_vary_headers(answer, ("Accept", "Accept-Encoding"))
-    return get_conditional_response(request, etag=body.etag, response=answer) or answer
+    # It may be kept, and is asked for again: 304 costs little.
+    return answer(body, media_type, ("Vary", "Accept"), cache="no-cache")
 
 
-def _media_type(request: HttpRequest) -> str:
-    wanted = request.GET.get("format")
-    if wanted is not None:
-        return YAML if wanted.lower() in ("yaml", "yml") else JSON
-    preferred = request.get_preferred_type([JSON, *_YAML_TYPES])
-    return YAML if preferred in _YAML_TYPES else JSON
+class Root:
+    """`/`: the document, the page, or a redirect to the demo page where it is enabled, else the documentation."""
+
+    def __init__(self) -> None:
+        self._page: Made[bytes] = Made()
+
+    async def __call__(self, scope: Scope, service: Service) -> Answer:
+        asked = parameters(scope)
+        if "spec" in asked:
+            return await spec(scope, service)
+        if "doc" in asked:
+            return await self._documentation(scope, service)
+        return redirect(303, DEMO_PAGE if service.settings.ui_enabled else DOCUMENTATION)
+
+    async def _documentation(self, scope: Scope, service: Service) -> Answer:
+        catalogue, has_demo = service.catalogue, service.settings.ui_enabled
+        kept = await self._page.of((catalogue, has_demo), in_thread(_rendered, catalogue, has_demo))
+        site = html.escape(f"{scope.get('scheme', 'http')}://{looked_at(scope, b'host')}")
+        body = kept.replace(_SITE.encode(), site.encode())
+        return answer(body, HTML, ("Content-Security-Policy", PAGE_POLICY), cache="no-cache")
 
 
-def _page(request: HttpRequest) -> HttpResponse:
-    service = service_of(request)
+def _rendered(catalogue: Catalogue | None, has_demo: bool) -> bytes:
+    streams = catalogue.streams.values() if catalogue else ()
     context: dict[str, Any] = {
-        "streams": sorted(service.catalogue.streams.values(), key=lambda stream: stream.name.lower())
-        if service.catalogue
-        else [],
-        "has_demo": service.settings.ui_enabled,
+        "streams": sorted(streams, key=lambda stream: stream.name.lower()),
+        "has_demo": has_demo,
         "demo": DEMO_PAGE,
         "home": HOME,
+        "site": _SITE,
     }
-    answer = render(request, "doc.html", context)
-    answer["Cache-Control"] = "no-cache"
-    answer["Content-Security-Policy"] = PAGE_POLICY
-    return answer
+    return render_to_string("doc.html", context).encode()
+
+
+def _media_type(scope: Scope) -> str:
+    wanted = parameters(scope).get("format")
+    if wanted is not None:
+        return YAML if wanted.lower() in ("yaml", "yml") else JSON
+    request = HttpRequest()
+    request.META["HTTP_ACCEPT"] = looked_at(scope, b"accept") or "*/*"
+    preferred = request.get_preferred_type([JSON, *_YAML_TYPES])
+    return YAML if preferred in _YAML_TYPES else JSON

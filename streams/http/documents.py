@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 import yaml
 
 from streams.core.catalogue import Catalogue
+from streams.http.answers import Body
+from streams.http.made import Made, in_thread
 from streams.http.openapi import Generator
 from streams.schema_search import Schema
 from streams.schemas import Schemas
@@ -21,54 +20,27 @@ from streams.schemas import Schemas
 _YAML: dict[str, Any] = {"Dumper": yaml.CSafeDumper, "allow_unicode": True, "sort_keys": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A representation, as it is and compressed (a twentieth of it); `etag` is weak, and so the same for both."""
-
-    plain: bytes
-    gzipped: bytes
-    etag: str
-
-    @classmethod
-    def of(cls, plain: bytes) -> Body:
-        return cls(plain, gzip.compress(plain, 6, mtime=0), f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"')
-
-
 class Documents:
     """The newest document, as JSON and as YAML. Whoever asks while it is being made waits for the same one."""
 
     def __init__(self, max_streams: int) -> None:
         self._max_streams = max_streams
-        self._catalogue: Catalogue | None = None
-        self._version = -1
-        self._json: asyncio.Future[Body] | None = None
-        self._yaml: tuple[Body, asyncio.Future[Body]] | None = None
-        """Made of which JSON."""
+        self._json: Made[Body] = Made()
+        self._yaml: Made[Body] = Made()
 
     async def json(self, catalogue: Catalogue, schemas: Schemas) -> Body:
-        """The document of these streams, with the schemas that are known of them."""
-        if self._json is None or self._catalogue is not catalogue or self._version != schemas.version:
-            self._catalogue, self._version = catalogue, schemas.version
+        """Return the document of these streams, with the schemas that are known of them."""
+
+        def make() -> Awaitable[Body]:
             known = {name: schema for name in catalogue.streams if (schema := schemas.of(name)) is not None}
-            self._json = _in_thread(_made, catalogue, known, self._max_streams)
-        made = self._json
-        try:
-            return await asyncio.shield(made)
-        except Exception:
-            if self._json is made:
-                self._json = None  # the next one tries again
-            raise
+            return asyncio.to_thread(_made, catalogue, known, self._max_streams)
+
+        return await self._json.of((catalogue, schemas.version), make)
 
     async def yaml(self, catalogue: Catalogue, schemas: Schemas) -> Body:
-        """The same as YAML, which few ask for: it is made of the JSON when somebody does."""
+        """Return the same as YAML, which few ask for: it is made of the JSON when somebody does."""
         body = await self.json(catalogue, schemas)
-        if self._yaml is None or self._yaml[0] is not body:
-            self._yaml = body, _in_thread(_as_yaml, body.plain)
-        return await asyncio.shield(self._yaml[1])
-
-
-def _in_thread(work: Callable[..., Body], *arguments: Any) -> asyncio.Future[Body]:
-    return asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+        return await self._yaml.of(body.etag, in_thread(_as_yaml, body.plain))
 
 
 def _made(catalogue: Catalogue, schemas: dict[str, Schema], max_streams: int) -> Body:

@@ -5,27 +5,39 @@ Source: wire contract, "Routes", "The two formats", "Choosing where to start".
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 from streams.core.errors import InvalidLastEventId, InvalidTimestamp, TooManyStreams
 from streams.core.negotiation import Format, names_event_stream, negotiate
 from streams.core.positions import LastEventId, parse_last_event_id
 from streams.core.since import parse_since
 
+log = logging.getLogger(__name__)
+
 STREAM_PATH = "/v2/stream/"
+FLOW_EXTENSION = "eventstreams.flow"
+"""In scope["extensions"]: whether the client's socket takes more, and how to write shared parts (see server.py)."""
 ID_PARAMETERS = ("lastEventId", "last-event-id", "last_event_id")
 """For polyfills that cannot set headers."""
 
+LONGEST_QUERY = 2_000
+"""Characters of a query in which `parameters` looks."""
+WARN_SECONDS = 3600.0
+"""Seconds between two warnings that the address of a client is sent by a peer that is not believed."""
 LONGEST_ADDRESS = 100
 """Characters; with a zone and a port. What is longer is no address, and is not remembered."""
 
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+", re.ASCII)
+
+_warned_at = float("-inf")
 
 Scope = Mapping[str, Any]
 Network = IPv4Network | IPv6Network
@@ -116,8 +128,17 @@ def request_uri(scope: Scope) -> str:
     return uri.decode("latin-1")
 
 
+def parameters(scope: Scope) -> dict[str, str]:
+    """Return the query's parameters by name, the first of each; of a long query only what its beginning has: reading
+    64 kB of it would hold up everybody.
+    """
+    pairs = parse_qsl(scope["query_string"][:LONGEST_QUERY].decode("latin-1"), keep_blank_values=True)
+    return dict(reversed(pairs))
+
+
 def client_ip(scope: Scope, header_name: str, trusted: Iterable[Network]) -> str:
-    """Whose connection it is. The header counts only where a trusted proxy sent it, else the peer itself does.
+    """Return whose connection it is: an IPv4 address, or the first address of an IPv6 /64, which is what one customer
+    is given. The header counts only where a trusted proxy sent it, else the peer itself does.
 
     Where the header holds a list (X-Forwarded-For), the rightmost address that is not a trusted proxy's own; what
     stands left of that, or of what is no address, anybody may have written.
@@ -125,8 +146,12 @@ def client_ip(scope: Scope, header_name: str, trusted: Iterable[Network]) -> str
     networks = list(trusted)
     peer_text = (scope.get("client") or ["", 0])[0]
     peer = _address(peer_text)
-    if peer is None or not _is_in(peer, networks):
-        return str(peer or peer_text)
+    if peer is None:
+        return str(peer_text)
+    if not _is_in(peer, networks):
+        if header(scope, header_name.lower().encode()) is not None:
+            _warn(peer, header_name)
+        return _counted(peer)
     nearest = peer
     for text in reversed((header(scope, header_name.lower().encode()) or "").split(",")):
         if not text.strip():
@@ -137,7 +162,26 @@ def client_ip(scope: Scope, header_name: str, trusted: Iterable[Network]) -> str
         nearest = address
         if not _is_in(address, networks):
             break
-    return str(nearest)
+    return _counted(nearest)
+
+
+def _warn(peer: Address, header_name: str) -> None:
+    """Say it once an hour: where the peer is a proxy, all its clients count as one; anybody else may send it too."""
+    global _warned_at
+    if time.monotonic() - _warned_at > WARN_SECONDS:
+        _warned_at = time.monotonic()
+        log.warning(
+            "%s sends the header %s, which is ignored, since it is not in trusted_proxies. If this is your proxy, add "
+            "its network to trusted_proxies; if it is a client, nothing needs to be done",
+            peer,
+            header_name,
+        )
+
+
+def _counted(address: Address) -> str:
+    if isinstance(address, IPv6Address) and not address.is_loopback:
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return str(address)
 
 
 def _address(text: str) -> Address | None:

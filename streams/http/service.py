@@ -110,6 +110,8 @@ class Service:
     draining: bool = False
     answering: int = 0
     """Requests that are being answered now, streams among them."""
+    log_is_stuck: Callable[[], bool] = lambda: False
+    """Whether nobody reads the log, so that lines of it are lost."""
     clients: set[Client] = field(default_factory=set)
     connections: set[Connection] = field(default_factory=set)
 
@@ -165,6 +167,8 @@ class Service:
             reasons.append("a new stream configuration is held until somebody applies it in the admin")
         elif last is not None and not last.is_good:
             reasons.append("the stream configuration could not be refreshed; the last good one is in force")
+        if self.log_is_stuck():
+            reasons.append("nobody reads the log (stderr), so lines of it are lost; see to what collects it")
         return reasons
 
     def soft_retry_ms(self) -> int:

@@ -5,51 +5,72 @@ Source: wire contract, "Routes".
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+import msgspec
+from django.template.loader import render_to_string
 
-from streams.core.catalogue import Stream
-from streams.core.errors import NoStreamConfiguration
-from streams.http.views import not_found, problem_response, public, service_of
+from streams.core.catalogue import Catalogue, Stream
+from streams.core.errors import NoStreamConfiguration, PathNotFound
+from streams.http.answers import HTML, JSON, Answer, Body, answer, problem
+from streams.http.made import Made, in_thread
+from streams.http.requests import Scope
+from streams.http.service import Service
 
 STREAMS_SECONDS = 10
-"""The list may be kept for so long: the rates in it are up to half a minute old anyway."""
+"""Seconds for which clients may keep the list: the rates in it are up to half a minute old anyway."""
+MADE_SECONDS = 2
+"""Seconds for which everyone is given the same list."""
 
 
-@public
-def page(request: HttpRequest) -> HttpResponse:
+class Page:
     """200 where the configuration has the page enabled, else 404, as at the old service."""
-    if not service_of(request).settings.ui_enabled:
-        return not_found(request)
-    response = render(request, "ui.html")
-    response["Cache-Control"] = "no-cache"
-    return response
+
+    def __init__(self) -> None:
+        self._page: Made[Body] = Made()
+
+    async def __call__(self, scope: Scope, service: Service) -> Answer:
+        if not service.settings.ui_enabled:
+            raise PathNotFound(scope["path"])
+        return answer(await self._page.of(None, in_thread(_rendered)), HTML, cache="no-cache")
 
 
-@public
-async def streams(request: HttpRequest) -> HttpResponse:
+class Streams:
     """What there is to choose from, JSON: `streams`, each with `name`, `aliases`, `description`, `topics` and `rate`
     (events per second over the last minute, null where that is not known), and two settings that a client should know.
-
-    Asynchronous, since the rates are asked on the engine's event loop.
     """
-    service = service_of(request)
-    if not service.settings.ui_enabled:
-        return not_found(request)
-    catalogue = service.catalogue
-    if catalogue is None:
-        return problem_response(request, NoStreamConfiguration())
-    rates = await service.rates.of({topic for stream in catalogue.streams.values() for topic in stream.topics})
+
+    def __init__(self) -> None:
+        self._list: Made[Body] = Made()
+
+    async def __call__(self, scope: Scope, service: Service) -> Answer:
+        if not service.settings.ui_enabled:
+            raise PathNotFound(scope["path"])
+        catalogue = service.catalogue
+        if catalogue is None:
+            return problem(scope, NoStreamConfiguration())
+
+        async def make() -> Body:
+            rates = await service.rates.of({topic for stream in catalogue.streams.values() for topic in stream.topics})
+            return await asyncio.to_thread(_listed, catalogue, rates, service)
+
+        body = await self._list.of((catalogue, time.monotonic() // MADE_SECONDS), make)
+        return answer(body, JSON, cache=f"public, max-age={STREAMS_SECONDS}")
+
+
+def _rendered() -> Body:
+    return Body.of(render_to_string("ui.html").encode())
+
+
+def _listed(catalogue: Catalogue, rates: dict[str, float], service: Service) -> Body:
     found = {
         "streams": [_described(stream, rates) for stream in catalogue.streams.values()],
         "max_streams": service.settings.max_streams,
         "keepalive_seconds": service.settings.keepalive_seconds,
     }
-    response = JsonResponse(found)
-    response["Cache-Control"] = f"public, max-age={STREAMS_SECONDS}"
-    return response
+    return Body.of(msgspec.json.encode(found))
 
 
 def _described(stream: Stream, rates: dict[str, float]) -> dict[str, Any]:

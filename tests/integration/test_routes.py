@@ -129,6 +129,7 @@ def test_robots_are_asked_to_stay_away(site: Site) -> None:
 
 def test_the_service_says_what_it_is(site: Site) -> None:
     info = site.json("/_info")
+    assert site.json("/_info/") == info
     assert info.keys() == {"name", "version", "description", "home"}
     assert all(isinstance(text, str) and text for text in info.values())
     assert site.json("/_info/name") == {"name": info["name"]}
@@ -142,6 +143,8 @@ def test_a_site_that_runs_is_alive_and_ready(site: Site) -> None:
     assert status == 200
     assert headers["content-type"].startswith("application/json")
     assert "degraded" not in json.loads(body)
+    assert headers["cache-control"] == "no-store"
+    assert headers["access-control-allow-origin"] == "*"
 
 
 def test_a_site_that_has_never_seen_kafka_is_alive_and_not_ready(deaf_site: Site) -> None:
@@ -185,6 +188,8 @@ async def test_dashboards_find_the_gauge_and_the_counter_of_the_old_service(
         "/v2/stream?since=0",
         "/rc/",
         "/_info/nothing",
+        "/_info//",
+        "/_info/name/",
         "/healthz/",
         "/v1/x",
     ],

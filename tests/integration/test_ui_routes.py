@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from django.test import AsyncRequestFactory
 
 from streams.core.catalogue import Layers, compile_catalogue
 from streams.engine.kafka import KafkaSource
@@ -18,7 +17,6 @@ from streams.engine.kafka_options import kafka_options
 from streams.engine.lookups import Lookups
 from streams.engine.rates import Rates
 from streams.http import ui
-from streams.http.service import SCOPE_KEY
 from tests.integration.conftest import Connect
 from tests.integration.kit import Broker, Rec
 from tests.support.site import Site
@@ -26,6 +24,7 @@ from tests.support.site import Site
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "templates" / "ui.html"
 MODULES = ROOT / "streams" / "static" / "eventstreams" / "ui"
+SCOPE: Any = {"method": "GET", "path": "/v2/ui/streams.json", "query_string": b"", "headers": []}
 ALL_OF_IT = [TEMPLATE, *MODULES.iterdir(), MODULES.parent / "icon.svg"]
 
 
@@ -100,9 +99,9 @@ async def test_they_are_read_only(strict_site: Site, connect: Connect, path: str
 
 
 async def test_without_a_stream_configuration_that_is_what_the_list_says() -> None:
-    service = SimpleNamespace(settings=SimpleNamespace(ui_enabled=True), catalogue=None)
-    answer = await ui.streams(_request(service))
-    assert (answer.status_code, json.loads(answer.content)["type"]) == (503, "no_stream_configuration")
+    service: Any = SimpleNamespace(settings=SimpleNamespace(ui_enabled=True), catalogue=None)
+    answer = await ui.Streams()(SCOPE, service)
+    assert (answer.status, json.loads(answer.content)["type"]) == (503, "no_stream_configuration")
 
 
 async def test_a_stream_is_as_lively_as_its_topics_together_and_described_by_its_schema_if_by_nothing_else() -> None:
@@ -111,11 +110,11 @@ async def test_a_stream_is_as_lively_as_its_topics_together_and_described_by_its
 
     described = {"both": {"topics": ["a", "b", "gone"], "schema_title": "x/y"}, "none": {"topics": ["gone"]}}
     settings = SimpleNamespace(ui_enabled=True, max_streams=50, keepalive_seconds=15.0)
-    service = SimpleNamespace(
+    service: Any = SimpleNamespace(
         settings=settings, catalogue=compile_catalogue(Layers(described), 1), rates=SimpleNamespace(of=of)
     )
-    answer = await ui.streams(_request(service))
-    both, none = json.loads(answer.content)["streams"]
+    answer = await ui.Streams()(SCOPE, service)
+    both, none = json.loads(answer.content.plain)["streams"]
     assert (both["rate"], both["description"]) == (0.583, "x/y")
     assert (none["rate"], none["description"]) == (None, "")
 
@@ -131,9 +130,3 @@ async def test_rates_are_those_of_kafka(kafka: Any, topic: str) -> None:
         assert await Rates(source, Lookups(source)).of([topic]) == {topic: 9 / 60}
     finally:
         await source.close()
-
-
-def _request(service: Any) -> Any:
-    request = AsyncRequestFactory().get("/v2/ui/streams.json")
-    request.scope[SCOPE_KEY] = service
-    return request

@@ -84,14 +84,15 @@ class Site:
             timeout=120,
         )
 
-    def start(self, *, wait_ready: bool = True) -> Site:
+    def start(self, *, wait_ready: bool = True, stderr: int | None = None) -> Site:
+        """`stderr` is a descriptor, where it is not to be the file `log`."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *self._command, "--port", str(self.port)],
                 cwd=ROOT,
                 env=self.django_env,
-                stdout=log,
-                stderr=log,
+                stdout=log if stderr is None else stderr,
+                stderr=log if stderr is None else stderr,
             )
         if wait_ready:
             self.wait_for(200)

@@ -42,6 +42,7 @@ class Command(BaseCommand):
             )
         from eventstreams_site.conf import ConfigError, load_config
         from eventstreams_site.listening import ListenError
+        from eventstreams_site.logs import take_standard_streams
         from eventstreams_site.workers import run_workers
 
         if options["workers"] < 1:
@@ -50,6 +51,7 @@ class Command(BaseCommand):
             config = load_config(os.environ)
         except ConfigError as error:
             raise CommandError(str(error)) from None
+        take_standard_streams()
         try:
             if options["workers"] > 1:
                 run_workers(config, options["host"], options["port"], options["workers"])

@@ -1,0 +1,136 @@
+"""A text stream whose writes never wait: what is written goes through a bounded queue to a thread.
+
+Whoever reads stderr may stop (a full pipe, a terminal that is held): then what is written is dropped and counted, and
+when there is a reader again a line says how much. The thread is begun by the first write in each process, since threads
+do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import select
+import threading
+import time
+from collections import deque
+
+MAX_LINES = 10_000
+MAX_BYTES = 2 * 1024 * 1024
+"""Of the lines that wait to be written."""
+FLUSH_SECONDS = 2.0
+"""Seconds that the end of a process waits until its last lines are written."""
+STUCK_SECONDS = 5.0
+"""Seconds that one line has been waiting to be written, after which the log counts as stuck."""
+
+
+class Backlog(io.TextIOBase):
+    """A text stream whose writes never wait. `descriptor` is where the thread writes, None for nowhere."""
+
+    def __init__(self, descriptor: int | None, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
+        self._descriptor = descriptor
+        self._max_lines = max_lines
+        self._max_bytes = max_bytes
+        self.dropped = 0
+        """Texts that were thrown away, since the start of the process."""
+        self._begin_anew()
+        os.register_at_fork(after_in_child=self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """What waits in another process is written there."""
+        self._changed = threading.Condition()  # a write may come while one is made, from a finaliser that warns
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._said = self.dropped = 0
+        self._thread: threading.Thread | None = None
+        self._writing_since: float | None = None
+        self._is_given_up = self._is_closed = False
+
+    # A text stream, as far as handlers, print() and warnings need one.
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        if self._descriptor is None:
+            raise OSError("there is no such stream")
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return self._descriptor is not None and os.isatty(self._descriptor)
+
+    def flush(self) -> None:
+        """Nothing: `drain` is what waits."""
+
+    def close(self) -> None:
+        """Nothing: it is open as long as the process."""
+
+    def write(self, text: str) -> int:
+        if self._descriptor is None:
+            return len(text)
+        data = text.encode("utf-8", "backslashreplace")
+        with self._changed:
+            if len(self._waiting) >= self._max_lines or self._bytes + len(data) > self._max_bytes:
+                self.dropped += 1
+                return len(text)
+            self._waiting.append(data)
+            self._bytes += len(data)
+            self._changed.notify_all()
+            if self._thread is None:
+                self._begin(self._descriptor)
+        return len(text)
+
+    def _begin(self, descriptor: int) -> None:
+        thread = threading.Thread(target=self._run, args=(descriptor, self._changed), name="log", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread can be had now: the next write tries again
+            thread.start()
+            self._thread = thread
+
+    def drain(self, seconds: float = FLUSH_SECONDS) -> bool:
+        """Wait until all is written, `seconds` at most and only the first time; return whether it is."""
+        with self._changed:
+            is_done = self._changed.wait_for(lambda: not self._waiting, 0 if self._is_given_up else seconds)
+            self._is_given_up = not is_done
+            return is_done
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nobody has read for a while, or ever will."""
+        since = self._writing_since
+        return self._is_closed or (since is not None and time.monotonic() - since > STUCK_SECONDS)
+
+    def _run(self, descriptor: int, changed: threading.Condition) -> None:
+        while True:
+            with changed:
+                changed.wait_for(lambda: self._waiting)
+                data = self._waiting[0]
+            self._writing_since = time.monotonic()
+            is_written = _write(descriptor, data)
+            self._writing_since, self._is_closed = None, not is_written
+            with changed:
+                self._waiting.popleft()
+                self._bytes -= len(data)
+                if not is_written:
+                    self.dropped += 1
+                if not self._waiting and self.dropped > self._said and is_written:
+                    line = f"{now()} WARNING {__name__}: {self.dropped - self._said} lines of the log were dropped: "
+                    self._said = self.dropped
+                    self._waiting.append(f"{line}nobody read them\n".encode())
+                    self._bytes += len(self._waiting[0])
+                changed.notify_all()
+
+
+def _write(descriptor: int, data: bytes) -> bool:
+    """Whether it could be written: all of it, however long that takes."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:  # another process has made the pipe non-blocking
+            select.select([], [descriptor], [], 1.0)
+        except OSError:  # nobody will ever read it
+            return False
+    return True
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S") + f",{time.time() % 1 * 1000:03.0f}"

@@ -1,0 +1,83 @@
+"""Every public route but the streams, in one table. Nothing here reaches Django's threads: whatever anybody asks for,
+as often as they like, is answered on the event loop from memory, so that probes are answered too.
+
+Source: wire contract, "Routes".
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.template.loader import render_to_string
+
+from streams.core.errors import EventStreamsError, InternalError, MethodNotAllowed, PathNotFound
+from streams.http import documentation, ui, views
+from streams.http.answers import HTML, Answer, answer, problem, send_answer, wants_page
+from streams.http.made import Made, in_thread
+from streams.http.requests import Scope
+from streams.http.service import SCOPE_KEY, Service
+from streams.http.static import StaticFiles
+
+log = logging.getLogger(__name__)
+
+SHOWN_PATH = 200
+"""Characters of a path that the page of a 404 repeats."""
+_PATH = "path-of-the-request"
+"""Stands in the page of a 404 as it is kept, in place of the path."""
+
+Handler = Callable[[Scope, Service], Awaitable[Answer]]
+
+
+class PublicRoutes:
+    """An ASGI application for GET and HEAD (OPTIONS is answered around it, `headers.CommonHeaders`)."""
+
+    def __init__(self) -> None:
+        page = ui.Page()
+        self._routes: dict[str, Handler] = {
+            "/": documentation.Root(),
+            "/schema/": documentation.spec,
+            "/rc": views.rc,
+            "/robots.txt": views.robots,
+            "/_info": views.info,
+            "/_info/": views.info,
+            "/_info/name": views.info,
+            "/_info/version": views.info,
+            "/_info/home": views.info,
+            "/healthz": views.healthz,
+            "/readyz": views.readyz,
+            "/metrics": views.MetricsText(),
+            "/v2/ui": page,
+            "/v2/ui/": page,
+            "/v2/ui/streams.json": ui.Streams(),
+        }
+        self._static = StaticFiles()
+        self._not_found: Made[str] = Made()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send_answer(scope, send, await self._answer(scope))
+
+    async def _answer(self, scope: Scope) -> Answer:
+        service: Service = scope[SCOPE_KEY]
+        path = scope["path"]
+        handler = self._static if path in self._static else self._routes.get(path)
+        try:
+            if handler is None:
+                raise PathNotFound(path)
+            if scope["method"] not in ("GET", "HEAD"):
+                raise MethodNotAllowed(scope["method"])
+            return await handler(scope, service)
+        except PathNotFound as error:
+            return await self._page(scope) if wants_page(scope) else problem(scope, error)
+        except EventStreamsError as error:
+            return problem(scope, error)
+        except Exception:
+            log.exception("A request for %s failed", path[:SHOWN_PATH])
+            return problem(scope, InternalError())
+
+    async def _page(self, scope: Scope) -> Answer:
+        kept = await self._not_found.of(None, in_thread(render_to_string, "404.html", {"path": _PATH}))
+        shown = html.escape(scope["path"][:SHOWN_PATH])
+        return answer(kept.replace(_PATH, shown).encode("utf-8", "replace"), HTML, ("Vary", "Accept"), status=404)
