@@ -137,6 +137,8 @@ class RedactedPageAdmin(PageAdmin):
         return own + redaction_test_urls(self.admin_site) + super().get_urls()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # before anything is read for the page
         pages_of_file = configured_pages(request)
         configured = found(pages_of_file, request.GET.get("q", ""), request.GET.get("domain", ""))
         more = {
