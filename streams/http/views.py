@@ -6,8 +6,8 @@ Source: wire contract, "Routes".
 from __future__ import annotations
 
 import time
+from collections import deque
 
-from streams.engine.metrics import Metrics
 from streams.http.about import DESCRIPTION, HOME, NAME, VERSION
 from streams.http.answers import TEXT, Answer, answer, json_answer, redirect
 from streams.http.requests import Scope
@@ -17,9 +17,8 @@ DOCUMENTATION = "/?doc"
 DEMO_PAGE = "/v2/ui"
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-METRICS_SHARE = 10
-"""The text of the metrics is kept for this many times as long as it took to make: at most a tenth of the loop's time
-goes into it, however often somebody asks."""
+METRICS_PER_SECOND = 20
+"""Times in a second that the text of the metrics is made; whoever asks more often is given the last one again."""
 
 _INFO = {"name": NAME, "version": VERSION, "description": DESCRIPTION, "home": HOME}
 
@@ -55,19 +54,16 @@ async def readyz(scope: Scope, service: Service) -> Answer:
 
 
 class MetricsText:
-    """`/metrics`, made anew as often as the loop can afford."""
+    """`/metrics`, which takes a millisecond or more to make: it is made anew as often as the event loop can afford."""
 
     def __init__(self) -> None:
         self._text = b""
-        self._good_until = float("-inf")
+        self._made: deque[float] = deque(maxlen=METRICS_PER_SECOND)
+        """When it was made lately (time.monotonic, seconds)."""
 
     async def __call__(self, scope: Scope, service: Service) -> Answer:
-        return answer(self._now(service.metrics), METRICS_TYPE)
-
-    def _now(self, metrics: Metrics) -> bytes:
-        began = time.monotonic()
-        if began >= self._good_until:
-            self._text = metrics.text()
-            ended = time.monotonic()
-            self._good_until = ended + METRICS_SHARE * (ended - began)
-        return self._text
+        now = time.monotonic()
+        if len(self._made) < METRICS_PER_SECOND or now - self._made[0] > 1:
+            self._made.append(now)
+            self._text = service.metrics.text()
+        return answer(self._text, METRICS_TYPE)
