@@ -139,7 +139,8 @@ def _lost(known: Listed, now: _Snapshot) -> tuple[Pages, str]:
     if is_older:
         return lost, (
             f"the list in the database has version {now.version}, but version {known.version} was in force (is it a "
-            f"restored database, or another one?); {pages} not on it, and stay redacted"
+            "restored database, or another one?); "
+            + (f"{pages} not on it, and stay redacted" if lost else "no page that was in force is missing")
         )
     if lost:
         return lost, f"{pages} gone from the list without a removal in its history (SQL, a restore?), and stay redacted"

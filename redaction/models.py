@@ -14,6 +14,7 @@ from django.db import models, transaction
 from redaction.recorded import PageQuerySet, changing
 from redaction.written import canonical_domain
 from streams.core.spelling import normalise_title
+from streams.models import Version
 
 
 class RedactedPage(models.Model):
@@ -55,6 +56,7 @@ class RedactedPage(models.Model):
             kwargs["update_fields"] = {*fields, "domain", "key"}
         # The row, its line in the history and the version (redaction.recorded hears of it by a signal).
         with transaction.atomic():
+            Version.lock(Version.REDACTED_PAGES)  # first, as all who change the list do
             super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from redaction.matches import WRITE_SECONDS
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
 from tests.support.postgres import Postgres
@@ -33,6 +34,8 @@ TITLES = ("A", "B", "C", "D", "E", "F")
 SOON, SQL_SOON, EVER = 3.0, 12.0, 30.0
 """Seconds: the contract's for Django and for SQL; and patience where it names none."""
 HELD = "eventstreams_redaction_held_pages"
+MATCHED = """SELECT domain, key, events, last_at > now() - interval '2 minutes' FROM redaction_pagematch
+    WHERE key = 'd'"""
 HELD_PAGE = "/admin/redaction/hold/"
 
 
@@ -166,6 +169,12 @@ async def test_rows_that_come_by_a_shell_a_fixture_or_sql_are_in_force(
         await asyncio.to_thread(it.shell, "RedactedPage.objects.filter(title__in='BC').delete()")
         await it.redact("D", SOON, exactly=True)
         await it.say("ready", "", 0)
+        # What was matched is written down half a minute later, at most.
+        async with asyncio.timeout(WRITE_SECONDS + 15):
+            while not (rows := await asyncio.to_thread(postgres.execute, MATCHED, it.url)):
+                await asyncio.sleep(0.5)
+        assert [(domain, key) for domain, key, _, is_new in rows if is_new] == [(DOMAIN, "d")]
+        assert all(events >= 1 for _, _, events, _ in rows)
 
 
 @pytest.mark.slow
