@@ -132,6 +132,21 @@ MUTANTS = [
         HELD + "test_a_feed_never_takes_more_than_its_bound",
     ),
     Mutant(
+        "look-ahead-unbounded",
+        "streams/engine/subscription.py",
+        "share = min(CHUNK_BYTES, LOOK_AHEAD_BYTES // len(targets))",
+        "share = CHUNK_BYTES",
+        "tests/unit/test_held_history.py::"
+        "test_a_client_holds_a_bounded_part_of_the_rings_however_many_partitions_it_reads",
+    ),
+    Mutant(
+        "readers-not-counted",
+        "streams/engine/history.py",
+        "if block.nbytes and block.readers == 1 and not block.is_kept:",
+        "if False:",
+        "tests/unit/test_held_history.py::test_what_a_reader_holds_beyond_the_cache_is_counted_until_it_lets_go",
+    ),
+    Mutant(
         "any-timestamp",
         "streams/core/positions.py",
         "return ms if ms is not None and -1 <= ms < MAX_OFFSET else -1 if ms is None or ms < 0 else MAX_OFFSET - 1",

@@ -26,6 +26,8 @@ from streams.engine.seats import Seat
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError, answered
 
 FEED_SECONDS = 0.05
+LOOK_AHEAD_BYTES = 1 << 20
+"""Maximum bytes of the rings that a client holds, besides one event of each partition: they may leave the rings."""
 YIELD_BYTES = 256 * 1024
 """The event loop is given up after catching up so much, where nothing else has to be waited for."""
 
@@ -113,8 +115,10 @@ class Subscription:
                 continue  # the feed may have gone on meanwhile
             number, target = self._feed.entry(self.position)
             if ahead(self.position, target):
-                async for chunk in self._patiently(self._feed_to_come()):
+                coming = asyncio.ensure_future(self._feed_to_come())
+                async for chunk in self._patiently(coming):
                     yield chunk
+                coming.result()  # a fault must end the stream rather than be tried for ever
             elif behind(self.position, target):
                 async for chunk in self._catch_up(target):
                     yield chunk
@@ -225,7 +229,8 @@ class Subscription:
             partition = self._hub.partitions[tp]
             if partition.ring is None or partition.incarnation != target.incarnation:
                 return
-            live = partition.ring.read(offset, target.offset, CHUNK_BYTES)
+            share = min(CHUNK_BYTES, LOOK_AHEAD_BYTES // len(targets))
+            live = partition.ring.read(offset, target.offset, share)
             if live is not None:
                 recent = Block(offset, live[1], live[0], 0, live[1], self._history.version)
                 self._merge.hold(tp, [recent], target)

@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.core.events import Record
+from streams.core.catalogue import Stream
+from streams.core.events import Event, Record
 from streams.core.positions import IdWriter, Mark, Scope, TopicPartition
 from streams.engine.history import Block, Log
 from streams.engine.memory import MemorySource
 from streams.engine.merge import Merge
 from streams.engine.source import Batch
-from tests.support.engine import Engine
+from streams.engine.subscription import LOOK_AHEAD_BYTES
+from tests.support.connection import connected, id_of
+from tests.support.engine import Engine, eventually, numbered, whole
 from tests.unit.test_held_bytes import SPARE, measured
 
 BOUND = 1 << 19
@@ -130,3 +133,23 @@ def test_the_ids_of_who_is_parked_are_let_go() -> None:
         assert memory.bytes > 3 * SPARE
         merge.clear()
         assert memory.bytes < SPARE
+
+
+async def test_a_client_holds_a_bounded_part_of_the_rings_however_many_partitions_it_reads() -> None:
+    partitions, each, size = 100, 40, 2_000
+    source = MemorySource()
+    source.create("t", partitions)
+    engine = Engine(source)
+    async with engine.running("t"), engine.hub.feed(whole("t")) as feed:
+        for number in range(partitions * each):
+            source.append("t", numbered(number, size), number, partition=number % partitions)
+        await eventually(lambda: all(mark.offset == each for mark in feed.vector.values()))
+        stream = Stream("s", ("t",), (), (), "", None, None, False, {})
+        beginning = id_of({TopicPartition("t", number): 0 for number in range(partitions)})
+        async with connected(engine, stream, last_event_id=beginning) as client:
+            await client.chunk()
+            held = client.subscription._merge._held.values()
+            nbytes = sum(len(item.json) for one in held for item in one.block.items if isinstance(item, Event))
+            assert size * partitions / 2 < nbytes < LOOK_AHEAD_BYTES + partitions * 2 * size
+            got = await client.until(lambda got: len(got.events) == partitions * each)
+            assert got.events == sorted(got.events, key=lambda event: (event[1], event[0].partition))
