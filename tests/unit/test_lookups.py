@@ -10,8 +10,9 @@ import pytest
 
 from streams.core.positions import TopicPartition
 from streams.engine import lookups as module
+from streams.engine import memory
 from streams.engine.lookups import Lookups
-from streams.engine.memory import SILENCE_SECONDS, MemorySource
+from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, Bounds, Found, SourceUnavailableError
 from tests.support.engine import cancel, numbered
 
@@ -124,14 +125,18 @@ async def test_a_storm_that_wants_fresh_bounds_costs_two_questions_and_each_gets
     assert source.questions <= 3
 
 
-async def test_what_is_asked_of_a_silent_broker_keeps_no_answer_of_another_one_back() -> None:
+async def test_what_is_asked_of_a_silent_broker_keeps_no_answer_of_another_one_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "SILENCE_SECONDS", 2.0)
     source = MemorySource()
     source.create("t", broker=1)
     source.create("u", broker=2)
     source.silent.add(2)
     lookups = Lookups(source)
     both = asyncio.ensure_future(lookups.bounds([TP, TopicPartition("u", 0)]))
-    async with asyncio.timeout(SILENCE_SECONDS):
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1.0):
         assert await lookups.bounds([TP]) == {TP: Bounds(0, 0)}
         assert not both.done()
     answers = await both
