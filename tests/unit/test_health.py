@@ -109,6 +109,22 @@ async def test_kafka_is_not_up_while_nothing_of_what_is_wanted_can_be_read() -> 
         assert engine.hub.available, "the metadata still come"
 
 
+async def test_nothing_is_said_to_be_read_again_while_kafka_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    source = topic(100)
+    engine = Engine(source, stall_seconds=0.3)
+    async with engine.running("t"), engine.hub.feed(whole("t")):
+        source.silent.add(1)
+        await eventually(lambda: "No events are read of t" in caplog.text)
+        source.available = False
+        await eventually(lambda: "Kafka cannot be reached" in caplog.text)
+        seen = engine.hub.health._looked_at
+        await eventually(lambda: engine.hub.health._looked_at > seen + 1)
+        assert "read again" not in caplog.text
+        source.available = True
+        source.silent.clear()
+        await eventually(lambda: "read again" in caplog.text)
+
+
 async def test_what_open_transactions_hold_back_is_a_metric() -> None:
     source = topic(100)
     async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")):
