@@ -21,6 +21,10 @@ from streams.core.spelling import normalise_domain, normalise_title
 
 MAX_EVENTS = 20_000
 """Maximum events of one piece of evidence."""
+MAX_DOMAINS = 20_000
+"""Maximum domains that are counted: Wikimedia has a thousand."""
+STRAY = 100
+"""A prefix of fewer than one in as many titles of a namespace is a mistake in an event."""
 MAX_PREFIX = 60
 """Maximum characters of a prefix."""
 CANARY = "canary"
@@ -105,11 +109,25 @@ class Evidence:
 
     def prefixes(self, domain: str, namespace: int) -> list[str]:
         """How titles of a namespace begin on a wiki, without the colon, the most frequent first."""
-        return [prefix for prefix, _ in self._prefixes.get(domain, {}).get(namespace, Counter()).most_common()]
+        known = self._prefixes.get(domain, {}).get(namespace, Counter())
+        return [prefix for prefix, events in known.most_common() if events * STRAY >= known.total()]
+
+    def is_stray(self, domain: str, prefix: str) -> bool:
+        """Whether events have a prefix, but next to none."""
+        return normalise_title(prefix) in self._namespaces.get(domain, {}) and self.namespace_of(domain, prefix) is None
 
     def namespace_of(self, domain: str, prefix: str) -> int | None:
-        """The namespace whose titles begin with a prefix, in any spelling, on a wiki; None if no event had it."""
-        return self._namespaces.get(domain, {}).get(normalise_title(prefix))
+        """The namespace whose titles begin with a prefix, in any spelling, on a wiki; None if no event, or next to none,
+        had it.
+        """
+        wanted = normalise_title(prefix)
+        namespace = self._namespaces.get(domain, {}).get(wanted)
+        if namespace is None:
+            return None
+        known = self._prefixes[domain][namespace]
+        count = sum(events for name, events in known.items() if normalise_title(name) == wanted)
+        # A stray event does not bear out what all others speak against.
+        return namespace if count * STRAY >= known.total() else None
 
     def elsewhere(self, prefix: str) -> int | None:
         """The namespace that a prefix has on most other wikis; None if no event had it."""
@@ -141,7 +159,7 @@ class Evidence:
     def _count(self, event: _Event) -> None:
         text = (event.meta and event.meta.domain) or event.server_name or ""
         domain = normalise_domain(text)
-        if not domain or domain == CANARY:
+        if not domain or domain == CANARY or (len(self.domains) >= MAX_DOMAINS and domain not in self.domains):
             return
         self.events += 1
         self.domains[domain] += 1
@@ -236,7 +254,8 @@ def _of_title(domain: str, title: str, seen: Evidence) -> Doubt | None:
                 f"whether its titles begin with {prefix}: there.",
             )
         )
-    sentence = f"{_begin(domain, namespace, known)}; none with {prefix}:."
+    few = "next to none" if seen.is_stray(domain, prefix) else "none"
+    sentence = f"{_begin(domain, namespace, known)}; {few} with {prefix}:."
     return Doubt((sentence,), Page(domain, f"{known[0]}:{rest}") if rest else None)
 
 

@@ -12,7 +12,7 @@ from redaction.redactor import Redactor
 from redaction.slips import find_slip, without_escapes
 from redaction.typed import typed_domain, typed_page, typed_title
 from redaction.written import NotAPageError, Page, checked_title
-from tests.support.evidence import COMMONS, DE, RU, WIKIDATA, event, evidence
+from tests.support.evidence import COMMONS, DE, RU, WIKIDATA, encoded, event, evidence
 
 # Never right: refused, with what to write.
 
@@ -198,6 +198,17 @@ def test_what_no_event_bears_out_is_doubted_with_evidence(
 )
 def test_what_events_bear_out_is_not_doubted(domain: str, title: str) -> None:
     assert judge(Page(domain, title), evidence()) is None
+
+
+def test_a_stray_event_bears_nothing_out() -> None:
+    seen = Evidence()
+    seen.take(encoded([event(RU, 2, "Участник:A")] * 150 + [event(RU, 2, "User:B")]))
+    doubt = judge(Page(RU, "User:Example"), seen)
+    assert doubt is not None
+    assert doubt.suggestion == Page(RU, "Участник:Example")
+    assert doubt.sentences[0].endswith("begin with Участник:; next to none with User:.")
+    seen.take(encoded([event(RU, 2, "Участница:C")] * 2))
+    assert judge(Page(RU, "Участница:Example"), seen) is None
 
 
 def test_a_suggestion_is_borne_out_itself() -> None:
