@@ -117,7 +117,7 @@ class Evidence:
         return normalise_title(prefix) in self._namespaces.get(domain, {}) and self.namespace_of(domain, prefix) is None
 
     def namespace_of(self, domain: str, prefix: str) -> int | None:
-        """The namespace whose titles begin with a prefix, in any spelling, on a wiki; None if next to no event had it."""
+        """The namespace whose titles begin with a prefix, in any spelling, on a wiki; None if next to none had it."""
         wanted = normalise_title(prefix)
         namespace = self._namespaces.get(domain, {}).get(wanted)
         if namespace is None:
