@@ -41,12 +41,11 @@ ADMIN_BODY_BYTES = 4 * 1024 * 1024
 REQUEST_SECONDS = 30.0
 """From the first byte of a request until it has to be complete; the idle timer begins anew with every byte."""
 LINGER_SECONDS = 2.0
-"""So long a client that was refused may go on sending: closing at once would reset its answer (RFC 9112, 9.6)."""
-
+"""Seconds that a refused client may continue to send: closing at once would reset its answer (RFC 9112, 9.6)."""
 HALF_CLOSED_SECONDS = 10.0
-"""So long a client that has ended its input may wait for its answer: nobody can tell whether it is still there."""
-
+"""Seconds that a client which has ended its input may wait for its answer: it may as well have left."""
 LOOK_SECONDS = 1.0
+"""Seconds between two looks whether such a client has reset its connection."""
 
 _CONTROLS = bytes(code for code in (*range(32), 127) if code != ord("\t"))
 """No header may hold these (RFC 9110, 5.5); bytes from 0x80 on are taken as they are."""
@@ -87,8 +86,14 @@ class StreamChannel(HTTPChannel):
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        if self._is_deaf:
-            return
+        if not self._is_deaf:
+            self._read(data)
+        if self._abortingCall is None and self.wire.is_gone:
+            # A reset is reported once. Where there was something to read before it, nobody would ever see it: uvloop
+            # closes its handle without a word to Twisted.
+            self.wire.abort()
+
+    def _read(self, data: bytes) -> None:
         if self._deadline is None and not self._handlingRequest:
             self._deadline = self.callLater(REQUEST_SECONDS, self._give_up)
         try:
@@ -96,10 +101,6 @@ class StreamChannel(HTTPChannel):
         except Exception:
             self.factory.server.faults.report("A request could not be read")
             self.refuse(InternalError())
-        if not self._is_deaf and self.wire.is_gone:
-            # A reset is reported once. Where there was something to read before it, nobody would ever see it: uvloop
-            # closes its handle without a word to Twisted.
-            self.wire.abort()
 
     def readConnectionLost(self) -> None:  # noqa: N802
         """The client has ended its input. It is called again when an answer is complete and reading is resumed."""

@@ -72,7 +72,7 @@ class StreamRequest(WebRequest):
         super().setResponseCode(code, message or phrase(code))
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Answer in the place of an application that has failed; Daphne would send a page of its own."""
+        """Answer in the place of an application that has failed; Daphne would send its own page."""
         if self._response_started:
             self.channel.forceAbortClient()
             return

@@ -74,7 +74,7 @@ class StreamRequest:
 
     @property
     def may_be_told_by_event(self) -> bool:
-        """Whether the client speaks SSE for certain, so that an error can be an event and it comes back by itself."""
+        """Whether the client speaks SSE for certain, so that an error can be an event, after which it reconnects."""
         return self.format.is_sse and (self.has_id or self.names_event_stream)
 
     @property

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
 POST = b"POST /healthz HTTP/1.1\r\nHost: test\r\n"
 TLS_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256))
 SECONDS = 10.0
-"""A connection is given up that is not answered for so long."""
+"""The time to wait for an answer."""
 
 Rude = Callable[[socket.socket, bytes], None]
 """What one kind does; it is given the request for a stream."""
@@ -42,9 +43,11 @@ def in_a_stream(opened: socket.socket, stream: bytes) -> None:
 
 
 def in_a_stream_with_more(opened: socket.socket, stream: bytes) -> None:
-    """The reset follows bytes that the server does not want."""
+    """The reset follows bytes that the server does not want, after more of them than it keeps."""
     in_a_stream(opened, stream)
-    opened.sendall(b"GET / HTTP/1.1\r\n")
+    opened.sendall(b"x" * 20_000)
+    time.sleep(0.02)
+    opened.sendall(b"x")
 
 
 KINDS: dict[str, Rude] = {

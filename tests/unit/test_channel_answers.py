@@ -1,4 +1,4 @@
-"""What the connection answers by itself, in the form of every answer, and what it does when the client's input ends."""
+"""What the connection itself answers, in the form of every answer, and what it does when the client's input ends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from eventstreams_site.channel import HALF_CLOSED_SECONDS, MAX_HEADER_LINES, StreamChannel
+from eventstreams_site.wire import Wire
 from tests.support.channel import Transport, made_channel
 
 GET = b"GET /v2/stream/a HTTP/1.1\r\nHost: t\r\n"
@@ -176,3 +177,14 @@ def test_a_connection_without_a_request_just_ends_with_its_input() -> None:
     channel.readConnectionLost()
     assert channel.transport.value() == b""
     assert channel.transport.disconnecting
+
+
+@pytest.mark.parametrize("sent", [b"G", GET + b"\r\n", GET + b"\r\n" + b"x" * 20_000])
+def test_a_reset_that_follows_data_is_noticed(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is made of the data."""
+    channel = made_channel(Clock())
+    channel.dataReceived(sent)
+    assert not channel.transport.disconnected
+    monkeypatch.setattr(Wire, "is_gone", True)
+    channel.dataReceived(b"x")
+    assert channel.transport.disconnected
