@@ -26,8 +26,8 @@ AT_ONCE = 20
 FREED_SECONDS = 5.0
 GROWTH_MB = 20.0
 READERS = 8
-KEPT = 4
-"""Descriptors that may come to stay: connections to Kafka that the first streams open."""
+KEPT = 10
+"""Descriptors of a process that may come to stay (connections to Kafka), or are those of this test's own questions."""
 
 
 class Watch:
