@@ -122,6 +122,8 @@ class Process:
         service = self.service
         service.draining = True
         loop = asyncio.get_running_loop()
+        for newcomer in list(service.connecting):
+            newcomer.turn_away()
         for client in list(service.clients):
             loop.call_later(random.uniform(0, self.drain_seconds), client.end)
         deadline = loop.time() + self.drain_seconds + 1

@@ -76,7 +76,7 @@ class StreamConsumer(AsyncHttpConsumer):
         self._withdrawn: StreamWithdrawn | None = None
         self._since: int | None = None
         """The time that decides where the stream starts (ms), where it does."""
-        self._writing = self._ending = False
+        self._writing = self._ending = self._is_turned_away = False
         gone = asyncio.ensure_future(_disconnected(receive))
         gone.add_done_callback(self._leave)
         try:
@@ -117,7 +117,7 @@ class StreamConsumer(AsyncHttpConsumer):
     async def _answer(self, request: StreamRequest) -> None:
         try:
             try:
-                subscription, gaps = await self._open(request)
+                subscription, gaps = await self._opened(request)
             except EventStreamsError as error:
                 await self._refuse(request, error)
             except (Exception, asyncio.CancelledError) as error:
@@ -132,6 +132,23 @@ class StreamConsumer(AsyncHttpConsumer):
         finally:
             for give_back in reversed(self._taken):
                 give_back()
+
+    async def _opened(self, request: StreamRequest) -> tuple[Subscription | None, list[Gap]]:
+        """Open it, unless the client is turned away meanwhile: `Draining` is raised."""
+        self._service.connecting.add(self)
+        try:
+            return await self._open(request)
+        except asyncio.CancelledError:
+            if self._task is None or not self._is_turned_away or self._task.uncancel():
+                raise
+            raise Draining from None
+        finally:
+            self._service.connecting.discard(self)
+
+    def turn_away(self) -> None:
+        if self._task is not None:
+            self._is_turned_away = True
+            self._task.cancel()
 
     def _is_ours(self, error: BaseException) -> bool:
         """Whether it is a fault of ours, so that the client is told; a cancellation may be that of what was awaited."""

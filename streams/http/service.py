@@ -51,6 +51,13 @@ class Client(Protocol):
         """The streams have changed: end where one of the client's is no longer exposed, or has other topics."""
 
 
+class Newcomer(Protocol):
+    """A client that is being connected."""
+
+    def turn_away(self) -> None:
+        """Tell it that the server is draining, whatever it waits for."""
+
+
 class Connection(Protocol):
     """A connection, as the process sees it, whether or not a stream is open on it now."""
 
@@ -112,6 +119,7 @@ class Service:
     """Requests that are being answered now, streams among them."""
     log_is_stuck: Callable[[], bool] = lambda: False
     """Whether nobody reads the log, so that lines of it are lost."""
+    connecting: set[Newcomer] = field(default_factory=set)
     clients: set[Client] = field(default_factory=set)
     connections: set[Connection] = field(default_factory=set)
 
@@ -127,7 +135,7 @@ class Service:
         """Right after the start, wait a moment for what streams need: nobody has to be turned away for so little."""
         until = min(self.started_at + STARTING_SECONDS, time.monotonic() + PATIENCE_SECONDS)
         while self.catalogue is None or self.redaction_read_at is None or not self.hub.available:
-            if time.monotonic() > until:
+            if self.draining or time.monotonic() > until:
                 return
             await asyncio.sleep(0.02)
 
