@@ -26,7 +26,7 @@ AT_ONCE = 100
 LOG_SECONDS = 30.0
 
 _CONNECTION, _STOP = b"+", b"."
-_REPORT = struct.Struct("!BII")
+_REPORT = struct.Struct("!BIII")
 
 
 class State(IntEnum):
@@ -41,11 +41,13 @@ class State(IntEnum):
 
 
 class Report(NamedTuple):
-    """`connections` are those that a worker has now, `taken` all that it was ever handed."""
+    """`connections` are those that a worker has now, `taken` all that it was ever handed, `room` how many it can still
+    take."""
 
     state: State
     connections: int
     taken: int
+    room: int
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
@@ -88,8 +90,8 @@ def last_report(of: socket.socket) -> Report | None:
                 message = b""
             if not message:
                 raise EOFError
-            state, connections, taken = _REPORT.unpack(message)
-            last = Report(State(state), connections, taken)
+            state, *numbers = _REPORT.unpack(message)
+            last = Report(State(state), *numbers)
     return last
 
 
@@ -104,9 +106,9 @@ class Handed:
         channel: socket.socket,
         adopt: Callable[[socket.socket], None],
         stop: Callable[[], None],
-        look: Callable[[], tuple[State, int]],
+        look: Callable[[], tuple[State, int, int]],
     ) -> None:
-        """`look` says the state and the number of connections now."""
+        """`look` says the state, the number of connections and the room for more."""
         self._channel = channel
         self._adopt = adopt
         self._stop = stop
@@ -155,9 +157,9 @@ class Handed:
         asyncio.get_running_loop().call_later(seconds, self._report_forever)
 
     def _report(self) -> State:
-        state, connections = self._look()
+        state, connections, room = self._look()
         if self._is_closed:
             state = State.CLOSED
         with contextlib.suppress(OSError):  # the first process is busy or has gone: the next one will do
-            self._channel.send(_REPORT.pack(state, connections, self._taken & 0xFFFFFFFF))
+            self._channel.send(_REPORT.pack(state, connections, self._taken & 0xFFFFFFFF, room))
         return state

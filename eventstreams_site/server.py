@@ -25,7 +25,7 @@ from daphne.server import Server
 from twisted.internet import defer, reactor
 from twisted.logger import globalLogPublisher
 
-from eventstreams_site import signals
+from eventstreams_site import descriptors, signals
 from eventstreams_site.channel import StreamFactory
 from eventstreams_site.conf import Config
 from eventstreams_site.faults import Faults
@@ -69,19 +69,22 @@ class Intake(Protocol):
 def serve(config: Config, host: str, port: int) -> NoReturn:
     """Run the server until it is stopped, then end the process. Raises ListenError."""
     _tune()
+    config, places = descriptors.bounded(config)
     listener = listen(host, port)
-    server = StreamServer(Process(config))
-    server.run_with(Listening(listener, server.adopt, lambda: True))
+    server = StreamServer(Process(config), places)
+    server.run_with(Listening(listener, server.adopt, server.room.has_room))
 
 
-def serve_connections(config: Config, channel: socket.socket) -> NoReturn:
+def serve_connections(config: Config, places: descriptors.Places, channel: socket.socket) -> NoReturn:
     """Run a server for the connections whose descriptors come over `channel`, until it is stopped or that is closed;
     then end the process."""
     _tune()
-    server = StreamServer(Process(config))
+    server = StreamServer(Process(config), places)
 
-    def look() -> tuple[State, int]:
-        return State.DRAINING if server.service.draining else State.READY, len(server.service.connections)
+    def look() -> tuple[State, int, int]:
+        state = State.DRAINING if server.service.draining else State.READY
+        is_full = not server.room.has_room()
+        return State.FULL if is_full else state, len(server.service.connections), server.room.left
 
     # Ctrl-C reaches all processes of a terminal; the first one tells the workers to stop.
     server.run_with(Handed(channel, server.adopt, server.stop, look), deaf_to={signal.SIGINT})
@@ -132,7 +135,7 @@ class StreamServer(Server):
 
     _intake: Intake
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, places: descriptors.Places) -> None:
         super().__init__(
             application=application_of(process.service),
             endpoints=["elsewhere"],  # Daphne ends a server that has none
@@ -143,6 +146,8 @@ class StreamServer(Server):
         self.endpoints = []
         self.faults = Faults(process.service.metrics.faults.labels("serving connections").inc)
         self.service = process.service
+        self.room = descriptors.Room(places, lambda: len(self.service.connections))
+        self.service.is_crowded = lambda: self.room.is_crowded
         self._process = process
         self._flows: dict[Any, Flow] = {}
         self._is_stopping = False
@@ -181,7 +186,9 @@ class StreamServer(Server):
         with connection:
             connection.setblocking(False)
             try:
-                reactor.adoptStreamConnection(connection.fileno(), connection.family, self.http_factory)
+                fileno, family = connection.fileno(), connection.family
+                transport = reactor.adoptStreamConnection(fileno, family, self.http_factory)
+                self.room.opened(transport.protocol)
             except OSError as error:
                 # Its client has gone already. Else there is no descriptor for Twisted's copy of it.
                 if error.errno != errno.ENOTCONN and time.monotonic() >= self._next_log:

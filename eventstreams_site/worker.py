@@ -28,7 +28,7 @@ class Worker:
         self.is_open = True
         """Its end of the channel is."""
         self.kill_at: float | None = None
-        self.report = Report(State.READY, 0, 0)
+        self.report = Report(State.READY, 0, 0, 0)
         self._handed = 0
         self._handed_at: deque[float] = deque()
         """When the connections were handed over that it has not taken yet."""
@@ -44,7 +44,8 @@ class Worker:
 
     def takes(self, *states: State) -> bool:
         """Whether it takes connections, being in one of these states."""
-        return self.heard_at is not None and self.is_open and not self.is_silent and self.report.state in states
+        is_there = self.heard_at is not None and self.is_open and not self.is_silent
+        return is_there and self.report.state in states and len(self._handed_at) < self.report.room
 
     def hand(self, connection: socket.socket, now: float) -> bool:
         """Hand it a connection; False where it takes none now."""

@@ -15,8 +15,9 @@ import socket
 import time
 from typing import NoReturn
 
-from eventstreams_site import handover, signals
+from eventstreams_site import descriptors, handover, signals
 from eventstreams_site.conf import Config
+from eventstreams_site.descriptors import Places
 from eventstreams_site.handover import State
 from eventstreams_site.listening import Acceptor, listen
 from eventstreams_site.worker import Worker
@@ -48,15 +49,17 @@ def run_workers(config: Config, host: str, port: int, count: int) -> NoReturn:
 
     To be called before anything has an event loop or a thread: workers are forked.
     """
+    config, places = descriptors.bounded(config)
     listener = listen(host, port)
     log.info("Listening on http://%s:%s with %s workers", *listener.getsockname()[:2], count)
-    _Workers(config, listener, count).run()
+    _Workers(config, places, listener, count).run()
     signals.end(0)
 
 
 class _Workers:
-    def __init__(self, config: Config, listener: socket.socket, count: int) -> None:
+    def __init__(self, config: Config, places: Places, listener: socket.socket, count: int) -> None:
         self._config = config
+        self._places = places
         self._listener = listener
         self._acceptor = Acceptor(listener)
         self._workers: dict[int, Worker] = {}
@@ -218,7 +221,7 @@ class _Workers:
             for each in (ours, self._listener, self._wake, self._waker, *(w.channel for w in self._workers.values())):
                 each.close()
             self._selector.close()
-            _work(self._config, theirs)
+            _work(self._config, self._places, theirs)
         theirs.close()
         worker = self._workers[pid] = Worker(pid, ours, now)
         self._selector.register(ours, selectors.EVENT_READ, worker)
@@ -255,7 +258,7 @@ class _Workers:
                 worker.signal(signal.SIGTERM)
 
 
-def _work(config: Config, channel: socket.socket) -> NoReturn:
+def _work(config: Config, places: Places, channel: socket.socket) -> NoReturn:
     """All that a worker does: it never returns."""
     status = 1
     try:
@@ -264,7 +267,7 @@ def _work(config: Config, channel: socket.socket) -> NoReturn:
         signals.at_start()
         from eventstreams_site.server import serve_connections
 
-        serve_connections(config, channel)
+        serve_connections(config, places, channel)
         status = 0
     except Exception:
         log.exception("Worker %s failed", os.getpid())

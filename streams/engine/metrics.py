@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
@@ -130,6 +130,7 @@ class Metrics:
         self.admin_refused = Counter(
             "eventstreams_admin_requests_refused", "Requests for the admin that were refused", ["reason"], registry=r
         )
+        ProcessCollector(registry=r)  # process_open_fds, process_max_fds and others, by their usual names
         self._sent = _Sent()
         r.register(self._sent)
         self._combinations: set[str] = set()

@@ -295,7 +295,7 @@ class StreamConsumer(AsyncHttpConsumer):
             retry = formats.sse_error(problem, self._service.soft_retry_ms())
             await self.send_body(formats.SSE_START + retry, more_body=True)
             with contextlib.suppress(asyncio.CancelledError):  # it has left, or the server stops
-                await asyncio.sleep(HOLD_SECONDS)
+                await asyncio.sleep(0 if self._service.is_crowded() else HOLD_SECONDS)
             await self.send_body(b"")
             return
         body = json.dumps(problem).encode()

@@ -16,9 +16,19 @@ class ConnectionLimits:
         self._by_ip: Counter[str] = Counter()
         self.connections = 0
 
+    @property
+    def total(self) -> int:
+        """Maximum number of connections of the process; 0: any number."""
+        return self._total
+
+    @property
+    def is_full(self) -> bool:
+        """Whether newcomers are told `overloaded`."""
+        return 0 < self._total <= self.connections
+
     def take(self, ip: str) -> None:
         """A connection of `ip`, until it is given back. Raises Overloaded, TooManyRequests."""
-        if self._total and self.connections >= self._total:
+        if self.is_full:
             raise Overloaded(self._total)
         if self._per_ip and self._by_ip[ip] >= self._per_ip:
             raise TooManyRequests(self._per_ip)

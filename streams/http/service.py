@@ -104,6 +104,8 @@ class Service:
     """Of the stream configuration."""
     schemas: Schemas
     """Of the streams in `catalogue`, as far as they were found."""
+    is_crowded: Callable[[], bool] = bool
+    """Whether hardly any connection is left: who is told to come back is not held."""
     behind: Callable[[], Mapping[str, float]] = dict
     """What is read from the database → how old the news of it is (seconds), where that is too old."""
     catalogue: Catalogue | None = None
@@ -167,6 +169,8 @@ class Service:
         ]
         if self.redaction_lacks and self.redaction_read_at is not None:
             reasons.append(self.redaction_lacks)
+        if self.limits.is_full:
+            reasons.append(f"all {self.limits.total} places for streams are taken: newcomers are told to come back")
         if behind := self.behind():
             what = ", ".join(f"{name} as it was {age:.0f} s ago" for name, age in behind.items())
             reasons.append(f"the database is slow or does not answer, so changes by admins are late: {what}")

@@ -50,10 +50,13 @@ if __name__ == "__main__":
 
     django.setup()
 
+    from eventstreams_site import descriptors
     from eventstreams_site.conf import load_config
+    from eventstreams_site.listening import Listening, listen
     from eventstreams_site.process import Process
     from eventstreams_site.server import StreamServer
 
-    server = StreamServer(Process(load_config(os.environ)), [f"tcp:{sys.argv[2]}:interface=127.0.0.1"])
+    config, places = descriptors.bounded(load_config(os.environ))
+    server = StreamServer(Process(config), places)
     server.application = careless
-    server.run()
+    server.run_with(Listening(listen("127.0.0.1", int(sys.argv[2])), server.adopt, server.room.has_room))

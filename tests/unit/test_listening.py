@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from eventstreams_site import listening, workers
+from eventstreams_site.descriptors import places_of
 from eventstreams_site.listening import AT_ONCE, Acceptor, ListenError, listen
 from eventstreams_site.worker import Worker
 from eventstreams_site.workers import _Workers
@@ -94,7 +95,7 @@ def test_an_address_that_is_taken_or_none_is_an_error_with_a_sentence() -> None:
 @pytest.fixture
 def first() -> Any:
     with listen("127.0.0.1", 0) as listener:
-        process = _Workers(SimpleNamespace(drain_seconds=1.0), listener, 2)  # type: ignore[arg-type]
+        process = _Workers(SimpleNamespace(drain_seconds=1.0), places_of(1024, 8), listener, 2)  # type: ignore[arg-type]
         yield process
         process._selector.close()
         for each in (process._wake, process._waker, *(worker.channel for worker in process._workers.values())):
@@ -135,7 +136,7 @@ def test_a_connection_goes_to_the_worker_that_has_the_fewest(first: Any) -> None
     now = 100.0
     for worker, connections in ((busy, 7), (free, 5), (hanging, 0), (draining, 0)):
         worker.heard_at = now
-        worker.report = worker.report._replace(connections=connections)
+        worker.report = worker.report._replace(connections=connections, room=100)
     hanging._handed_at.append(now - 1.0)  # it has not taken what it was given
     draining.report = draining.report._replace(state=workers.State.DRAINING)
     first._workers = {worker.pid: worker for worker in (busy, free, hanging, draining)}

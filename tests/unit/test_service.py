@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from streams.http import service as module
+from streams.http.limits import ConnectionLimits
 from streams.http.service import Service
 from streams.models import SyncRun
 from streams.sync import SyncResult
@@ -26,7 +27,7 @@ def service() -> Service:
         history=any_part,
         source=any_part,
         metrics=any_part,
-        limits=any_part,
+        limits=ConnectionLimits(0, 0),
         start=any_part,
         configured_pages={},
         refresh=any_part,
