@@ -95,6 +95,8 @@ class _Workers:
     # Connections.
 
     def _accept(self) -> None:
+        if not self._takers(time.monotonic()):  # a report has come meanwhile
+            return
         for connection in self._acceptor.accept():
             with connection:
                 now = time.monotonic()
