@@ -23,7 +23,7 @@ BROKERS = 3
 MAX_OTHERS = 1_000
 """Maximum number of connections that are kept for other requests than streams."""
 MIN_CONNECTIONS = 16
-ROOM_SECONDS = 0.25
+ROOM_SECONDS = 1.0
 """Where there is no room, a connection without a request is closed once it is this old."""
 LOOK_SECONDS = 0.05
 
