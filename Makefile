@@ -100,7 +100,7 @@ peers: .venv-peers/installed
 
 # The tests' Kafka, where it does not come from Docker. If it is wanted and not there, the tests say why.
 jars: | $(BIN)/python
-	@if command -v mvn > /dev/null; then $(BIN)/python -m streams.kafka_jars || true; fi
+	@if command -v mvn > /dev/null; then $(BIN)/python -m streams.local.kafka_jars || true; fi
 
 # Pages are tested in Debian's Chromium, the database's outages with its PostgreSQL. Tests of what cannot be installed are
 # skipped (but not if CI is set). One target: apt-get does not run twice at a time.

@@ -8,7 +8,7 @@ import sys
 
 if sys.argv[1:2] == ["serve"]:
     # Before the imports below, which take a second: as the first process of a container it would not be stopped.
-    from eventstreams_site import signals
+    from eventstreams_site.server import signals
 
     signals.at_start()
 

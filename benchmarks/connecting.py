@@ -12,7 +12,7 @@ from benchmarks.events import producing, to_kafka
 from benchmarks.goals import Bench, Figures, Goal, Row
 from benchmarks.proc import cpu_seconds
 from benchmarks.rig import STREAM, BenchmarkError, Rig, Server, stream_path
-from streams.processes import free_port
+from streams.local.processes import free_port
 
 COLD_STREAMS = 15
 WARM_RATE, STORM_RATE = 30, 30

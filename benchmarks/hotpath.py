@@ -29,13 +29,13 @@ from redaction.redactor import Redactor
 from streams.core.events import Event, Record, encode
 from streams.core.positions import IdWriter, Mark, Scope, TopicPartition
 from streams.engine.encoder import Encoder
-from streams.engine.fanout import Pace
-from streams.engine.feed import Feed, Selection
-from streams.engine.history import History
-from streams.engine.hub import Hub, HubLimits
 from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
+from streams.engine.replay.history import History
 from streams.engine.subscription import Subscription
+from streams.engine.tail.fanout import Pace
+from streams.engine.tail.feed import Feed, Selection
+from streams.engine.tail.hub import Hub, HubLimits
 
 ROUNDS = 40
 EVENTS = 1_000

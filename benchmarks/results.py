@@ -17,7 +17,7 @@ from benchmarks.goals import Figures, shown
 from benchmarks.rig import ROOT
 from benchmarks.rows import ROWS
 from benchmarks.subjects import peer_versions
-from streams.kafka_jars import KAFKA_VERSION
+from streams.local.kafka_jars import KAFKA_VERSION
 
 FILE = ROOT / "benchmarks" / "results" / "results.json"
 WORSE = 0.15

@@ -19,8 +19,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streams.local_kafka import LocalKafka, create_topics
-from streams.processes import HOST, free_port, last_lines, spawn, terminate
+from streams.engine.kafka.create_topics import create_topics
+from streams.local.kafka import LocalKafka
+from streams.local.processes import HOST, free_port, last_lines, spawn, terminate
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAM = "recentchange"

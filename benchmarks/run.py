@@ -23,7 +23,7 @@ from benchmarks.proc import busy_percent
 from benchmarks.rig import BenchmarkError, Rig, rig
 from benchmarks.rows import ROWS
 from benchmarks.subjects import PEERS, installed_peers
-from streams.local_kafka import LocalKafkaError
+from streams.local.kafka import LocalKafkaError
 
 ROW_SECONDS = 150.0
 """A round that lasts longer is cut off, apart from the time that churn is asked to take."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from benchmarks.events import Send, to_kafka
 from benchmarks.rig import ROOT, STREAM, Rig, Service, running
-from streams.processes import HOST, free_port
+from streams.local.processes import HOST, free_port
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"

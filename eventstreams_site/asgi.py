@@ -10,7 +10,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "eventstreams_site.settings")
 django.setup()  # before anything imports a model
 
-from eventstreams_site.conf import load_config  # noqa: E402
+from eventstreams_site.config.config import load_config  # noqa: E402
 from eventstreams_site.process import Process  # noqa: E402
 from eventstreams_site.routing import application_of  # noqa: E402
 

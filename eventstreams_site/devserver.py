@@ -20,10 +20,10 @@ from typing import NamedTuple, NoReturn
 
 import yaml
 
-from eventstreams_site.conf import FILE_VARIABLE, Config, ConfigError, load_config
-from streams.engine.kafka_options import kafka_options
-from streams.local_kafka import LocalKafka, LocalKafkaError, answers
-from streams.processes import HOST, free_port, last_lines, port_is_free, spawn, terminate
+from eventstreams_site.config.config import FILE_VARIABLE, Config, ConfigError, load_config
+from streams.engine.kafka.options import kafka_options
+from streams.local.kafka import LocalKafka, LocalKafkaError, answers
+from streams.local.processes import HOST, free_port, last_lines, port_is_free, spawn, terminate
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local"

@@ -8,26 +8,26 @@ import logging
 import random
 import time
 
-from eventstreams_site import logs
-from eventstreams_site.conf import Config
+from eventstreams_site.config.config import Config
+from eventstreams_site.logs import lines
 from eventstreams_site.watch import Followed, Watch
-from redaction import pages
-from redaction.listed import Listed
-from redaction.matches import MatchWriter
+from redaction.listed import changes
+from redaction.listed.in_force import Listed
+from redaction.listed.matches import MatchWriter
 from redaction.redactor import Redactor
-from streams import missing
+from streams.admin import missing_topics
+from streams.catalogue.database import read_catalogue
+from streams.catalogue.refresh import Refresh
 from streams.core.catalogue import Catalogue
 from streams.engine.encoder import Encoder, NoListYet
-from streams.engine.history import History
-from streams.engine.hub import Hub, HubLimits
-from streams.engine.kafka import KafkaSource
-from streams.engine.kafka_options import kafka_options
+from streams.engine.kafka.options import kafka_options
+from streams.engine.kafka.source import KafkaSource
 from streams.engine.metrics import Metrics
+from streams.engine.replay.history import History
+from streams.engine.tail.hub import Hub, HubLimits
 from streams.http.limits import ConnectionLimits
 from streams.http.service import EdgeSettings, Service
-from streams.refresh import Refresh
-from streams.schemas import Schemas
-from streams.stored import read_catalogue
+from streams.schemas.registry import Schemas
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Process:
         self._watch = Watch(
             Followed(
                 "the redaction list",
-                functools.partial(pages.read, config.mediawiki_redacted_pages),
+                functools.partial(changes.read, config.mediawiki_redacted_pages),
                 self._heed_list,
                 self._list_seen,
             ),
@@ -92,13 +92,13 @@ class Process:
             refresh=Refresh(config, metrics, self._watch.hurry),
             schemas=Schemas(config, metrics),
             behind=lambda: self._watch.behind,
-            log_is_stuck=lambda: logs.stderr.is_stuck,
+            log_is_stuck=lambda: lines.stderr.is_stuck,
         )
         metrics.count(
-            "eventstreams_log_lines_dropped", "Log lines lost since nobody read stderr", lambda: logs.stderr.dropped
+            "eventstreams_log_lines_dropped", "Log lines lost since nobody read stderr", lambda: lines.stderr.dropped
         )
         metrics.count(
-            "eventstreams_log_lines_left_out", "Log lines left out as like others", lambda: logs.Seldom.left_out
+            "eventstreams_log_lines_left_out", "Log lines left out as like others", lambda: lines.Seldom.left_out
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -112,7 +112,7 @@ class Process:
                 Watch(Followed("which pages matched events", self._matches.write, lambda _: None)).run(),
                 service.refresh.run_forever(),
                 service.schemas.run_forever(),
-                missing.tell_forever(lambda: service),
+                missing_topics.tell_forever(lambda: service),
             )
             self._tasks = [asyncio.ensure_future(each) for each in background]
             service.hub.start()

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
-from eventstreams_site.gate import Gate
+from eventstreams_site.gate.gate import Gate
 from streams.http.headers import ASGIApp, CommonHeaders, is_private
 from streams.http.requests import STREAM_PATH
 from streams.http.service import SCOPE_KEY, Service

@@ -1,7 +1,7 @@
 """Django's settings, out of the environment: DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, DATABASE_URL and
 DJANGO_LOG_LEVEL.
 
-The service's own configuration is another matter (`eventstreams_site.conf`): the service reads it when it starts, so
+The service's own configuration is another matter (`eventstreams_site.config`): the service reads it when it starts, so
 that `manage.py migrate` and its like need none.
 """
 
@@ -18,7 +18,7 @@ from urllib.parse import quote
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from eventstreams_site.logs import FORMAT
+from eventstreams_site.logs.lines import FORMAT
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -153,16 +153,16 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Guessing passwords is throttled: after some failures of one user name from one address it is over for a while. Of both
 # together, so that nobody can lock out somebody else. Many names from one address are stopped before they get here
-# (eventstreams_site/throttle.py).
+# (eventstreams_site/gate/address_throttle.py).
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_USERNAME_CALLABLE = "eventstreams_site.access.username"
-AXES_CLIENT_IP_CALLABLE = "eventstreams_site.access.client_address"
-AXES_LOCKOUT_CALLABLE = "eventstreams_site.access.locked_out"
+AXES_USERNAME_CALLABLE = "eventstreams_site.gate.name_lockout.username"
+AXES_CLIENT_IP_CALLABLE = "eventstreams_site.gate.name_lockout.client_address"
+AXES_LOCKOUT_CALLABLE = "eventstreams_site.gate.name_lockout.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # it would grow without end
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
@@ -197,19 +197,23 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "eventstreams_site.logs.LineFormatter", "format": FORMAT},
-        "brief": {"()": "eventstreams_site.logs.BriefFormatter", "format": FORMAT},
+        "line": {"()": "eventstreams_site.logs.lines.LineFormatter", "format": FORMAT},
+        "brief": {"()": "eventstreams_site.logs.lines.BriefFormatter", "format": FORMAT},
     },
     "filters": {
-        "seldom": {"()": "eventstreams_site.logs.Seldom", "burst": 10},
-        "once": {"()": "eventstreams_site.logs.Seldom"},
-        "of_strangers": {"()": "eventstreams_site.logs.Seldom", "demote": True},
+        "seldom": {"()": "eventstreams_site.logs.lines.Seldom", "burst": 10},
+        "once": {"()": "eventstreams_site.logs.lines.Seldom"},
+        "of_strangers": {"()": "eventstreams_site.logs.lines.Seldom", "demote": True},
     },
     "handlers": {
-        "stderr": {"()": "eventstreams_site.logs.Handler", "formatter": "line", "filters": ["seldom"]},
-        "once": {"()": "eventstreams_site.logs.Handler", "formatter": "line", "filters": ["once"]},
+        "stderr": {"()": "eventstreams_site.logs.lines.Handler", "formatter": "line", "filters": ["seldom"]},
+        "once": {"()": "eventstreams_site.logs.lines.Handler", "formatter": "line", "filters": ["once"]},
         # What anybody can provoke (a Host that is none, too many fields of a form) is worth a line, not a traceback.
-        "of_strangers": {"()": "eventstreams_site.logs.Handler", "formatter": "brief", "filters": ["of_strangers"]},
+        "of_strangers": {
+            "()": "eventstreams_site.logs.lines.Handler",
+            "formatter": "brief",
+            "filters": ["of_strangers"],
+        },
     },
     "root": {"handlers": ["stderr"], "level": _log_level()},
     "loggers": {
@@ -222,6 +226,6 @@ LOGGING = {
         "aiokafka": {"level": "CRITICAL"},
         "axes": {"handlers": ["of_strangers"], "propagate": False, "level": "WARNING"},  # not each login
         "daphne": {"handlers": ["once"], "propagate": False, "level": "WARNING"},
-        "eventstreams_site.gate": {"handlers": ["of_strangers"], "propagate": False},
+        "eventstreams_site.gate.gate": {"handlers": ["of_strangers"], "propagate": False},
     },
 }

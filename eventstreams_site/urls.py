@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from eventstreams_site import errors
+from eventstreams_site.gate import errors
 
 admin.site.site_header = admin.site.site_title = "EventStreams"
 admin.site.index_title = "Administration"

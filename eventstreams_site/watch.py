@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db import connections
 
-from eventstreams_site.askers import Askers
+from eventstreams_site.database_threads import Askers
 
 log = logging.getLogger(__name__)
 

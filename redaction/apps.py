@@ -10,8 +10,8 @@ class RedactionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from redaction.listed.recording import after_save, before_save
         from redaction.models import RedactedPage
-        from redaction.recorded import after_save, before_save
 
         pre_save.connect(before_save, RedactedPage)
         post_save.connect(after_save, RedactedPage)

@@ -1,7 +1,7 @@
 """The list of redacted pages, its history, and what the server processes say of it.
 
 However a page is saved, deleted or changed (the admin, a shell, `loaddata`), the models normalise it, write the history
-and raise the version that the processes poll. Only SQL passes them by: see `redaction.listed`.
+and raise the version that the processes poll. Only SQL passes them by: see `redaction.listed.in_force`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.db import models, transaction
 
-from redaction.recorded import PageQuerySet, changing
-from redaction.written import canonical_domain
+from redaction.entries.titles import canonical_domain
+from redaction.listed.recording import PageQuerySet, changing
 from streams.core.spelling import normalise_title
 from streams.models import Version
 
@@ -54,7 +54,7 @@ class RedactedPage(models.Model):
         fields = kwargs.get("update_fields")
         if fields is not None and not {"domain", "title"}.isdisjoint(fields):
             kwargs["update_fields"] = {*fields, "domain", "key"}
-        # The row, its line in the history and the version (redaction.recorded hears of it by a signal).
+        # The row, its line in the history and the version (redaction.listed.recording hears of it by a signal).
         with transaction.atomic():
             Version.lock(Version.REDACTED_PAGES)  # first, as all who change the list do
             super().save(*args, **kwargs)
@@ -95,8 +95,8 @@ class PageChange(models.Model):
 class Hold(models.Model):
     """Pages that were in force and that are gone from the list without their removal having been recorded.
 
-    They stay in force, in every process, until an admin applies the list without them (`redaction.holds`). Written by
-    the process that found it out.
+    They stay in force, in every process, until an admin applies the list without them (`redaction.listed.holds`).
+    Written by the process that found it out.
     """
 
     at = models.DateTimeField(auto_now_add=True)

@@ -28,9 +28,10 @@ from hypothesis import settings
 from testcontainers.core.container import DockerContainer
 from xdist.scheduler import LoadFileScheduling
 
-from streams.kafka_jars import KAFKA_VERSION
-from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_topics
-from streams.processes import HOST, free_port
+from streams.engine.kafka.create_topics import create_topics
+from streams.local.kafka import LocalKafka, LocalKafkaError, answers
+from streams.local.kafka_jars import KAFKA_VERSION
+from streams.local.processes import HOST, free_port
 from tests.support import postgres as database_server
 from tests.support.chromium import skip
 from tests.support.postgres import Postgres

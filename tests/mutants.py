@@ -29,20 +29,20 @@ class Mutant(NamedTuple):
 
 
 PLANTED = "tests/unit/test_planted_faults.py::"
-HELD = "tests/unit/test_held_bytes.py::"
-TURNS = "tests/unit/test_turns.py::"
+HELD = "tests/unit/engine/test_held_bytes.py::"
+TURNS = "tests/unit/engine/test_turns.py::"
 
 MUTANTS = [
     Mutant(
         "merge-disorder",
-        "streams/engine/merge.py",
+        "streams/engine/replay/merge.py",
         "until = min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if",
         "until = 5 + min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if",
         PLANTED + "test_partitions_whose_events_are_a_few_milliseconds_apart_are_merged_in_their_order",
     ),
     Mutant(
         "strikes-kept",
-        "streams/engine/placing.py",
+        "streams/engine/tail/placing.py",
         "strikes = strikes + 1 if verdict else 0",
         "strikes = strikes + 1 if verdict else strikes",
         PLANTED + "test_a_log_that_looks_new_three_times_but_not_in_a_row_does_not_begin_anew",
@@ -91,7 +91,7 @@ MUTANTS = [
     ),
     Mutant(
         "no-turn-in-the-tail",
-        "streams/engine/hub.py",
+        "streams/engine/tail/hub.py",
         "await asyncio.sleep(0)  # encoding",
         "pass  # encoding",
         TURNS + "test_the_tail_gives_the_loop_a_turn_after_each_partition_and_within_a_large_fetch",
@@ -105,28 +105,28 @@ MUTANTS = [
     ),
     Mutant(
         "no-turn-in-decoding",
-        "streams/engine/batches.py",
+        "streams/engine/kafka/batches.py",
         "                        yield None\n",
         "                        pass\n",
-        "tests/unit/test_batches.py::test_the_event_loop_has_turns_while_a_large_fetch_is_decoded",
+        "tests/unit/engine/kafka/test_batches.py::test_the_event_loop_has_turns_while_a_large_fetch_is_decoded",
     ),
     Mutant(
         "decompressed-in-the-loop",
-        "streams/engine/batches.py",
+        "streams/engine/kafka/batches.py",
         "if nbytes > LARGE_BYTES and",
         "if False and",
-        "tests/unit/test_batches.py::test_a_large_batch_is_decompressed_while_the_event_loop_goes_on",
+        "tests/unit/engine/kafka/test_batches.py::test_a_large_batch_is_decompressed_while_the_event_loop_goes_on",
     ),
     Mutant(
         "steps-unbounded",
-        "streams/engine/feed.py",
+        "streams/engine/tail/feed.py",
         "while self._step_bytes > self._max_bytes // STEP_SHARE and len(self._steps) > 1:",
         "while False:",
         HELD + "test_clients_at_a_thousand_places_in_a_quiet_feed_cost_no_more_than_one",
     ),
     Mutant(
         "second-format-not-counted",
-        "streams/engine/feed.py",
+        "streams/engine/tail/feed.py",
         "            self.held_bytes += self.nbytes\n",
         "",
         HELD + "test_a_feed_never_takes_more_than_its_bound",
@@ -136,36 +136,36 @@ MUTANTS = [
         "streams/engine/subscription.py",
         "share = min(CHUNK_BYTES, LOOK_AHEAD_BYTES // len(targets))",
         "share = CHUNK_BYTES",
-        "tests/unit/test_held_history.py::"
+        "tests/unit/engine/replay/test_held_history.py::"
         "test_a_client_holds_a_bounded_part_of_the_rings_however_many_partitions_it_reads",
     ),
     Mutant(
         "readers-not-counted",
-        "streams/engine/history.py",
+        "streams/engine/replay/history.py",
         "if block.nbytes and block.readers == 1 and not block.is_kept:",
         "if False:",
-        "tests/unit/test_held_history.py::test_what_a_reader_holds_beyond_the_cache_is_counted_until_it_lets_go",
+        "tests/unit/engine/replay/test_held_history.py::test_what_a_reader_holds_beyond_the_cache_is_counted_until_it_lets_go",
     ),
     Mutant(
         "any-timestamp",
         "streams/core/positions.py",
         "return ms if ms is not None and -1 <= ms < MAX_OFFSET else -1 if ms is None or ms < 0 else MAX_OFFSET - 1",
         "return -1 if ms is None else ms",
-        "tests/unit/test_any_timestamp.py::test_every_id_is_taken_and_resumes_after_its_event",
+        "tests/unit/core/test_any_timestamp.py::test_every_id_is_taken_and_resumes_after_its_event",
     ),
     Mutant(
         "meta-found-anywhere",
         "streams/core/events.py",
         "value.find(beginning) != start",
         "start < 0",
-        "tests/unit/test_events_meta.py::test_what_is_added_stands_in_the_event_s_own_meta",
+        "tests/unit/core/test_events_meta.py::test_what_is_added_stands_in_the_event_s_own_meta",
     ),
     Mutant(
         "fault-ends-the-rounds",
-        "streams/engine/fanout.py",
+        "streams/engine/tail/fanout.py",
         'with self._faults.caught("writing to followers"):',
         "if True:",
-        "tests/unit/test_fanout.py::"
+        "tests/unit/engine/tail/test_fanout.py::"
         "test_a_fault_outside_of_all_followers_is_counted_and_the_next_round_begins_all_the_same",
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import template
 from django.db import DatabaseError
 
-from redaction import holds
+from redaction.listed import holds
 from redaction.models import Hold
 
 register = template.Library()

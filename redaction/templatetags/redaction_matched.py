@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from redaction.admin_matches import never_matched_long
+from redaction.admin.matches import never_matched_long
 
 register = template.Library()
 

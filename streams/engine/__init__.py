@@ -1,0 +1,13 @@
+"""Reads Kafka once for all clients, and gives each client what comes after its position.
+
+- `source.py`: what the engine needs of a log. `kafka/` reads Kafka, `memory.py` is a log in memory.
+- `encoder.py`: records become events, redacted by the list in force; what is no event is counted.
+- `tail/`: the newest events: the hub reads them, feeds share them among all live clients.
+- `replay/`: older events: read once for all who ask, merged by time.
+- `resume.py`: from a request's start to offsets in Kafka.
+- `subscription.py`: the pull loop of one client: catch up, follow the feed, fall behind, catch up again.
+- `lookups.py`: questions to Kafka about offsets and times, each asked once for all who want the answer.
+- `rates.py`: events per second of streams. `metrics.py`: what Prometheus is told.
+
+Never imported here: Django, HTTP, `streams.http`, `redaction`. The redactor is handed in.
+"""

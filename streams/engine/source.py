@@ -1,6 +1,6 @@
 """Where records come from: the protocol that the engine is written against.
 
-Two implementations, Kafka (`kafka.py`) and memory (`memory.py`), under one contract test-suite
+Two implementations, Kafka (`kafka/source.py`) and memory (`memory.py`), under one contract test-suite
 (`tests/contract/test_record_source.py`). Reads are stateless: who reads says from where, every time.
 Everything reads committed data only, unless the configuration says otherwise (invariant 10).
 

@@ -15,15 +15,15 @@ from typing import Any
 from streams.core import formats
 from streams.core.errors import KafkaUnavailable
 from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
-from streams.engine.fanout import Chunk, Follower, Sink
-from streams.engine.feed import Feed, ahead, behind
-from streams.engine.history import Block, History, Log
-from streams.engine.hub import Hub
-from streams.engine.merge import CHUNK_BYTES, Merge
 from streams.engine.metrics import Metrics
-from streams.engine.placing import RETRY_SECONDS
-from streams.engine.seats import Seat
+from streams.engine.replay.history import Block, History, Log
+from streams.engine.replay.merge import CHUNK_BYTES, Merge
+from streams.engine.replay.reader_slots import Seat
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError, answered
+from streams.engine.tail.fanout import Chunk, Follower, Sink
+from streams.engine.tail.feed import Feed, ahead, behind
+from streams.engine.tail.hub import Hub
+from streams.engine.tail.placing import RETRY_SECONDS
 
 FEED_SECONDS = 0.05
 LOOK_AHEAD_BYTES = 1 << 20

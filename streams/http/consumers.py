@@ -33,9 +33,9 @@ from streams.core.errors import (
 )
 from streams.core.plan import Start, plan
 from streams.core.positions import Gap, TopicPartition, gaps_json
-from streams.engine.feed import Parts, Selection
-from streams.engine.start import gaps_of, resolve
+from streams.engine.resume import gaps_of, resolve
 from streams.engine.subscription import Subscription
+from streams.engine.tail.feed import Parts, Selection
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, StreamRequest, client_ip
 from streams.http.service import SCOPE_KEY, ClientGone, Service

@@ -14,9 +14,10 @@ from typing import Any
 from django.template.loader import render_to_string
 
 from streams.core.errors import EventStreamsError, InternalError, MethodNotAllowed, PathNotFound
-from streams.http import documentation, ui, views
+from streams.http import ui, views
 from streams.http.answers import HTML, Answer, answer, problem, send_answer, wants_page
 from streams.http.made import Made, in_thread
+from streams.http.openapi import documentation
 from streams.http.requests import Scope
 from streams.http.service import SCOPE_KEY, Service
 from streams.http.static import StaticFiles

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
 from streams.core.errors import InvalidLastEventId, InvalidTimestamp, TooManyStreams
-from streams.core.negotiation import Format, names_event_stream, negotiate
 from streams.core.positions import LastEventId, parse_last_event_id
 from streams.core.since import parse_since
+from streams.http.negotiation import Format, names_event_stream, negotiate
 
 log = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from streams.catalogue.refresh import Refresh
 from streams.core.catalogue import Catalogue
-from streams.engine.history import History
-from streams.engine.hub import Hub
 from streams.engine.metrics import Metrics
 from streams.engine.rates import Rates
+from streams.engine.replay.history import History
 from streams.engine.source import RecordSource
-from streams.http.documents import Documents
+from streams.engine.tail.hub import Hub
 from streams.http.limits import ConnectionLimits
+from streams.http.openapi.documents import Documents
 from streams.http.requests import Network
-from streams.refresh import Refresh
-from streams.schemas import Schemas
+from streams.schemas.registry import Schemas
 
 SCOPE_KEY = "eventstreams.service"
 """Under this key of the ASGI scope the service reaches every view."""

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from django import template
 
-from streams import admin_sync
-from streams.admin_forms import sentence
-from streams.running import running
+from streams.admin import sync_runs
+from streams.admin.forms import sentence
+from streams.admin.process import running
 
 register = template.Library()
 
@@ -17,7 +17,7 @@ register = template.Library()
 @register.simple_tag(takes_context=True)
 def sync_state(context: Mapping[str, Any]) -> dict[str, Any]:
     """How the stream configuration stands; for the admin's front page, which no view of ours makes."""
-    return admin_sync.sync_state(context["request"])
+    return sync_runs.sync_state(context["request"])
 
 
 class Trouble(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import KEEP, Broker, Rec
 from tests.support.site import Site
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from streams.local_kafka import LocalKafka
-from streams.processes import free_port
+from streams.local.kafka import LocalKafka
+from streams.local.processes import free_port
 from tests.browser.demo import ABSENT, LIMIT, Demo, change, connected, demo_site, fact, note, open_page, rows, start
 from tests.browser.kit import Complaints
 from tests.integration.kit import Rec

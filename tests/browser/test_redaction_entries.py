@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from streams.demo.world import DemoWorld
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
+from streams.local.demo.world import DemoWorld
 from tests.browser.kit import Complaints, create_superuser, log_in
 from tests.integration.kit import Broker, Rec
 from tests.support.site import Site

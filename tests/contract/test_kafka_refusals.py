@@ -12,8 +12,9 @@ import pytest
 
 from streams.core.events import Record
 from streams.core.positions import TopicPartition
-from streams.engine.kafka import KafkaSource
-from streams.engine.kafka_options import kafka_options
+from streams.engine.kafka.create_topics import create_topics
+from streams.engine.kafka.options import kafka_options
+from streams.engine.kafka.source import KafkaSource
 from streams.engine.source import (
     Bounds,
     Found,
@@ -22,9 +23,8 @@ from streams.engine.source import (
     RecordSource,
     SourceUnavailableError,
 )
-from streams.kafka_jars import LocalKafkaError
-from streams.local_kafka import create_topics
-from streams.processes import HOST, free_port
+from streams.local.kafka_jars import LocalKafkaError
+from streams.local.processes import HOST, free_port
 from tests.support.records import MUCH, new, offsets, poll_until
 from tests.support.secured import PASSWORD, Secured, secured_kafka
 from tests.support.sources import KafkaHarness, MemoryHarness, kafka_harness

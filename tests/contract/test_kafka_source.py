@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import astuple
 
 from streams.core.positions import TopicPartition
-from streams.engine.kafka import KafkaSource
+from streams.engine.kafka.source import KafkaSource
 from streams.engine.metrics import Metrics
 from streams.engine.source import (
     Batch,

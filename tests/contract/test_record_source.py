@@ -8,8 +8,8 @@ import pytest
 
 from streams.core.events import Record
 from streams.core.positions import MAX_OFFSET, TopicPartition
-from streams.engine.kafka import KafkaSource
-from streams.engine.kafka_options import kafka_options
+from streams.engine.kafka.options import kafka_options
+from streams.engine.kafka.source import KafkaSource
 from streams.engine.source import (
     Batch,
     Bounds,
@@ -19,7 +19,7 @@ from streams.engine.source import (
     SourceUnavailableError,
     UnknownPartitionError,
 )
-from streams.processes import HOST, free_port
+from streams.local.processes import HOST, free_port
 from tests.support.engine import cancel
 from tests.support.records import (
     MUCH,

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.local_kafka import LocalKafka, create_topics
+from streams.engine.kafka.create_topics import create_topics
+from streams.local.kafka import LocalKafka
 from tests.support.client import StreamClient
 from tests.support.reading import NDJSON, SSE, Crowd, CutReader, Follower, by_partition, from_the_beginning
 from tests.support.serving import PATH, serving

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventstreams_site.throttle import FAILURES
+from eventstreams_site.gate.address_throttle import FAILURES
 from tests.support.flood import Request
 from tests.support.many import many
 from tests.support.probing import probed

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from redaction.matches import WRITE_SECONDS
+from redaction.listed.matches import WRITE_SECONDS
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
 from tests.support.postgres import Postgres

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
-from streams.kafka_jars import LocalKafkaError
+from streams.local.kafka_jars import LocalKafkaError
 from tests.support.client import StreamClient
 from tests.support.cluster import Cluster, three_brokers
 from tests.support.reading import SSE, Crowd, Follower

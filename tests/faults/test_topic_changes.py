@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, Records
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from streams.core.positions import TopicPartition
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
 from tests.support.reading import NDJSON, SSE, Crowd, Follower
 from tests.support.serving import PATH, serving
 from tests.support.writing import writer

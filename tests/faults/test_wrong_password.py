@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from streams.kafka_jars import LocalKafkaError
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
+from streams.local.kafka_jars import LocalKafkaError
 from tests.support.reading import SSE, Crowd
 from tests.support.secured import USER, Secured, secured_kafka
 from tests.support.serving import PATH, serving

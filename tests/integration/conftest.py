@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import KEEP, Broker, Feed
 from tests.support.client import StreamClient
 from tests.support.site import Site, free_port

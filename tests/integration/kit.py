@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
 from tests.support.client import SseEvent, StreamClient
 
 T0 = 1_600_000_000_000

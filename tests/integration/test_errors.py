@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from streams.local_kafka import LocalKafka
+from streams.local.kafka import LocalKafka
 from tests.integration.conftest import Connect, Supply
 from tests.integration.kit import T0, Broker, Feed, Rec, chunks_of, error_of, gap_of, ns, numbered, resume_at
 from tests.support.client import StreamClient

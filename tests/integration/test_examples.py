@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import KEEP, Broker, Rec
 from tests.support.chromium import skip
 from tests.support.examples import COMMANDS, NAMES, SECONDS, Example, Program, examples, is_missing

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from streams.demo import DemoPlan, run_demo
-from streams.demo.streams import RECENTCHANGE, TOPICS
-from streams.kafka_jars import java_version, maven_error
-from streams.local_kafka import LocalKafka, LocalKafkaError, answers, create_topics
-from streams.processes import HOST, free_port, port_is_free, spawn, terminate
+from streams.engine.kafka.create_topics import create_topics
+from streams.local.demo import DemoPlan, run_demo
+from streams.local.demo.streams import RECENTCHANGE, TOPICS
+from streams.local.kafka import LocalKafka, LocalKafkaError, answers
+from streams.local.kafka_jars import java_version, maven_error
+from streams.local.processes import HOST, free_port, port_is_free, spawn, terminate
 from tests.conftest import TestKafka
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +103,7 @@ async def test_topics_that_exist_are_left_as_they_are(kafka: TestKafka, topic: s
 def test_a_kafka_dies_with_the_process_that_started_it(own_kafka: LocalKafka) -> None:
     own_kafka.stop()
     code = (
-        "import sys; from pathlib import Path; from streams.local_kafka import LocalKafka\n"
+        "import sys; from pathlib import Path; from streams.local.kafka import LocalKafka\n"
         "LocalKafka(Path(sys.argv[1]), port=int(sys.argv[2])).start(); print('up', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(own_kafka.folder), str(own_kafka.port)]
@@ -200,7 +201,7 @@ def test_of_two_installs_at_once_both_find_the_jars(tmp_path: Path, monkeypatch:
     )
     maven.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    code = "import sys; from pathlib import Path; from streams.kafka_jars import install_jars\n"
+    code = "import sys; from pathlib import Path; from streams.local.kafka_jars import install_jars\n"
     code += "install_jars(Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(tmp_path / "jars" / "1")]
     installs = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]

@@ -22,7 +22,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
 from tests.integration.conftest import Connect
 from tests.integration.kit import KEEP, Broker, Rec
 from tests.support.site import Site

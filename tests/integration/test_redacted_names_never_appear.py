@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from streams.local_kafka import create_topics
+from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import KEEP, Broker, Rec
 from tests.support.client import StreamClient
 from tests.support.edits import RU, SHAPES, Edit, Who, recentchange

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from redaction.verdict import find_leaks
-from streams.local_kafka import create_topics
+from redaction.check.verdict import find_leaks
+from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import KEEP, Broker, Rec
 from tests.support.client import StreamClient
 from tests.support.edits import RU, SHAPES, Edit, Who, page_change, recentchange, redacted, revision_create

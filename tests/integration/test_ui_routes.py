@@ -12,8 +12,8 @@ from urllib.parse import urljoin
 import pytest
 
 from streams.core.catalogue import Layers, compile_catalogue
-from streams.engine.kafka import KafkaSource
-from streams.engine.kafka_options import kafka_options
+from streams.engine.kafka.options import kafka_options
+from streams.engine.kafka.source import KafkaSource
 from streams.engine.lookups import Lookups
 from streams.engine.rates import Rates
 from streams.http import ui

@@ -50,11 +50,11 @@ if __name__ == "__main__":
 
     django.setup()
 
-    from eventstreams_site import descriptors
-    from eventstreams_site.conf import load_config
-    from eventstreams_site.listening import Listening, listen
+    from eventstreams_site.config.config import load_config
     from eventstreams_site.process import Process
-    from eventstreams_site.server import StreamServer
+    from eventstreams_site.server import descriptors
+    from eventstreams_site.server.listening import Listening, listen
+    from eventstreams_site.server.server import StreamServer
 
     config, places = descriptors.bounded(load_config(os.environ))
     server = StreamServer(Process(config), places)

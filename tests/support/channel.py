@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from eventstreams_site.channel import StreamChannel
-from eventstreams_site.faults import Faults
-from eventstreams_site.request import StreamRequest
+from eventstreams_site.server.channel import StreamChannel
+from eventstreams_site.server.faults import Faults
+from eventstreams_site.server.request import StreamRequest
 
 
 class Transport(StringTransport):

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import NoError, for_code
 
-from streams.local_kafka import LocalKafka
+from streams.local.kafka import LocalKafka
 
 CLUSTER_ID = "xThreeBrokersOfATest0w"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eventstreams_site.conf import Config, ConfigError, load_config
+from eventstreams_site.config.config import Config, ConfigError, load_config
 
 
 def load(tmp_path: Path, text: str = "", **variables: str) -> Config:

@@ -12,13 +12,13 @@ import pytest
 from streams.core.catalogue import Stream
 from streams.core.plan import plan
 from streams.core.positions import Gap, Mark, TopicPartition, parse_last_event_id
-from streams.engine import health, placing
-from streams.engine import hub as hub_module
 from streams.engine import subscription as module
-from streams.engine.fanout import Chunk
-from streams.engine.feed import Feed, Selection
-from streams.engine.start import resolve
+from streams.engine.resume import resolve
 from streams.engine.subscription import Subscription
+from streams.engine.tail import health, placing
+from streams.engine.tail import hub as hub_module
+from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.feed import Feed, Selection
 from tests.support.engine import PATIENCE_SECONDS, Engine, Received, cancel
 
 STREAM = Stream("s", ("a", "b"), (), (), "", None, None, False, {})

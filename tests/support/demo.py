@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from streams.demo.world import DemoRecord, DemoWorld
+from streams.local.demo.world import DemoRecord, DemoWorld
 
 START_MS = 1_790_000_000_000
 STEP_MS = 600

@@ -15,11 +15,11 @@ from redaction.redactor import Redactor
 from streams.core.events import Fields
 from streams.core.positions import Scope, TopicPartition
 from streams.engine.encoder import Encoder
-from streams.engine.feed import Selection
-from streams.engine.history import History
-from streams.engine.hub import Hub, HubLimits
 from streams.engine.metrics import Metrics
+from streams.engine.replay.history import History
 from streams.engine.source import RecordSource
+from streams.engine.tail.feed import Selection
+from streams.engine.tail.hub import Hub, HubLimits
 
 PATIENCE_SECONDS = 20.0
 """So long a test waits for what must come; only a failing one waits it out."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from redaction.evidence import Evidence
+from redaction.entries.evidence import Evidence
 from streams.core.events import Event
 from streams.core.positions import TopicPartition
 from streams.core.ring import Ring

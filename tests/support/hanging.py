@@ -12,7 +12,7 @@ import sys
 
 from django.core.management import execute_from_command_line
 
-from eventstreams_site import signals
+from eventstreams_site.server import signals
 
 HANG = signal.SIGUSR2
 SAID = b"It hangs\n"

@@ -7,10 +7,10 @@ import time
 import pytest
 
 from streams.core.positions import TopicPartition
-from streams.engine import health, hub, partition, placing
-from streams.engine.feed import Block, Feed
-from streams.engine.hub import Hub
 from streams.engine.memory import MemorySource
+from streams.engine.tail import health, hub, partition, placing
+from streams.engine.tail.feed import Block, Feed
+from streams.engine.tail.hub import Hub
 from tests.support.engine import Received, numbered
 
 TP = TopicPartition("t", 0)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-from streams.processes import HOST, free_port, last_lines, spawn
+from streams.local.processes import HOST, free_port, last_lines, spawn
 from tests.support.site import ROOT
 
 WANTED = "needs PostgreSQL: install it with `apt-get install postgresql`, then run `make test` again"

@@ -12,8 +12,8 @@ from contextlib import aclosing
 
 from django.core.management import execute_from_command_line
 
-from streams.engine.fanout import Chunk
 from streams.engine.subscription import Subscription
+from streams.engine.tail.fanout import Chunk
 
 EVENTS = 3
 SECRET = "only for the log"

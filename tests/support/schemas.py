@@ -9,8 +9,8 @@ from typing import Any
 
 from streams.core.catalogue import Catalogue, Layers, compile_catalogue
 from streams.engine.metrics import Metrics
-from streams.schema_search import Schema
-from streams.schemas import Schemas
+from streams.schemas.registry import Schemas
+from streams.schemas.search import Schema
 from tests.support.config_server import ConfigServer
 
 SECRET = "Bearer 48151-623"

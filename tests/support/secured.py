@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from streams.local_kafka import LocalKafka
-from streams.processes import HOST, free_port
+from streams.local.kafka import LocalKafka
+from streams.local.processes import HOST, free_port
 
 USER, PASSWORD = "alice", "48151623"
 

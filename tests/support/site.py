@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from streams.processes import free_port
+from streams.local.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0

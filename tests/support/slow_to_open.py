@@ -10,11 +10,11 @@ from typing import Any
 
 from django.core.management import execute_from_command_line
 
-from streams.engine import start
+from streams.engine import resume
 
 SECONDS = 2.0
 
-_resolve = start.resolve
+_resolve = resume.resolve
 
 
 async def _slowly(*arguments: Any) -> Any:
@@ -25,5 +25,5 @@ async def _slowly(*arguments: Any) -> Any:
 if __name__ == "__main__":
     import sys
 
-    start.resolve = _slowly
+    resume.resolve = _slowly
     execute_from_command_line(["manage.py", "serve", *sys.argv[1:]])

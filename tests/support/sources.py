@@ -13,11 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from streams.core.positions import TopicPartition
-from streams.engine.kafka import KafkaSource
-from streams.engine.kafka_options import kafka_options
+from streams.engine.kafka.create_topics import create_topics
+from streams.engine.kafka.options import kafka_options
+from streams.engine.kafka.source import KafkaSource
 from streams.engine.memory import MemorySource
 from streams.engine.source import RecordSource
-from streams.local_kafka import create_topics
 
 LARGEST_RECORD = 20 << 20
 PATIENCE_SECONDS = 30.0

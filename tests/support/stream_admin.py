@@ -12,13 +12,13 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 
+from streams.catalogue.database import read_layers
+from streams.catalogue.edits import Wanted
+from streams.catalogue.synchronise import SyncResult
 from streams.core.catalogue import compile_catalogue
-from streams.edits import Wanted
 from streams.engine.lookups import Lookups
 from streams.engine.memory import MemorySource
 from streams.models import ConfiguredStream, SyncRun
-from streams.stored import read_layers
-from streams.sync import SyncResult
 from tests.support.admin import ServiceClient
 
 STREAMS = "/admin/streams/configuredstream/"

@@ -10,10 +10,10 @@ from typing import Any
 
 from django.db import transaction
 
+from streams.catalogue.database import read_catalogue
+from streams.catalogue.synchronise import SyncResult, synchronise
 from streams.core.catalogue import Catalogue
 from streams.models import ConfiguredStream, SyncRun, Version
-from streams.stored import read_catalogue
-from streams.sync import SyncResult, synchronise
 
 
 @dataclass

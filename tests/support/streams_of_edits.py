@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from redaction.produce import SHAPES, Edit
-from streams.local_kafka import create_topics
+from redaction.check.test_edit import SHAPES, Edit
+from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import Broker, Rec
 from tests.support.site import SERVE, Site
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streams.processes import HOST, free_port
+from streams.local.processes import HOST, free_port
 
 
 class TcpProxy:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
-from streams.kafka_jars import KAFKA_VERSION
+from streams.local.kafka_jars import KAFKA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = re.compile(r"secret|password|passwd|token|key|credential", re.IGNORECASE)

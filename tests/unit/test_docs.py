@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
-from eventstreams_site.conf import SETTINGS, Setting
+from eventstreams_site.config.config import SETTINGS, Setting
 from streams.core import errors
 
 ROOT = Path(__file__).resolve().parents[2]

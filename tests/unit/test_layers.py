@@ -33,7 +33,7 @@ CORE = Layer(
     ours=("streams.core",),
     others=STANDARD - NO_HTTP - {"asyncio", "time", "threading", "subprocess", "logging"} | {"msgspec"},
 )
-THE_CHECK = ("redaction.verdict", "redaction.page_filter", "redaction.json_members")
+THE_CHECK = ("redaction.check.verdict", "redaction.check.page_filter", "redaction.check.json_members")
 """Independent of the redactor, so it shares nothing with it, not even the core."""
 CHECK = Layer(THE_CHECK, ours=THE_CHECK, others=CORE.others)
 ENGINE = Layer(
@@ -42,7 +42,7 @@ ENGINE = Layer(
     others=STANDARD - NO_HTTP | {"msgspec", "aiokafka", "prometheus_client"},
 )
 EDGE = Layer(
-    ("streams.http", "redaction.views"),
+    ("streams.http",),
     ours=("streams", "redaction"),
     never=frozenset({"daphne", "twisted", "aiokafka"}),
 )
@@ -53,6 +53,8 @@ DJANGO = Layer(
 LAYERS = (CORE, CHECK, ENGINE, EDGE, DJANGO)
 """The first that a module is in is its own."""
 ABOVE_DJANGO = "streams.http"
+DEVELOPMENT = "streams.local"
+MAY_USE_DEVELOPMENT = (DEVELOPMENT, *PROCESS_ENTRIES, "eventstreams_site.devserver")
 
 
 def is_in(module: str, packages: tuple[str, ...]) -> bool:
@@ -106,12 +108,86 @@ def test_a_module_imports_nothing_of_a_layer_above_its_own(module: str, path: Pa
     assert breaches(module, path.read_text(), path.name == "__init__.py") == []
 
 
+def uses(is_at_run_time: bool) -> dict[str, set[str]]:
+    """Our own modules, each with those of ours that it imports; `is_at_run_time`: only while it is imported itself."""
+    known = dict(modules())
+
+    def module_of(name: str) -> str:
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        return name
+
+    found = {}
+    for module, path in known.items():
+        source = path.read_text()
+        if is_at_run_time:
+            source = ast.unparse(ast.Module(list(_run_on_import(ast.parse(source).body)), type_ignores=[]))
+        names = {module_of(name) for name in imports(module, source, path.name == "__init__.py")}
+        found[module] = names - {"", module}
+    return found
+
+
+def _run_on_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement
+        elif isinstance(statement, ast.If):
+            is_for_types = "TYPE_CHECKING" in ast.unparse(statement.test)
+            yield from _run_on_import(statement.orelse if is_for_types else [*statement.body, *statement.orelse])
+        elif isinstance(statement, ast.Try):
+            yield from _run_on_import([*statement.body, *(s for h in statement.handlers for s in h.body)])
+        elif isinstance(statement, ast.With):
+            yield from _run_on_import(statement.body)
+
+
+def reached(module: str, graph: dict[str, set[str]]) -> dict[str, str]:
+    """All that a module imports, directly or not, each with who imports it."""
+    found: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        user = waiting.pop()
+        for used in graph[user] - found.keys():
+            found[used] = user
+            waiting.append(used)
+    return found
+
+
+def test_no_layer_is_reached_by_a_detour() -> None:
+    graph = uses(is_at_run_time=False)
+    for module in graph:
+        if is_in(module, ("eventstreams_site", ABOVE_DJANGO, *PROCESS_ENTRIES)):
+            continue
+        above = {
+            used: user
+            for used, user in reached(module, graph).items()
+            if is_in(used, (ABOVE_DJANGO, "eventstreams_site"))
+        }
+        assert above == {}, f"{module} reaches a layer above its own"
+
+
+def test_nothing_in_production_uses_what_development_needs() -> None:
+    for module, used in uses(is_at_run_time=False).items():
+        if not is_in(module, MAY_USE_DEVELOPMENT):
+            assert [name for name in used if is_in(name, (DEVELOPMENT,))] == [], module
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = uses(is_at_run_time=True)
+    circles = [module for module in graph if module in reached(module, graph)]
+    assert circles == []
+
+
+def test_a_circle_is_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}
+    assert [module for module in graph if module in reached(module, graph)] == ["a", "b", "c"]
+
+
 def test_every_layer_has_modules() -> None:
     names = [module for module, _ in modules()]
     for layer in LAYERS:
         assert any(is_in(name, layer.modules) for name in names), layer.modules
     assert "streams.core.events" in names
-    assert "streams.engine.hub" in names
+    assert "streams.engine.tail.hub" in names
     assert "redaction.redactor" in names
 
 
@@ -126,15 +202,15 @@ def test_every_layer_has_modules() -> None:
         ("streams.core.plan", "from streams import sync"),
         ("redaction.redactor", "from redaction.models import List"),
         ("redaction.redactor", "import aiokafka"),
-        ("redaction.verdict", "from redaction.redactor import normalise_title"),
-        ("redaction.page_filter", "from streams.core.spelling import normalise_title"),
-        ("streams.engine.hub", "import django"),
-        ("streams.engine.hub", "from http.client import HTTPConnection"),
-        ("streams.engine.hub", "import urllib.request"),
-        ("streams.engine.hub", "from streams.http.service import Service"),
-        ("streams.engine.hub", "from streams import http"),
-        ("streams.engine.hub", "from redaction.redactor import Redactor"),
-        ("streams.engine.hub", "import eventstreams_site.conf"),
+        ("redaction.check.verdict", "from redaction.redactor import normalise_title"),
+        ("redaction.check.page_filter", "from streams.core.spelling import normalise_title"),
+        ("streams.engine.tail.hub", "import django"),
+        ("streams.engine.tail.hub", "from http.client import HTTPConnection"),
+        ("streams.engine.tail.hub", "import urllib.request"),
+        ("streams.engine.tail.hub", "from streams.http.service import Service"),
+        ("streams.engine.tail.hub", "from streams import http"),
+        ("streams.engine.tail.hub", "from redaction.redactor import Redactor"),
+        ("streams.engine.tail.hub", "import eventstreams_site.config.config"),
         ("streams.http.views", "if TYPE_CHECKING:\n    from eventstreams_site.process import Process"),
         ("streams.http.views", "import twisted.web"),
         ("streams.sync", "from streams.http.requests import header"),
@@ -152,12 +228,12 @@ def test_a_breach_is_found_wherever_it_stands(module: str, source: str) -> None:
         ("streams.core", "from .positions import Mark"),
         ("redaction.redactor", "from streams.core.events import Fields"),
         (
-            "streams.engine.hub",
+            "streams.engine.tail.hub",
             "import asyncio, time, logging, aiokafka\nfrom streams.core import plan\nfrom . import feed",
         ),
-        ("streams.http.views", "import django, channels\nfrom streams.engine.hub import Hub"),
+        ("streams.http.views", "import django, channels\nfrom streams.engine.tail.hub import Hub"),
         ("streams.sync", "import django, urllib.request\nfrom streams.core.catalogue import Catalogue"),
-        ("streams.management.commands.serve", "from eventstreams_site.server import serve"),
+        ("streams.management.commands.serve", "from eventstreams_site.server.server import serve"),
         ("eventstreams_site.process", "import twisted, django\nfrom streams.http.service import Service"),
     ],
 )

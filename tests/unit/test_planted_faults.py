@@ -12,13 +12,13 @@ from unittest.mock import Mock
 import pytest
 
 from eventstreams_site import watch as watch_module
-from eventstreams_site.conf import load_config
+from eventstreams_site.config.config import load_config
 from eventstreams_site.process import Process
 from eventstreams_site.watch import Followed, Watch
 from streams.core.catalogue import Layers, Stream, compile_catalogue
 from streams.core.positions import OLDEST, TopicPartition
-from streams.engine import history as history_module
 from streams.engine.memory import MemorySource
+from streams.engine.replay import history as history_module
 from streams.engine.source import Batch, SourceUnavailableError
 from tests.support.connection import Connection, connected, id_of, quicken
 from tests.support.engine import Engine, cancel, eventually, numbered, whole

@@ -20,20 +20,20 @@ from aiokafka.errors import KafkaError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
-from eventstreams_site.conf import Config, ConfigError, load_config
-from redaction.check import Question, Raw, check, window_start
-from redaction.findings import Finding, Progress, Result, Verdict
-from redaction.listing import listing
-from redaction.produce import Edit, ProduceError, produce
-from redaction.served import CheckError, is_loopback
-from redaction.slips import without_escapes
-from redaction.typed import typed_domain, typed_page
-from redaction.written import NotAPageError, Page, is_address
+from eventstreams_site.config.config import Config, ConfigError, load_config
+from redaction.admin.listing import listing
+from redaction.check.api_client import CheckError, is_loopback
+from redaction.check.check import Question, Raw, check, window_start
+from redaction.check.findings import Finding, Progress, Result, Verdict
+from redaction.check.test_edit import Edit, ProduceError, produce
+from redaction.entries.slips import without_escapes
+from redaction.entries.titles import NotAPageError, Page, is_address
+from redaction.entries.typed import typed_domain, typed_page
+from streams.catalogue.database import read_catalogue
 from streams.core.catalogue import Catalogue
-from streams.engine.kafka import KafkaSource
-from streams.engine.kafka_options import kafka_options
+from streams.engine.kafka.options import kafka_options
+from streams.engine.kafka.source import KafkaSource
 from streams.engine.source import SourceError
-from streams.stored import read_catalogue
 
 DEFAULT_URL = "http://127.0.0.1:8092"
 PRODUCED_BEFORE_SECONDS = 60

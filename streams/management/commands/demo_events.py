@@ -12,9 +12,10 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventstreams_site.conf import ConfigError, load_config
-from streams.demo import DemoPlan, parse_duration, run_demo
-from streams.engine.kafka_options import kafka_options
+from eventstreams_site.config.config import ConfigError, load_config
+from streams.core.durations import parse_duration
+from streams.engine.kafka.options import kafka_options
+from streams.local.demo import DemoPlan, run_demo
 
 
 class Command(BaseCommand):

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from streams.local_kafka import LocalKafka, LocalKafkaError
+from streams.local.kafka import LocalKafka, LocalKafkaError
 
 
 class Command(BaseCommand):

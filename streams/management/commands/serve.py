@@ -40,10 +40,10 @@ class Command(BaseCommand):
                 "the server would redact nothing. Set it, such as to postgres://user:password@host:5432/name or "
                 "sqlite:////absolute/path. (For development, DJANGO_DEBUG=true does without.)"
             )
-        from eventstreams_site.conf import ConfigError, load_config
-        from eventstreams_site.listening import ListenError
-        from eventstreams_site.logs import take_standard_streams
-        from eventstreams_site.workers import run_workers
+        from eventstreams_site.config.config import ConfigError, load_config
+        from eventstreams_site.logs.lines import take_standard_streams
+        from eventstreams_site.server.listening import ListenError
+        from eventstreams_site.server.workers import run_workers
 
         if options["workers"] < 1:
             raise CommandError(f"--workers is {options['workers']}; at least one process is needed")
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             if options["workers"] > 1:
                 run_workers(config, options["host"], options["port"], options["workers"])
             else:
-                from eventstreams_site.server import serve
+                from eventstreams_site.server.server import serve
 
                 serve(config, options["host"], options["port"])
         except ListenError as error:

@@ -11,9 +11,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from eventstreams_site.conf import ConfigError, load_config
+from eventstreams_site.config.config import ConfigError, load_config
+from streams.catalogue.synchronise import SyncResult, synchronise
 from streams.models import SyncRun
-from streams.sync import SyncResult, synchronise
 
 BY = "sync_streams"
 """In the history, in place of a user's name."""

@@ -1,0 +1,213 @@
+"""The rules that the values of the configuration are held to.
+
+Each rule takes the value as YAML gives it and the folder that relative paths start from, returns the value of the
+attribute of `Config`, and raises InvalidValueError.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from redaction.entries.titles import NotAPageError, checked_domain, checked_title, is_address
+from streams.catalogue.hosts import read_host
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",  # loopback
+        "::1/128",
+        "10.0.0.0/8",  # RFC 1918
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "fc00::/7",  # RFC 4193, unique local
+        "fe80::/10",  # link-local
+    )
+)
+
+
+class InvalidValueError(Exception):
+    """A value that a setting's parser refuses; `at` says where inside the setting (``[2]``, ``.headers``)."""
+
+    def __init__(self, value: object, expected: str, at: str = "") -> None:
+        super().__init__(expected)
+        self.value, self.expected, self.at = value, expected, at
+
+
+def text(expected: str) -> Callable[[object, Path], str]:
+    """Text that is not empty."""
+
+    def parse(value: object, _: Path) -> str:
+        if not isinstance(value, str) or not value:
+            raise InvalidValueError(value, expected)
+        return value
+
+    return parse
+
+
+def matching(pattern: str, expected: str) -> Callable[[object, Path], str]:
+    """Text that the whole of `pattern` matches."""
+
+    def parse(value: object, _: Path) -> str:
+        if not isinstance(value, str) or re.fullmatch(pattern, value, re.ASCII) is None:
+            raise InvalidValueError(value, expected)
+        return value
+
+    return parse
+
+
+def integer(lowest: int) -> Callable[[object, Path], int]:
+    """An integer; true and false are none."""
+
+    def parse(value: object, _: Path) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+            raise InvalidValueError(value, f"an integer, at least {lowest}")
+        return value
+
+    return parse
+
+
+def seconds(value: object, _: Path) -> float:
+    """A duration in seconds, with or without a fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise InvalidValueError(value, "a number of seconds, at least 0")
+    return float(value)
+
+
+def boolean(value: object, _: Path) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise InvalidValueError(value, "true or false")
+    return value
+
+
+def mapping(value: object, _: Path) -> Mapping[str, Any]:
+    """A mapping whose keys are text."""
+    if not isinstance(value, dict):
+        raise InvalidValueError(value, "a mapping")
+    for key in value:
+        if not isinstance(key, str):
+            raise InvalidValueError(key, "keys that are text; quote this one")
+    return value
+
+
+def stream_settings(value: object, folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Stream name to a mapping of settings."""
+    streams = {}
+    for name, settings in mapping(value, folder).items():
+        if settings is not None and not isinstance(settings, dict):
+            raise InvalidValueError(settings, "a mapping of the stream's settings", f".{name}")
+        streams[name] = settings or {}
+    return streams
+
+
+def uri_options(value: object, folder: Path) -> Mapping[str, Any]:
+    """Options of a fetch; `headers` is a mapping of text to text."""
+    options = mapping(value, folder)
+    headers = options.get("headers")
+    if headers is not None and not isinstance(headers, dict):
+        raise InvalidValueError(headers, "a mapping of header names to texts", ".headers")
+    for name, header in (headers or {}).items():
+        if not isinstance(name, str) or not isinstance(header, str):
+            raise InvalidValueError(header, "text; quote it if it looks like a number or a date", f".headers.{name}")
+    return options
+
+
+def texts(value: object, _: Path) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(value, list):
+        raise InvalidValueError(value, "a list of texts, such as [first, second]")
+    for index, item in enumerate(value):
+        if not isinstance(item, str) or not item:
+            raise InvalidValueError(item, "text; quote it if it looks like a number or a date", f"[{index}]")
+    return tuple(value)
+
+
+def uri(value: object, folder: Path) -> str:
+    """An absolute path, or the URL as it is."""
+    if not isinstance(value, str) or not value:
+        raise InvalidValueError(value, "a path, or a file:, http: or https: URL")
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", value)
+    if scheme is None:
+        return str(folder / value)
+    if scheme[1].lower() not in {"file", "http", "https"} or not re.match(r"[^:]+:/", value):
+        raise InvalidValueError(value, "a path (without a scheme if it is relative), or a file:, http: or https: URL")
+    return value
+
+
+def uris(value: object, folder: Path) -> tuple[str, ...]:
+    """A list of paths and URLs."""
+    absolute = []
+    for index, item in enumerate(texts(value, folder)):
+        try:
+            absolute.append(uri(item, folder))
+        except InvalidValueError as invalid:
+            raise InvalidValueError(item, invalid.expected, f"[{index}]") from None
+    return tuple(absolute)
+
+
+def hosts(value: object, folder: Path) -> tuple[str, ...]:
+    """A list of hosts, each with or without a port, in one spelling."""
+    found = []
+    for index, text in enumerate(texts(value, folder)):
+        try:
+            found.append(str(read_host(text)))
+        except ValueError:
+            expected = "a host such as schema.example.org or schema.example.org:8443, without scheme or path"
+            raise InvalidValueError(text, expected, f"[{index}]") from None
+    return tuple(found)
+
+
+def redacted_pages(value: object, folder: Path) -> Mapping[str, tuple[str, ...]]:
+    """Domain, as events have it, to list of page titles. What could match no event is refused: it would redact nothing.
+
+    As in the admin, the mobile site's domain stands for that of its wiki.
+    """
+    pages: dict[str, tuple[str, ...]] = {}
+    for domain, titles in mapping(value, folder).items():
+        at = f".{domain}"
+        try:
+            name = checked_domain(domain)
+        except NotAPageError as error:
+            raise InvalidValueError(domain, f"the domain of a wiki: {error}", at) from None
+        if not isinstance(titles, list):
+            raise InvalidValueError(titles, "a domain, and under it a list of page titles", at)
+        for index, title in enumerate(titles):
+            expected = "a page title (quote one that has a colon or begins with a sign)"
+            try:
+                if not isinstance(title, str):
+                    raise InvalidValueError(title, expected, f"{at}[{index}]")
+                if is_address(title):
+                    raise NotAPageError("this is the address of a page; write its title alone")
+                checked_title(title)
+            except NotAPageError as error:
+                raise InvalidValueError(title, f"{expected}: {error}", f"{at}[{index}]") from None
+        pages[name] = (*pages.get(name, ()), *titles)
+    return pages
+
+
+def cors_origin(value: object, _: Path) -> str:
+    """Gives "*" or one origin (WHATWG Fetch allows no list); the empty text where it is switched off."""
+    if value is None or value is False or value == "":
+        return ""
+    if isinstance(value, str) and re.fullmatch(r"\*|https?://[^\s/,*]+", value, re.ASCII):
+        return value
+    raise InvalidValueError(value, '"*", one origin such as https://example.org, or false')
+
+
+def networks(value: object, folder: Path) -> tuple[Network, ...]:
+    """A list of addresses and networks, IPv4 or IPv6."""
+    parsed = []
+    for index, item in enumerate(texts(value, folder)):
+        try:
+            parsed.append(ipaddress.ip_network(item))
+        except ValueError as error:
+            expected = f"an address or a network, such as 10.0.0.0/8 ({error})"
+            raise InvalidValueError(item, expected, f"[{index}]") from None
+    return tuple(parsed)

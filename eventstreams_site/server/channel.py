@@ -1,0 +1,241 @@
+"""One HTTP connection and its requests, as far as Twisted and Daphne read them: what is too large, too slow or no
+request is answered here, with the headers of every answer, and no application sees it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.web.http import HTTPChannel
+from zope.interface import implementer
+
+from eventstreams_site.gate.gate import says_it_has_session
+from eventstreams_site.server.connection import Wire
+from eventstreams_site.server.request import StreamRequest, page_too_large, path_of, phrase, refusal
+from streams.core.errors import (
+    BadRequest,
+    ContentTooLarge,
+    EventStreamsError,
+    HeadersTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    RequestTimeout,
+    UriTooLong,
+)
+from streams.http.headers import is_private
+
+log = logging.getLogger(__name__)
+
+MAX_HEADER_BYTES = 64 * 1024
+"""Of a request line with all headers: an id of many partitions is long."""
+MAX_HEADER_LINES = 500
+PUBLIC_BODY_BYTES = 16 * 1024
+"""Public routes do nothing with a body: so much is read over, for who sends one all the same. Without a session it
+holds for the admin too: the form of its login is small."""
+ADMIN_BODY_BYTES = 4 * 1024 * 1024
+"""Imports are of at most 1 MiB (redaction/imports/lists.py); form data around them."""
+REQUEST_SECONDS = 30.0
+"""From the first byte of a request until it has to be complete; the idle timer begins anew with every byte."""
+LINGER_SECONDS = 2.0
+"""Seconds that a refused client may continue to send: closing at once would reset its answer (RFC 9112, 9.6)."""
+HALF_CLOSED_SECONDS = 10.0
+"""Seconds that a client which has ended its input may wait for its answer: it may as well have left."""
+LOOK_SECONDS = 1.0
+"""Seconds between two looks whether such a client has reset its connection."""
+
+_CONTROLS = bytes(code for code in (*range(32), 127) if code != ord("\t"))
+"""No header may hold these (RFC 9110, 5.5); bytes from 0x80 on are taken as they are."""
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+
+
+@implementer(IHalfCloseableProtocol)
+class StreamChannel(HTTPChannel):
+    """A connection that accepts long request lines and headers, but no large or slow requests."""
+
+    MAX_LENGTH = MAX_HEADER_BYTES
+    totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
+    wire: Wire
+    body_limit = PUBLIC_BODY_BYTES
+    input_has_ended = False
+    """The client will send nothing more, and may still wait for an answer (`nc -N`)."""
+    _deadline: Any = None
+    _patience: Any = None
+    _header_lines = 0
+    _is_deaf = False
+    """Whatever still comes is not looked at."""
+
+    @property
+    def _service(self) -> Any:
+        return self.factory.server.service
+
+    def connectionMade(self) -> None:  # noqa: N802
+        super().connectionMade()
+        self.wire = Wire(self.transport, self._service.metrics.cut.inc)
+        self._service.connections.add(self.wire)
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        self._service.connections.discard(self.wire)
+        self.wire.close()
+        self._stop_clock()
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        super().connectionLost(reason)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        if not self._is_deaf:
+            self._read(data)
+        if self._abortingCall is None and self.wire.is_gone:
+            # A reset is reported once. Where there was something to read before it, nobody would ever see it: uvloop
+            # closes its handle without a word to Twisted.
+            self.wire.abort()
+
+    def _read(self, data: bytes) -> None:
+        if self._deadline is None and not self._handlingRequest:
+            self._deadline = self.callLater(REQUEST_SECONDS, self._give_up)
+        try:
+            super().dataReceived(data)
+        except Exception:
+            self.factory.server.faults.report("A request could not be read")
+            self.refuse(InternalError())
+
+    def readConnectionLost(self) -> None:  # noqa: N802
+        """The client has ended its input. It is called again when an answer is complete and reading is resumed."""
+        self.input_has_ended = True
+        if self._handlingRequest:
+            if self.requests and self.requests[0].is_endless:
+                self.wire.close_connection()
+            elif self._patience is None:
+                self._be_patient(HALF_CLOSED_SECONDS)
+        elif (self.requests or self._buffer) and not self._is_deaf:
+            self.refuse(BadRequest("The request ended before it was complete"))
+        else:
+            self.loseConnection()
+
+    def _be_patient(self, seconds: float) -> None:
+        """Nothing is read any more, so nobody else would see that the connection is reset."""
+        if seconds <= 0 or self.wire.is_gone:
+            self.wire.close_connection()
+        else:
+            self._patience = self.callLater(LOOK_SECONDS, self._be_patient, seconds - LOOK_SECONDS)
+
+    def writeConnectionLost(self) -> None:  # noqa: N802
+        """After a refusal; the rest is up to the client, and to the time it is given."""
+
+    def lineReceived(self, line: bytes) -> None:  # noqa: N802
+        is_first = not hasattr(self, "_command")
+        if is_first:
+            # The target is as good as its percent-encoded form: Twisted takes some of these bytes, Daphne none.
+            line = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
+        else:
+            self._header_lines += 1
+        if self._receivedHeaderSize + len(line) > self.totalHeadersSize:
+            self.lineLengthExceeded(line)
+        elif self._header_lines > MAX_HEADER_LINES + 1:  # with the empty one that ends them
+            self.refuse(HeadersTooLarge(f"{MAX_HEADER_LINES} lines"))
+        else:
+            super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
+        if hasattr(self, "_command"):
+            self.refuse(HeadersTooLarge(f"{MAX_HEADER_BYTES} bytes"))
+        else:
+            self.refuse(UriTooLong(MAX_HEADER_BYTES))
+
+    def headerReceived(self, line: bytes) -> bool:  # noqa: N802
+        if len(line.translate(None, _CONTROLS)) != len(line):
+            self.refuse(BadRequest("A header has a control character"))
+            return False
+        try:
+            received: bool = super().headerReceived(line)
+        except ValueError:  # a length of thousands of digits
+            self.refuse(BadRequest("A header cannot be read"))
+            return False
+        return received
+
+    def allHeadersReceived(self) -> None:  # noqa: N802
+        cookies = self.requests[-1].requestHeaders.getRawHeaders(b"cookie", [])
+        is_staffs = is_private(path_of(self._path)) and says_it_has_session(cookies)
+        self.body_limit = ADMIN_BODY_BYTES if is_staffs else PUBLIC_BODY_BYTES
+        if self._command == b"CONNECT":
+            self.refuse(MethodNotAllowed("CONNECT"))
+        elif self.length is not None and self.length > self.body_limit:
+            self.refuse(ContentTooLarge(self.body_limit))
+        else:
+            super().allHeadersReceived()
+
+    def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
+        if self._is_deaf:
+            return
+        if self._handlingRequest and sum(map(len, self._dataBuffer)) + len(data) > self._optimisticEagerReadSize:
+            # Twisted would read no further, and not notice that the client leaves. The answer is still given.
+            self._is_deaf = True
+            self.persistent = False
+            self._dataBuffer = []
+            return
+        super().rawDataReceived(data)
+
+    def allContentReceived(self) -> None:  # noqa: N802
+        self._stop_clock()
+        self._header_lines = 0
+        if not self._is_deaf:
+            super().allContentReceived()
+
+    def refuse(self, error: EventStreamsError) -> None:
+        """Answer in the application's place, and close."""
+        if self._is_deaf:
+            return
+        self._is_deaf = True
+        self._stop_clock()
+        self.setTimeout(None)
+        self.setRawMode()
+        command, target = getattr(self, "_command", b""), getattr(self, "_path", b"")
+        headers, body = refusal(error, command, target, self._service.settings.cors)
+        if isinstance(error, ContentTooLarge) and is_private(path_of(target)) and self._is_browser():
+            headers, body = page_too_large(target)
+        lines = b"".join(b"%s: %s\r\n" % header for header in (*headers, (b"Connection", b"close")))
+        if command == b"HEAD":
+            body = b""
+        self._abortingCall = self.callLater(LINGER_SECONDS, self.forceAbortClient)
+        try:
+            self.transport.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (error.status, phrase(error.status), lines, body))
+            if self.input_has_ended:
+                self.loseConnection()
+            else:
+                self.transport.loseWriteConnection()
+        except RuntimeError:  # uvloop's, which has closed its handle of a connection that was reset
+            self.wire.abort()
+
+    def _is_browser(self) -> bool:
+        accepted = self.requests[-1].requestHeaders.getRawHeaders(b"accept", []) if self.requests else []
+        return any(b"text/html" in each for each in accepted)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
+        self.refuse(BadRequest())
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self.requests or self._buffer:
+            self.refuse(RequestTimeout(REQUEST_SECONDS))
+        else:  # an empty line, after which nothing came
+            self.loseConnection()
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class StreamFactory(HTTPFactory):
+    protocol = StreamChannel
+
+    def log(self, request: Any) -> None:
+        """Twisted would write a line for each request, which nobody sees."""
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
+        channel = super().buildProtocol(addr)
+        channel.requestFactory = StreamRequest
+        return channel

@@ -1,0 +1,132 @@
+"""How many connections a process can have: it may open only so many files, and Kafka and the database come first."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import resource
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from eventstreams_site.config.config import Config
+from eventstreams_site.server.listening import ListenError
+
+log = logging.getLogger(__name__)
+
+FILES = 40
+"""Kept for the database, logs, modules, threads and what a request of the admin opens."""
+BROKERS = 3
+"""Brokers for whose connections descriptors are kept: one for each reader of history, and three more."""
+MAX_OTHERS = 1_000
+"""Maximum number of connections that are kept for other requests than streams."""
+MIN_CONNECTIONS = 16
+ROOM_SECONDS = 1.0
+"""Where there is no room, a connection without a request is closed once it is this old."""
+LOOK_SECONDS = 0.05
+
+
+class Places(NamedTuple):
+    """Of `limit` files that may be open, `connections` may be connections, and of these `streams` may be streams."""
+
+    limit: int
+    connections: int
+    streams: int
+
+
+def raise_limit() -> int:
+    """Raise the soft limit of open files to the hard one, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # no limit at all is more than the kernel allows
+            return soft
+    return hard
+
+
+def places_of(limit: int, history_readers: int) -> Places:
+    """Divide the files that a process may open. Raises ListenError where they are too few."""
+    reserve = FILES + BROKERS * (history_readers + 3)
+    connections = limit - reserve
+    if connections < MIN_CONNECTIONS:
+        raise ListenError(
+            f"A process may have {limit} files open, which is too few: it needs {reserve + MIN_CONNECTIONS}; raise the "
+            "limit (`ulimit -n`)"
+        )
+    return Places(limit, connections, connections - min(connections // 4, MAX_OTHERS))
+
+
+def bounded(config: Config) -> tuple[Config, Places]:
+    """Raise the limit, bound `max_connections` by it, and say so in the log. Raises ListenError."""
+    places = places_of(raise_limit(), config.history_readers)
+    if 0 < config.max_connections <= places.streams:
+        log.info("At most %s streams in a process (max_connections)", config.max_connections)
+        return config, places
+    log.warning(
+        "At most %s streams in a process, although max_connections is %s: it may have %s files open, and some are kept "
+        "for Kafka, the database and other requests; raise the limit (`ulimit -n`) for more",
+        places.streams,
+        config.max_connections or "any number",
+        places.limit,
+    )
+    return dataclasses.replace(config, max_connections=places.streams), places
+
+
+class Room:
+    """Whether there is room for a further connection; those without a request make room, the oldest first."""
+
+    def __init__(self, places: Places, count: Callable[[], int]) -> None:
+        """`count` says how many connections there are."""
+        self._places = places
+        self._count = count
+        self._opened: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+        """When each connection was opened, the oldest first."""
+        self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Those that had no request when room was last looked for."""
+        self._is_making_room = False
+
+    def opened(self, channel: Any) -> None:
+        """Note a connection that has begun."""
+        self._opened[channel] = time.monotonic()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether few places are left: who is told to come back is not held."""
+        others = self._places.connections - self._places.streams
+        return self._count() > self._places.connections - others // 2
+
+    @property
+    def left(self) -> int:
+        """Return how many further connections can be accepted."""
+        return max(0, self._places.connections - self._count())
+
+    def has_room(self) -> bool:
+        """Return whether a connection can be accepted now; where not, some room will be made. In an event loop."""
+        if self._count() < self._places.connections:
+            return True
+        if not self._is_making_room:
+            self._is_making_room = True
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._make_room)
+        return False
+
+    def make_room(self) -> None:
+        """Close connections that had no request at the last look either: one may have come that was not read yet."""
+        now = time.monotonic()
+        waiting = [
+            channel
+            for channel, opened in self._opened.items()
+            if now - opened > ROOM_SECONDS and not channel._handlingRequest
+        ]
+        others = self._places.connections - self._places.streams
+        for channel in [each for each in waiting if each in self._waiting][: max(1, others // 2)]:
+            channel.loseConnection()
+        self._waiting = weakref.WeakSet(waiting)
+
+    def _make_room(self) -> None:
+        self._is_making_room = False
+        if self._count() >= self._places.connections:
+            self.make_room()
+            self.has_room()

@@ -1,0 +1,188 @@
+"""How much a client's socket takes: writing and waiting for one streaming response.
+
+Daphne's own `send()` never waits; a client that reads nothing would cost all that is sent to it. Twisted tells a
+push producer when the socket's buffer is full and when it has emptied; here that becomes something to await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.tcp import Connection
+from twisted.web.http_headers import Headers
+from zope.interface import implementer
+
+from eventstreams_site.server.connection import Wire
+from streams.engine.tail.fanout import Chunk
+from streams.http.service import ClientGone
+
+SLICE_BYTES = 64 * 1024
+"""Of a large event, so much is handed to the transport at a time."""
+WHOLE_BYTES = 80 * 1024
+"""A chunk up to this size, as nearly all are, is handed over whole: a stream can then end at any time, not only when
+its client has taken the rest of a chunk."""
+FULL_BYTES = 4 * 1024
+"""A transport that holds more than so much takes nothing further: Twisted's own bound is 64 kB."""
+UNSENT_BYTES = 64 * 1024
+"""The kernel keeps no more unsent bytes than this for a client (TCP_NOTSENT_LOWAT): 4 MB otherwise."""
+DEAD_PEER_MS = 60_000
+"""A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT, RFC 5482)."""
+
+
+_NO_HEADERS = Headers()
+
+
+@implementer(IPushProducer)
+class Flow:
+    """The streaming response of one Twisted request. `open` after its first body chunk, `close` before its last."""
+
+    __slots__ = ("_direct", "_ends_at", "_is_chunked", "_is_open", "_request", "_resumed", "_wire", "paused")
+
+    def __init__(self, request: Any, wire: Wire) -> None:
+        self.paused = False
+        self._request = request
+        self._wire = wire
+        self._is_open = self._is_chunked = False
+        self._ends_at: int | None = None
+        self._resumed: asyncio.Future[None] | None = None
+        self._direct: Connection | None = None
+
+    def open(self) -> None:
+        if self._is_open or self._request.channel is None:
+            return
+        self._is_open = True
+        self._is_chunked = self._request.chunked
+        self._request.registerProducer(self, True)
+        self._request.requestHeaders = self._request.responseHeaders = _NO_HEADERS  # they have been read and sent
+        self._direct = self._wire.tcp
+        if self._direct is not None:
+            self._direct.bufferSize = FULL_BYTES
+            with contextlib.suppress(OSError):
+                handle = self._direct.getHandle()
+                handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), UNSENT_BYTES)
+                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._ends_at = self._wire.owed
+            if self._request.channel is not None:
+                self._request.unregisterProducer()
+
+    def stay_open(self) -> bool:
+        """From here on, the client has left when it ends its input; False where it has ended it already."""
+        self._request.is_endless = True
+        return self._request.channel is not None and not self._request.channel.input_has_ended
+
+    async def resumed(self) -> None:
+        """Wait until the client takes more."""
+        while self.paused:
+            if self._resumed is None:
+                self._resumed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._resumed)
+
+    async def write(self, parts: tuple[bytes, ...]) -> None:
+        """Write one HTTP chunk; it returns when all of it is on its way, at most a slice of it in our buffers.
+
+        Raises ClientGone.
+        """
+        size = sum(map(len, parts))
+        head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
+        self._wire.owe(len(head) + size + len(tail))
+        if size <= WHOLE_BYTES:
+            self._put(memoryview(b"".join((head, *parts, tail))))
+            return
+        for piece in (head, *parts, tail):
+            view = memoryview(piece)
+            for start in range(0, len(piece), SLICE_BYTES):
+                await self.resumed()
+                self._put(view[start : start + SLICE_BYTES])
+
+    def offer(self, chunk: Chunk) -> bool:
+        """Write one HTTP chunk straight to the socket; False, with nothing written, where that cannot be done now.
+
+        What the socket does not take of it waits in the transport.
+        """
+        transport = self._direct
+        if transport is None or self.paused or chunk.nbytes > WHOLE_BYTES or not _is_empty(transport):
+            return False
+        if not self._is_chunked:
+            data = b"".join(chunk.parts)
+        elif (data := chunk.framed) is None:  # type: ignore[assignment]
+            data = chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
+        try:
+            sent = transport.socket.send(data)
+        except OSError:  # full, or gone: the pull loop finds out
+            return False
+        if sent < len(data):
+            self._wire.owe(len(data) - sent)
+            try:
+                self._put(memoryview(data)[sent:])
+            except ClientGone:
+                return False
+        return True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the response has ended and all of it has left this process."""
+        return self._ends_at is not None and self._wire.gone >= self._ends_at
+
+    def abort(self) -> None:
+        """Close the connection at once; what is unsent, in the kernel also, is thrown away."""
+        self._wire.abort()
+
+    def _put(self, data: memoryview) -> None:
+        channel = self._request.channel
+        if channel is None or self._request._disconnected:
+            raise ClientGone
+        transport = self._direct
+        if transport is not None and not self.paused and _is_empty(transport):
+            sent = transport.writeSomeData(data)
+            if isinstance(sent, int):
+                if sent == len(data):
+                    return
+                data = data[sent:]
+        try:
+            channel.write(bytes(data))
+        except RuntimeError:
+            if not self._wire.is_gone:
+                raise
+            raise reset_by_peer(self._request) from None
+
+    # Twisted's IPushProducer.
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        self.paused = True
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self.paused = False
+        if self._resumed is not None:
+            self._resumed.set_result(None)
+            self._resumed = None
+
+    def stopProducing(self) -> None:  # noqa: N802
+        self.resumeProducing()
+
+
+def reset_by_peer(request: Any) -> ClientGone:
+    """Let go of a connection that its peer has reset.
+
+    uvloop closes its handle of such a socket without a word to Twisted, and raises RuntimeError at the next write.
+    """
+    if request.channel is not None:
+        request.channel.forceAbortClient()
+    return ClientGone()
+
+
+def _is_empty(transport: Connection) -> bool:
+    """Whether all that was written has gone to the kernel; what is written directly must not overtake the rest."""
+    return (
+        transport.connected
+        and not transport.disconnecting
+        and not transport.dataBuffer
+        and not transport._tempDataBuffer
+    )

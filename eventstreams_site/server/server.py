@@ -1,0 +1,315 @@
+"""Daphne's server with what a streaming service needs: backpressure, a reaper that lives, a clean stop.
+
+Each override says which fact about Daphne it answers (docs/architecture.md, "What the framework does").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import errno
+import functools
+import gc
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Collection, MutableMapping
+from typing import Any, NoReturn, Protocol
+from urllib.parse import unquote
+
+from daphne.http_protocol import HTTPFactory
+from daphne.server import Server
+from twisted.internet import defer, reactor
+from twisted.logger import globalLogPublisher
+
+from eventstreams_site.config.config import Config
+from eventstreams_site.logs.lines import take_warnings
+from eventstreams_site.process import Process
+from eventstreams_site.routing import application_of
+from eventstreams_site.server import descriptors, signals
+from eventstreams_site.server.channel import StreamFactory
+from eventstreams_site.server.faults import Faults
+from eventstreams_site.server.flow import Flow, reset_by_peer
+from eventstreams_site.server.handover import Handed, State
+from eventstreams_site.server.listening import Listening, listen
+from eventstreams_site.server.request import origin_form
+from streams.http.headers import is_private
+from streams.http.requests import FLOW_EXTENSION
+from streams.http.service import ClientGone
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 10.0
+"""How often applications are looked for that go on after their client has left."""
+SWITCH_SECONDS = 0.0001
+GC_THRESHOLD = 50_000
+M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 256 * 1024
+STOP_SECONDS = 3.0
+"""Seconds after the drain at which the process ends, whatever it still waits for."""
+LEFT_SECONDS = 0.1
+"""Applications that are cancelled have this time to end."""
+LOG_SECONDS = 30.0
+"""What may befall any connection is logged this often."""
+
+
+class Intake(Protocol):
+    """Where the connections come from."""
+
+    def start(self) -> None:
+        """Take what comes from now on."""
+
+    def close(self) -> None:
+        """Take no more."""
+
+
+def serve(config: Config, host: str, port: int) -> NoReturn:
+    """Run the server until it is stopped, then end the process. Raises ListenError."""
+    _tune()
+    config, places = descriptors.bounded(config)
+    listener = listen(host, port)
+    server = StreamServer(Process(config), places)
+    server.run_with(Listening(listener, server.adopt, server.room.has_room))
+
+
+def serve_connections(config: Config, places: descriptors.Places, channel: socket.socket) -> NoReturn:
+    """Run a server for the connections whose descriptors come over `channel`, until it is stopped or that is closed;
+    then end the process."""
+    _tune()
+    server = StreamServer(Process(config), places)
+
+    def look() -> tuple[State, int, int]:
+        state = State.DRAINING if server.service.draining else State.READY
+        is_full = not server.room.has_room()
+        return State.FULL if is_full else state, len(server.service.connections), server.room.left
+
+    # Ctrl-C reaches all processes of a terminal; the first one tells the workers to stop.
+    server.run_with(Handed(channel, server.adopt, server.stop, look), deaf_to={signal.SIGINT})
+
+
+def _tune() -> None:
+    """Let the event loop have the interpreter within 0.1 ms of a thread that computes (5 ms otherwise, each
+    time that the loop has made a system call).
+
+    Collect cycles seldom: with thousands of clients there are many objects that live long, and hardly any garbage.
+
+    Ask glibc to give large blocks back to the system when they are freed; elsewhere nothing is done.
+
+    After the first large block has been freed it would keep the next ones (mallopt(3), M_MMAP_THRESHOLD): one client
+    that reads a 10 MB record would cost tens of MB for good.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+class Inbox:
+    """What a stream's application is told: its request, and that the client has left. An asyncio.Queue takes 2 kB."""
+
+    __slots__ = ("_messages", "_waiter")
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put_nowait(self, message: Any) -> None:
+        self._messages.append(message)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._messages:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._messages.pop(0)
+
+
+class StreamServer(Server):
+    """Serves the connections that it is given (`adopt`), by its `intake`."""
+
+    _intake: Intake
+
+    def __init__(self, process: Process, places: descriptors.Places) -> None:
+        super().__init__(
+            application=application_of(process.service),
+            endpoints=["elsewhere"],  # Daphne ends a server that has none
+            server_name="",
+            verbosity=1,
+            signal_handlers=False,
+        )
+        self.endpoints = []
+        self.faults = Faults(process.service.metrics.faults.labels("serving connections").inc)
+        self.service = process.service
+        self.room = descriptors.Room(places, lambda: len(self.service.connections))
+        self.service.is_crowded = lambda: self.room.is_crowded
+        self._process = process
+        self._flows: dict[Any, Flow] = {}
+        self._is_stopping = False
+        self._next_log = float("-inf")
+
+    @property
+    def http_factory(self) -> StreamFactory:
+        """`run` makes a factory of its own and listens with what it finds here."""
+        return self._factory
+
+    @http_factory.setter
+    def http_factory(self, stock: HTTPFactory) -> None:
+        self._factory = StreamFactory(self)
+
+    def run_with(self, intake: Intake, *, deaf_to: Collection[int] = ()) -> NoReturn:
+        """Serve what `intake` brings until a signal says otherwise (see `signals.heed`), then end the process."""
+        self._intake = intake
+        globalLogPublisher.addObserver(self.faults.observe)  # Daphne sends Twisted's log to nowhere
+        reactor.callWhenRunning(take_warnings)
+        # Daphne has no lifespan: the hub starts when the reactor does.
+        reactor.callWhenRunning(lambda: asyncio.ensure_future(self._start(deaf_to)))
+        self.run()
+        signals.end(0)
+
+    async def _start(self, deaf_to: Collection[int]) -> None:
+        try:
+            signals.heed(self.stop, deaf_to=deaf_to)
+            await self._process.start()
+            self._intake.start()
+        except Exception:  # Twisted would say nothing, and the process go on deaf
+            log.exception("The server could not be started")
+            signals.end(1)
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve a connection that has been accepted."""
+        with connection:
+            connection.setblocking(False)
+            try:
+                fileno, family = connection.fileno(), connection.family
+                transport = reactor.adoptStreamConnection(fileno, family, self.http_factory)
+                self.room.opened(transport.protocol)
+            except OSError as error:
+                # Its client has gone already. Else there is no descriptor for Twisted's copy of it.
+                if error.errno != errno.ENOTCONN and time.monotonic() >= self._next_log:
+                    self._next_log = time.monotonic() + LOG_SECONDS
+                    log.error("A connection was closed, it cannot be served: %s", error)
+
+    def stop(self) -> None:
+        """Stop the server, once."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            super().stop()
+
+    def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
+        _take_absolute_form_apart(scope)
+        is_public = scope["type"] == "http" and not is_private(scope["path"])
+        queue = self._open(protocol, scope) if is_public else super().create_application(protocol, scope)
+        self.connections[protocol]["application_instance"].add_done_callback(functools.partial(self._reap, protocol))
+        return queue
+
+    def _open(self, protocol: Any, scope: MutableMapping[str, Any]) -> Inbox:
+        flow = self._flows[protocol] = Flow(protocol, protocol.channel.wire)
+        scope["extensions"] = {FLOW_EXTENSION: flow}
+        scope["asgi"] = {"version": "3.0"}
+        inbox = Inbox()
+        application = self.application(
+            scope=scope, receive=inbox.get, send=functools.partial(self.handle_reply, protocol)
+        )
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return inbox
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        flow = self._flows.pop(protocol, None)
+        if flow is not None:
+            flow.stopProducing()
+        details = self.connections.get(protocol)
+        if details is not None:
+            super().protocol_disconnected(protocol)
+            if "application_instance" not in details:
+                del self.connections[protocol]
+
+    async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
+        """Stock Daphne swallows what is sent to a client that has left, and registers nobody for backpressure."""
+        connection = self.connections.get(protocol)
+        if connection is None or connection.get("disconnected"):
+            raise ClientGone
+        flow = self._flows.get(protocol)
+        is_body = message["type"] == "http.response.body"
+        if flow is not None and is_body and not message.get("more_body"):
+            flow.close()
+        try:
+            await super().handle_reply(protocol, message)
+        except RuntimeError:
+            if not protocol.channel.wire.is_gone:
+                raise  # a fault of ours
+            raise reset_by_peer(protocol) from None
+        if flow is not None and is_body and message.get("more_body"):
+            flow.open()
+
+    def application_checker(self) -> None:
+        """Stock Daphne goes through all connections each second, and ends doing so, for the life of the process, where
+        an application fails after its response began. Here each application is looked at when it has ended; what is
+        left to do from time to time is to find those that outlive their client.
+        """
+        now = time.time()
+        for details in self.connections.values():
+            if now - details.get("disconnected", now) > self.application_close_timeout:
+                log.warning(
+                    "An application goes on %s s after its client left; ending it", now - details["disconnected"]
+                )
+                details["application_instance"].cancel()
+        reactor.callLater(CHECK_SECONDS, self.application_checker)
+
+    def timeout_checker(self) -> None:
+        """Stock Daphne asks every connection every two seconds; a stream has no end, and others have a deadline."""
+
+    def _reap(self, protocol: Any, application: asyncio.Future[Any]) -> None:
+        """The application has ended: so must its response, if that has begun; if not, an error is the response."""
+        details = self.connections[protocol]
+        del details["application_instance"]
+        error = None if application.cancelled() else application.exception()
+        if error is not None:
+            log.error("An application failed", exc_info=error)
+        # Where the response ends only now, `protocol_disconnected` is called, which forgets the connection.
+        if "disconnected" in details:
+            del self.connections[protocol]
+            return
+        if error is None and not self.service.draining and not protocol.channel.wire.is_gone:
+            how = "was cancelled" if application.cancelled() else "ended"
+            log.error("An application %s before its answer was complete", how)
+        if protocol._response_started:
+            if protocol.channel is not None:
+                protocol.channel.forceAbortClient()
+        else:
+            protocol.basic_error(500, b"", "")
+
+    def kill_all_applications(self) -> defer.Deferred[None]:
+        """Before the reactor stops: end the streams cleanly, then whatever is left."""
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._stop()))
+
+    async def _stop(self) -> None:
+        signals.end_within(self._process.drain_seconds + STOP_SECONDS)
+        log.info("Stopping: %s streams are being ended", len(self.service.clients))
+        await self._process.drain()
+        self._intake.close()
+        await self._process.finish()
+        await self._process.close()
+        left = [
+            application
+            for details in self.connections.values()
+            if (application := details.get("application_instance")) is not None and not application.done()
+        ]
+        for application in left:
+            application.cancel()
+        if left:
+            await asyncio.wait(left, timeout=LEFT_SECONDS)
+
+
+def _take_absolute_form_apart(scope: MutableMapping[str, Any]) -> None:
+    """Applications are to see the path of a target in absolute form, too."""
+    raw: bytes = scope.get("raw_path", b"")
+    path = origin_form(raw)
+    if path is not raw:
+        scope["raw_path"] = path
+        scope["path"] = unquote(path.decode("ascii"))

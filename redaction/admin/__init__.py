@@ -1,0 +1,13 @@
+"""The admin of redacted pages. Django imports this package to find it.
+
+- `pages.py`: the list, and what admins do there. `forms.py`: its forms. `listing.py`: by which entry a page is listed.
+- `import_export.py`: many pages at once.
+- `configured.py`: the pages that the configuration file lists.
+- `holds.py`: a list that is held. `matches.py`: when pages last matched.
+"""
+
+from __future__ import annotations
+
+from redaction.admin import pages
+
+__all__ = ["pages"]

@@ -1,0 +1,317 @@
+"""The admin of the list of redacted pages, and its history. Pages are added and removed, never edited: so the history
+says all that has been, and `redaction.listed.changes` stays the only writer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from redaction.admin.configured import configured_identities, configured_pages, doubtful, found
+from redaction.admin.forms import PageForm, RemoveForm, admin_fields
+from redaction.admin.import_export import counted, export_csv, export_yaml, import_view
+from redaction.admin.matches import MatchedFilter, match_text, with_match_texts, with_matches
+from redaction.check.views import redaction_test_urls
+from redaction.entries.evidence_reader import EvidenceReader
+from redaction.entries.titles import NotAPageError, Page, is_address, page_of_address
+from redaction.listed import changes
+from redaction.listed.matches import Match
+from redaction.models import PageChange, RedactedPage
+from streams.core.spelling import normalise_title
+
+if TYPE_CHECKING:
+    PageAdmin = admin.ModelAdmin[RedactedPage]
+    ChangeAdmin = admin.ModelAdmin[PageChange]
+else:
+    PageAdmin = ChangeAdmin = admin.ModelAdmin  # not generic when it runs
+
+SHOWN = 20
+"""Pages that are named before they are removed; of more, the number is said."""
+
+
+def wiki_link(domain: str, title: str) -> SafeString:
+    address = f"https://{domain}/wiki/{quote(title.replace(' ', '_'), safe='/:')}"
+    return format_html('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', address, title)
+
+
+def moment(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def test_address(domain: str, title: str) -> str:
+    """Of the page "Test a redaction", filled in."""
+    return f"{reverse('admin:redaction_test')}?{urlencode({'domain': domain, 'title': title})}"
+
+
+test_address.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
+
+
+def search(queryset: QuerySet[Any], term: str, *fields: str) -> QuerySet[Any]:
+    """The rows in which every word of `term` is found: in the title or the domain however spelled, or in `fields`."""
+    if is_address(term):
+        try:
+            domain, key = page_of_address(term).identity
+        except NotAPageError:
+            return queryset.none()
+        return queryset.filter(domain=domain, key=key)
+    for word in term.split():
+        if key := normalise_title(word):
+            somewhere = Q(key__contains=key) | Q(domain__contains=word.lower())
+            for field in fields:
+                somewhere |= Q((f"{field}__icontains", word))
+            queryset = queryset.filter(somewhere)
+    return queryset
+
+
+@admin.register(RedactedPage)
+class RedactedPageAdmin(PageAdmin):
+    form = PageForm
+    list_display = ("page", "domain", "reason", "added_by", "when", "matched", "test", "removal")
+    list_display_links = None
+    list_filter = (MatchedFilter, "domain")
+    list_select_related = ("added_by",)
+    search_fields = ("title",)
+    search_help_text = "Search title, domain, reason, user or page address."
+    actions = ("delete_selected",)
+    evidence = EvidenceReader()
+
+    @admin.display(description="page", ordering="key")
+    def page(self, page: RedactedPage) -> SafeString:
+        return wiki_link(page.domain, page.title)
+
+    @admin.display(description="added at (UTC)", ordering="added_at")
+    def when(self, page: RedactedPage) -> str:
+        return moment(page.added_at)
+
+    @admin.display(description="last matched", ordering="last_match")
+    def matched(self, page: Any) -> str:
+        """`page` is out of `get_queryset`."""
+        return match_text(Match(page.last_match, page.match_count) if page.last_match else None)
+
+    @admin.display(description="")
+    def test(self, page: RedactedPage) -> SafeString:
+        address = test_address(page.domain, page.title)
+        return format_html('<a href="{}" aria-label="Test {}">Test</a>', address, page.title)
+
+    @admin.display(description="")
+    def removal(self, page: RedactedPage) -> SafeString:
+        address = reverse("admin:redaction_redactedpage_delete", args=[page.pk])
+        return format_html('<a href="{}" aria-label="Remove {}">Remove</a>', address, page.title)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RedactedPage]:
+        return with_matches(super().get_queryset(request))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self.list_display if self.has_delete_permission(request) else self.list_display[:-1]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RedactedPage], search_term: str
+    ) -> tuple[QuerySet[RedactedPage], bool]:
+        return search(queryset, search_term, "reason", "added_by__username"), False
+
+    def has_change_permission(self, request: HttpRequest, obj: RedactedPage | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [
+            path("remove/", view(self.remove_view), name="redaction_redactedpage_remove"),
+            path("import/", view(self.import_view), name="redaction_redactedpage_import"),
+            path("export.csv", view(self.export_csv), name="redaction_redactedpage_export_csv"),
+            path("export.yaml", view(self.export_yaml), name="redaction_redactedpage_export_yaml"),
+        ]
+        return own + redaction_test_urls(self.admin_site) + super().get_urls()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # before anything is read for the page
+        pages_of_file = configured_pages(request)
+        configured = found(pages_of_file, request.GET.get("q", ""), request.GET.get("domain", ""))
+        more = {
+            "title": "Redacted pages",
+            "configured": configured,
+            "configured_matches": with_match_texts(configured),
+            "configured_doubtful": doubtful(configured, self.evidence.of(request)) if configured else [],
+            "configured_count": sum(len(titles) for _, titles in configured),
+        }
+        return super().changelist_view(request, {**more, **(extra_context or {})})
+
+    # Adding.
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[PageForm]:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        evidence = staticmethod(partial(self.evidence.of, request))
+        return type("PageForm", (form,), {"configured": configured_pages(request), "evidence": evidence})
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        more = {"title": "Redact a page", "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**more, **(extra_context or {})})
+
+    def save_model(self, request: HttpRequest, obj: RedactedPage, form: Any, change: bool) -> None:
+        page = Page(obj.domain, obj.title)
+        changes.add([page], obj.reason, self._user(request))
+        # Where another admin was quicker, it is theirs.
+        domain, key = page.identity
+        obj.pk = RedactedPage.objects.values_list("pk", flat=True).get(domain=domain, key=key)
+
+    def response_add(
+        self, request: HttpRequest, obj: RedactedPage, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        text = format_html(
+            'Added “{}” ({}). Matching events are redacted within 3 seconds. <a href="{}">Test it</a>.',
+            obj.title,
+            obj.domain,
+            test_address(obj.domain, obj.title),
+        )
+        self.message_user(request, text, messages.SUCCESS)
+        return HttpResponseRedirect(request.path) if "_addanother" in request.POST else self._to_list()
+
+    # Removing.
+
+    @admin.action(description="Remove from the list …", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[RedactedPage]) -> HttpResponse:
+        """Takes the place of Django's own, which asks for no reason."""
+        return self._ask(request, queryset)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        page = self.get_object(request, object_id)
+        if page is None:
+            self.message_user(request, "This page is no longer on the list.", messages.WARNING)
+            return self._to_list()
+        return self._ask(request, [page])
+
+    def remove_view(self, request: HttpRequest) -> HttpResponse:
+        """What the question of the two above leads to."""
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        numbers = [int(number) for number in re.findall(r"\b\d{1,18}\b", request.POST.get("pages", ""))]
+        listed = list(RedactedPage.objects.in_bulk(numbers).values())
+        form = RemoveForm(len(listed), request.POST)
+        if listed and not form.is_valid():
+            return self._ask(request, listed, form)
+        count = changes.remove(listed, form.cleaned_data["reason"], self._user(request)) if listed else 0
+        if count < len(numbers):
+            text = f"{counted(len(numbers) - count, 'page was', 'pages were')} no longer on the list."
+            self.message_user(request, text, messages.WARNING)
+        if count:
+            text = (
+                f"{counted(count, 'page was', 'pages were')} removed; within 3 seconds all processes will show who "
+                "made their events again."
+            )
+            self.message_user(request, text, messages.SUCCESS)
+        return self._to_list()
+
+    def _ask(
+        self, request: HttpRequest, listed: Iterable[RedactedPage], form: RemoveForm | None = None
+    ) -> HttpResponse:
+        listed = list(listed)
+        form = form or RemoveForm(len(listed))
+        configured = configured_identities(configured_pages(request))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Remove from the list",
+            "opts": self.opts,
+            "count": len(listed),
+            "shown": [(page, (page.domain, page.key) in configured) for page in listed[:SHOWN]],
+            "more": max(0, len(listed) - SHOWN),
+            "pages": ",".join(str(page.pk) for page in listed),
+            "adminform": admin_fields(form),
+            "errors": form.errors,
+        }
+        return TemplateResponse(request, "admin/redaction/redactedpage/remove.html", context)
+
+    # Many at once.
+
+    def import_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return import_view(self, request, self._user(request))
+
+    def export_csv(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return export_csv()
+
+    def export_yaml(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return export_yaml()
+
+    # History: PageChange has all of it; Django's own, which knows of no reason and no import, is not kept beside it.
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        page = self.get_object(request, object_id)
+        query = f"?{urlencode({'domain': page.domain, 'q': page.title})}" if page else ""
+        return HttpResponseRedirect(reverse("admin:redaction_pagechange_changelist") + query)
+
+    def _to_list(self) -> HttpResponseRedirect:
+        return HttpResponseRedirect(reverse("admin:redaction_redactedpage_changelist"))
+
+    @staticmethod
+    def _user(request: HttpRequest) -> Any:
+        return request.user
+
+
+@admin.register(PageChange)
+class PageChangeAdmin(ChangeAdmin):
+    """Read-only."""
+
+    list_display = ("when", "by", "what", "page", "domain", "reason")
+    list_display_links = None
+    list_filter = ("what", "domain")
+    date_hierarchy = "at"
+    search_fields = ("title",)
+    search_help_text = "Search title, domain, reason, user, change or page address."
+    actions = None
+
+    @admin.display(description="page", ordering="key")
+    def page(self, change: PageChange) -> SafeString | str:
+        # A held list that was applied is a line without a domain.
+        return wiki_link(change.domain, change.title) if change.domain else change.title
+
+    @admin.display(description="at (UTC)", ordering="at")
+    def when(self, change: PageChange) -> str:
+        return moment(change.at)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[PageChange], search_term: str
+    ) -> tuple[QuerySet[PageChange], bool]:
+        return search(queryset, search_term, "reason", "by", "what"), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Change history", **(extra_context or {})})
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: PageChange | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: PageChange | None = None) -> bool:
+        return False

@@ -1,0 +1,178 @@
+"""What a check of a redaction finds: each event of the page with its verdict, and the verdict on all of them.
+
+Pure, as `redaction.check.verdict` is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from redaction.check.page_filter import About, about
+from redaction.check.verdict import Leak, NotJsonError, Who, find_leaks, find_user_keys, removed_paths
+
+NOT_SERVED = "it was not served: it was withheld, is no event, or has not come in time"
+NO_RAW_RECORD = "its raw record could not be found, so the verdict is by shape alone"
+_MAX_DATE_MS = 253_402_300_799_999  # 9999, the last that datetime can say
+
+
+class Verdict(StrEnum):
+    CLEAN = "clean"
+    LEAK = "leak"
+    NOT_FOUND = "not found"
+
+
+class Proof(StrEnum):
+    """What clean events prove of a page: the best of it."""
+
+    REAL = "real events"
+    NAMESPACE = "real events of its namespace"
+    """Only test edits were found, but real events have this domain and this beginning of a title."""
+    LIST = "test edits only"
+    """The list works, for a title that perhaps no real event ever has."""
+    NONE = "nothing"
+
+
+class Position(NamedTuple):
+    """Where an event stands; `time` is ISO 8601."""
+
+    stream: str
+    topic: str
+    partition: int
+    offset: int
+    time: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One event of the page. `raw` and `served` are what Kafka holds and what the client got, each None where there
+    was none; they are for eyes that may see names, and in no repr.
+    """
+
+    position: Position
+    verdict: Verdict
+    removed: tuple[str, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+    note: str = ""
+    raw: bytes | None = field(default=None, repr=False)
+    served: bytes | None = field(default=None, repr=False)
+
+    @property
+    def about(self) -> About:
+        return about(self.served or self.raw or b"")
+
+    def public(self) -> dict[str, Any]:
+        """As JSON's types, without what was produced or served."""
+        return {
+            **self.position._asdict(),
+            **self.about._asdict(),
+            "verdict": self.verdict.value,
+            "removed": list(self.removed),
+            "leaks": [leak._asdict() for leak in self.leaks],
+            "note": self.note,
+        }
+
+
+class Progress(NamedTuple):
+    """`step`: "raw" or "served"; `records` so far in this step; `time` reached; `part` of the step done, 0…1, or None
+    where nobody knows.
+    """
+
+    step: str
+    records: int
+    time: str
+    part: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """`by_shape`: without the raw records. `held_from`: Kafka could only be looked at from that time on; "" if it holds
+    the whole window. `doubts` are sentences on why the title may be wrong.
+    """
+
+    verdict: Verdict
+    clean: int
+    leaks: int
+    not_served: int
+    records: int
+    since: str
+    until: str
+    by_shape: bool
+    proof: Proof = Proof.REAL
+    held_from: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> list[str]:
+        """For people: what the test proves, then what was looked at."""
+        said = [self._lead()]
+        counts = [f"{self.clean:,} clean", f"{self.leaks:,} leaking"]
+        if self.not_served:
+            counts.append(f"{self.not_served:,} not served")
+        how = ", judged by their shape alone, without the raw records" if self.by_shape else ""
+        window = f"of {self.records:,} events from {self.since} to {self.until}{how}"
+        said.append(f"Events of the page: {', '.join(counts)}, {window}.")
+        if self.held_from:
+            said.append(f"Kafka holds these streams only from {self.held_from} on: nothing before could be looked at.")
+        return [*said, *self.doubts]
+
+    def _lead(self) -> str:
+        if self.verdict is Verdict.LEAK:
+            return "Leak: what clients get says who acted."
+        if self.verdict is Verdict.CLEAN and self.proof is Proof.REAL:
+            return "Clean: what clients get of the page’s events does not say who acted."
+        if self.verdict is Verdict.CLEAN:
+            return (
+                "Clean: test edits of the page do not say who acted. No real event with this title has been seen, but "
+                "real events of this wiki have titles that begin like it."
+            )
+        if self.clean:
+            return (
+                "Not found: this proves only that the list works. Test edits are redacted, but no real event with this "
+                "title has been seen."
+            )
+        if self.not_served:
+            return "Not found: this proves nothing. Kafka has events of the page, but none of them was served."
+        return "Not found: this proves nothing. No event of the page was found."
+
+    def public(self) -> dict[str, Any]:
+        """As JSON's types."""
+        return {
+            **asdict(self),
+            "verdict": self.verdict.value,
+            "proof": self.proof.value,
+            "doubts": list(self.doubts),
+            "sentences": self.sentences,
+        }
+
+
+def instant(ms: int) -> str:
+    """ISO 8601, UTC; "" for no time or one that no calendar has."""
+    if not 0 <= ms <= _MAX_DATE_MS:
+        return ""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def judge(position: Position, raw: bytes | None, served: bytes | None, *, is_raw_known: bool) -> Finding:
+    """The verdict on one event: by its raw record, where there is one, and by shape. `is_raw_known`: it is at hand."""
+    if served is None:
+        return Finding(position, Verdict.NOT_FOUND, note=NOT_SERVED, raw=raw)
+    note = NO_RAW_RECORD if raw is None and is_raw_known else ""
+    removed: list[str] = []
+    try:
+        leaks = find_user_keys(served, Who.of(raw) if raw is not None else None)
+        if raw is not None:
+            named = find_leaks(raw, served)
+            # A name says more than the key that it is under.
+            leaks = named + [leak for leak in leaks if not any(_is_under(other.path, leak.path) for other in named)]
+            removed = removed_paths(raw, served)
+    except NotJsonError as error:
+        leaks = [Leak("", f"{error}, so its content cannot be checked")]
+    verdict = Verdict.LEAK if leaks else Verdict.CLEAN
+    return Finding(position, verdict, tuple(removed), tuple(leaks), note, raw, served)
+
+
+def _is_under(path: str, above: str) -> bool:
+    return path == above or path.startswith((f"{above}.", f"{above}["))

@@ -1,0 +1,285 @@
+"""Lists of pages that people paste and upload: lines, CSV, the old service's YAML. Pure: no Django, no database.
+
+Nothing is guessed at: what is not clearly a page is named with its line, for a person to mend.
+"""
+
+from __future__ import annotations
+
+import csv
+import enum
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from redaction.entries.evidence import Doubt, Evidence, judge
+from redaction.entries.slips import find_slip
+from redaction.entries.titles import HOST, WIKIMEDIA, NotAPageError, Page, checked_page, is_address, page_of_address
+from redaction.imports.csv_cells import unescaped
+from redaction.imports.yaml_lists import YamlError, looks_like_yaml, yaml_titles
+from redaction.imports.yaml_text import UnquotedSignError
+
+MAX_BYTES = 1024 * 1024
+"""Maximum bytes of one import."""
+MAX_PAGES = 20_000
+"""Maximum pages of one import: YAML's aliases would make millions of a few bytes."""
+MAX_LINE = 10_000
+"""Maximum characters of a line with a page: an address whose letters are all percent-encoded has fewer."""
+
+Identity = tuple[str, str]
+
+_DOMAIN_COLUMNS = frozenset({"domain", "wiki", "host", "server_name"})
+_TITLE_COLUMNS = frozenset({"title", "page", "page_title"})
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""YAML's too, so that its line numbers are ours."""
+_SEPARATED = re.compile(rf"({HOST})\.?(?::?[ \t]+|[ \t]*[,;][ \t]*|:?$)(.*)", re.IGNORECASE)
+_QUOTED_CELL = re.compile(r'^"|[,;\t]"', re.MULTILINE)
+
+
+class UnreadableError(ValueError):
+    """A list that cannot be read at all; says why, and what to do."""
+
+
+class Format(enum.StrEnum):
+    LINES = "lines"
+    CSV = "csv"
+    YAML = "yaml"
+
+
+class Entry(NamedTuple):
+    """A page, and the line that it was found in, from 1."""
+
+    line: int
+    page: Page
+
+
+class Invalid(NamedTuple):
+    """A line that names no page, and why."""
+
+    line: int
+    text: str
+    why: str
+
+
+@dataclass
+class Parsed:
+    """Each line of a list is in one of these, but for empty ones and comments."""
+
+    format: Format
+    entries: list[Entry] = field(default_factory=list)
+    invalid: list[Invalid] = field(default_factory=list)
+
+    @property
+    def is_a_list(self) -> bool:
+        """Whether at most half of the lines are invalid: else it was read in a way that was not meant."""
+        return len(self.invalid) <= len(self.entries)
+
+    def take(self, line: int, text: str, read: Callable[[], Page]) -> None:
+        """Raises UnreadableError where there are too many."""
+        try:
+            self.entries.append(Entry(line, read()))
+        except (NotAPageError, UnquotedSignError) as error:
+            self.refuse(line, text, str(error))
+        else:
+            self._count()
+
+    def refuse(self, line: int, text: str, why: str) -> None:
+        self.invalid.append(Invalid(line, text.strip()[:200], why))
+        self._count()
+
+    def _count(self) -> None:
+        if len(self.entries) + len(self.invalid) > MAX_PAGES:
+            raise UnreadableError(f"It has more than {MAX_PAGES} pages: import it in parts.")
+
+
+class Doubtful(NamedTuple):
+    """An entry that may never match an event, and why."""
+
+    entry: Entry
+    doubt: Doubt
+
+
+@dataclass
+class Preview:
+    """What an import would do."""
+
+    new: list[Entry] = field(default_factory=list)
+    listed: list[Entry] = field(default_factory=list)
+    """On the list already."""
+    configured: list[Entry] = field(default_factory=list)
+    """In the configuration file already."""
+    repeated: list[Entry] = field(default_factory=list)
+    """In an earlier line already, perhaps spelled otherwise."""
+    doubtful: list[Doubtful] = field(default_factory=list)
+    """New, but no event bears them out; they are not in `new`."""
+
+
+def decode(data: bytes) -> str:
+    """The text of an uploaded file: UTF-8, or UTF-16 with its mark. Raises UnreadableError."""
+    # UTF-16 is what spreadsheets call "Unicode text".
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UnreadableError(f"It is not UTF-8 text (line {line}): save it as UTF-8.") from None
+    if "\0" in text:
+        raise UnreadableError("It is not a text file.")
+    return text
+
+
+def recognise(text: str) -> Format:
+    """The format that a list most likely has."""
+    first = next((line[:MAX_LINE] for _, line in _lines(text)), "")
+    if looks_like_yaml(text, first):
+        return Format.YAML
+    if _header(first) or _QUOTED_CELL.search(text):
+        return Format.CSV
+    return Format.LINES
+
+
+def parse(text: str, form: Format | None = None, default_domain: str = "") -> Parsed:
+    """Read a list; `default_domain` is that of titles without one. Raises UnreadableError."""
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise UnreadableError(f"It is larger than {MAX_BYTES // 1024} KiB: import it in parts.")
+    text = text.removeprefix("\ufeff")
+    form = form or recognise(text)
+    parsed = Parsed(form)
+    {Format.LINES: _parse_lines, Format.CSV: _parse_csv, Format.YAML: _parse_yaml}[form](text, default_domain, parsed)
+    return parsed
+
+
+def sort_out(
+    entries: Iterable[Entry],
+    listed: Collection[Identity],
+    configured: Collection[Identity],
+    seen: Evidence | None = None,
+) -> Preview:
+    """Return which entries are new, and why the others are not. `listed` and `configured` are pages' identities.
+
+    With the evidence `seen`, new entries that it does not bear out are doubtful.
+    """
+    preview = Preview()
+    known: set[Identity] = set()
+    for entry in entries:
+        identity = entry.page.identity
+        if identity in known:
+            preview.repeated.append(entry)
+        elif identity in listed:
+            preview.listed.append(entry)
+        elif identity in configured:
+            preview.configured.append(entry)
+        elif doubt := judge(entry.page, seen) if seen is not None else None:
+            preview.doubtful.append(Doubtful(entry, doubt))
+        else:
+            preview.new.append(entry)
+        known.add(identity)
+    return preview
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines that say something, without the blanks around them. A title cannot begin with #."""
+    for number, line in enumerate(_LINE_BREAK.split(text), 1):
+        if (line := line.strip()) and not line.startswith("#"):
+            yield number, line
+
+
+def _parse_lines(text: str, default_domain: str, parsed: Parsed) -> None:
+    for number, line in _lines(text):
+        if _is_short(number, line, parsed):
+            parsed.take(number, line, partial(_page, line, default_domain))
+
+
+def _is_short(number: int, line: str, parsed: Parsed) -> bool:
+    """Whether a line may be looked at; refuse it if not."""
+    if len(line) > MAX_LINE:
+        parsed.refuse(number, line, f"it has {len(line):,} characters: write one page on each line")
+    return len(line) <= MAX_LINE
+
+
+def _page(line: str, default_domain: str) -> Page:
+    if is_address(line):
+        return page_of_address(line)
+    if "\t" in line:
+        domain, _, title = line.partition("\t")
+        return _typed(domain, title)
+    # Titles may look like it too (Amazon.com, Inc.), but have a capital letter first.
+    separated = _SEPARATED.fullmatch(line)
+    if separated and (separated[1].islower() or WIKIMEDIA.fullmatch(separated[1])):
+        return _typed(separated[1], separated[2])
+    if not default_domain:
+        raise NotAPageError("it has no domain: write ru.wikipedia.org before the title, or choose a default domain")
+    return _typed(default_domain, line)
+
+
+def _typed(domain: str, title: str) -> Page:
+    page = checked_page(domain, title)
+    slip = find_slip(page.title)
+    if slip is not None and slip.is_certain:  # else it is shown as doubtful
+        raise NotAPageError(slip.why)
+    return page
+
+
+class _Columns(NamedTuple):
+    delimiter: str
+    domain: int
+    title: int
+    is_escaped: bool = False
+    """Whether cells may be escaped against spreadsheets, as the export's are."""
+
+
+def _header(line: str) -> _Columns | None:
+    """The columns, if the line names both."""
+    for delimiter in "\t;," if len(line) <= MAX_LINE else "":
+        names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        domain = next((index for index, name in enumerate(names) if name in _DOMAIN_COLUMNS), None)
+        title = next((index for index, name in enumerate(names) if name in _TITLE_COLUMNS), None)
+        if domain is not None and title is not None:
+            return _Columns(delimiter, domain, title, is_escaped=True)
+    return None
+
+
+def _parse_csv(text: str, default_domain: str, parsed: Parsed) -> None:
+    """Line by line: no title has a line break, and a quotation mark that is never closed spoils one line only."""
+    lines = list(_lines(text))
+    if not lines:
+        return
+    columns = _header(lines[0][1])
+    if columns is not None:
+        del lines[0]
+    else:
+        cell = re.match(rf'"?{HOST}"?\s*([,;\t])', lines[0][1][:MAX_LINE], re.IGNORECASE)
+        columns = _Columns(cell[1] if cell else ",", 0, 1)
+    for number, line in lines:
+        if _is_short(number, line, parsed):
+            parsed.take(number, line, partial(_csv_page, line, columns, default_domain))
+
+
+def _csv_page(line: str, columns: _Columns, default_domain: str) -> Page:
+    try:
+        cells = next(csv.reader([line], delimiter=columns.delimiter, strict=True, skipinitialspace=True))
+    except csv.Error:
+        raise NotAPageError(
+            "its quotation marks are not as CSV has them (in a cell that is quoted, each is doubled); "
+            "choose the format “Lines” if they belong to the title"
+        ) from None
+    if len(cells) == 1:
+        return _page(cells[0].strip(), default_domain)
+    if len(cells) <= max(columns.domain, columns.title):
+        raise NotAPageError(f"it has {len(cells)} columns: one for the title is missing")
+    domain, title = cells[columns.domain], cells[columns.title]
+    if columns.is_escaped:
+        domain, title = unescaped(domain), unescaped(title)
+    if is_address(title):
+        return page_of_address(title)
+    return checked_page(domain or default_domain, title)
+
+
+def _parse_yaml(text: str, default_domain: str, parsed: Parsed) -> None:
+    lines = _LINE_BREAK.split(text)
+    try:
+        for title in yaml_titles(text, lines):
+            parsed.take(title.line, lines[title.line - 1], title.page)
+    except YamlError as error:
+        raise UnreadableError(str(error)) from None

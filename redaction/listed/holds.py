@@ -1,0 +1,63 @@
+"""What an admin makes of a list that is held: applies it as it is, or puts the pages back on it. With a reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from redaction.entries.titles import Page
+from redaction.listed import changes
+from redaction.listed.in_force import held_pages
+from redaction.listed.recording import BATCH
+from redaction.models import Hold, PageChange
+from streams.core.spelling import normalise_title
+from streams.models import Version
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+
+def held() -> list[tuple[Hold, list[tuple[str, str]]]]:
+    """Return what is held now, with domain and title of its pages that are not listed again."""
+    return [(hold, held_pages([hold])) for hold in Hold.objects.all()]
+
+
+def apply(numbers: set[int], reason: str, by: AbstractBaseUser | None) -> int:
+    """Let the list be as the database has it: the held pages of these holds are no longer redacted, in any process.
+
+    Returns how many pages that were.
+    """
+    with transaction.atomic():
+        Version.raise_for(Version.REDACTED_PAGES)
+        holds = list(Hold.objects.select_for_update().filter(pk__in=numbers))
+        given_up = held_pages(holds)
+        name = changes.name_of(by)
+        lines = [
+            PageChange(
+                what=PageChange.What.REMOVED,
+                domain=domain,
+                title=title,
+                key=normalise_title(title),
+                reason=reason,
+                by=name,
+            )
+            for domain, title in given_up
+        ]
+        # A line that speaks of no page.
+        lines += [
+            PageChange(what=PageChange.What.APPLIED, title=hold.why[:512], reason=reason, by=name) for hold in holds
+        ]
+        PageChange.objects.bulk_create(lines, batch_size=BATCH)
+        Hold.objects.filter(pk__in=[hold.pk for hold in holds]).delete()
+    return len(given_up)
+
+
+def put_back(numbers: set[int], reason: str, by: AbstractBaseUser | None) -> int:
+    """Put the held pages of these holds on the list again. Returns how many that were."""
+    with transaction.atomic():
+        Version.raise_for(Version.REDACTED_PAGES)
+        holds = list(Hold.objects.select_for_update().filter(pk__in=numbers))
+        new = changes.add([Page(*page) for page in held_pages(holds)], reason, by)
+        Hold.objects.filter(pk__in=[hold.pk for hold in holds]).delete()
+    return len(new)

@@ -1,0 +1,191 @@
+"""The list of redacted pages as one process knows it, out of the database: what is in force, and what is held.
+
+A page that was in force leaves the list only with a line "removed" in its history. One that is gone without (SQL, a
+restored dump, an emptied table), or that an older version of the list lacks, is held: it stays in force, is written
+down as a Hold, which all processes heed, and an admin decides (`redaction.listed.holds`). A process that has just
+started knows nothing of before: for that, there is the setting `redacted_pages_min`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError, connection, transaction
+
+from redaction.models import Hold, RedactedPage
+from redaction.redactor import Identity, Redactor
+from streams.core.spelling import normalise_domain, normalise_title
+from streams.models import Version
+
+log = logging.getLogger(__name__)
+
+REREAD_SECONDS = 8.0
+"""Seconds after which the rows are read again though the version is the same: SQL does not raise it."""
+
+Pages = dict[Identity, tuple[str, str]]
+"""Domain and title of each page, by what is compared."""
+
+# One statement, and so one moment of the database and one round trip.
+_SNAPSHOT = """
+SELECT 'version', number, '', '', '' FROM streams_version WHERE name = %s
+UNION ALL SELECT 'page', 0, domain, title, key FROM redaction_redactedpage
+UNION ALL SELECT 'removed', MAX(id), domain, title, key FROM redaction_pagechange
+  WHERE what = 'removed' GROUP BY domain, title, key
+UNION ALL SELECT 'hold', id, '', why, pages FROM redaction_hold
+"""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a process has read of the list."""
+
+    redactor: Redactor
+    version: int
+    """The list's in the database."""
+    count: int
+    """How many pages of the database are in force."""
+    held: int
+    """How many of these are not on its list any more."""
+    why: tuple[str, ...]
+    """A sentence for each reason why something is held, without titles."""
+    pages: Pages = field(repr=False)
+    removals: Mapping[Identity, int] = field(repr=False)
+    """The number of the newest line "removed" of a page."""
+    read_at: float
+    """time.monotonic, seconds."""
+
+
+@dataclass
+class _Snapshot:
+    version: int = 0
+    pages: Pages = field(default_factory=dict)
+    removals: dict[Identity, int] = field(default_factory=dict)
+    held: Pages = field(default_factory=dict)
+    why: list[str] = field(default_factory=list)
+
+
+def read(configured: Mapping[str, Sequence[str]], known: Listed | None = None) -> Listed | None:
+    """Return the list as it is now, with the pages of the configuration file; None where nothing was read, since
+    `known` still is that, or where it was read again and still is.
+
+    What is gone from it and must not be is held. Raises django.db.Error.
+    """
+    read_at = time.monotonic()
+    is_recent = known is not None and read_at - known.read_at < REREAD_SECONDS
+    if known is not None and is_recent and Version.of(Version.REDACTED_PAGES) == known.version:
+        return None
+    now = _snapshot()
+    lost, why = _lost(known, now) if known is not None else ({}, "")
+    version = now.version
+    if why and known is not None and not _write_hold(known.version, lost, why):
+        # It is tried again at the next reading, which is one in a second.
+        version = max(known.version, now.version)
+    pages = {**lost, **now.held, **now.pages}
+    return Listed(
+        redactor=_redactor(configured, pages, now.version, known),
+        version=version,
+        count=len(pages),
+        held=len(pages.keys() - now.pages.keys()),
+        why=(*now.why, *([why] if why else [])),
+        pages=pages,
+        removals=now.removals,
+        read_at=read_at,
+    )
+
+
+def identities_of(domain: str, title: str, key: str = "") -> set[Identity]:
+    """What a row counts as: also by a stored key that disagrees with its title, as SQL may leave it."""
+    host = normalise_domain(domain)
+    found = {(host, normalise_title(text)) for text in (title, key)}
+    return {page for page in found if page[1]}
+
+
+def _snapshot() -> _Snapshot:
+    now = _Snapshot()
+    with connection.cursor() as cursor:
+        cursor.execute(_SNAPSHOT, [Version.REDACTED_PAGES])
+        rows = cursor.fetchall()
+    for what, number, domain, text, key in rows:
+        if what == "version":
+            now.version = number
+        elif what == "page":
+            for page in identities_of(domain, text, key):
+                now.pages[page] = (domain, text if page[1] == normalise_title(text) else key)
+        elif what == "removed":
+            for page in identities_of(domain, text, key):
+                now.removals[page] = max(number, now.removals.get(page, 0))
+        else:
+            now.why.append(text)
+            for held_domain, title in json.loads(key):
+                for page in identities_of(held_domain, title):
+                    now.held[page] = (held_domain, title)
+    return now
+
+
+def _lost(known: Listed, now: _Snapshot) -> tuple[Pages, str]:
+    """Which pages are in force though nothing in the database lists or holds them, and a sentence that says why they
+    must stay; an empty one if nothing is wrong.
+    """
+    gone = known.pages.keys() - now.pages.keys() - now.held.keys()
+    is_older = now.version < known.version
+    if not is_older:
+        gone = {page for page in gone if now.removals.get(page, 0) <= known.removals.get(page, 0)}
+    lost = {page: known.pages[page] for page in gone}
+    pages = "1 page that was in force is" if len(lost) == 1 else f"{len(lost)} pages that were in force are"
+    if is_older:
+        return lost, (
+            f"the list in the database has version {now.version}, but version {known.version} was in force (is it a "
+            "restored database, or another one?); "
+            + (f"{pages} not on it, and stay redacted" if lost else "no page that was in force is missing")
+        )
+    if lost:
+        return lost, f"{pages} gone from the list without a removal in its history (SQL, a restore?), and stay redacted"
+    return {}, ""
+
+
+def _write_hold(version: int, lost: Pages, why: str) -> bool:
+    """Tell all processes, and the admin, what is held, unless another process has. Returns whether that is done."""
+    try:
+        with transaction.atomic():
+            Version.lock(Version.REDACTED_PAGES)
+            current = Version.of(Version.REDACTED_PAGES)
+            seen = _snapshot()
+            missing = [lost[page] for page in sorted(lost.keys() - seen.pages.keys() - seen.held.keys())]
+            if missing or current < version:
+                Hold.objects.create(why=why, pages=json.dumps(missing))
+                # Higher than any that a process knows: none takes it for an older list again.
+                Version.objects.filter(name=Version.REDACTED_PAGES).update(number=max(version, current) + 1)
+                log.error("The redaction list is held: %s. An admin applies it, or puts the pages back", why)
+    except DatabaseError as error:
+        log.error("The redaction list is held: %s. That cannot be written down: %s", why, type(error).__name__)
+        return False
+    return True
+
+
+def _redactor(configured: Mapping[str, Sequence[str]], pages: Pages, version: int, known: Listed | None) -> Redactor:
+    """The known one where it is the same list: nothing that was made with it has to be dropped then."""
+    if known is not None and known.pages.keys() == pages.keys():
+        return known.redactor
+    titles: dict[str, list[str]] = {domain: list(of_domain) for domain, of_domain in configured.items()}
+    for domain, title in pages.values():
+        titles.setdefault(domain, []).append(title)
+    return Redactor(titles, version if known is None else max(version, known.redactor.version + 1))
+
+
+def held_pages(holds: Iterable[Hold]) -> list[tuple[str, str]]:
+    """Domain and title of what is held and not listed again."""
+    listed = {
+        page for row in RedactedPage.objects.values_list("domain", "title", "key") for page in identities_of(*row)
+    }
+    return sorted(
+        {
+            (domain, title)
+            for hold in holds
+            for domain, title in json.loads(hold.pages)
+            if identities_of(domain, title).isdisjoint(listed)
+        }
+    )

@@ -1,0 +1,106 @@
+"""When each page last matched an event, and how many: written by every server process, read by the admin.
+
+An event counts once in each process that makes it of a record, and again when its history is read. It is counted
+without anything of the event: the page alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import DatabaseError, IntegrityError, connection, models, transaction
+from django.utils import timezone
+
+from redaction.listed.recording import BATCH
+from redaction.models import PageMatch, RedactedPage
+from redaction.redactor import Identity
+
+log = logging.getLogger(__name__)
+
+WRITE_SECONDS = 30.0
+"""Seconds between two writings of a process."""
+MAX_WRITTEN = 500
+"""Maximum pages of one writing; the others wait for the next."""
+
+
+class Match(NamedTuple):
+    """`last_at` is at most `WRITE_SECONDS` and a second late."""
+
+    last_at: datetime
+    events: int
+
+
+def matches_of(pages: Iterable[Identity]) -> dict[Identity, Match]:
+    """Return what is counted of pages, by normalised domain and title; those that never matched are left out."""
+    keys: dict[str, list[str]] = {}
+    for domain, key in pages:
+        keys.setdefault(domain, []).append(key)
+    found = {}
+    for domain, of_domain in keys.items():
+        for start in range(0, len(of_domain), BATCH):
+            rows = PageMatch.objects.filter(domain=domain, key__in=of_domain[start : start + BATCH])
+            for key, last_at, events in rows.values_list("key", "last_at", "events"):
+                found[domain, key] = Match(last_at, events)
+    return found
+
+
+def never_matched(pages: models.QuerySet[RedactedPage]) -> models.QuerySet[RedactedPage]:
+    """Keep those pages of the list that have matched no event since they were listed."""
+    return pages.filter(~models.Exists(_matches_of_outer_page()))
+
+
+def matched(pages: models.QuerySet[RedactedPage]) -> models.QuerySet[RedactedPage]:
+    """Keep those pages of the list that have matched an event since they were listed."""
+    return pages.filter(models.Exists(_matches_of_outer_page()))
+
+
+def _matches_of_outer_page() -> models.QuerySet[PageMatch]:
+    return PageMatch.objects.filter(domain=models.OuterRef("domain"), key=models.OuterRef("key"))
+
+
+class MatchWriter:
+    """What one process has counted and not yet written. `add` is called in the event loop, `write` in a thread."""
+
+    def __init__(self) -> None:
+        self._added: deque[Mapping[Identity, int]] = deque()
+        self._pending: Counter[Identity] = Counter()
+        self._next_write = time.monotonic() + 1.0
+
+    def add(self, matches: Mapping[Identity, int]) -> None:
+        if matches:
+            self._added.append(matches)
+
+    def write(self, known: object = None) -> None:
+        """Write what was counted, every `WRITE_SECONDS`. What cannot be written is kept for the next time, a number for
+        each page.
+        """
+        if time.monotonic() < self._next_write:
+            return
+        self._next_write = time.monotonic() + WRITE_SECONDS
+        while self._added:
+            self._pending.update(self._added.popleft())
+        try:
+            for page in list(self._pending)[:MAX_WRITTEN]:
+                _add(page, self._pending[page])
+                del self._pending[page]
+        except DatabaseError as error:
+            connection.close()  # the next try makes a new one
+            log.warning("Cannot write which redacted pages matched events, trying again: %s", type(error).__name__)
+
+
+def _add(page: Identity, events: int) -> None:
+    domain, key = page
+    row = PageMatch.objects.filter(domain=domain, key=key)
+    values = {"last_at": timezone.now(), "events": models.F("events") + events}
+    if row.update(**values):
+        return
+    try:
+        with transaction.atomic():
+            PageMatch.objects.create(domain=domain, key=key, last_at=values["last_at"], events=events)
+    except IntegrityError:  # another process was first
+        row.update(**values)

@@ -1,0 +1,17 @@
+"""The admin of streams. Django imports this package to find it.
+
+- `streams.py`: the list of streams, and what admins do there.
+- `stream_page.py`: the page of one stream. `forms.py`, `filters.py`, `texts.py`: its parts.
+- `sync_runs.py`: synchronisations, and applying one that is held.
+- `overview.py`: the front page.
+- `process.py`: what this process knows: its clients, streams and connection to Kafka.
+- `topic_facts.py`: what Kafka has of a stream's topics. `missing_topics.py`: topics that Kafka does not have.
+
+The pages only ask and show: `streams.catalogue.edits` writes.
+"""
+
+from __future__ import annotations
+
+from streams.admin import streams
+
+__all__ = ["streams"]

@@ -1,0 +1,95 @@
+"""The filters of the list of streams. What they ask is not in the database: it is what the layers make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from streams.admin.overview import Listed, Overview, State
+from streams.models import ConfiguredStream
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Test = Callable[[Listed, "datetime | None"], bool]
+
+
+def _by_sync(stream: Listed, last: datetime | None) -> bool:
+    at = stream.row.fetched_at
+    return last is not None and at is not None and at >= last
+
+
+def _by_admin(stream: Listed, last: datetime | None) -> bool:
+    at = stream.row.edited_at
+    return at is not None and (last is None or at >= last)
+
+
+class OverviewFilter(admin.SimpleListFilter):
+    """`choices_by_value` is what can be chosen: value → label and whether a stream is such a one.
+
+    The test is also given when the last synchronisation began that changed something.
+    """
+
+    choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, label) for value, (label, _) in self.choices_by_value.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[ConfiguredStream]:
+        chosen = self.choices_by_value.get(self.value() or "")
+        if chosen is None:
+            return queryset
+        overview = Overview.of(request)
+        test = chosen[1]
+        return queryset.filter(pk__in=[pk for pk, s in overview.streams.items() if test(s, overview.last_change)])
+
+
+class StateFilter(OverviewFilter):
+    title = "clients can read it"
+    parameter_name = "state"
+    choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
+        "exposed": ("Yes: exposed", lambda stream, _: stream.state is State.EXPOSED),
+        "hidden": ("No", lambda stream, _: stream.state is not State.EXPOSED),
+        "unfit": ("No: cannot be served", lambda stream, _: stream.state is State.UNFIT),
+    }
+
+
+class SchemaFilter(OverviewFilter):
+    title = "schema"
+    parameter_name = "schema"
+    choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
+        "yes": ("Named", lambda stream, _: stream.has_schema),
+        "no": ("None", lambda stream, _: not stream.has_schema),
+    }
+
+
+class TopicsFilter(OverviewFilter):
+    title = "topics in Kafka"
+    parameter_name = "topics"
+    choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
+        "missing": ("Some or all missing", lambda stream, _: bool(stream.missing)),
+        "there": ("All there", lambda stream, _: stream.missing == ()),
+    }
+
+
+class ChangedFilter(OverviewFilter):
+    title = "changed"
+    parameter_name = "changed"
+    choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
+        "since": ("Since the last sync", lambda stream, last: _by_sync(stream, last) or _by_admin(stream, last)),
+        "sync": ("By that sync", _by_sync),
+        "admin": ("By admins since then", _by_admin),
+    }
+
+
+class EditedFilter(OverviewFilter):
+    title = "admins’ part"
+    parameter_name = "edited"
+    choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
+        "override": ("Has an override", lambda stream, _: bool(stream.row.override)),
+        "only": ("Defined only here", lambda stream, _: stream.row.fetched is None and bool(stream.row.override)),
+    }

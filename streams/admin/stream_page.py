@@ -1,0 +1,195 @@
+"""One stream as its page shows it: what it is made of, what Kafka has, and what an edit would make of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from asgiref.sync import async_to_sync
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from streams.admin.forms import pretty
+from streams.admin.overview import Overview, State
+from streams.admin.process import clients_of
+from streams.admin.texts import moment_of, span
+from streams.admin.topic_facts import Facts, TopicFacts, missing_topics, topic_facts
+from streams.catalogue.edits import Cut, Wanted, cut_off, dotted
+from streams.catalogue.explain import Explanation, explain
+from streams.core.catalogue import Catalogue, Layers, compile_catalogue, is_topic
+from streams.models import ConfiguredStream
+
+
+class Line(NamedTuple):
+    """An effective value: the way to it, its JSON, and the layer that it comes from."""
+
+    path: str
+    value: str
+    origin: str
+
+
+class Difference(NamedTuple):
+    """A value that an edit changes; `kind` is added, removed or changed, and the JSON that is not there is empty."""
+
+    path: str
+    kind: str
+    before: str
+    after: str
+
+
+class TopicLine(NamedTuple):
+    topic: str
+    number: int
+    offsets: str
+    since: str
+    until: str
+    age: str
+    partitions: tuple[str, ...]
+
+
+class Effect(NamedTuple):
+    """What edits of one or more streams bring about."""
+
+    after: Catalogue
+    cut: Cut
+
+
+def effect_of(overview: Overview, wanted: Mapping[str, Wanted]) -> Effect:
+    layers = overview.layers
+    edits = {**layers.edits, **{name: each.edit for name, each in wanted.items()}}
+    after = compile_catalogue(layers._replace(edits=edits), 0)
+    return Effect(after, cut_off(overview.catalogue, after))
+
+
+def state_line(explanation: Explanation) -> SafeString:
+    if not explanation.reason:
+        return format_html('<span class="streams-state streams-{}">{}</span>', State.EXPOSED, State.EXPOSED)
+    return format_html('<span class="streams-state streams-hidden">not exposed</span> {}', explanation.reason)
+
+
+def lines_of(explanation: Explanation) -> list[Line]:
+    return [Line(dotted(path), _json(value), origin.value) for path, value, origin in explanation.values]
+
+
+def differences(before: Explanation, after: Explanation) -> Iterator[Difference]:
+    old = {value.path: _json(value.value) for value in before.values}
+    new = {value.path: _json(value.value) for value in after.values}
+    for path in dict.fromkeys([*old, *new]):
+        was, now = old.get(path, ""), new.get(path, "")
+        if was != now:
+            yield Difference(dotted(path), "changed" if was and now else "added" if now else "removed", was, now)
+
+
+def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
+    """The context of a stream's page."""
+    explanation = explain(row.name, overview.layers)
+    in_file = _mapping(overview.config.stream_config_overrides.get(row.name))
+    default = _mapping(overview.config.stream_config_defaults.get(row.name))
+    stream = overview.catalogue.streams.get(row.name)
+    facts = _facts(row.name, overview)
+    now_ms = time.time() * 1000
+    return {
+        "schema": schema_line(row.name, overview),
+        "state": state_line(explanation),
+        "stream": stream,
+        "problems": explanation.problems,
+        "clients": clients_of(overview.process, [row.name]) if stream is not None else 0,
+        "lines": lines_of(explanation),
+        "fetched": None if row.fetched is None else pretty(row.fetched),
+        "in_file": pretty(in_file) if in_file else "",
+        "default": pretty(default) if default else "",
+        "is_service": overview.process is not None,
+        "facts": facts,
+        "missing": [topic.topic for topic in facts.topics if topic.topic in (overview.absent_topics or ())],
+        "topic_lines": [topic_line(topic, now_ms) for topic in facts.topics],
+        "is_removable": is_removable(row, overview),
+    }
+
+
+def preview_of(name: str, wanted: Wanted, overview: Overview, effect: Effect) -> dict[str, Any]:
+    """The context of the page that asks whether an edit is to be applied."""
+    layers: Layers = overview.layers
+    before, after = explain(name, layers), explain(name, layers.with_edit(name, wanted.edit))
+    missing, unknown = missing_of(wanted, overview)
+    return {
+        "is_new": name not in overview.rows,
+        "before": state_line(before),
+        "after": state_line(after),
+        "is_same_state": before.reason == after.reason,
+        "differences": list(differences(before, after)),
+        "problems": after.problems,
+        "missing": missing,
+        "unknown": unknown,
+        "cut": effect.cut,
+        "clients": clients_of(overview.process, effect.cut.names),
+    }
+
+
+def missing_of(wanted: Wanted, overview: Overview) -> tuple[list[str], str]:
+    """The topics of an override that Kafka does not have, and why that is not known."""
+    topics = [
+        topic
+        for key in ("topics", "topics_allowed")
+        if isinstance(found := wanted.override.get(key), list)
+        for topic in found
+        if isinstance(topic, str) and is_topic(topic)
+    ]
+    found_missing: tuple[list[str], str] = async_to_sync(missing_topics)(overview.process, topics)
+    return found_missing if topics else ([], "")
+
+
+def is_removable(row: ConfiguredStream, overview: Overview) -> bool:
+    """Whether nothing but this row makes the stream: else the next synchronisation would bring it back."""
+    return row.fetched is None and row.name not in overview.layers.in_file()
+
+
+def schema_line(name: str, overview: Overview) -> str:
+    """Where the schema of the stream was found by this process, or why it was not."""
+    process, stream = overview.process, overview.catalogue.streams.get(name)
+    if process is None:
+        return "This page is not served by the service: what became of it is not known here."
+    if stream is None:
+        return "It is looked for only where a stream is exposed."
+    schema, problem = process.schemas.of(name), process.schemas.problems.get(name)
+    if schema is not None:
+        return f"Found at {schema.uri}" + (f", but not refreshed: {problem}." if problem else ".")
+    if problem:
+        return f"None that could be used, so the stream is documented without: {problem}."
+    if stream.schema_uri or stream.schema_title:
+        return "Not looked for yet, or schema_base_uris names no place to look."
+    return "None configured."
+
+
+def _facts(name: str, overview: Overview) -> Facts:
+    stream = overview.catalogue.streams.get(name)
+    if overview.process is None:
+        return Facts((), "This page is not served by the service: what Kafka has is not known here.")
+    if stream is None:
+        return Facts((), "Kafka is asked only for the topics of streams that are exposed.")
+    found: Facts = async_to_sync(topic_facts)(overview.process, (*stream.topics, *stream.topics_allowed))
+    return found
+
+
+def topic_line(facts: TopicFacts, now_ms: float) -> TopicLine:
+    newest = facts.newest
+    return TopicLine(
+        facts.topic,
+        facts.count,
+        f"{facts.offsets:,}" if facts.partitions else "",
+        moment_of(facts.oldest),
+        moment_of(newest),
+        f"{span((now_ms - newest) / 1000)} ago" if newest is not None else "",
+        tuple(
+            f"{each.partition}: {each.begin} to {each.end - 1}" for each in facts.partitions if each.end > each.begin
+        ),
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

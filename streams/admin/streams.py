@@ -1,0 +1,352 @@
+"""The admin of the streams: what each is made of, the admins' part of it, and who may read it.
+
+The views only ask and show: `streams.catalogue.edits` is the only writer, `streams.core` the only place that
+knows the rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from streams.admin.filters import ChangedFilter, EditedFilter, SchemaFilter, StateFilter, TopicsFilter
+from streams.admin.forms import AddForm, EditForm, admin_fields
+from streams.admin.overview import Listed, Overview, State
+from streams.admin.process import clients_of
+from streams.admin.stream_page import effect_of, is_removable, missing_of, page_of, preview_of
+from streams.admin.sync_runs import SyncRunAdmin, sync_state
+from streams.admin.texts import counted, moment, named
+from streams.catalogue import edits
+from streams.catalogue.edits import Allowed, ChangedMeanwhileError, Wanted
+from streams.models import ConfiguredStream
+
+if TYPE_CHECKING:
+    StreamAdmin = admin.ModelAdmin[ConfiguredStream]
+else:
+    StreamAdmin = admin.ModelAdmin  # not generic when it runs
+
+__all__ = ["ConfiguredStreamAdmin", "SyncRunAdmin"]
+
+LIVE = "it is live in every process within 3 seconds"
+TEMPLATES = "admin/streams/configuredstream"
+HISTORY_PAGE = 100
+TOPICS_SHOWN = 2
+
+
+@admin.register(ConfiguredStream)
+class ConfiguredStreamAdmin(StreamAdmin):
+    list_display = ("name", "state", "allowed", "override_keys", "topics", "clients")
+    list_filter = ("allowed", StateFilter, SchemaFilter, TopicsFilter, ChangedFilter, EditedFilter)
+    search_fields = ("name",)
+    search_help_text = "Words of the name, an alias, a topic, the description or the schema."
+    show_facets = admin.ShowFacets.NEVER
+    list_max_show_all = 2000
+    actions = ("allow", "deny", "as_configured")
+
+    # The list.
+
+    @admin.display(description="clients can read it")
+    def state(self, stream: ConfiguredStream) -> SafeString:
+        listed = self._listed(stream)
+        return format_html(
+            '<span class="streams-state streams-{}">{}</span>{}',
+            "exposed" if listed.state is State.EXPOSED else "unfit" if listed.state is State.UNFIT else "hidden",
+            listed.state,
+            format_html(' <span class="streams-quiet">{}</span>', listed.reason) if listed.reason else "",
+        )
+
+    @admin.display(description="override")
+    def override_keys(self, stream: ConfiguredStream) -> str:
+        return ", ".join(stream.override) or "–"
+
+    @admin.display(description="topics")
+    def topics(self, stream: ConfiguredStream) -> SafeString:
+        listed = self._listed(stream)
+        missing = listed.missing or ()
+        return format_html(
+            '<span class="streams-topics">{}</span>{}',
+            ", ".join(listed.topics[:TOPICS_SHOWN]) + (" …" if len(listed.topics) > TOPICS_SHOWN else "") or "–",
+            format_html(' <strong class="streams-bad">{} not in Kafka</strong>', len(missing)) if missing else "",
+        )
+
+    @admin.display(description="clients here")
+    def clients(self, stream: ConfiguredStream) -> str:
+        clients = self._listed(stream).clients
+        return "not known" if clients is None else str(clients)
+
+    def _listed(self, stream: ConfiguredStream) -> Listed:
+        overview: Overview = stream._overview  # type: ignore[attr-defined]  # see get_changelist_instance
+        return overview.streams.get(stream.pk) or Listed(stream, State.UNFIT, "it is new", {}, None, None)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)
+        for stream in found.result_list:
+            stream._overview = Overview.of(request)
+        return found
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        overview = Overview.of(request)
+        more = {
+            "title": "Streams",
+            "sync": sync_state(request),
+            "back": "streams",
+            "total": len(overview.rows),
+            "exposed": len(overview.catalogue.streams),
+            "is_kafka_known": overview.absent_topics is not None,
+            "problems": overview.catalogue.amiss,
+        }
+        return super().changelist_view(request, {**more, **(extra_context or {})})
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ConfiguredStream], search_term: str
+    ) -> tuple[QuerySet[ConfiguredStream], bool]:
+        words = search_term.split()
+        if not words:
+            return queryset, False
+        streams = Overview.of(request).streams
+        return queryset.filter(pk__in=[pk for pk, stream in streams.items() if stream.matches(words)]), False
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [
+            path("allowed/", view(self.allowed_view), name="streams_allowed"),
+            path("history/", view(self.all_history_view), name="streams_history"),
+        ]
+        return own + super().get_urls()
+
+    # One stream: its page, an edit, a new one.
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if not self.has_view_or_change_permission(request, row):
+            raise PermissionDenied
+        if row is None:
+            messages.warning(request, "This stream is not there any more.")
+            return self._to_list()
+        overview = Overview.of(request)
+        may_change = self.has_change_permission(request, row)
+        if request.method == "POST" and not may_change:
+            raise PermissionDenied
+        form = EditForm(
+            request.POST if request.method == "POST" else None,
+            name=row.name,
+            row=row,
+            layers=overview.layers,
+            hosts=overview.config.admin_uri_hosts,
+        )
+        if form.is_valid() and request.POST.get("step") != "edit":
+            return self._save(request, form, overview)
+        context = {
+            **self.admin_site.each_context(request),
+            **page_of(row, overview),
+            "title": row.name,
+            "row": row,
+            "opts": self.opts,
+            "may_change": may_change,
+            "may_remove": self.has_delete_permission(request, row),
+            "form": form,
+            "adminform": admin_fields(form),
+            "errors": form.errors,
+        }
+        return TemplateResponse(request, f"{TEMPLATES}/stream.html", context)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        overview = Overview.of(request)
+        data = request.POST if request.method == "POST" else None
+        form = AddForm(data, layers=overview.layers, hosts=overview.config.admin_uri_hosts)
+        if form.is_valid() and request.POST.get("step") != "edit":
+            return self._save(request, form, overview)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Add a stream",
+            "opts": self.opts,
+            "form": form,
+            "adminform": admin_fields(form),
+            "errors": form.errors,
+        }
+        return TemplateResponse(request, f"{TEMPLATES}/add.html", context)
+
+    def _save(self, request: HttpRequest, form: EditForm, overview: Overview) -> HttpResponse:
+        """Write an edit, or first show what it brings about: always where settings change or clients are cut off."""
+        name, wanted = form.stream or "", form.wanted
+        row = overview.rows.get(name)
+        if row is not None and Wanted.of(row).fingerprint == wanted.fingerprint:
+            messages.info(request, f"“{name}” is as it was.")
+            return self._to_stream(row.pk)
+        effect = effect_of(overview, {name: wanted})
+        must_ask = bool(effect.cut.names) or Wanted.of(row).override != wanted.override
+        if must_ask and not _is_confirmed(request, effect.cut.names):
+            context = {
+                **self.admin_site.each_context(request),
+                **preview_of(name, wanted, overview, effect),
+                "title": "Apply this?",
+                "opts": self.opts,
+                "name": name,
+                "form": form,
+            }
+            return TemplateResponse(request, f"{TEMPLATES}/preview.html", context)
+        try:
+            edits.write({name: wanted}, request.user, {name: form.cleaned_data["seen"]})
+        except ChangedMeanwhileError as error:
+            messages.error(request, f"Nothing was saved. {error}")
+        else:
+            messages.success(request, f"“{name}” is saved; {LIVE}.")
+            for topic in missing_of(wanted, overview)[0] if must_ask else ():
+                messages.warning(request, f"Kafka does not have the topic {topic} of “{name}”: check its name.")
+        kept = ConfiguredStream.objects.filter(name=name).values_list("pk", flat=True).first()
+        return self._to_list() if kept is None else self._to_stream(kept)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, object_id)
+        if row is None:
+            messages.warning(request, "This stream is not there any more.")
+            return self._to_list()
+        overview = Overview.of(request)
+        if not is_removable(row, overview):
+            messages.error(request, f"“{row.name}” is described elsewhere and would come back: deny it instead.")
+            return self._to_stream(row.pk)
+        if request.method == "POST":
+            if edits.remove(row.name, request.user):  # type: ignore[arg-type]  # nobody is anonymous here
+                messages.success(request, f"“{row.name}” is removed; {LIVE}.")
+            return self._to_list()
+        exposed = [row.name] if row.name in overview.catalogue.streams else []
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Remove this stream?",
+            "opts": self.opts,
+            "row": row,
+            "cut": edits.Cut(tuple(exposed), ()),
+            "clients": clients_of(overview.process, exposed),
+        }
+        return TemplateResponse(request, f"{TEMPLATES}/remove.html", context)
+
+    # Many at once.
+
+    @admin.action(description="Allow: clients can read them", permissions=["change"])
+    def allow(self, request: HttpRequest, queryset: QuerySet[ConfiguredStream]) -> HttpResponse | None:
+        return self._set_allowed(request, queryset, Allowed.YES)
+
+    @admin.action(description="Deny: clients cannot read them …", permissions=["change"])
+    def deny(self, request: HttpRequest, queryset: QuerySet[ConfiguredStream]) -> HttpResponse | None:
+        return self._set_allowed(request, queryset, Allowed.NO)
+
+    @admin.action(description="As configured: allowed_streams decides …", permissions=["change"])
+    def as_configured(self, request: HttpRequest, queryset: QuerySet[ConfiguredStream]) -> HttpResponse | None:
+        return self._set_allowed(request, queryset, Allowed.AS_CONFIGURED)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        return {name: each for name, each in super().get_actions(request).items() if name != "delete_selected"}
+
+    def allowed_view(self, request: HttpRequest) -> HttpResponse:
+        """What the question of the actions leads to."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        allowed = request.POST.get("allowed", "")
+        if allowed in Allowed.values:
+            numbers = [int(number) for number in re.findall(r"\b\d{1,18}\b", request.POST.get("streams", ""))]
+            answer = self._set_allowed(request, numbers, Allowed(allowed))
+            if answer is not None:
+                return answer
+        return self._to_list()
+
+    def _set_allowed(
+        self, request: HttpRequest, chosen: QuerySet[ConfiguredStream] | list[int], allowed: Allowed
+    ) -> HttpResponse | None:
+        overview = Overview.of(request)
+        numbers = set(chosen if isinstance(chosen, list) else chosen.values_list("pk", flat=True))
+        rows = [row for row in overview.rows.values() if row.pk in numbers]
+        wanted = {row.name: Wanted(row.override, allowed) for row in rows}
+        effect = effect_of(overview, wanted)
+        if allowed is Allowed.YES:
+            unfit = {name: why for name, why in effect.after.skipped if name in wanted}
+            for name, why in unfit.items():
+                messages.warning(request, f"“{name}” stays as it is: {why}.")
+            wanted = {name: each for name, each in wanted.items() if name not in unfit}
+        if effect.cut.names and not _is_confirmed(request, effect.cut.names):
+            context = {
+                **self.admin_site.each_context(request),
+                "title": f"Set “allowed” to “{allowed.label}”?",
+                "opts": self.opts,
+                "allowed": allowed,
+                "count": len(wanted),
+                "streams": ",".join(str(number) for number in numbers),
+                "cut": effect.cut,
+                "clients": clients_of(overview.process, effect.cut.names),
+            }
+            return TemplateResponse(request, f"{TEMPLATES}/allowed.html", context)
+        changed = edits.write(wanted, request.user)
+        text = counted(len(changed), "stream is", "streams are")
+        if changed:
+            messages.success(request, f"{text} set to “{allowed.label}”; {LIVE}: {named(changed)}.")
+        else:
+            messages.info(request, "Nothing has changed.")
+        return None
+
+    # The history.
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # where it leads to names the stream
+        row = self.get_object(request, object_id)
+        return HttpResponseRedirect(
+            reverse("admin:streams_history", query={"q": row.name} if row is not None else None)
+        )
+
+    def all_history_view(self, request: HttpRequest) -> HttpResponse:
+        """Who changed what of which stream, and when; of those that are removed, too."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        of_streams = ContentType.objects.get_for_model(ConfiguredStream)
+        entries = LogEntry.objects.filter(content_type=of_streams).select_related("user").order_by("-id")
+        query = request.GET.get("q", "").strip()
+        for word in query.split():
+            somewhere = Q(object_repr__icontains=word) | Q(change_message__icontains=word)
+            entries = entries.filter(somewhere | Q(user__username__icontains=word))
+        page = Paginator(entries, HISTORY_PAGE).get_page(request.GET.get("p"))
+        keys = dict(ConfiguredStream.objects.values_list("name", "pk"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Changes of streams",
+            "opts": self.opts,
+            "query": query,
+            "page": page,
+            "entries": [(entry, moment(entry.action_time), keys.get(entry.object_repr)) for entry in page],
+        }
+        return TemplateResponse(request, f"{TEMPLATES}/history.html", context)
+
+    def _to_list(self) -> HttpResponseRedirect:
+        return HttpResponseRedirect(reverse("admin:streams_configuredstream_changelist"))
+
+    def _to_stream(self, key: int) -> HttpResponseRedirect:
+        return HttpResponseRedirect(reverse("admin:streams_configuredstream_change", args=[key]))
+
+
+def _is_confirmed(request: HttpRequest, cut: Collection[str]) -> bool:
+    """Whether the admin was asked, about all streams whose clients it ends."""
+    asked: Mapping[str, str] = request.POST
+    return asked.get("step") == "apply" and set(cut) <= set(asked.get("confirmed", "").split(","))

@@ -1,0 +1,251 @@
+"""Synchronisations in the admin: what has been, how it stands, "Sync now", and applying what is held."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import async_to_sync
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from streams.admin.missing_topics import missing_by_stream
+from streams.admin.overview import Overview
+from streams.admin.process import clients_of, running
+from streams.admin.texts import counted, moment, named, span
+from streams.catalogue.database import layers_of
+from streams.catalogue.edits import cut_off
+from streams.catalogue.synchronise import NothingHeldError, SyncResult, apply_held
+from streams.core.catalogue import compile_catalogue
+from streams.models import SyncRun
+
+if TYPE_CHECKING:
+    RunAdmin = admin.ModelAdmin[SyncRun]
+else:
+    RunAdmin = admin.ModelAdmin  # not generic when it runs
+
+Outcome = SyncRun.Outcome
+
+MAY_SYNC = "streams.sync"
+BACK = {
+    "index": "admin:index",
+    "streams": "admin:streams_configuredstream_changelist",
+    "runs": "admin:streams_syncrun_changelist",
+}
+"""Where "Sync now" leads back to."""
+OPEN = 20
+"""A list of so many names is shown at once."""
+MESSAGES = 20
+"""Maximum number of problems that one synchronisation shows as messages; the list of streams has all of them."""
+NO_SERVICE = "This page is not served by the service: there is nothing to synchronise with here."
+
+
+def sync_state(request: HttpRequest) -> dict[str, Any]:
+    """How the stream configuration stands, for this process and in the history."""
+    process = running(request)
+    last_good_at = process.refresh.last_good_at if process else None
+    last = process.refresh.last if process else None
+    # What was fetched, of a run that is held, may be large.
+    newest = SyncRun.objects.defer("pending").first()
+    held = SyncRun.objects.defer("pending").filter(pending__isnull=False).first()
+    if last is not None:
+        failure = last.error if last.outcome is Outcome.FAILED else ""
+    else:
+        failure = newest.error if newest is not None and newest.outcome == Outcome.FAILED else ""
+    return {
+        "is_known": process is not None,
+        "source": last.source if last else newest.source if newest else "",
+        "good_ago": span(time.time() - last_good_at) if last_good_at is not None else "",
+        "failure": failure,
+        "held": held,
+        "left_out": last.left_out if last is not None else (newest.left_out if newest is not None else ()),
+        "amiss": process.catalogue.amiss if process is not None and process.catalogue is not None else (),
+        "missing": missing_by_stream(process),
+        "newest": newest,
+        "exposed": len(process.catalogue.streams) if process is not None and process.catalogue is not None else None,
+        "may_sync": may_sync(request),
+    }
+
+
+def may_sync(request: HttpRequest) -> bool:
+    user: Any = request.user
+    return bool(user.has_perm(MAY_SYNC))
+
+
+def say(request: HttpRequest, result: SyncResult) -> None:
+    """What a synchronisation did, as a message."""
+    if result.outcome in {Outcome.FAILED, Outcome.HELD}:
+        level = messages.ERROR if result.outcome is Outcome.FAILED else messages.WARNING
+        messages.add_message(request, level, f"Nothing was changed. {result.error}")
+        return
+    parts = [
+        f"{len(names)} {what}: {named(names)}"
+        for what in ("added", "removed", "changed", "withdrawn")
+        if (names := getattr(result, what))
+    ]
+    text = "; ".join(parts) or "nothing has changed since the last time"
+    is_applied = result.outcome is Outcome.APPLIED
+    done = "Applied what was fetched from" if is_applied else "Synchronised with"
+    messages.success(request, f"{done} {result.source} in {result.seconds:.1f} s: {text}.")
+    for name, reason in result.left_out:
+        messages.warning(request, f"Stream {name} is left out: {reason}.")
+    touched = {*result.added, *result.changed}
+    for name, reason in [each for each in result.problems if each.name in touched][:MESSAGES]:
+        messages.warning(request, f"Stream {name}: {reason}.")
+
+
+@admin.register(SyncRun)
+class SyncRunAdmin(RunAdmin):
+    """Read-only, but for what is held."""
+
+    list_display = ("when", "result", "what", "by_whom", "took", "error")
+    list_display_links = ("when",)
+    list_filter = ("outcome",)
+    list_per_page = 50
+    show_facets = admin.ShowFacets.NEVER
+    actions = None
+    fields = (
+        *("result", "when", "took", "by_whom", "source", "error"),
+        *("added_names", "removed_names", "changed_names", "left_out_names"),
+    )
+    readonly_fields = fields
+
+    @admin.display(description="at (UTC)", ordering="id")
+    def when(self, run: SyncRun) -> str:
+        return moment(run.at)
+
+    @admin.display(description="outcome", ordering="outcome")
+    def result(self, run: SyncRun) -> SafeString:
+        text = "held" if run.outcome == Outcome.HELD else run.outcome
+        return format_html('<span class="streams-state streams-{}">{}</span>', run.outcome, text)
+
+    @admin.display(description="streams")
+    def what(self, run: SyncRun) -> str:
+        parts = [f"{len(names)} {what}" for what in ("added", "removed", "changed") if (names := getattr(run, what))]
+        parts += [f"{len(run.left_out)} left out"] if run.left_out else []
+        return ", ".join(parts) or "–"
+
+    @admin.display(description="by")
+    def by_whom(self, run: SyncRun) -> str:
+        return run.by or "the service itself"
+
+    @admin.display(description="took")
+    def took(self, run: SyncRun) -> str:
+        return f"{run.seconds:.2f} s"
+
+    @admin.display(description="added")
+    def added_names(self, run: SyncRun) -> SafeString | str:
+        return _list(run.added)
+
+    @admin.display(description="removed")
+    def removed_names(self, run: SyncRun) -> SafeString | str:
+        return _list(run.removed)
+
+    @admin.display(description="changed")
+    def changed_names(self, run: SyncRun) -> SafeString | str:
+        return _list(run.changed)
+
+    @admin.display(description="left out")
+    def left_out_names(self, run: SyncRun) -> SafeString | str:
+        return _list([f"{name}: {reason}" for name, reason in run.left_out])
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [
+            path("sync/", view(self.sync_view), name="streams_sync"),
+            path("<int:run>/apply/", view(self.apply_view), name="streams_apply"),
+        ]
+        return own + super().get_urls()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        more = {"title": "Synchronisations", "sync": sync_state(request), "back": "runs"}
+        return super().changelist_view(request, {**more, **(extra_context or {})})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        run = self.get_object(request, object_id)
+        waits = run is not None and run.pending is not None and may_sync(request)
+        more = {"title": "Synchronisation", "waits": waits}
+        return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
+
+    def sync_view(self, request: HttpRequest) -> HttpResponse:
+        if not may_sync(request) or request.method != "POST":
+            raise PermissionDenied
+        process = running(request)
+        back = HttpResponseRedirect(reverse(BACK.get(request.POST.get("back", ""), BACK["runs"])))
+        if process is None:
+            messages.error(request, NO_SERVICE)
+            return back
+        try:
+            # On the process's own loop: it knows what was fetched last, and does one at a time.
+            result = async_to_sync(process.refresh.run)(by=request.user.get_username())
+        except DatabaseError as error:
+            messages.error(request, f"Nothing was changed. The database: {error}")
+        else:
+            say(request, result)
+        return back
+
+    def apply_view(self, request: HttpRequest, run: int) -> HttpResponse:
+        """Asks, and applies what is held exactly as it was fetched then."""
+        if not may_sync(request):
+            raise PermissionDenied
+        to_runs = HttpResponseRedirect(reverse(BACK["runs"]))
+        held = SyncRun.objects.filter(pk=run, pending__isnull=False).first()
+        overview = Overview.of(request)
+        if request.method == "POST":
+            try:
+                result = apply_held(run, overview.config, by=request.user.get_username())
+            except NothingHeldError as error:
+                messages.warning(request, str(error))
+            else:
+                say(request, result)
+                if overview.process is not None:
+                    # It goes on saying that something is held until it has asked again.
+                    async_to_sync(overview.process.refresh.run)(by=request.user.get_username())
+            return to_runs
+        if held is None:
+            messages.warning(request, "This synchronisation does not wait for anything.")
+            return to_runs
+        after = compile_catalogue(layers_of(overview.config, overview.rows, held.pending), 0)
+        cut = cut_off(overview.catalogue, after)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Apply what is held",
+            "opts": self.opts,
+            "run": held,
+            "cut": cut,
+            "clients": clients_of(overview.process, cut.names),
+            "counts": [
+                (counted(len(names), "stream", "streams"), what, names)
+                for what, names in (("added", held.added), ("removed", held.removed), ("changed", held.changed))
+                if names
+            ],
+        }
+        return TemplateResponse(request, "admin/streams/syncrun/apply.html", context)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: SyncRun | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: SyncRun | None = None) -> bool:
+        return False
+
+
+def _list(names: list[str]) -> SafeString | str:
+    if not names:
+        return "–"
+    return format_html(
+        '<details{}><summary>{}</summary><ul class="streams-names">{}</ul></details>',
+        SafeString(" open") if len(names) <= OPEN else "",
+        counted(len(names), "stream", "streams"),
+        format_html_join("", "<li>{}</li>", ((name,) for name in names)),
+    )

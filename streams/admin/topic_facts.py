@@ -1,0 +1,158 @@
+"""What Kafka holds of a stream's topics, for the admin: asked now, with little patience."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+
+from streams.admin.process import Running
+from streams.core.positions import TopicPartition
+from streams.engine.lookups import Lookups
+from streams.engine.source import Bounds, SourceError, SourceUnavailableError, answered
+
+PATIENCE_SECONDS = 2.0
+AWAY = "Kafka cannot be reached now."
+NO_ANSWER = f"Kafka did not answer within {PATIENCE_SECONDS:g} seconds."
+NOT_ALL = "Kafka does not answer for some of it: {}."
+NONE = "Kafka does not answer: {}."
+NOT_ASKED = "Kafka has not been asked for topics yet."
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFacts:
+    """Offsets of what is retained (`end` is the next one), and the times of its oldest and newest event in ms.
+
+    None: it holds none, or none with a time.
+    """
+
+    partition: int
+    begin: int
+    end: int
+    oldest: int | None
+    newest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """`count` is the number of partitions that the topic has, 0 where Kafka has no such topic."""
+
+    topic: str
+    count: int
+    partitions: tuple[PartitionFacts, ...] = ()
+
+    @property
+    def offsets(self) -> int:
+        """How many are retained, in all partitions."""
+        return sum(each.end - each.begin for each in self.partitions)
+
+    @property
+    def oldest(self) -> int | None:
+        return min((each.oldest for each in self.partitions if each.oldest is not None), default=None)
+
+    @property
+    def newest(self) -> int | None:
+        return max((each.newest for each in self.partitions if each.newest is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`problem` says why nothing, or not all, is known."""
+
+    topics: tuple[TopicFacts, ...] = ()
+    problem: str = ""
+
+
+def known_topics(process: Running | None) -> Mapping[str, int] | None:
+    """The topics of exposed streams that Kafka has, with the number of their partitions; None where it was not asked
+    yet. It is never asked for the others."""
+    if process is None or not process.hub.has_metadata:
+        return None
+    return process.source.partitions
+
+
+def absent_topics(process: Running | None) -> Set[str] | None:
+    """Return the topics of exposed streams that, as Kafka says, do not exist; None where it was not asked yet."""
+    if process is None or not process.hub.has_metadata:
+        return None
+    return process.source.absent
+
+
+async def missing_topics(process: Running | None, topics: Iterable[str]) -> tuple[list[str], str]:
+    """Return those of the topics, of whatever stream, that Kafka does not have, and why that is not known.
+
+    To be awaited on the process's event loop; takes PATIENCE_SECONDS at most.
+    """
+    wanted = list(dict.fromkeys(topics))
+    if process is None or not process.hub.available:
+        return [], "" if process is None else AWAY
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            missing = await process.source.missing(wanted)
+    except (TimeoutError, SourceUnavailableError):
+        return [], NO_ANSWER
+    return [topic for topic in wanted if topic in missing], ""
+
+
+async def topic_facts(process: Running, topics: Iterable[str]) -> Facts:
+    """To be awaited on the process's event loop; takes PATIENCE_SECONDS at most."""
+    known = known_topics(process)
+    if known is None:
+        return Facts((), NOT_ASKED)
+    counts = {topic: known.get(topic, 0) for topic in dict.fromkeys(topics)}
+    bare = tuple(TopicFacts(topic, count) for topic, count in counts.items())
+    if not process.hub.available:
+        return Facts(bare, AWAY)
+    partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+    brokers: defaultdict[int, list[TopicPartition]] = defaultdict(list)
+    for tp in partitions:
+        brokers[process.source.broker_of(tp)].append(tp)
+    # Each broker is waited for in a task of its own, so that a silent one hides nothing of the others.
+    looks = [asyncio.ensure_future(_look(process.hub.lookups, some)) for some in brokers.values()]
+    if looks:
+        await asyncio.wait(looks, timeout=PATIENCE_SECONDS)
+    found: dict[TopicPartition, PartitionFacts | SourceError] = {}
+    for look in looks:
+        if look.done():
+            found |= look.result()
+        else:
+            look.cancel()
+    good = answered(found)
+    if partitions and not found:
+        return Facts(bare, NO_ANSWER)
+    why = sorted({str(error) for error in found.values() if isinstance(error, SourceError)})
+    if len(found) < len(partitions):
+        why.append(NO_ANSWER.rstrip("."))
+    by_topic: dict[str, list[PartitionFacts]] = {topic: [] for topic in counts}
+    for tp in partitions:
+        if tp in good:
+            by_topic[tp.topic].append(good[tp])
+    topics = tuple(TopicFacts(topic, count, tuple(by_topic[topic])) for topic, count in counts.items())
+    return Facts(topics, (NOT_ALL if good else NONE).format("; ".join(why[:3])) if why else "")
+
+
+async def _look(
+    lookups: Lookups, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, PartitionFacts | SourceError]:
+    """One broker's partitions; one that does not exist any more is missing."""
+    found: dict[TopicPartition, PartitionFacts | SourceError] = {}
+    bounds = await lookups.bounds(partitions)
+    oldest = await lookups.at_times(dict.fromkeys(answered(bounds), 0))
+
+    async def one(tp: TopicPartition, bound: Bounds | SourceError) -> None:
+        first = oldest.get(tp)
+        try:
+            if isinstance(bound, SourceError):
+                raise bound
+            if isinstance(first, SourceError):
+                raise first
+            newest = await lookups.newest(tp, bound)
+        except SourceError as error:
+            found[tp] = error
+            return
+        last = newest.timestamp if newest is not None and newest.timestamp >= 0 else None
+        found[tp] = PartitionFacts(tp.partition, *bound, first.timestamp if first else None, last)
+
+    await asyncio.gather(*(one(tp, bound) for tp, bound in bounds.items()))
+    return found

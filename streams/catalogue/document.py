@@ -1,0 +1,171 @@
+"""The document that describes the streams: JSON or YAML text, turned into plain values that any database keeps.
+
+Nothing in it is trusted: neither its depth, nor what its YAML aliases unfold to.
+
+Source: wire contract, "Configuration".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import yaml
+
+from streams.catalogue.duplicate_keys import DuplicateKeyError, as_key, no_key_twice, refuse_duplicates
+from streams.core.catalogue import Problem
+
+MAX_DEPTH = 64
+MAX_NAME = 255
+"""Characters of a stream's name; a topic has at most 249."""
+MAX_YAML = 2 * 1024 * 1024
+"""Characters of YAML, with its aliases unfolded; to read them takes a hundred times that in memory."""
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL has neither in text
+
+
+class DocumentError(Exception):
+    """The text describes no streams; the message says what is wrong with it."""
+
+
+class Described(NamedTuple):
+    """Stream name to settings, as plain JSON values, and what of the document had to be left out."""
+
+    streams: Mapping[str, Any]
+    left_out: tuple[Problem, ...]
+
+
+def described_streams(text: str, object_path: str | None) -> Described:
+    """Return the streams that a document describes.
+
+    `object_path`: the keys that lead to them, joined by dots; None or empty for the whole document.
+
+    Raises DocumentError; also where the mapping is empty, which is a source's fault rather than anybody's wish.
+    """
+    document = parsed(text)
+    for key in object_path.split(".") if object_path else ():
+        if not isinstance(document, Mapping) or key not in document:
+            raise DocumentError(f"it has nothing at stream_config_object_path {object_path!r} (no {key!r})")
+        document = document[key]
+    if not isinstance(document, Mapping):
+        place = f" at {object_path!r}" if object_path else ""
+        raise DocumentError(f"expected a mapping of stream names{place}, found {type(document).__name__}")
+    if not document:
+        raise DocumentError("it describes no stream")
+    streams: dict[str, Any] = {}
+    left_out: list[Problem] = []
+    for name, settings in document.items():
+        try:
+            streams[check_name(name)] = {} if settings is None else plain(settings)
+        except UnplainError as error:
+            left_out.append(Problem(_UNSTORABLE.sub("?", as_key(name))[:80], str(error)))
+    return Described(streams, tuple(left_out))
+
+
+def parsed(text: str) -> Any:
+    """The values of a JSON or YAML text. Raises DocumentError, also where a mapping has a key twice, at any depth."""
+    try:
+        return json.loads(text, object_pairs_hook=no_key_twice)
+    except DuplicateKeyError as error:
+        raise DocumentError(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        not_json = error
+    try:
+        if len(text) > MAX_YAML:
+            raise _too_long()
+        _check_yaml(text)
+        return _load(text)
+    except DuplicateKeyError as error:
+        raise DocumentError(str(error)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        not_yaml = " ".join(str(error).split())
+        raise DocumentError(f"it is neither JSON ({not_json}) nor YAML ({not_yaml})") from None
+
+
+def _load(text: str) -> Any:
+    loader = yaml.CSafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        refuse_duplicates(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_yaml(text: str) -> None:
+    """Refuse what would end the process: libyaml's loader goes down by recursion, in C, and aliases multiply."""
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = [(None, 0)]
+    """Anchor and size, in characters and nodes, of the collections that enclose the event; first the document."""
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, 1))
+            if len(open_nodes) > MAX_DEPTH:
+                raise yaml.YAMLError(f"nested deeper than {MAX_DEPTH} levels")
+            continue
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in (anchor for anchor, _ in open_nodes):
+                raise yaml.YAMLError(f"*{event.anchor} refers to what it is in")
+            anchor, size = None, sizes.get(event.anchor or "", 0)
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, size = event.anchor, 1 + len(event.value)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_nodes.pop()
+        else:
+            continue
+        if anchor is not None:
+            sizes[anchor] = size
+        outer, before = open_nodes[-1]
+        open_nodes[-1] = outer, before + size
+        if before + size > MAX_YAML:
+            raise _too_long()
+
+
+def _too_long() -> yaml.YAMLError:
+    return yaml.YAMLError(f"with its aliases unfolded it is longer than {MAX_YAML} characters")
+
+
+class UnplainError(Exception):
+    """Why a stream's name or settings cannot be kept in a database."""
+
+
+def check_name(name: object) -> str:
+    """The name of a stream, if it can be kept. Raises UnplainError."""
+    if not isinstance(name, str):
+        raise UnplainError(f"YAML reads its name as {_kind(name)} and not as text; quote it")
+    if len(name) > MAX_NAME or _UNSTORABLE.search(name):
+        raise UnplainError(f"its name is longer than {MAX_NAME} characters, or has NUL or half a character in it")
+    return name
+
+
+def _kind(name: object) -> str:
+    if name is None or isinstance(name, bool):
+        return "null" if name is None else "true or false (yes, no, on, off)"
+    return "a number" if isinstance(name, int | float) else f"a {type(name).__name__}"
+
+
+def plain(value: object, depth: int = 2) -> Any:
+    """A copy, as JSON has it and as PostgreSQL gives it back. Raises UnplainError."""
+    if depth > MAX_DEPTH:
+        raise UnplainError(f"its settings are nested deeper than {MAX_DEPTH} levels")
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            raise UnplainError(f"its settings have a text with NUL or half a character in it: {ascii(value)[:80]}")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UnplainError(f"its settings have a number that JSON has not: {value}")
+        # PostgreSQL writes large ones out, so that Python reads an int; and it has no -0.0.
+        return int(value) if abs(value) >= 1e16 else value + 0.0
+    if isinstance(value, Mapping):
+        return {plain(key if isinstance(key, str) else as_key(key)): plain(v, depth + 1) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, depth + 1) for item in value]
+    return plain(str(value), depth)  # YAML's dates, sets and bytes

@@ -1,0 +1,154 @@
+"""What a synchronisation would change, and whether it may: judged by what clients can read before and after.
+
+Source: wire contract, "Configuration".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from streams.catalogue.database import StreamConfigSource, layers_of, read_rows
+from streams.catalogue.document import Described, UnplainError, check_name
+from streams.core.catalogue import Catalogue, Layers, Problem, UnfitError, compile_catalogue, stream_of
+from streams.models import ConfiguredStream, SyncRun
+
+HOLD_SHARE = 0.2
+HOLD_COUNT = 5
+"""A refresh that would withdraw more than this share of the exposed streams and at least this number, or all of them,
+waits until somebody applies it."""
+NAMED_FAULTS = 3
+"""Maximum number of streams whose faults the message names, where none of them can be served."""
+
+Outcome = SyncRun.Outcome
+
+
+class Changes(NamedTuple):
+    """As in SyncResult; `exposed` is how many streams clients can read before."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    exposed: int = 0
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        return self.added + self.removed + self.changed
+
+
+class Judgement(NamedTuple):
+    """What is to be done. `left_out` and `problems` are as in SyncResult."""
+
+    outcome: SyncRun.Outcome
+    error: str = ""
+    changes: Changes = Changes()
+    rows: Mapping[str, ConfiguredStream] = MappingProxyType({})
+    fetched: Mapping[str, Any] = MappingProxyType({})
+    left_out: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def judge(config: StreamConfigSource, source: str, described: Described, force: bool) -> Judgement:
+    """Return what becomes of the streams that `source` describes; `force` applies also what would be held."""
+    rows, fetched = read_rows(), described.streams
+    layers = layers_of(config, rows, fetched)
+    after = compile_catalogue(layers, 0)
+    changes = compare(config, rows, fetched, after)
+    judgement = Judgement(Outcome.CHANGED, "", changes, rows, fetched, described.left_out, after.amiss)
+
+    def failed(error: str) -> Judgement:
+        return judgement._replace(outcome=Outcome.FAILED, error=error, changes=Changes(), fetched={})
+
+    if config.stream_config_uri is None and not rows and not changes.described:
+        return failed("stream_config_uri is not set, and nothing else describes a stream")
+    if config.stream_config_uri is not None and (faults := _all_unfit(described, layers)):
+        named = "; ".join(f"{name}: {reason}" for name, reason in faults[:NAMED_FAULTS])
+        more = f"; and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
+        return failed(f"{source}: none of its {len(faults)} streams can be served ({named}{more})")
+    if not changes.described:
+        return judgement._replace(outcome=Outcome.UNCHANGED)
+    is_first = all(row.fetched is None for row in rows.values())
+    if not is_first and not force and _is_too_much(changes):
+        error = (
+            f"{source}: it would withdraw {len(changes.withdrawn)} of {changes.exposed} streams; "
+            "apply it in the admin, or with sync_streams --force"
+        )
+        return judgement._replace(outcome=Outcome.HELD, error=error)
+    return judgement
+
+
+def _is_too_much(changes: Changes) -> bool:
+    """Whether it takes away so much that somebody should look at it first. New streams do not make up for old ones."""
+    lost = len(changes.withdrawn)
+    if lost and lost == changes.exposed:
+        return True
+    return lost >= HOLD_COUNT and lost > HOLD_SHARE * changes.exposed
+
+
+def compare(
+    config: StreamConfigSource,
+    rows: Mapping[str, ConfiguredStream],
+    fetched: Mapping[str, Any],
+    after: Catalogue,
+) -> Changes:
+    ours = in_file(config)
+    has = {name: row for name, row in rows.items() if row.fetched is not None}
+    new_here = [name for name in ours if name not in rows and name not in fetched]
+    gone = [
+        name
+        for name, row in rows.items()
+        if row.fetched is None and row.edit is None and name not in ours and name not in fetched
+    ]
+    changes = Changes(
+        added=(*(name for name in fetched if name not in has), *new_here),
+        removed=(*(name for name in has if name not in fetched), *gone),
+        changed=tuple(
+            name for name in fetched if name in has and canonical(has[name].fetched) != canonical(fetched[name])
+        ),
+    )
+    if not changes.described:
+        return changes
+    before = compile_catalogue(layers_of(config, rows), 0).streams
+    withdrawn = tuple(name for name in before if name not in after.streams)
+    return changes._replace(withdrawn=withdrawn, exposed=len(before))
+
+
+def in_file(config: StreamConfigSource) -> dict[str, None]:
+    """The streams that the configuration file describes, whether they are fetched or not: admins see them too."""
+    names: dict[str, None] = {}
+    for name in layers_of(config, {}).in_file():
+        with suppress(UnplainError):
+            names[check_name(name)] = None
+    return names
+
+
+def _all_unfit(described: Described, layers: Layers) -> list[Problem]:
+    """Why no stream of the source can be served; empty where one can, be it without what admins have set or with it."""
+    faults = list(described.left_out)
+    for name in described.streams:
+        try:
+            stream_of(name, layers._replace(edits={}))
+        except UnfitError as unfit:
+            faults.append(Problem(name, str(unfit)))
+        else:
+            return []
+    if any(_is_fit(name, layers) for name in described.streams):
+        return []
+    return faults
+
+
+def _is_fit(name: str, layers: Layers) -> bool:
+    try:
+        stream_of(name, layers)
+    except UnfitError:
+        return False
+    return True
+
+
+def canonical(value: object) -> str:
+    """What tells whether two values are the same: unlike Python, JSON knows `true` from 1."""
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,75 @@
+"""The streams' source is asked again and again, in the background: never on the way of a client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from streams.catalogue.database import StreamConfigSource
+from streams.catalogue.synchronise import SyncResult, synchronise
+from streams.engine.metrics import Metrics
+from streams.models import SyncRun
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0
+"""After a failure, where the next refresh is not due sooner."""
+
+
+class RefreshingSource(StreamConfigSource, Protocol):
+    @property
+    def stream_config_ttl(self) -> float: ...
+
+
+class Refresh:
+    """One process's refreshes. `last` is the latest result, `last_good_at` when it was good (Unix time, seconds).
+
+    `written` is called after one that wrote something. Every process refreshes for itself: who comes second to a
+    change finds nothing to do.
+    """
+
+    def __init__(self, config: RefreshingSource, metrics: Metrics, written: Callable[[], None]) -> None:
+        self.config = config
+        self.last: SyncResult | None = None
+        self.last_good_at: float | None = None
+        self._metrics = metrics
+        self._written = written
+        self._one_at_a_time = asyncio.Lock()
+        self._again: asyncio.Future[SyncResult] | None = None
+
+    async def run(self, *, force: bool = False, by: str = "") -> SyncResult:
+        """Refresh now; `by` is the user who asked for it. Raises django.db.Error where the database is away."""
+        async with self._one_at_a_time:
+            known = self.last.document if self.last is not None else None
+            result = await asyncio.to_thread(synchronise, self.config, known, force=force, by=by)
+            self.last = result
+            self._metrics.syncs.labels(result.outcome.value).inc()
+            if result.is_good:
+                self.last_good_at = time.time()
+                self._metrics.last_good_sync.set(self.last_good_at)
+        if result.recorded:
+            self._written()
+        return result
+
+    def reconsider(self) -> None:
+        """The streams in the database have changed: what is held here may have been applied by another process."""
+        if self.last is not None and self.last.outcome is SyncRun.Outcome.HELD:
+            self._again = asyncio.ensure_future(self.run())
+            self._again.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def run_forever(self) -> None:
+        """At once, until the source was had, then every `stream_config_ttl` seconds, a little spread (0: no more)."""
+        ttl = self.config.stream_config_ttl
+        while True:
+            failed = True
+            try:
+                failed = (await self.run()).outcome is SyncRun.Outcome.FAILED
+            except Exception as error:
+                log.error("The stream configuration was not refreshed: %s: %s", type(error).__name__, error)
+            if not failed and not ttl:
+                return
+            await asyncio.sleep(min(ttl or RETRY_SECONDS, RETRY_SECONDS) if failed else ttl * random.uniform(0.9, 1.1))

@@ -1,0 +1,383 @@
+"""Kafka as a RecordSource, on aiokafka's client and protocol.
+
+Not on AIOKafkaConsumer: it forgets all positions and prefetched records at each `assign()` (up to 300 ms), delays a
+whole broker for one unread partition, and hides the log's start. Stateless fetches have none of that, and history and
+tail become the same request. Connections are apart (`group`), so that nothing waits behind the tail's long poll.
+
+Source: Kafka protocol guide, Fetch v5–11, ListOffsets v2–5, Metadata v4–5; KIP-74, KIP-98, KIP-207.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
+from aiokafka.errors import NoError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.offset import OffsetRequest
+
+from streams.core.positions import TopicPartition
+from streams.engine.kafka.batches import decode
+from streams.engine.kafka.broker_trouble import failure, not_authorized
+from streams.engine.kafka.brokers import Brokers, Group
+from streams.engine.kafka.damaged import Damaged
+from streams.engine.kafka.options import REQUEST_SECONDS, KafkaOptions
+from streams.engine.metrics import Metrics
+from streams.engine.source import (
+    Batch,
+    Bounds,
+    Found,
+    NotAuthorizedError,
+    PollResult,
+    SourceError,
+    SourceUnavailableError,
+)
+
+log = logging.getLogger(__name__)
+
+LOOKUP_SECONDS = 2.0
+"""Seconds a look-up may take: the client is told within 3 seconds (wire contract, errors), and others are served."""
+PING_SECONDS = 1.0
+RETRY_SECONDS = 0.25
+"""Seconds that the tail leaves a broker or a partition alone after it did not answer."""
+DENIED_SECONDS = 5.0
+"""Seconds that the tail leaves a partition alone that it may not read: each try ends the broker's fetch at once."""
+
+_LATEST, _EARLIEST = -1, -2
+_LOOKUP = Group("lookup")
+_METADATA = Group("metadata")
+_TAIL = Group("tail")
+
+
+class KafkaSource:
+    """`readers` connections to each broker serve history, one the look-ups, one the tail; one asks for metadata."""
+
+    def __init__(self, options: KafkaOptions, readers: int, metrics: Metrics | None = None) -> None:
+        self._options = options
+        self._isolation = READ_COMMITTED if options.isolation_level == "read_committed" else READ_UNCOMMITTED
+        self._brokers = Brokers(options.client)
+        self._tail_seconds = options.client.get("request_timeout_ms", REQUEST_SECONDS * 1000) / 1000
+        self._cluster_id = ""
+        self._is_stale = False
+        self._partitions: dict[str, int] = {}
+        self._absent: frozenset[str] = frozenset()
+        self._denied: frozenset[str] = frozenset()
+        self._leaders: dict[TopicPartition, int] = {}
+        self._reads = [0] * readers
+        """How many reads are under way on each of the connections for history."""
+        self._refreshes = 0
+        self._silent: dict[int, int] = {}
+        """The leaders whose last fetch failed, logged once; they are asked again after a further refresh."""
+        self._resting: dict[TopicPartition, float] = {}
+        """Partitions that the tail leaves alone, and until when (time.monotonic)."""
+        self._damaged = Damaged(metrics)
+        self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
+
+    @property
+    def cluster_id(self) -> str:
+        return self._cluster_id
+
+    @property
+    def partitions(self) -> Mapping[str, int]:
+        return self._partitions
+
+    @property
+    def absent(self) -> Set[str]:
+        return self._absent
+
+    @property
+    def denied(self) -> Set[str]:
+        return self._denied
+
+    @property
+    def is_stale(self) -> bool:
+        return self._is_stale
+
+    def broker_of(self, partition: TopicPartition) -> int:
+        return self._leaders.get(partition, -1)
+
+    async def ping(self) -> None:
+        began = time.monotonic()
+        try:
+            if not self._brokers.are_known:
+                await self._metadata([], PING_SECONDS, configured=True)
+            # Those that Kafka names must answer, not only those that are configured: nothing else can be read.
+            await self._metadata([], PING_SECONDS, configured=False)
+        except SourceUnavailableError:
+            # Where the event loop itself was late, that says nothing about Kafka.
+            if time.monotonic() - began < 3 * PING_SECONDS:
+                raise
+
+    async def refresh(self, topics: Iterable[str]) -> None:
+        response = await self._metadata(sorted(topics), LOOKUP_SECONDS, configured=True)
+        partitions: dict[str, int] = {}
+        leaders: dict[TopicPartition, int] = {}
+        absent: set[str] = set()
+        denied: set[str] = set()
+        is_stale = False
+        for code, topic, _internal, found in response.topics:
+            error = for_code(code)
+            if error is NoError:
+                partitions[topic] = len(found)
+                leaders |= {TopicPartition(topic, partition): leader for _code, partition, leader, *_ in found}
+            elif error is UnknownTopicOrPartitionError:
+                absent.add(topic)
+            elif topic in self._partitions:
+                # A passing state of the broker; a topic that exists must not be taken for one that is gone.
+                is_stale = True
+                partitions[topic] = self._partitions[topic]
+                leaders |= {tp: leader for tp, leader in self._leaders.items() if tp.topic == topic}
+            elif error is TopicAuthorizationFailedError:
+                denied.add(topic)
+            else:
+                is_stale = True
+        self._partitions, self._leaders, self._is_stale = partitions, leaders, is_stale
+        self._absent, self._denied = frozenset(absent), frozenset(denied)
+        self._refreshes += 1
+
+    async def missing(self, topics: Iterable[str]) -> set[str]:
+        wanted = sorted(set(topics))  # an empty list would ask for all
+        response = await self._metadata(wanted, LOOKUP_SECONDS, configured=True) if wanted else None
+        found = response.topics if response is not None else []
+        return {topic for code, topic, *_ in found if for_code(code) is UnknownTopicOrPartitionError}
+
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds | SourceError]:
+        wanted = list(partitions)
+        begins, ends = await asyncio.gather(
+            self._list_offsets(dict.fromkeys(wanted, _EARLIEST)), self._list_offsets(dict.fromkeys(wanted, _LATEST))
+        )
+        bounds: dict[TopicPartition, Bounds | SourceError] = {}
+        for tp in wanted:
+            begin, end = begins.get(tp), ends.get(tp)
+            if isinstance(begin, SourceError):
+                bounds[tp] = begin
+            elif isinstance(end, SourceError):
+                bounds[tp] = end
+            elif begin is not None and end is not None:
+                bounds[tp] = Bounds(begin.offset, end.offset)
+        return bounds
+
+    async def offsets_for_times(
+        self, times: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, Found | SourceError]:
+        answers = await self._list_offsets(times)
+        return {tp: answer for tp, answer in answers.items() if isinstance(answer, SourceError) or answer.offset >= 0}
+
+    async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Batch:
+        leader = self._leaders.get(partition)
+        if leader is None:
+            raise self._unknown(partition)
+        if leader < 0:
+            raise self._leaderless(partition)
+        # The first that is idle: each connection that is used keeps its latest response in memory (aiokafka's reader).
+        number = self._reads.index(min(self._reads))
+        self._reads[number] += 1
+        group = Group("history", number)
+        try:
+            # A record larger than max_bytes comes all the same, alone (KIP-74).
+            fetched = await self._fetch(leader, {partition: offset}, max_bytes, 0, group, REQUEST_SECONDS)
+            _, result = fetched.get(partition, (offset, None))
+            if isinstance(result, Batch) and any(len(r.value or b"") > 2 * max_bytes for r in result.records):
+                # A small response takes the place of the large one.
+                await self._brokers.send(leader, MetadataRequest([], False), group, REQUEST_SECONDS)
+        except SourceUnavailableError:
+            self._is_stale = True
+            raise
+        finally:
+            self._reads[number] -= 1
+        if result is None:
+            raise SourceUnavailableError(f"a batch of {partition.topic} partition {partition.partition} is damaged")
+        if isinstance(result, SourceError):
+            raise result
+        return result
+
+    async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
+        """Each leader has one fetch under way; the first that answers ends the wait."""
+        results: dict[TopicPartition, PollResult] = {}
+        by_leader: dict[int, dict[TopicPartition, int]] = defaultdict(dict)
+        now = time.monotonic()
+        self._resting = {tp: until for tp, until in self._resting.items() if now < until}
+        for tp, offset in positions.items():
+            leader = self._leaders.get(tp)
+            if leader is None:
+                results[tp] = self._unknown(tp)
+            elif leader < 0:
+                results[tp] = self._leaderless(tp)
+            elif tp not in self._resting and self._silent.get(leader) != self._refreshes:
+                by_leader[leader][tp] = offset
+        for leader, wanted in by_leader.items():
+            if leader not in self._fetches:
+                self._fetches[leader] = asyncio.create_task(self._tail_fetch(leader, wanted))
+        wait = self._options.fetch_max_wait_ms / 1000
+        if not self._fetches:
+            await asyncio.sleep(min(wait, RETRY_SECONDS))
+            return results
+        # A fetch answers by itself after `wait`, unless its broker is away, for which the others must not be waiting.
+        done, _ = await asyncio.wait(self._fetches.values(), timeout=2 * wait, return_when=asyncio.FIRST_COMPLETED)
+        for leader in [leader for leader, task in self._fetches.items() if task in done]:
+            for tp, (offset, result) in self._fetches.pop(leader).result().items():
+                # What was asked for from another offset than is wanted by now is of no use.
+                if positions.get(tp) == offset:
+                    results[tp] = result
+        return results
+
+    async def close(self) -> None:
+        for task in self._fetches.values():
+            task.cancel()
+        await asyncio.gather(*self._fetches.values(), return_exceptions=True)
+        self._fetches.clear()
+        await self._brokers.close()
+
+    async def _tail_fetch(
+        self, leader: int, wanted: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, tuple[int, PollResult]]:
+        options = self._options
+        try:
+            fetched = await self._fetch(
+                leader,
+                wanted,
+                options.max_partition_fetch_bytes,
+                options.fetch_max_wait_ms,
+                _TAIL,
+                self._tail_seconds,
+            )
+        except Exception as error:  # of any kind: it would end the poll of all other brokers too
+            if leader not in self._silent:
+                log.warning("Kafka broker %s does not answer, trying on: %s", leader, str(error) or repr(error))
+            self._silent[leader] = self._refreshes  # it may come back as another one, of another cluster
+            self._is_stale = True
+            if not isinstance(error, SourceError):
+                error = SourceUnavailableError(f"broker {leader}: {type(error).__name__}")
+            await asyncio.sleep(RETRY_SECONDS)
+            return {tp: (offset, error) for tp, offset in wanted.items()}
+        self._silent.pop(leader, None)
+        for tp in wanted:  # also one whose batch is damaged, and not among the results
+            _, result = fetched.get(tp, (0, None))
+            if not isinstance(result, Batch):
+                pause = DENIED_SECONDS if isinstance(result, NotAuthorizedError) else RETRY_SECONDS
+                self._resting[tp] = time.monotonic() + pause
+        return fetched
+
+    async def _fetch(
+        self,
+        leader: int,
+        wanted: Mapping[TopicPartition, int],
+        max_bytes: int,
+        wait_ms: int,
+        group: Group,
+        seconds: float,
+    ) -> dict[TopicPartition, tuple[int, PollResult]]:
+        options = self._options
+        request = FetchRequest(
+            wait_ms,
+            options.fetch_min_bytes,
+            options.fetch_max_bytes,
+            self._isolation,
+            _by_topic({tp: (offset, max_bytes) for tp, offset in wanted.items()}),
+        )
+        response = await self._brokers.send(leader, request, group, seconds)
+        results: dict[TopicPartition, tuple[int, PollResult]] = {}
+        for topic, partitions in response.topics:
+            for partition, code, high_watermark, stable, begin, aborted, *_, data in partitions:
+                tp = TopicPartition(topic, partition)
+                error = for_code(code)
+                result: PollResult
+                if error is NoError:
+                    end = stable if self._isolation == READ_COMMITTED else high_watermark
+                    bounds = Bounds(begin, end)
+                    batch = await self._batch(tp, data, aborted, wanted[tp], bounds, max(0, high_watermark - end))
+                    if batch is None:  # it stops its own partition, not all of this broker's
+                        continue
+                    result = batch
+                else:
+                    result = failure(error, tp, wanted[tp])
+                    self._is_stale |= isinstance(result, SourceUnavailableError)
+                results[tp] = wanted[tp], result
+        return results
+
+    async def _batch(
+        self, tp: TopicPartition, data: bytes | None, aborted: Any, offset: int, bounds: Bounds, held: int
+    ) -> Batch | None:
+        """The records of a fetch; None where the first of its batches cannot be read, and may be the next time."""
+        records, next_offset, damage = await decode(
+            tp,
+            data,
+            aborted,
+            offset,
+            check_crcs=self._options.check_crcs,
+            committed=self._isolation == READ_COMMITTED,
+        )
+        if damage is not None and next_offset == offset:
+            next_offset = max(offset + 1, min(damage.next, bounds.end))
+            if not self._damaged.is_given_up(tp, damage, next_offset):
+                return None
+        return Batch(records, next_offset, bounds, held)
+
+    async def _list_offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found | SourceError]:
+        by_leader: dict[int, dict[TopicPartition, tuple[int]]] = defaultdict(dict)
+        found: dict[TopicPartition, Found | SourceError] = {}
+        for tp, ms in times.items():
+            leader = self._leaders.get(tp)
+            if leader is None:
+                if tp.topic in self._denied:
+                    found[tp] = not_authorized(tp.topic)
+            elif leader < 0:
+                found[tp] = self._leaderless(tp)
+            else:
+                by_leader[leader][tp] = (ms,)
+        for answer in await asyncio.gather(*(self._list_of_leader(*item) for item in by_leader.items())):
+            found |= answer
+        return found
+
+    async def _list_of_leader(
+        self, leader: int, times: Mapping[TopicPartition, tuple[int]]
+    ) -> dict[TopicPartition, Found | SourceError]:
+        request = OffsetRequest(-1, self._isolation, _by_topic(times))
+        try:
+            response = await self._brokers.send(leader, request, _LOOKUP, LOOKUP_SECONDS)
+        except SourceUnavailableError as error:
+            self._is_stale = True
+            return dict.fromkeys(times, error)
+        found: dict[TopicPartition, Found | SourceError] = {}
+        for topic, partitions in response.topics:
+            for partition, code, timestamp, offset, *_ in partitions:
+                kind = for_code(code)
+                tp = TopicPartition(topic, partition)
+                if kind is NoError:
+                    found[tp] = Found(offset, timestamp)
+                    continue
+                self._is_stale = True
+                if kind is not UnknownTopicOrPartitionError:
+                    found[tp] = failure(kind, tp)
+        return found
+
+    def _unknown(self, tp: TopicPartition) -> SourceError:
+        return not_authorized(tp.topic) if tp.topic in self._denied else failure(UnknownTopicOrPartitionError, tp)
+
+    def _leaderless(self, tp: TopicPartition) -> SourceError:
+        self._is_stale = True
+        return SourceUnavailableError(f"{tp.topic} partition {tp.partition} has no leader")
+
+    async def _metadata(self, topics: list[str], seconds: float, *, configured: bool) -> Any:
+        request = MetadataRequest(topics, False)
+        try:
+            response = await self._brokers.ask_any(request, _METADATA, seconds, configured=configured)
+        except SourceUnavailableError:
+            self._is_stale = True
+            raise
+        self._brokers.learn(response.brokers)
+        self._cluster_id = response.cluster_id or ""
+        return response
+
+
+def _by_topic(items: Mapping[TopicPartition, tuple[Any, ...]]) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    grouped: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for tp, values in items.items():
+        grouped[tp.topic].append((tp.partition, *values))
+    return list(grouped.items())

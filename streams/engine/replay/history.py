@@ -1,0 +1,272 @@
+"""Events below the rings: read from Kafka once for all who ask, kept as blocks in a cache bounded by bytes.
+
+What Kafka gives at a time is as large as its producers made it. It is cut into blocks of records at once, and a record
+becomes an event only when someone is to be sent it: what is read for nothing costs next to nothing. But one that may be
+of a listed page becomes an event at once: nothing that is to be redacted stays in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.core.events import Event, Record
+from streams.core.positions import TopicPartition
+from streams.core.ring import OVERHEAD
+from streams.engine.encoder import Encoder
+from streams.engine.metrics import Metrics
+from streams.engine.replay.reader_slots import Seats
+from streams.engine.source import Batch, RecordSource
+from streams.engine.tail.fanout import Chunk
+
+READ_BYTES = 1 << 20
+"""Of one fetch, at most, as Kafka holds it: compressed."""
+BLOCK_BYTES = 64 << 10
+"""Of one block, framed: what leaves in one write."""
+FRAME_BYTES = 400
+"""So much is added to a record on its way into an SSE event, about: id, field names, members of `meta`."""
+MIN_TURN_BYTES = 1 << 20
+TURN_SHARE = 8
+"""A turn ends after an eighth of the cache: who waits for the same range then still finds it there."""
+MAX_EXPANSION = 8.0
+"""Compressed records are taken to become at most so many times larger."""
+READS_AHEAD = 4
+"""Where a reader may hold so many times READ_BYTES of a partition, the next read is begun while it is sent the last."""
+
+
+class Log(NamedTuple):
+    """A partition in one incarnation: another one has other records at the same offsets."""
+
+    tp: TopicPartition
+    incarnation: int
+
+
+class Block:
+    """The records of one partition from `start` up to, but not including, `next`, which become events one by one.
+
+    `items` rise in offset; a record that turned out to be no event is an Event without JSON. `timestamp` is that of the
+    last of them plus one, None where there is none; `latest` is the greatest (ms). `version` is that of the redaction
+    list which it was made with. `chunks` are the block as it was last sent, by what
+    of the ids is not its own. `read_end` is where the read ended that it is from. `framed_bytes` is about what it takes
+    up as SSE, and `nbytes` what it does in memory. `is_kept` is whether the cache has it; so many `readers` hold it.
+    """
+
+    __slots__ = (
+        "chunks",
+        "framed_bytes",
+        "is_kept",
+        "items",
+        "latest",
+        "nbytes",
+        "next",
+        "read_end",
+        "readers",
+        "start",
+        "timestamp",
+        "version",
+    )
+
+    def __init__(
+        self, start: int, next_: int, items: Sequence[Record | Event], nbytes: int, read_end: int, version: int
+    ) -> None:
+        self.start = start
+        self.next = next_
+        self.items = list(items)
+        self.nbytes = self.framed_bytes = nbytes
+        self.read_end = read_end
+        self.timestamp = items[-1].timestamp + 1 if items else None
+        self.latest = max([item.timestamp for item in items], default=-1)
+        self.version = version
+        self.is_kept = False
+        self.readers = 0
+        self.chunks: dict[tuple[bytes, ...], Chunk] = {}
+
+
+class History:
+    """Blocks by partition and offset; what is being read is not read again, it is waited for."""
+
+    def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, seats: int, cache_bytes: int) -> None:
+        self.seats = Seats(seats, max(MIN_TURN_BYTES, cache_bytes // TURN_SHARE), metrics)
+        self._source = source
+        self._encoder = encoder
+        self._metrics = metrics
+        self._max_bytes = cache_bytes
+        self._bytes = 0
+        self._lent_bytes = 0
+        """Of blocks that readers hold and the cache does not."""
+        self._blocks: OrderedDict[tuple[Log, int], Block] = OrderedDict()
+        self._starts: dict[Log, list[int]] = {}
+        self._reads: dict[tuple[Log, int], asyncio.Task[list[Block]]] = {}
+        self._expansion: dict[str, float] = {}
+        """By topic, how many times larger than Kafka holds them records were lately."""
+
+    @property
+    def version(self) -> int:
+        """Of the redaction list now: who holds events of another one must not use them any more (invariant 5)."""
+        return self._encoder.version
+
+    def share(self, partitions: int) -> int:
+        """Bytes that a reader may hold of each of so many partitions: together, all who read hold the cache's size."""
+        return max(BLOCK_BYTES, self._max_bytes // max(1, self.seats.taken) // max(1, partitions))
+
+    def cached(self, log: Log, offset: int) -> Block | None:
+        """The block with what is at `offset`, where memory has it."""
+        starts = self._starts.get(log)
+        index = bisect_right(starts, offset) - 1 if starts else -1
+        if starts is None or index < 0:
+            return None
+        key = log, starts[index]
+        block = self._blocks[key]
+        if offset >= block.next:
+            return None
+        self._blocks.move_to_end(key)
+        return block
+
+    async def read(self, log: Log, offset: int, share: int | None = None) -> list[Block]:
+        """Blocks from `offset` on that follow each other; the last one may be without records, and end where it begins.
+
+        About `share` bytes are asked for. Raises what RecordSource.read raises.
+        """
+        while True:
+            blocks = await asyncio.shield(self._reading(log, offset, share or READ_BYTES))
+            if blocks[0].version == self.version:  # else the list has changed meanwhile
+                return blocks
+
+    def read_ahead(self, log: Log, block: Block, limit: int, share: int) -> None:
+        """A reader begins with a block: what follows the read that it is from will be wanted, unless beyond `limit`."""
+        offset = block.read_end
+        if share >= READS_AHEAD * READ_BYTES and block.next <= offset < limit and self.cached(log, offset) is None:
+            self._reading(log, offset, share)
+
+    def _reading(self, log: Log, offset: int, share: int) -> asyncio.Task[list[Block]]:
+        read = self._reads.get((log, offset))
+        if read is None:
+            read = self._reads[log, offset] = asyncio.ensure_future(self._read(log, offset, share))
+            read.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return read
+
+    def events(self, block: Block, first: int, last: int) -> list[Event]:
+        """What of a block's items is an event, from index `first` up to, but not including, `last`."""
+        if block.version != self.version:
+            raise RuntimeError("A block was used after the redaction list had changed")
+        items = block.items[first:last]
+        if last - first == 1 and type(items[0]) is Event:  # partitions take turns
+            return items if items[0].json else []  # type: ignore[return-value]
+        records = [item for item in items if type(item) is Record]
+        if records:
+            items = block.items[first:last] = self._encoder.in_place(items, records)
+            grown = sum([len(item.json) + OVERHEAD for item in items if type(item) is Event])
+            grown -= sum([_record_bytes(record) for record in records])
+            if grown > 0:  # line breaks that had to be escaped, a long key
+                self._count(block, grown)
+        return [item for item in items if type(item) is Event and item.json]
+
+    def remember(self, block: Block, ids: tuple[bytes, ...], chunk: Chunk) -> None:
+        """Keep a block as it is sent, for those who are to be sent the same."""
+        before = sum(held.nbytes for held in block.chunks.values())
+        # One for each format: ids of several partitions differ from client to client, and do not come again.
+        block.chunks = {key: held for key, held in block.chunks.items() if bool(key) != bool(ids)}
+        block.chunks[ids] = chunk
+        self._count(block, sum(held.nbytes for held in block.chunks.values()) - before)
+
+    def lend(self, block: Block) -> None:
+        """A reader holds the block, until `take_back`. (One around events of a ring counts as none: they are there.)"""
+        block.readers += 1
+        if block.nbytes and block.readers == 1 and not block.is_kept:
+            self._lent_bytes += block.nbytes
+            self._metrics.lent_bytes.set(self._lent_bytes)
+
+    def take_back(self, block: Block) -> None:
+        block.readers -= 1
+        if block.nbytes and not block.readers and not block.is_kept:
+            self._lent_bytes -= block.nbytes
+            self._metrics.lent_bytes.set(self._lent_bytes)
+
+    def forget(self) -> None:
+        """Drop all that is held (another redaction list)."""
+        for key in list(self._blocks):
+            self._drop(key)
+        self._metrics.cache_bytes.set(self._bytes)
+
+    async def _read(self, log: Log, offset: int, share: int) -> list[Block]:
+        topic = log.tp.topic
+        try:
+            asked = min(READ_BYTES, max(BLOCK_BYTES, share) / self._expansion.get(topic, 1.0))
+            batch = await self._source.read(log.tp, offset, int(asked))
+            self._metrics.kafka_reads.inc()
+            blocks = _cut(batch, self._encoder.held(batch.records), offset, self.version)
+            if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
+                expansion = sum(block.nbytes for block in blocks) / asked
+                self._expansion[topic] = min(MAX_EXPANSION, max(1.0, expansion))
+            # What will be wanted last goes first, where there is not room for all.
+            for block in reversed(blocks):
+                self._keep(log, block)
+            self._metrics.cache_bytes.set(self._bytes)
+            return blocks
+        finally:
+            del self._reads[log, offset]
+
+    def _count(self, block: Block, grown: int) -> None:
+        """The block takes up so many bytes more."""
+        block.nbytes += grown
+        if block.is_kept:
+            self._bytes += grown
+            self._evict()
+            self._metrics.cache_bytes.set(self._bytes)
+        elif block.readers:
+            self._lent_bytes += grown
+            self._metrics.lent_bytes.set(self._lent_bytes)
+
+    def _keep(self, log: Log, block: Block) -> None:
+        key = log, block.start
+        # A block beyond an eighth of the cache would push out what others share; an empty one may be the log's end.
+        if block.nbytes > self._max_bytes // 8 or block.next == block.start or key in self._blocks:
+            return
+        starts = self._starts.setdefault(log, [])
+        starts.insert(bisect_right(starts, block.start), block.start)
+        self._blocks[key] = block
+        block.is_kept = True
+        if block.readers:
+            self._lent_bytes -= block.nbytes
+        self._bytes += block.nbytes
+        self._evict()
+
+    def _evict(self) -> None:
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._blocks)))
+
+    def _drop(self, key: tuple[Log, int]) -> None:
+        log, start = key
+        block = self._blocks.pop(key)
+        block.is_kept = False
+        self._bytes -= block.nbytes
+        if block.readers:
+            self._lent_bytes += block.nbytes
+            self._metrics.lent_bytes.set(self._lent_bytes)
+        starts = self._starts[log]
+        del starts[bisect_left(starts, start)]
+        if not starts:
+            del self._starts[log]
+
+
+def _record_bytes(record: Record) -> int:
+    """About what it takes up in memory, and as SSE."""
+    return len(record.value or b"") + len(record.key or b"") + FRAME_BYTES
+
+
+def _cut(batch: Batch, items: Sequence[Record | Event], offset: int, version: int) -> list[Block]:
+    """The batch as blocks of `items`, one for each record, the first of which begins at `offset`. At least one."""
+    blocks: list[Block] = []
+    records = batch.records
+    start, first, size = offset, 0, 0
+    for index, record in enumerate(records):
+        nbytes = _record_bytes(record)
+        if size and size + nbytes > BLOCK_BYTES:
+            blocks.append(Block(start, record.offset, items[first:index], size, batch.next_offset, version))
+            start, first, size = record.offset, index, 0
+        size += nbytes
+    blocks.append(Block(start, batch.next_offset, items[first:], size + OVERHEAD, batch.next_offset, version))
+    return blocks

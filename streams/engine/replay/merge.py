@@ -1,0 +1,251 @@
+"""What a client that is behind is sent: records of many partitions, the oldest first, as chunks of events.
+
+Blocks are held for as long as the client is written to; they are the history's, or wrapped around events of a ring.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable
+from heapq import heappop, heappush, heapreplace
+
+from streams.core import formats
+from streams.core.events import Event, Record
+from streams.core.positions import IdWriter, Mark, TopicPartition
+from streams.engine.replay.history import Block, History
+from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.feed import WHOLE_BYTES
+
+CHUNK_BYTES = 64 * 1024
+"""A chunk holds at least one event, and further ones up to about so many bytes."""
+ID_BYTES = 250
+"""So long is an id of two partitions: blocks are cut so that their events fit into a chunk with ids like that."""
+SHARED_ITEMS = 8
+"""A block that leaves whole, with at least so many items, is kept as it was sent for others who read the same."""
+
+
+class _Held:
+    """One partition: `block` from `index` up to `end`, then `blocks`, on the way to `target`."""
+
+    __slots__ = ("block", "blocks", "end", "index", "target", "tp")
+
+    def __init__(self, tp: TopicPartition, blocks: deque[Block], target: Mark) -> None:
+        self.tp = tp
+        self.blocks = blocks
+        self.target = target
+        self.block = blocks[0]
+        self.index = self.end = 0
+
+
+class Merge:
+    """`position` is the client's own, and is moved on with what leaves."""
+
+    def __init__(self, history: History, writer: IdWriter, *, is_sse: bool) -> None:
+        self.position: dict[TopicPartition, Mark] = {}
+        self._history = history
+        self._writer = writer
+        self._is_sse = is_sse
+        self._held: dict[TopicPartition, _Held] = {}
+        self._oldest: list[tuple[int, TopicPartition, _Held]] = []
+        """A heap: of each partition that is held, the timestamp of what comes next."""
+        self._taken = 0
+
+    def begin(self, position: dict[TopicPartition, Mark]) -> None:
+        self.clear()
+        self.position = position
+
+    def clear(self) -> None:
+        """Let go of all blocks, and of the ids: they are as long as there are partitions."""
+        for held in self._held.values():
+            self._history.take_back(held.block)
+            self._release(held.blocks)
+        self._writer.reset({})
+        self._held.clear()
+        self._oldest.clear()
+        self._taken = 0
+
+    @property
+    def has_sent_most(self) -> bool:
+        """Whether no more is held than has left since the last `clear`, in records."""
+        held = self._held.values()
+        return self._taken >= sum(h.end - h.index + sum(len(block.items) for block in h.blocks) for h in held)
+
+    def __len__(self) -> int:
+        """How many partitions something is held of."""
+        return len(self._held)
+
+    def __contains__(self, tp: TopicPartition) -> bool:
+        return tp in self._held
+
+    def hold(self, tp: TopicPartition, blocks: Iterable[Block], target: Mark) -> None:
+        """Take blocks that follow each other, from the partition's position on; where no record is, it just moves."""
+        held = _Held(tp, deque(blocks), target)
+        for block in held.blocks:
+            self._history.lend(block)
+        if self._is_sse and not self._writer.nbytes:
+            self._writer.reset(self.position)
+        if self._advance(held):
+            self._held[tp] = held
+            heappush(self._oldest, (held.block.items[held.index].timestamp, tp, held))
+
+    def move(self, tp: TopicPartition, mark: Mark) -> None:
+        self.position[tp] = mark
+        if self._writer.nbytes:
+            self._writer.set(tp, mark.offset, mark.timestamp)
+
+    def chunk(self) -> Chunk:
+        """The oldest events of all partitions, until one has to be read on; none where no record was an event."""
+        parts: list[bytes] = []
+        count = size = 0
+        oldest = self._oldest
+        moved: dict[TopicPartition, _Held] = {}
+        while oldest and size < CHUNK_BYTES:
+            _, tp, held = oldest[0]
+            until = min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if len(oldest) > 1 else None
+            first, last = held.index, self._run_end(held, until, size)
+            if first == last:
+                break  # a large one, which goes alone
+            whole = self._whole(held, last) if not parts and last - first >= SHARED_ITEMS else None
+            if whole is None:
+                events = self._history.events(held.block, first, last)
+                made = self._framed(tp, events)
+                parts += made
+                size += sum(map(len, made))
+                count += len(events)
+            if last < held.end:
+                moved[tp] = held
+            else:
+                moved.pop(tp, None)
+            is_lacking = self._take(held, last)
+            if whole is not None:
+                self._settle(moved)
+                return whole
+            if is_lacking or (len(events) == 1 and len(events[0].json) > WHOLE_BYTES):
+                break
+        self._settle(moved)
+        if size > WHOLE_BYTES:
+            return Chunk(tuple(parts), count)
+        return Chunk((b"".join(parts),) if parts else (), count)
+
+    def _settle(self, moved: dict[TopicPartition, _Held]) -> None:
+        """Move the position to within the blocks of which a part has left."""
+        for tp, held in moved.items():
+            item = held.block.items[held.index - 1]
+            self.position[tp] = Mark(held.target.incarnation, item.offset + 1, item.timestamp + 1)
+
+    def _run_end(self, held: _Held, until: int | None, size: int) -> int:
+        """The index up to which items may leave in one: none later than `until`, and not more than a chunk."""
+        block, index, end = held.block, held.index, held.end
+        items = block.items
+        if until is not None and index + 1 < end and items[index + 1].timestamp > until:
+            end = index + 1  # partitions take turns
+        head = max(0, self._writer.nbytes - ID_BYTES) if self._is_sse else 0
+        if (
+            not size
+            and (until is None or block.latest <= until)
+            and block.framed_bytes + (end - index) * head <= CHUNK_BYTES
+        ):
+            return end
+        while index < end:
+            item = items[index]
+            if until is not None and item.timestamp > until and index > held.index:
+                break
+            nbytes = _size(item)
+            if size and (size + nbytes > CHUNK_BYTES or nbytes > WHOLE_BYTES):
+                break
+            size += nbytes + head
+            index += 1
+        return index
+
+    def _whole(self, held: _Held, last: int) -> Chunk | None:
+        """All of a block as a chunk that is shared, where just that is to be sent."""
+        block = held.block
+        if held.index or last != len(block.items):
+            return None
+        ids: tuple[bytes, ...] = ()
+        if self._is_sse:
+            before, _, after = self._writer.around(held.tp)
+            ids = (before, after)
+        chunk = block.chunks.get(ids)
+        if chunk is None:
+            events = self._history.events(block, 0, last)
+            made = self._framed(held.tp, events)
+            chunk = Chunk((b"".join(made),) if made else (), len(events))
+            self._history.remember(block, ids, chunk)
+        return chunk
+
+    def _framed(self, tp: TopicPartition, events: list[Event]) -> list[bytes]:
+        if not self._is_sse:
+            return [part for event in events for part in (event.json, b"\n")]
+        if len(events) == 1:
+            (event,) = events
+            self._writer.set(tp, event.offset + 1, event.timestamp + 1)
+            return [formats.sse_head(self._writer.ids()), event.json, formats.SSE_TAIL]
+        before, between, after = self._writer.around(tp)
+        start, end = formats.SSE_HEAD + before, after + formats.SSE_DATA
+        return [
+            part
+            for event in events
+            for part in (
+                b"%b%d%b%d%b" % (start, event.timestamp + 1, between, event.offset + 1, end),
+                event.json,
+                formats.SSE_TAIL,
+            )
+        ]
+
+    def _take(self, held: _Held, last: int) -> bool:
+        """Items up to `last` have left; True where the partition has to be read on first."""
+        self._taken += last - held.index
+        if last < held.end:
+            held.index = last
+            items = held.block.items
+            if self._is_sse:
+                self._writer.set(held.tp, items[last - 1].offset + 1, items[last - 1].timestamp + 1)
+            heapreplace(self._oldest, (items[last].timestamp, held.tp, held))
+            return False
+        self._finish(held, held.block)
+        if self._advance(held):
+            heapreplace(self._oldest, (held.block.items[held.index].timestamp, held.tp, held))
+            return False
+        heappop(self._oldest)
+        del self._held[held.tp]
+        return self.position[held.tp].offset < held.target.offset
+
+    def _advance(self, held: _Held) -> bool:
+        """Go on to the next block with a record; False where the partition has to be read on, or is at its target."""
+        while held.blocks:
+            block = held.blocks.popleft()
+            offset, limit = self.position[held.tp].offset, held.target.offset
+            items = block.items
+            first = bisect_left(items, offset, key=_offset) if block.start < offset else 0
+            end = len(items) if block.next <= limit else bisect_left(items, limit, key=_offset)
+            if first < end:
+                held.block, held.index, held.end = block, first, end
+                return True
+            self._finish(held, block)
+        return False
+
+    def _finish(self, held: _Held, block: Block) -> None:
+        """Nothing of the block remains: the position is behind it, or at the target."""
+        mark = held.target
+        if block.next < mark.offset:
+            timestamp = self.position[held.tp].timestamp if block.timestamp is None else block.timestamp
+            mark = Mark(mark.incarnation, block.next, timestamp)
+        else:
+            self._release(held.blocks)
+            held.blocks.clear()
+        self._history.take_back(block)
+        self.move(held.tp, mark)
+
+    def _release(self, blocks: Iterable[Block]) -> None:
+        for block in blocks:
+            self._history.take_back(block)
+
+
+def _offset(item: Record | Event) -> int:
+    return item.offset
+
+
+def _size(item: Record | Event) -> int:
+    return len(item.json if isinstance(item, Event) else item.value or b"")

@@ -1,0 +1,8 @@
+"""The newest events: read once, shared by all live clients.
+
+- `hub.py`: the process's one reader of the tail; it fills rings and feeds.
+- `partition.py`: what the hub knows of one partition. `topics.py`: which topics there are, and which are new.
+- `placing.py`: where each partition is read from. `health.py`: whether partitions are being read.
+- `feed.py`: one subscription as all its live clients share it: blocks of framed events.
+- `fanout.py`: writes what a feed has new to all who follow it.
+"""

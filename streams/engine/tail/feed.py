@@ -1,0 +1,317 @@
+"""One subscription as all its live clients share it: the order of the events, and their framed bytes.
+
+A feed is a queue of blocks, each of whole events and framed at most once per format. A client that is live holds
+nothing but the number of its last block; how far that block goes is on the block, for all who have had it alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.core import formats
+from streams.core.events import Event
+from streams.core.positions import Gap, IdWriter, Mark, Position, Scope, TopicPartition
+from streams.engine.metrics import Metrics
+from streams.engine.tail.fanout import Chunk, Fanout, Pace, Parts, Step
+
+BLOCK_BYTES = 64 * 1024
+"""Maximum bytes of a block that holds more than one event."""
+WHOLE_BYTES = 256 * 1024
+"""An event larger than this is not copied into a frame: its parts go out one after the other."""
+MARK_BYTES = 60
+"""Bytes that a block costs in memory for each partition of its position."""
+PARTITION_BYTES = 850
+"""Bytes that a feed costs in memory for each of its partitions: its mark, and its part of the id."""
+OBJECT_BYTES = 560
+"""Bytes that a block, or a step, costs in memory beside the bytes that are sent."""
+STEP_SHARE = 4
+"""Steps take up at most one in so many of a feed's bytes, and one of them is always kept."""
+
+
+_DATA = b"data: "
+
+
+class Selection(NamedTuple):
+    """What a subscription reads: whole topics (as they grow), and single partitions of further ones."""
+
+    topics: frozenset[str]
+    partitions: frozenset[TopicPartition]
+    scope: Scope
+
+
+class Block:
+    """Some whole events, or a comment, as shared bytes; `after` is the position of who has had it.
+
+    `held_bytes` is what it takes up in memory, which grows when it is first asked for as NDJSON.
+    """
+
+    __slots__ = ("_ndjson", "_sse", "after", "count", "held_bytes", "nbytes")
+
+    def __init__(self, sse: Parts, count: int, after: dict[TopicPartition, Mark], ndjson: Parts | None = None) -> None:
+        self._sse = sse
+        self._ndjson = ndjson
+        self.count = count
+        self.after = after
+        self.nbytes = sum(map(len, sse))
+        self.held_bytes = self.nbytes + OBJECT_BYTES + MARK_BYTES * len(after)
+
+    def sse(self) -> Parts:
+        return self._sse
+
+    def ndjson(self) -> Parts:
+        if self._ndjson is None:
+            self._ndjson = _ndjson(self._sse)
+            self.held_bytes += self.nbytes
+        return self._ndjson
+
+
+def _ndjson(sse: Parts) -> Parts:
+    """The lines of the events in a block; one that is very large is not copied."""
+    if len(sse) > 1:
+        return sse[1], b"\n"
+    # Neither an id nor JSON has a line break in it: four lines for each event, the third of them its data.
+    lines = sse[0].split(b"\n")[2::4]
+    return (b"".join([part for line in lines for part in (line[len(_DATA) :], b"\n")]),)
+
+
+class Feed:
+    """The blocks of one selection, oldest to newest, bounded by bytes; the newest is always kept.
+
+    `vector` is the feed's own position: after its newest block, and over what was no event since.
+    """
+
+    def __init__(
+        self, selection: Selection, cluster: str, keepalive_seconds: float, now: float, pace: Pace, metrics: Metrics
+    ) -> None:
+        self.selection = selection
+        self.clients = 0
+        self.idle_since = 0.0
+        self.missing: set[TopicPartition] = set()
+        """Partitions of the selection that the hub has not positioned yet."""
+        self.vector: dict[TopicPartition, Mark] = {}
+        self._max_bytes = BLOCK_BYTES
+        self._writer = IdWriter(cluster, selection.scope)
+        self._blocks: deque[Block] = deque()
+        self._first = 0
+        self._bytes = 0
+        self._changed = asyncio.Event()
+        self._new = 0
+        """Events and comments that nobody has been woken for yet."""
+        self._steps: dict[tuple[int, bool], Step] = {}
+        """What `next_step` made last, since the newest block came: many ask for the same."""
+        self._step_bytes = 0
+        self.fanout = Fanout(self.next_step, pace, metrics)
+        self._keepalive_seconds = keepalive_seconds
+        self._last_block_at = now
+
+    @property
+    def max_bytes(self) -> int:
+        """Maximum bytes of its blocks, but for the newest."""
+        return self._max_bytes
+
+    @max_bytes.setter
+    def max_bytes(self, nbytes: int) -> None:
+        self._max_bytes = nbytes
+        self._evict()
+
+    @property
+    def held_bytes(self) -> int:
+        """What the feed takes up in memory: its blocks in both formats, its steps, and its ids."""
+        return self._bytes + self._step_bytes + PARTITION_BYTES * len(self.vector)
+
+    @property
+    def tip(self) -> int:
+        """The number of the newest block."""
+        return self._first + len(self._blocks) - 1
+
+    def after(self, number: int) -> Block | None:
+        """The block that follows block `number`; None at the tip. Raises LookupError where it has gone."""
+        index = number + 1 - self._first
+        if index < 0:
+            raise LookupError(number)
+        return self._blocks[index] if index < len(self._blocks) else None
+
+    def entry(self, position: Position) -> tuple[int, dict[TopicPartition, Mark]]:
+        """Where a client at `position` (of all the feed's partitions) is to join: a block's number, and its position.
+
+        It is the first block that is not behind the client, so that it has little to catch up, or else the tip.
+        """
+        blocks = self._blocks
+        index = bisect_left(range(len(blocks)), True, key=lambda n: not ahead(position, blocks[n].after))
+        if 0 < index < len(blocks):
+            after = blocks[index].after
+            # Not before a partition was added, or began anew: what lies between would be missed.
+            if len(after) == len(self.vector) and all(
+                m.incarnation == self.vector[tp].incarnation for tp, m in after.items()
+            ):
+                return self._first + index, dict(after)
+        return self.tip, dict(self.vector)
+
+    def next_step(self, number: int, is_sse: bool) -> Step | None:
+        """As many blocks after block `number` as leave in one write, as one chunk; None at the tip.
+
+        Raises LookupError as `after` does. NDJSON has no comments, so that its chunk may be empty.
+        """
+        made = self._steps.get((number, is_sse))
+        if made is None:
+            block = self.after(number)
+            if block is None:
+                return None
+            first = number
+            parts: list[bytes] = []
+            size = events = 0
+            while block is not None and (not size or size + block.nbytes <= BLOCK_BYTES):
+                parts += block.sse() if is_sse else self._ndjson_of(block)
+                size += block.nbytes
+                events += block.count
+                after = block.after
+                number += 1
+                block = self.after(number)
+            made = Step(Chunk(tuple(parts), events), number, after, block is None)
+            self._keep_step((first, is_sse), made)
+            if self._bytes > self._max_bytes:
+                self._evict()
+        return made
+
+    def _ndjson_of(self, block: Block) -> Parts:
+        before = block.held_bytes
+        parts = block.ndjson()
+        self._bytes += block.held_bytes - before
+        return parts
+
+    def _keep_step(self, key: tuple[int, bool], step: Step) -> None:
+        """Keep a step, and let older ones go: clients at different blocks would have one of each made."""
+        self._steps[key] = step
+        self._step_bytes += _step_bytes(step)
+        while self._step_bytes > self._max_bytes // STEP_SHARE and len(self._steps) > 1:
+            self._step_bytes -= _step_bytes(self._steps.pop(next(iter(self._steps))))
+
+    def _forget_steps(self) -> None:
+        self._steps.clear()
+        self._step_bytes = 0
+
+    async def changed(self) -> None:
+        """Wait until the feed has moved."""
+        await self._changed.wait()
+
+    # What the hub does to it.
+
+    def place(self, tp: TopicPartition, mark: Mark) -> None:
+        """A partition of the selection is read from `mark` on."""
+        self.missing.discard(tp)
+        self.vector[tp] = mark
+        self._writer.reset(self.vector)
+        self.wake()
+
+    def await_later(self, tp: TopicPartition, mark: Mark) -> None:
+        """It is not known yet where the partition begins: ids say the mark's time, and no offset."""
+        self.vector[tp] = mark
+        self._writer.reset(self.vector)
+
+    def give_up(self, tp: TopicPartition) -> None:
+        """The partition is gone before it was ever read: nobody has to wait for it any more."""
+        self.missing.discard(tp)
+        if self.vector.pop(tp, None) is not None:
+            self._writer.reset(self.vector)
+        self.wake()
+
+    def name_cluster(self, cluster: str) -> None:
+        """Write ids of another cluster from now on."""
+        self._writer = IdWriter(cluster, self.selection.scope)
+        self._writer.reset(self.vector)
+
+    def miss(self, tp: TopicPartition, mark: Mark) -> None:
+        """Stand at `mark` without the events before it: all who follow have to read them from elsewhere."""
+        self.forget()
+        self._first += 1  # also who had the newest block is behind now
+        self._new += 1
+        self.place(tp, mark)
+
+    def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
+        """New events of one partition, after which it stands at `mark`; `now` in seconds. To be followed by `wake`."""
+        frames: list[bytes] = []
+        size = first = 0
+        for index, event in enumerate(events):
+            json = event.json
+            large = len(json) > WHOLE_BYTES
+            if frames and (size + len(json) > BLOCK_BYTES or large):
+                self._append_events(tp, (b"".join(frames),), index - first, events[index - 1], mark, now)
+                frames, first, size = [], index, 0
+            self._writer.set(tp, event.offset + 1, event.timestamp + 1)
+            frames += (formats.sse_head(self._writer.ids()), json, formats.SSE_TAIL)
+            size += len(json)
+            if large:
+                self._append_events(tp, tuple(frames), 1, event, mark, now)
+                frames, first, size = [], index + 1, 0
+        if frames:
+            self._append_events(tp, (b"".join(frames),), len(events) - first, events[-1], mark, now)
+        if self.vector[tp] != mark:
+            self.vector[tp] = mark
+            self._writer.set(tp, mark.offset, mark.timestamp)
+
+    def wake(self) -> None:
+        """Let all who follow know what has been added: once for many partitions, so that it leaves in one write."""
+        self._changed.set()
+        self._changed.clear()
+        if self._new:
+            self.fanout.wake(self._new)
+            self._new = 0
+
+    def _append_events(self, tp: TopicPartition, sse: Parts, count: int, last: Event, mark: Mark, now: float) -> None:
+        if mark.offset != last.offset + 1 or mark.timestamp != last.timestamp + 1:
+            mark = Mark(mark.incarnation, last.offset + 1, last.timestamp + 1)
+        self.vector[tp] = mark
+        self._append(sse, count, now)
+
+    def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
+        """The partition goes on from `mark`, and what is between is missing: said to all who follow."""
+        self.vector[tp] = mark
+        self._writer.set(tp, mark.offset, mark.timestamp)
+        self._append((formats.sse_gap([gap]),), 0, now, ())
+        self.wake()
+
+    def keep_alive(self, now: float) -> None:
+        """Where nothing was to send for long, send a comment to all who follow."""
+        if self.clients and 0 < self._keepalive_seconds <= now - self._last_block_at:
+            self._append((formats.SSE_KEEPALIVE,), 0, now, (formats.NDJSON_KEEPALIVE,))
+            self.wake()
+
+    def forget(self) -> None:
+        """Let all blocks go: who has not had them catches up."""
+        self._first += len(self._blocks)
+        self._blocks.clear()
+        self._bytes = 0
+        self._forget_steps()
+
+    def _append(self, sse: Parts, count: int, now: float, ndjson: Parts | None = None) -> None:
+        block = Block(sse, count, dict(self.vector), ndjson)
+        self._blocks.append(block)
+        self._forget_steps()
+        self._bytes += block.held_bytes
+        self._new += count or 1
+        self._last_block_at = now
+        self._evict()
+
+    def _evict(self) -> None:
+        while self._bytes > self._max_bytes and len(self._blocks) > 1:
+            self._bytes -= self._blocks.popleft().held_bytes
+            self._first += 1
+
+
+def _step_bytes(step: Step) -> int:
+    """What it may take up: once it is framed for a socket, its bytes are there a second time."""
+    return step.chunk.nbytes + OBJECT_BYTES
+
+
+def behind(position: Position, target: Position) -> bool:
+    """Whether `position` is anywhere before `target`."""
+    return any(position[tp][:2] < mark[:2] for tp, mark in target.items())
+
+
+def ahead(position: Position, target: Position) -> bool:
+    """Whether `position` is anywhere beyond `target`."""
+    return any(position[tp][:2] > mark[:2] for tp, mark in target.items())

@@ -1,0 +1,179 @@
+"""Whether Kafka answers, and whether what clients follow is being read: flag, metrics, sentences, and the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+
+from streams.core.positions import TopicPartition
+from streams.engine.metrics import Metrics
+from streams.engine.source import NotAuthorizedError, RecordSource, SourceError
+from streams.engine.tail.partition import Partition
+from streams.engine.tail.topics import Topics
+
+log = logging.getLogger(__name__)
+
+PING_SECONDS = 1.0
+PINGS_TO_BE_AWAY = 3
+REFRESH_SECONDS = 10.0
+"""Topics and partitions that are new are found within so many seconds (contract: a minute)."""
+LOG_SECONDS = 60.0
+"""Seconds between two log entries of one trouble that lasts."""
+CHANGED_SECONDS = 15.0
+"""Minimum seconds between two log entries of a trouble whose reason changes."""
+LATE_SECONDS = 2.0
+"""If the event loop was held up for as long, what it has not read says nothing about Kafka."""
+MAX_NAMES = 5
+"""Maximum number of topics that one sentence names."""
+
+
+class Health:
+    """`available` says whether Kafka answers at all (invariant 6); `problems` what people have to know."""
+
+    def __init__(
+        self,
+        source: RecordSource,
+        topics: Topics,
+        partitions: Mapping[TopicPartition, Partition],
+        metrics: Metrics,
+        stall_seconds: float,
+    ) -> None:
+        self.available = False
+        self.reason = ""
+        """Why Kafka did not answer the last time, if it did not."""
+        self._source = source
+        self._topics = topics
+        self._partitions = partitions
+        self._metrics = metrics
+        self._stall_seconds = stall_seconds
+        self._heard_at = float("-inf")
+        """When a fetch of the tail was last answered."""
+        self._looked_at = time.monotonic()
+        self._unread: list[str] = []
+        self._is_read = True
+        self._away = _Said("Kafka answers again")
+        self._stalled = _Said("All partitions that clients follow are read again")
+
+    def heard(self) -> None:
+        """A fetch of the tail was answered."""
+        self._heard_at = time.monotonic()
+
+    def answered(self) -> None:
+        """Kafka has answered for the catalogue: from the first time on, it is there."""
+        if not self.available and self._topics.has_metadata and self._away.began is None:
+            self.available = True
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with Kafka, as sentences; empty when all that clients follow is read."""
+        if not self.available:
+            return [self._is_away()]
+        return [*self._unread, *self._denied()]
+
+    async def watch(self) -> None:
+        """Once a second: is Kafka there? And from time to time: which topics, which partitions?"""
+        failures = 0
+        while True:
+            try:
+                if self._source.is_stale or self._topics.age > REFRESH_SECONDS:
+                    await self._topics.refresh()
+                if time.monotonic() - self._heard_at > PING_SECONDS:
+                    await self._source.ping()
+            except SourceError as error:
+                failures += 1
+                self.reason = str(error)
+                if failures >= PINGS_TO_BE_AWAY:
+                    self.available = False
+                if not self.available:  # at the start, from the first failure on
+                    self._away.say(self._is_away())
+            else:
+                failures = 0
+                self.reason = ""
+                self.available = self._topics.has_metadata
+                self._away.say(None)
+            self._metrics.kafka_up.set(self.available and self._is_read)
+            await asyncio.sleep(PING_SECONDS)
+
+    def look(self) -> None:
+        """Once a second: which partitions are not read?"""
+        now = time.monotonic()
+        was_late = now - self._looked_at > LATE_SECONDS
+        self._looked_at = now
+        if was_late:
+            return
+        wanted = [each for tp, each in self._partitions.items() if self._topics.exists(tp)]
+        unread = [each for each in wanted if each.is_denied or now - each.read_at > self._stall_seconds]
+        for partition in unread:
+            if partition.trouble is None:
+                partition.trouble = _SILENT
+        self._unread = _sentences(unread)
+        self._is_read = len(unread) < len(wanted) or not wanted
+        if self.available or not self._unread:  # while Kafka is away, that is what is said
+            self._stalled.say("; ".join(self._unread) or None)
+        placed = [each for each in wanted if each.ring is not None]
+        lag = sum(max(0, each.end - each.ring.tip) for each in placed if each.ring)
+        metrics = self._metrics
+        metrics.kafka_up.set(self.available and self._is_read)
+        metrics.unread.set(len(unread))
+        metrics.oldest_read.set(max((now - each.read_at for each in wanted), default=0.0))
+        metrics.held.set(sum(each.held for each in placed))
+        # Nobody knows how far Kafka is ahead while it cannot be asked; 0 would say that all is well.
+        metrics.hub_lag.set(lag if self.available and self._is_read else float("nan"))
+
+    def _is_away(self) -> str:
+        return f"Kafka cannot be reached: {self.reason}" if self.reason else "Kafka has not answered yet"
+
+    def _denied(self) -> list[str]:
+        denied = self._source.denied - {each.tp.topic for each in self._partitions.values() if each.is_denied}
+        return [_not_authorised(denied)] if denied else []
+
+
+_SILENT = SourceError("no broker has answered for it")
+
+
+class _Said:
+    """Logs a trouble at once, every minute while it lasts, and when it is over."""
+
+    def __init__(self, over: str) -> None:
+        self.began: float | None = None
+        self._over = over
+        self._text = ""
+        self._logged_at = 0.0
+
+    def say(self, text: str | None) -> None:
+        now = time.monotonic()
+        if text is None:
+            if self.began is not None:
+                log.warning("%s, after %d s", self._over, now - self.began)
+            self.began = None
+            return
+        pause = LOG_SECONDS if text == self._text else CHANGED_SECONDS
+        if self.began is None or now - self._logged_at >= pause:
+            log.error("%s; trying again", text)
+            self._text, self._logged_at = text, now
+        self.began = now if self.began is None else self.began
+
+
+def _sentences(unread: Collection[Partition]) -> list[str]:
+    """One for each reason, with the topics."""
+    by_reason: defaultdict[str, set[str]] = defaultdict(set)
+    denied: set[str] = set()
+    for partition in unread:
+        if isinstance(partition.trouble, NotAuthorizedError):
+            denied.add(partition.tp.topic)
+        else:
+            by_reason[str(partition.trouble)].add(partition.tp.topic)
+    sentences = [f"No events are read of {_names(topics)}: {reason}" for reason, topics in sorted(by_reason.items())]
+    return [*sentences[:MAX_NAMES], *([_not_authorised(denied)] if denied else [])]
+
+
+def _not_authorised(topics: Collection[str]) -> str:
+    return f"Kafka does not authorise this service to read {_names(topics)}; grant it READ on them"
+
+
+def _names(topics: Collection[str]) -> str:
+    names = sorted(topics)
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,392 @@
+"""The process's one reader of the tail: every new record is fetched, decoded and encoded once, into rings and feeds.
+
+Partitions are watched while a feed wants them, and a while longer. `topics.py` follows what becomes of Kafka's topics,
+`placing.py` finds where partitions begin and whether they began anew, `health.py` says whether all of it is read. Who
+reads finds it in the partition's incarnation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from streams.core.errors import KafkaUnavailable, NoTopicsAvailable
+from streams.core.plan import UNREADABLE
+from streams.core.positions import TopicPartition
+from streams.core.ring import Ring
+from streams.engine.encoder import Encoder
+from streams.engine.faults import Faults
+from streams.engine.lookups import Lookups
+from streams.engine.metrics import Metrics
+from streams.engine.source import Batch, OutOfRangeError, RecordSource, SourceError, UnknownPartitionError, parts
+from streams.engine.tail.fanout import Pace
+from streams.engine.tail.feed import Feed, Selection
+from streams.engine.tail.health import Health
+from streams.engine.tail.partition import Partition
+from streams.engine.tail.placing import RETRY_SECONDS, Placing
+from streams.engine.tail.topics import Topics
+
+log = logging.getLogger(__name__)
+
+IDLE_ROUND_SECONDS = 0.01
+"""Minimum seconds of a round of polling that brought nothing, whatever Kafka or the settings say: it must not spin."""
+TURN_RECORDS = 100
+"""Maximum records of a partition that become events before the event loop has a turn."""
+FEED_MIN_BYTES = 64 * 1024
+"""All feeds together take as much as one ring, but each so much: what is needed longer is in the rings."""
+IDLE_FEEDS = 32
+"""So many feeds that nobody follows any more are kept for a while, for those who come back at once."""
+
+
+@dataclass(frozen=True)
+class HubLimits:
+    """Bytes in memory, and times in seconds."""
+
+    ring_bytes: int = 8 << 20
+    keepalive_seconds: float = 15.0
+    grace_seconds: float = 60.0
+    gather_seconds: float = 0.03
+    ready_seconds: float = 2.7
+    stall_seconds: float = 4.0
+    """A partition that was not read for as long stands still: Kafka answers for a quiet one twice a second."""
+
+
+class Hub:
+    """Start it with `start`, end it with `close`. `available` says whether Kafka answers (invariant 6)."""
+
+    def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, limits: HubLimits) -> None:
+        self.lookups = Lookups(source)
+        self.partitions: dict[TopicPartition, Partition] = {}
+        self._source = source
+        self._encoder = encoder
+        self._metrics = metrics
+        self._limits = limits
+        self._pace = Pace(limits.gather_seconds)
+        self._feeds: dict[Selection, Feed] = {}
+        self._heard_at = float("-inf")
+        """When a fetch of the tail was last answered."""
+        self._cluster_id = ""
+        self._watching = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._faults = Faults(metrics)
+        self._topics = Topics(source, self._spawn, self._follow_topics)
+        self.health = Health(source, self._topics, self.partitions, metrics, limits.stall_seconds)
+        self._placing = Placing(
+            source,
+            self._topics,
+            self.lookups,
+            self.partitions,
+            metrics,
+            self._faults,
+            limits.ring_bytes,
+            self._spawn,
+            self._watching.set,
+        )
+
+    # For the process.
+
+    def start(self) -> None:
+        for run in (self.health.watch, self._placing.place_new, self._read_tail, self._tick):
+            self._spawn(self._forever(run))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._source.close()
+
+    def know(self, topics: Iterable[str]) -> None:
+        """Take over the topics of the catalogue: only these are ever named to Kafka."""
+        self._topics.know(topics)
+
+    def forget(self) -> None:
+        """Let all events go, not the positions: they were made with an older redaction list (invariant 5)."""
+        for partition in self.partitions.values():
+            if partition.ring is not None:
+                partition.ring.forget()
+        for feed in self._feeds.values():
+            feed.forget()
+
+    @property
+    def available(self) -> bool:
+        return self.health.available
+
+    @property
+    def has_metadata(self) -> bool:
+        return self._topics.has_metadata
+
+    # For clients.
+
+    @property
+    def cluster_id(self) -> str:
+        return self._source.cluster_id
+
+    async def topics(self, wanted: Iterable[str], needed: Iterable[TopicPartition] = ()) -> dict[str, int]:
+        """Return those of `wanted` that Kafka has, with the number of their partitions; see `Topics.of`."""
+        return await self._topics.of(wanted, needed)
+
+    def unreadable(self, wanted: Iterable[str]) -> set[str]:
+        """Return those of `wanted` that may well exist, and are left out because Kafka does not show them."""
+        return self._topics.unreadable(wanted)
+
+    def exists(self, tp: TopicPartition) -> bool:
+        """Return whether Kafka had the partition when it was last asked."""
+        return self._topics.exists(tp)
+
+    async def refresh(self, max_age: float = 1.0) -> None:
+        """Ask Kafka for topics and partitions, unless the last answer is at most `max_age` seconds old."""
+        await self._topics.refresh(max_age)
+
+    @contextlib.asynccontextmanager
+    async def feed(self, selection: Selection, needed: Collection[TopicPartition] = ()) -> AsyncIterator[Feed]:
+        """The feed of a selection, while the context lasts; see `join`."""
+        feed = await self.join(selection, needed)
+        try:
+            yield feed
+        finally:
+            self.leave(feed)
+
+    async def join(self, selection: Selection, needed: Collection[TopicPartition] = ()) -> Feed:
+        """Return the feed of a selection, with its partitions positioned, until it is left.
+
+        A partition that was added meanwhile is read from its beginning, and one that cannot be read now when it can:
+        nobody has to wait for either who has not `needed` it. Raises KafkaUnavailable where none is left, or one that
+        is `needed` cannot be read just now; NoTopicsAvailable where none may be read.
+        """
+        feed = self._feeds.get(selection)
+        if feed is None:
+            feed = self._feeds[selection] = Feed(
+                selection,
+                self.cluster_id,
+                self._limits.keepalive_seconds,
+                time.monotonic(),
+                self._pace,
+                self._metrics,
+            )
+            for tp in self._wanted_by(selection):
+                self._watch(feed, tp, from_beginning=False)
+            self._share_feed_bytes()
+        feed.clients += 1
+        try:
+            await self._until_positioned(feed, needed)
+        except BaseException:
+            self.leave(feed)
+            raise
+        return feed
+
+    def leave(self, feed: Feed) -> None:
+        """One client fewer follows the feed."""
+        feed.clients -= 1
+        if not feed.clients:
+            feed.idle_since = time.monotonic()
+            self._let_idle_feeds_go()
+
+    def suspect(self, tp: TopicPartition) -> None:
+        """Someone was told that an offset does not exist which ought to: look whether the partition began anew."""
+        self._placing.suspect(tp)
+
+    async def _until_positioned(self, feed: Feed, needed: Collection[TopicPartition]) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.ready_seconds):
+                while self._is_waited_for(feed, needed):
+                    await feed.changed()
+        left_out = [self.partitions[tp] for tp in feed.missing]
+        if not feed.vector.keys() - feed.missing:
+            if left_out and all(partition.is_denied for partition in left_out):
+                raise NoTopicsAvailable({tp.topic for tp in feed.missing}, UNREADABLE)
+            raise KafkaUnavailable
+        if any(partition.tp in needed and not partition.is_denied for partition in left_out):
+            raise KafkaUnavailable  # an id without it would lose its events
+        for partition in left_out:
+            if not partition.from_beginning and partition.tp not in feed.vector:
+                partition.is_awaited = True
+                feed.await_later(partition.tp, partition.unknown_mark)
+
+    def _is_waited_for(self, feed: Feed, needed: Collection[TopicPartition]) -> bool:
+        """Whether a client has to wait for what is missing: not for what cannot be read, if there is something else."""
+        missing = [self.partitions[tp] for tp in feed.missing]
+        has_some = bool(feed.vector.keys() - feed.missing)
+        return any(
+            each.tp in needed or not has_some or not (each.from_beginning or each.is_out_of_reach or each.is_awaited)
+            for each in missing
+            if not each.is_denied
+        )
+
+    # The tail.
+
+    async def _read_tail(self) -> None:
+        if rest := self._pace.rest(self._heard_at):
+            await asyncio.sleep(rest)  # what comes meanwhile is fetched at once
+        began = time.monotonic()
+        read = ((p.tp, p.ring) for p in self.partitions.values() if not p.suspect and p.retry_at <= began)
+        positions = {tp: ring.tip for tp, ring in read if ring is not None}
+        if not positions:
+            self._watching.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await self._watching.wait()
+            return
+        results = await self._source.poll(positions)
+        if any(isinstance(result, Batch) for result in results.values()):
+            self._heard_at = time.monotonic()
+            self.health.heard()
+        moved: set[Feed] = set()
+        try:
+            for tp, result in results.items():
+                partition = self.partitions.get(tp)
+                if partition is None or partition.ring is None or partition.ring.tip != positions[tp]:
+                    continue
+                if partition.is_of_another_cluster:  # the fetch began before that was known
+                    continue
+                if isinstance(result, Batch):
+                    ring = partition.ring
+                    for part in parts(result, TURN_RECORDS):
+                        if part.next_offset != ring.tip:
+                            moved.update(partition.feeds)
+                        self._take_or_retry(partition, ring, part)
+                        await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
+                        if partition.trouble is _FAULT or partition.ring is not ring:
+                            break
+                else:
+                    partition.trouble = result
+                    if isinstance(result, OutOfRangeError | UnknownPartitionError):
+                        partition.was_away = True
+                        self.suspect(tp)
+        finally:
+            for feed in moved:
+                feed.wake()
+        if not moved:
+            await asyncio.sleep(max(0.0, began + IDLE_ROUND_SECONDS - time.monotonic()))
+
+    def _take_or_retry(self, partition: Partition, ring: Ring, batch: Batch) -> None:
+        """A fault of ours stops this partition for a moment, and no other one."""
+        now = time.monotonic()
+        partition.trouble = _FAULT
+        partition.retry_at = now + RETRY_SECONDS
+        with self._faults.caught("taking the records of a partition"):
+            self._take(partition, ring, batch)
+            partition.trouble = None
+            partition.read_at = now
+            partition.retry_at = 0.0
+
+    def _take(self, partition: Partition, ring: Ring, batch: Batch) -> None:
+        partition.end, partition.held = batch.bounds.end, batch.held
+        if batch.next_offset == ring.tip:
+            return
+        events = self._encoder.events(batch.records)
+        ring.extend(events, batch.next_offset)
+        if batch.records:
+            partition.timestamp = batch.records[-1].timestamp + 1
+        mark, now = partition.mark, time.monotonic()
+        for feed in partition.feeds:
+            taken = False
+            with self._faults.caught("adding records to a feed"):
+                feed.extend(partition.tp, events, mark, now)
+                taken = True
+            if not taken:
+                feed.miss(partition.tp, mark)  # its clients read them from the ring
+
+    # Partitions: watched, and let go.
+
+    def _wanted_by(self, selection: Selection) -> list[TopicPartition]:
+        known = self._source.partitions
+        wanted = [TopicPartition(t, p) for t in selection.topics for p in range(known.get(t, 0))]
+        return wanted + [tp for tp in selection.partitions if self.exists(tp)]
+
+    def _watch(self, feed: Feed, tp: TopicPartition, from_beginning: bool) -> None:
+        partition = self.partitions.get(tp)
+        if partition is None:
+            partition = self.partitions[tp] = Partition(tp, next(self._placing.incarnations), from_beginning)
+        partition.feeds.append(feed)
+        if partition.ring is None:
+            feed.missing.add(tp)
+            self._placing.place_soon()
+        else:
+            feed.place(tp, partition.mark)
+
+    def _follow_topics(self, is_new: Callable[[TopicPartition], bool]) -> None:
+        """Kafka has answered: watch what feeds gain by it, and let go what was gone before it was ever read."""
+        self.health.answered()
+        if self._cluster_id not in ("", self.cluster_id):
+            self._follow_cluster()
+        self._cluster_id = self.cluster_id
+        for feed in self._feeds.values():
+            with self._faults.caught("following topics"):
+                wanted = self._wanted_by(feed.selection)
+                for tp in feed.missing.difference(wanted):
+                    self._unwatch(feed, tp)
+                for tp in wanted:
+                    if tp not in feed.vector and tp not in feed.missing:
+                        begins = "its beginning" if is_new(tp) else "its end"
+                        log.info("%s has partition %s now; reading it from %s", *tp, begins)
+                        self._watch(feed, tp, from_beginning=is_new(tp))
+
+    def _follow_cluster(self) -> None:
+        """The brokers are another cluster: offsets mean something else there."""
+        log.warning("Kafka is cluster %s now, not %s: partitions are placed anew", self.cluster_id, self._cluster_id)
+        for feed in self._feeds.values():
+            feed.name_cluster(self.cluster_id)
+        for tp, partition in self.partitions.items():
+            partition.is_of_another_cluster = True
+            self.suspect(tp)
+
+    async def _tick(self) -> None:
+        await asyncio.sleep(1.0)
+        now = time.monotonic()
+        for feed in list(self._feeds.values()):
+            with self._faults.caught("sending signs of life"):
+                feed.keep_alive(now)
+        self._let_idle_feeds_go()
+        self.health.look()
+        partitions = [partition for partition in self.partitions.values() if partition.ring is not None]
+        self._metrics.partitions.set(len(partitions))
+        self._metrics.feeds.set(len(self._feeds))
+        self._metrics.ring_bytes.set(sum(p.ring.bytes for p in partitions if p.ring))
+        self._metrics.feed_bytes.set(sum(feed.held_bytes for feed in self._feeds.values()))
+
+    def _let_idle_feeds_go(self) -> None:
+        oldest = time.monotonic() - self._limits.grace_seconds
+        idle = sorted((feed for feed in self._feeds.values() if not feed.clients), key=lambda feed: feed.idle_since)
+        for number, feed in enumerate(idle, 1):
+            if feed.idle_since < oldest or len(idle) - number >= IDLE_FEEDS:
+                self._let_go(feed.selection, feed)
+
+    def _let_go(self, selection: Selection, feed: Feed) -> None:
+        del self._feeds[selection]
+        for tp in feed.vector.keys() | feed.missing:
+            self._unwatch(feed, tp)
+        self._share_feed_bytes()
+
+    def _unwatch(self, feed: Feed, tp: TopicPartition) -> None:
+        if tp in feed.missing:
+            feed.give_up(tp)
+        partition = self.partitions[tp]
+        partition.feeds.remove(feed)
+        if not partition.feeds:
+            del self.partitions[tp]
+
+    def _share_feed_bytes(self) -> None:
+        for feed in self._feeds.values():
+            feed.max_bytes = max(FEED_MIN_BYTES, self._limits.ring_bytes // len(self._feeds))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _forever(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A fault in one round is ours and is logged; the hub goes on."""
+        while True:
+            with self._faults.caught(f"in the hub's {step.__name__.strip('_')}"):
+                await step()
+                continue
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+_FAULT = SourceError("this service failed on its records; the log has the fault")

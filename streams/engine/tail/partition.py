@@ -1,0 +1,68 @@
+"""What the hub knows of one partition that it reads."""
+
+from __future__ import annotations
+
+import time
+
+from streams.core.positions import Mark, TopicPartition
+from streams.core.ring import Ring
+from streams.engine.source import NotAuthorizedError, SourceError
+from streams.engine.tail.feed import Feed
+
+UNSEEN_MS = 10 * 60 * 1000
+"""In ids, a partition without records was last seen this many ms before it was watched."""
+TROUBLE_SECONDS = 1.5
+"""A trouble that lasts longer is more than a leader's move: clients no longer wait for the partition."""
+
+
+class Partition:
+    """One watched partition. `ring` is None until the hub knows where it begins."""
+
+    def __init__(self, tp: TopicPartition, incarnation: int, from_beginning: bool) -> None:
+        self.tp = tp
+        self.from_beginning = from_beginning
+        """Whether it was created while it was watched."""
+        self.ring: Ring | None = None
+        self.incarnation = incarnation
+        self.begin = Mark(incarnation, 0, 0)
+        """Where its incarnation began to be read."""
+        self.timestamp = 0
+        self.end = 0
+        self.held = 0
+        """Offsets beyond `end` that an open transaction keeps from being read."""
+        self.suspect = False
+        self.was_away = False
+        self.is_of_another_cluster = False
+        self.feeds: list[Feed] = []
+        self.trouble: SourceError | None = None
+        """Why it cannot be read just now."""
+        self.watched_ms = int(time.time() * 1000)
+        self.watched_end: int | None = None
+        """Its end when it was first asked for, as far as Kafka said."""
+        self.is_awaited = False
+        """Whether clients are connected that could not be told where it begins."""
+        self.is_being_placed = False
+        self.retry_at = 0.0
+        """When it is tried again after a failure (time.monotonic)."""
+        self.read_at = time.monotonic()
+        """When it was last read, or watched (time.monotonic)."""
+
+    @property
+    def mark(self) -> Mark:
+        """The hub's own position."""
+        assert self.ring is not None
+        return Mark(self.incarnation, self.ring.tip, self.timestamp)
+
+    @property
+    def unknown_mark(self) -> Mark:
+        """In place of a position while it is not known where the partition begins: a time, and no offset."""
+        return Mark(self.incarnation, -1, self.watched_ms - UNSEEN_MS)
+
+    @property
+    def is_denied(self) -> bool:
+        return isinstance(self.trouble, NotAuthorizedError)
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether it could not be read for longer than a leader's move takes."""
+        return self.trouble is not None and time.monotonic() - self.read_at > TROUBLE_SECONDS

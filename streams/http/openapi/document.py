@@ -1,0 +1,142 @@
+"""The OpenAPI document: what drf-spectacular makes of `StreamsView`, and an operation for each stream there is.
+
+Source: OpenAPI 3.1; wire contract, "Routes".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from django.urls import path
+from drf_spectacular.generators import SchemaGenerator
+
+from streams.core.catalogue import Catalogue, Stream
+from streams.http.about import HOME, VERSION
+from streams.http.openapi.api import EVENT_ID, FORMATS, TAG, StreamsView, id_examples
+from streams.http.openapi.components import SCHEMAS
+from streams.http.openapi.components import components as schemas_as_components
+from streams.http.requests import STREAM_PATH
+from streams.schemas.search import Schema
+
+SUMMARY = 120
+"""Characters of a stream's description that stand beside its path."""
+
+_INTRODUCTION = """\
+Events as they happen, over plain HTTP: live, from a point in the past, or from exactly where you stopped.
+
+`Accept` decides how they come: as Server-Sent Events (`text/event-stream`, `*/*` or none), with the event as JSON in \
+`data`; or as one event a line, without ids (`application/json`, `application/x-ndjson` or `application/jsonl`).
+
+In both, a response goes on until you close it. What is described here as the body is **one event**. To each event the \
+service adds where it is in Kafka: `meta.topic`, `meta.partition`, `meta.offset` and, where there is one, `meta.key`; \
+and from the events of redacted pages it takes out who acted.
+
+After the response has begun, an error comes as an event of the type `error`, without an id, and the stream ends: come \
+back with the last id you have.
+"""
+
+
+class Generator(SchemaGenerator):
+    """One document, of these streams and `schemas` (by the stream's name). Not to be used twice."""
+
+    def __init__(self, catalogue: Catalogue, schemas: Mapping[str, Schema], max_streams: int) -> None:
+        super().__init__(patterns=[path(f"{STREAM_PATH.removeprefix('/')}<streams>", StreamsView.as_view())])
+        self._catalogue = catalogue
+        self._schemas = schemas
+        self._max_streams = max_streams
+
+    def get_schema(self, request: Any = None, public: bool = True) -> dict[str, Any]:
+        """The document as JSON values."""
+        document: dict[str, Any] = super().get_schema(request, public)
+        ((_, item),) = document["paths"].items()
+        operation = item["get"]
+        names = operation["parameters"][0]["schema"]
+        names["items"]["enum"] = [*self._catalogue.streams, *self._catalogue.aliases]
+        names["maxItems"] = self._max_streams
+        components = document["components"]
+        components["schemas"]["EventId"] = EVENT_ID
+        components["responses"] = {
+            f"Error{status}": response for status, response in operation["responses"].items() if status != "200"
+        }
+        found, names_of = schemas_as_components(self._schemas.values(), components["schemas"])
+        components["schemas"] |= found
+        for stream in self._catalogue.streams.values():
+            own = self._schemas.get(stream.name)
+            document["paths"][STREAM_PATH + quote(stream.name, safe="")] = {
+                "get": _operation(stream, operation, own, names_of[own.uri] if own is not None else None)
+            }
+        return {
+            **document,
+            "info": {"title": "EventStreams", "version": VERSION, "description": _INTRODUCTION},
+            "externalDocs": {"description": "About EventStreams", "url": HOME},
+            "tags": [{"name": TAG, "description": f"{len(self._catalogue.streams)}, each by itself or joined"}],
+        }
+
+
+def _operation(
+    stream: Stream, general: Mapping[str, Any], schema: Schema | None, component: str | None
+) -> dict[str, Any]:
+    _, since, last_event_id = general["parameters"]
+    found: dict[str, Any] = {
+        "operationId": f"stream_{stream.name}",
+        "tags": [TAG],
+        "summary": _summary(stream),
+        "description": "\n\n".join(_description(stream)),
+        "parameters": [since, {**last_event_id, "examples": id_examples(stream.topics)}],
+        "responses": {
+            status: _success(stream, response, schema, component)
+            if status == "200"
+            else {"$ref": f"#/components/responses/Error{status}"}
+            for status, response in general["responses"].items()
+        },
+        "x-topics": list(stream.topics),
+    }
+    if stream.topics_allowed:
+        found["x-topics-allowed"] = list(stream.topics_allowed)
+    if stream.aliases:
+        found["x-aliases"] = list(stream.aliases)
+    return found
+
+
+def _summary(stream: Stream) -> str:
+    text = " ".join((stream.description or stream.schema_title or "").split())
+    first = re.split(r"(?<=[.!?]) ", text, maxsplit=1)[0]
+    return first if len(first) <= SUMMARY else f"{first[: SUMMARY - 1]}…"
+
+
+def _description(stream: Stream) -> Iterator[str]:
+    """Paragraphs, in Markdown."""
+    if stream.description:
+        yield stream.description
+    yield f"Topics: {_listed(stream.topics)}."
+    if stream.topics_allowed:
+        yield f"Topics that a `Last-Event-ID` may name besides: {_listed(stream.topics_allowed)}."
+    if stream.aliases:
+        yield f"Also called {_listed(stream.aliases)}."
+    if stream.canary_events_enabled:
+        yield "It has canary events, whose `meta.domain` is `canary`; leave them out."
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _success(
+    stream: Stream, general: Mapping[str, Any], schema: Schema | None, component: str | None
+) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": {"type": "object"} if component is None else {"$ref": SCHEMAS + component}}
+    examples = schema.document.get("examples") if schema is not None else None
+    if examples:
+        media["example"] = examples[0]
+    identifier = id_examples(stream.topics)["Id"]["value"]
+    return {
+        **general,
+        "description": "Events, without end. An event of `text/event-stream`, with its id:\n\n"
+        f"```\nevent: message\nid: {identifier}\ndata: {{…}}\n```\n\n"
+        "The other formats have the data alone, one event a line."
+        + ("" if component else " The schema of this stream is not known."),
+        "content": dict.fromkeys(FORMATS, media),
+    }

@@ -1,0 +1,62 @@
+"""The OpenAPI document as bytes, made once for each state of the streams and their schemas, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from collections.abc import Awaitable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+import yaml
+
+from streams.core.catalogue import Catalogue
+from streams.http.answers import Body
+from streams.http.made import Made, in_thread
+from streams.http.openapi.document import Generator
+from streams.schemas.registry import Schemas
+from streams.schemas.search import Schema
+
+_YAML: dict[str, Any] = {"Dumper": yaml.CSafeDumper, "allow_unicode": True, "sort_keys": False}
+
+
+class Documents:
+    """The newest document, as JSON and as YAML. Whoever asks while it is being made waits for the same one."""
+
+    def __init__(self, max_streams: int) -> None:
+        self._max_streams = max_streams
+        self._json: Made[Body] = Made()
+        self._yaml: Made[Body] = Made()
+
+    async def json(self, catalogue: Catalogue, schemas: Schemas) -> Body:
+        """Return the document of these streams, with the schemas that are known of them."""
+
+        def make() -> Awaitable[Body]:
+            known = {name: schema for name in catalogue.streams if (schema := schemas.of(name)) is not None}
+            return asyncio.to_thread(_made, catalogue, known, self._max_streams)
+
+        return await self._json.of((catalogue, schemas.version), make)
+
+    async def yaml(self, catalogue: Catalogue, schemas: Schemas) -> Body:
+        """Return the same as YAML, which few ask for: it is made of the JSON when somebody does."""
+        body = await self.json(catalogue, schemas)
+        return await self._yaml.of(body.etag, in_thread(_as_yaml, body.plain))
+
+
+def _made(catalogue: Catalogue, schemas: dict[str, Schema], max_streams: int) -> Body:
+    return Body.of(msgspec.json.encode(Generator(catalogue, schemas, max_streams).get_schema()))
+
+
+def _as_yaml(document: bytes) -> Body:
+    return Body.of("".join(_yaml_pieces(msgspec.json.decode(document), depth=2)).encode())
+
+
+def _yaml_pieces(mapping: Mapping[str, Any], depth: int) -> Iterator[str]:
+    """Its YAML, taken apart as far as `depth`: libyaml lets no other thread run while it writes a piece."""
+    for key, value in mapping.items():
+        if depth and value and isinstance(value, Mapping):
+            yield yaml.dump({key: {}}, **_YAML).removesuffix(" {}\n") + "\n"
+            for piece in _yaml_pieces(value, depth - 1):
+                yield textwrap.indent(piece, "  ")
+        else:
+            yield yaml.dump({key: value}, **_YAML)

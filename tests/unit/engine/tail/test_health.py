@@ -1,0 +1,161 @@
+"""Whether Kafka is there, and whether what clients follow is read: the flag, metrics, sentences, and the log."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from streams.engine.memory import MemorySource
+from streams.engine.source import SourceUnavailableError
+from streams.engine.tail import health
+from tests.support.engine import Engine, eventually, whole
+from tests.support.hub import hasten, topic, write
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasten(monkeypatch)
+    monkeypatch.setattr(health, "CHANGED_SECONDS", 0.0)
+
+
+def two_brokers() -> MemorySource:
+    source = topic(100)
+    source.create("u", broker=2)
+    return source
+
+
+async def test_kafka_that_is_away_at_the_start_is_logged_at_once_again_after_a_while_and_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = topic(100)
+    reasons = ["kafka.example:9092: connection refused: nothing listens there"]
+
+    async def ping() -> None:
+        if reasons:
+            raise SourceUnavailableError(reasons[0])
+
+    source.ping = ping  # type: ignore[method-assign]
+    hub = Engine(source).hub
+    hub.know(["t"])
+    hub.start()
+    try:
+        said = f"Kafka cannot be reached: {reasons[0]}"
+        await eventually(lambda: said in caplog.text)
+        assert hub.health.problems() == [said]
+        assert hub.health.reason == reasons[0]
+        for _ in range(3):
+            failed = len(caplog.records)
+            await eventually(lambda: hub.health.reason)
+            assert len(caplog.records) == failed == 1, "a line each minute, not each second"
+        monkeypatch.setattr(health, "LOG_SECONDS", 0.0)
+        await eventually(lambda: caplog.text.count(said) >= 3)
+        monkeypatch.setattr(health, "LOG_SECONDS", 60.0)
+        reasons.clear()
+        await eventually(lambda: "Kafka answers again, after " in caplog.text)
+        assert hub.health.problems() == []
+    finally:
+        await hub.close()
+
+
+async def test_a_healthy_start_is_never_degraded_once_it_is_ready() -> None:
+    engine = Engine(topic(100))
+    engine.hub.know(["t"])
+    refreshed = []
+    follow = engine.hub._topics._changed
+
+    def spy(is_new: object) -> None:
+        follow(is_new)  # type: ignore[arg-type]
+        refreshed.append((engine.hub.has_metadata, engine.hub.health.problems()))
+
+    engine.hub._topics._changed = spy  # type: ignore[assignment]
+    engine.hub.start()
+    try:
+        await eventually(lambda: refreshed)
+        assert refreshed[0] == (True, [])
+    finally:
+        await engine.hub.close()
+
+
+async def test_a_broker_that_falls_silent_is_said_with_its_topics_though_kafka_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = two_brokers()
+    engine = Engine(source, stall_seconds=0.4)
+    async with engine.running("t", "u"), engine.hub.feed(whole("t", "u")):
+        await eventually(lambda: engine.count("eventstreams_kafka_up") == 1)
+        source.silent.add(2)
+        await eventually(lambda: engine.hub.health.problems() == ["No events are read of u: broker 2: no answer"])
+        assert engine.hub.available, "who asks for other streams is served"
+        assert engine.count("eventstreams_kafka_up") == 1
+        assert engine.count("eventstreams_hub_partitions_unread") == 1
+        assert engine.count("eventstreams_hub_oldest_read_seconds") > 0.4
+        assert "No events are read of u: broker 2: no answer" in caplog.text
+        source.silent.clear()
+        await eventually(lambda: engine.hub.health.problems() == [])
+        assert "All partitions that clients follow are read again, after " in caplog.text
+        await eventually(lambda: engine.count("eventstreams_hub_partitions_unread") == 0)
+
+
+async def test_kafka_is_not_up_while_nothing_of_what_is_wanted_can_be_read() -> None:
+    source = two_brokers()
+    engine = Engine(source, stall_seconds=0.4)
+    async with engine.running("t", "u"), engine.hub.feed(whole("u")):
+        await eventually(lambda: engine.count("eventstreams_kafka_up") == 1)
+        assert engine.count("eventstreams_hub_lag_records") == 0
+        source.silent.add(2)
+        await eventually(lambda: engine.count("eventstreams_kafka_up") == 0)
+        await eventually(lambda: math.isnan(engine.count("eventstreams_hub_lag_records")))
+        assert engine.hub.available, "the metadata still come"
+
+
+async def test_nothing_is_said_to_be_read_again_while_kafka_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    source = topic(100)
+    engine = Engine(source, stall_seconds=0.3)
+    async with engine.running("t"), engine.hub.feed(whole("t")):
+        source.silent.add(1)
+        await eventually(lambda: "No events are read of t" in caplog.text)
+        source.available = False
+        await eventually(lambda: "Kafka cannot be reached" in caplog.text)
+        seen = engine.hub.health._looked_at
+        await eventually(lambda: engine.hub.health._looked_at > seen + 1)
+        assert "read again" not in caplog.text
+        source.available = True
+        source.silent.clear()
+        await eventually(lambda: "read again" in caplog.text)
+
+
+async def test_what_open_transactions_hold_back_is_a_metric() -> None:
+    source = topic(100)
+    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")):
+        source.hold("t", 1)
+        write(source, 200, 300)
+        await eventually(lambda: engine.count("eventstreams_kafka_held_records") == 2)
+        source.hold("t", None)
+        await eventually(lambda: engine.count("eventstreams_kafka_held_records") == 0)
+
+
+async def test_a_topic_that_was_deleted_while_it_was_followed_is_no_trouble_of_kafkas() -> None:
+    source = two_brokers()
+    engine = Engine(source, stall_seconds=0.2)
+    async with engine.running("t", "u"), engine.hub.feed(whole("t", "u")):
+        source.delete("u")
+        await eventually(lambda: not engine.hub.exists(next(tp for tp in engine.hub.partitions if tp.topic == "u")))
+        seen = engine.hub.health._looked_at
+        await eventually(lambda: engine.hub.health._looked_at > seen)
+        assert engine.hub.health.problems() == []
+
+
+async def test_many_topics_are_named_in_one_sentence_of_bounded_length() -> None:
+    source = topic()
+    names = [f"topic.{number:02}" for number in range(30)]
+    for name in names:
+        source.create(name, broker=2)
+    engine = Engine(source, stall_seconds=0.2)
+    async with engine.running("t", *names), engine.hub.feed(whole("t", *names)):
+        source.silent.add(2)
+        await eventually(lambda: engine.hub.health.problems())
+        (problem,) = engine.hub.health.problems()
+        assert problem == (
+            "No events are read of topic.00, topic.01, topic.02, topic.03, topic.04 and 25 more: broker 2: no answer"
+        )

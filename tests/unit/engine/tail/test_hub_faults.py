@@ -1,0 +1,154 @@
+"""Faults of ours in the hub: one stops nothing but the step it arises in, is counted, and people see what stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from streams.core.positions import TopicPartition
+from streams.engine.memory import MemorySource
+from streams.engine.source import Batch, PollResult
+from streams.engine.tail import hub as module
+from tests.support.connection import Connection
+from tests.support.engine import Engine, eventually, whole
+from tests.support.hub import TP, hasten, received, tip, topic, write
+
+U = TopicPartition("u", 0)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasten(monkeypatch)
+
+
+def faults(engine: Engine, place: str) -> float:
+    return engine.metrics.registry.get_sample_value("eventstreams_faults_total", {"place": place}) or 0
+
+
+async def test_a_fault_while_a_suspect_partition_is_looked_at_stops_it_for_a_moment_only() -> None:
+    source = topic(100)
+    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+        bounds = source.bounds
+
+        async def fails_once(*_: Any) -> Any:
+            source.bounds = bounds  # type: ignore[method-assign]
+            raise ValueError
+
+        engine.hub.lookups.forget()
+        engine.hub.lookups._bounds._ask = fails_once
+        engine.hub.suspect(TP)
+        await eventually(lambda: faults(engine, "looking at a suspect partition") == 1)
+        engine.hub.lookups._bounds._ask = bounds
+        write(source, 200)
+        await eventually(lambda: received(feed).offsets == {TP: [1]})
+        await eventually(lambda: not engine.hub.partitions[TP].suspect)
+
+
+async def test_a_fault_in_one_feed_takes_nothing_from_the_others_and_its_own_clients_catch_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = topic(100)
+    engine = Engine(source)
+    async with (
+        engine.running("t"),
+        engine.hub.feed(whole("t")) as broken,
+        engine.hub.feed(whole("t", "none")) as sound,
+    ):
+        clients = [
+            Connection(engine, feed, dict(feed.vector), [], is_sse=True, takes=lambda: True)
+            for feed in (broken, broken, sound)
+        ]
+        following = [asyncio.ensure_future(each.until(lambda got: len(got.events) == 4)) for each in clients]
+        write(source, 200)
+        await eventually(lambda: all(len(each.received.events) == 1 for each in clients))
+        extend = broken.extend
+
+        def fails(*_: Any) -> None:
+            broken.extend = extend  # type: ignore[method-assign]
+            raise RuntimeError
+
+        broken.extend = fails  # type: ignore[method-assign]
+        write(source, 300)
+        await eventually(lambda: faults(engine, "adding records to a feed") == 1)
+        write(source, 400, 500)
+        for got in await asyncio.gather(*following):
+            assert got.offsets == {TP: [1, 2, 3, 4]}
+        for each in clients:
+            await each.close()
+
+
+async def test_a_fault_with_one_partition_stops_no_other_one_and_is_seen_while_it_lasts() -> None:
+    source = topic()
+    source.create("u")
+    engine = Engine(source, stall_seconds=0.3)
+    async with engine.running("t", "u"), engine.hub.feed(whole("t", "u")) as feed:
+        events = engine.encoder.events
+
+        def fails(records: Any) -> Any:
+            if any(record.topic == "t" for record in records):
+                raise RuntimeError
+            return events(records)
+
+        engine.encoder.events = fails  # type: ignore[method-assign]
+        write(source, 100)
+        write(source, 100, 200, name="u")
+        await eventually(lambda: received(feed).offsets == {U: [0, 1]})
+        await eventually(lambda: engine.hub.health.problems())
+        (problem,) = engine.hub.health.problems()
+        assert problem.startswith("No events are read of t: this service failed on its records")
+        assert engine.count("eventstreams_hub_partitions_unread") == 1
+        assert engine.count("eventstreams_kafka_up") == 1
+        engine.encoder.events = events  # type: ignore[method-assign]
+        await eventually(lambda: received(feed).offsets == {U: [0, 1], TP: [0]})
+        await eventually(lambda: engine.hub.health.problems() == [])
+
+
+async def test_a_fault_while_partitions_are_placed_delays_them() -> None:
+    source = topic(100)
+    async with Engine(source).running("t") as engine:
+        newest = engine.hub.lookups.newest
+
+        async def fails_once(*_: Any) -> Any:
+            engine.hub.lookups.newest = newest  # type: ignore[method-assign]
+            raise ValueError
+
+        engine.hub.lookups.newest = fails_once  # type: ignore[method-assign]
+        async with engine.hub.feed(whole("t")) as feed:
+            assert feed.vector[TP].offset == 1
+        assert faults(engine, "placing partitions") == 1
+
+
+async def test_a_fault_in_one_feeds_signs_of_life_leaves_the_others_theirs() -> None:
+    source = topic()
+    engine = Engine(source, keepalive_seconds=0.1)
+    async with engine.running("t"), engine.hub.feed(whole("t")) as broken, engine.hub.feed(whole("t", "x")) as sound:
+        broken.keep_alive = None  # type: ignore[assignment, method-assign]
+        await eventually(lambda: received(sound).keepalives)
+        assert faults(engine, "sending signs of life")
+
+
+class Hasty(MemorySource):
+    """Answers every poll at once, as Kafka does where it must not wait for news, or where one partition fails."""
+
+    polls = 0
+
+    async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
+        self.polls += 1
+        return {tp: self._batch(tp, offset, 1 << 20) for tp, offset in positions.items()}
+
+
+async def test_a_source_that_never_waits_does_not_make_the_hub_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_ROUND_SECONDS", 0.05)
+    source = Hasty()
+    source.create("t")
+    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+        before = source.polls
+        await asyncio.sleep(0.5)
+        assert source.polls - before <= 11
+        write(source, 100)
+        await eventually(lambda: tip(engine.hub) == 1)
+        assert isinstance(source._batch(TP, 1, 1), Batch)
+        await eventually(lambda: received(feed).offsets == {TP: [0]})

@@ -1,0 +1,146 @@
+"""No error of accept(2) or fork(2) ends the service, and none makes it spin."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from eventstreams_site.server import listening, workers
+from eventstreams_site.server.descriptors import places_of
+from eventstreams_site.server.listening import AT_ONCE, Acceptor, ListenError, listen
+from eventstreams_site.server.worker import Worker
+from eventstreams_site.server.workers import _Workers
+
+OF_ONE_CONNECTION = ("ECONNABORTED", "EPROTO", "ENETDOWN", "EHOSTUNREACH", "ENETUNREACH", "EPERM", "EOPNOTSUPP")
+OF_THE_SYSTEM = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EINVAL", "EIO")
+
+
+class Listener:
+    """A listening socket whose accept gives these errors first, then connections."""
+
+    def __init__(self, *errors: str, connections: int = 1) -> None:
+        self._errors = list(errors)
+        self._left = connections
+        self.tries = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.tries += 1
+        if self._errors:
+            raise OSError(getattr(errno, self._errors.pop(0)), "said by the system")
+        if not self._left:
+            raise BlockingIOError
+        self._left -= 1
+        return socket.socket(), None
+
+
+def accepted(acceptor: Acceptor) -> int:
+    count = 0
+    for connection in acceptor.accept():
+        connection.close()
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("error", OF_ONE_CONNECTION)
+def test_what_befell_one_connection_does_not_keep_the_next_one_out(error: str) -> None:
+    listener: Any = Listener(error, error, connections=3)
+    acceptor = Acceptor(listener)
+    assert accepted(acceptor) == 3
+    assert acceptor.rests_until < time.monotonic()
+
+
+@pytest.mark.parametrize("error", OF_THE_SYSTEM)
+def test_after_an_error_of_the_system_it_rests_and_says_why_once(
+    error: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(listening.time, "monotonic", lambda: clock.now)
+    listener: Any = Listener(*[error] * 4, connections=2)
+    acceptor = Acceptor(listener)
+    rests = []
+    for _ in range(4):
+        assert accepted(acceptor) == 0
+        rests.append(acceptor.rests_until - clock.now)
+        assert accepted(acceptor) == 0, "it tries nothing while it rests"
+        clock.now = acceptor.rests_until
+    assert listener.tries == 4
+    assert rests == pytest.approx([0.2, 0.4, 0.8, 1.0])
+    assert accepted(acceptor) == 2
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"Cannot accept connections, trying again: {os.strerror(getattr(errno, error))}"]
+
+
+def test_nothing_but_errors_of_connections_is_no_reason_to_spin() -> None:
+    listener: Any = Listener(*["EPERM"] * 1_000)
+    acceptor = Acceptor(listener)
+    assert accepted(acceptor) == 0
+    assert listener.tries == AT_ONCE
+    assert acceptor.rests_until > time.monotonic()
+
+
+def test_an_address_that_is_taken_or_none_is_an_error_with_a_sentence() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        for host, number in (("127.0.0.1", port), ("127.0.0.1", 70_000), ("no.such.host.invalid", 0)):
+            with pytest.raises(ListenError, match=f"Cannot listen on {host} port {number}: "):
+                listen(host, number)
+
+
+@pytest.fixture
+def first() -> Any:
+    with listen("127.0.0.1", 0) as listener:
+        process = _Workers(SimpleNamespace(drain_seconds=1.0), places_of(1024, 8), listener, 2)  # type: ignore[arg-type]
+        yield process
+        process._selector.close()
+        for each in (process._wake, process._waker, *(worker.channel for worker in process._workers.values())):
+            each.close()
+
+
+def test_a_fork_that_fails_is_tried_again_ever_more_seldom(
+    first: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = len(os.listdir("/proc/self/fd"))
+    now, waits = 1_000.0, []
+    for _ in range(8):
+        first._look_after_workers(now)
+        waits.append(first._start_at[0] - now)
+        now = first._start_at[-1]
+    assert len(first._start_at) == 2
+    assert waits == sorted(waits)
+    assert waits[-1] <= workers.MAX_RESTART_SECONDS
+    assert "Cannot start a worker: [Errno 11] Resource temporarily unavailable; trying again in 1 s" in caplog.text
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_without_a_worker_nothing_is_accepted_and_nothing_spins(first: Any) -> None:
+    with socket.create_connection(first._listener.getsockname()):
+        first._accept_or_not(time.monotonic())
+        first._selector.register(first._wake, 1)
+        began = time.monotonic()
+        assert first._selector.select(first._seconds_to_wait(began)) == []
+        assert time.monotonic() - began > workers.LOOK_SECONDS / 2
+
+
+def test_a_connection_goes_to_the_worker_that_has_the_fewest(first: Any) -> None:
+    busy, free, hanging, draining = (Worker(pid, socket.socket(), 0.0) for pid in range(4))
+    now = 100.0
+    for worker, connections in ((busy, 7), (free, 5), (hanging, 0), (draining, 0)):
+        worker.heard_at = now
+        worker.report = worker.report._replace(connections=connections, room=100)
+    hanging._handed_at.append(now - 1.0)  # it has not taken what it was given
+    draining.report = draining.report._replace(state=workers.State.DRAINING)
+    first._workers = {worker.pid: worker for worker in (busy, free, hanging, draining)}
+    assert first._takers(now) == [free, busy, hanging]
+    hanging.is_silent = True
+    free._handed_at.extend([now] * 3)  # on their way count
+    assert first._takers(now) == [busy, free]
