@@ -8,6 +8,6 @@
 
 from __future__ import annotations
 
-from redaction.admin import pages
+from redaction.admin import holds, pages
 
-__all__ = ["pages"]
+__all__ = ["holds", "pages"]

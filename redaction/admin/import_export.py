@@ -155,7 +155,7 @@ def counted(number: int, one: str, more: str) -> str:
 
 def export_csv() -> HttpResponse:
     """With cells that no spreadsheet runs; an import takes them back."""
-    response = _attachment("text/csv; charset=utf-8", "redacted-changes.csv")
+    response = _attachment("text/csv; charset=utf-8", "redacted-pages.csv")
     writer = csv.writer(response)
     writer.writerow(["domain", "title", "reason", "added by", "added at"])
     for page in RedactedPage.objects.select_related("added_by"):
@@ -170,7 +170,7 @@ def export_yaml() -> HttpResponse:
     by_domain: dict[str, list[str]] = {}
     for domain, title in RedactedPage.objects.values_list("domain", "title"):
         by_domain.setdefault(domain, []).append(title)
-    response = _attachment("application/yaml; charset=utf-8", "redacted-changes.yaml")
+    response = _attachment("application/yaml; charset=utf-8", "redacted-pages.yaml")
     response.write(f"{PAGES_KEY}:\n" if by_domain else f"{PAGES_KEY}: {{}}\n")
     for domain, titles in by_domain.items():
         response.write(f"  {_quoted(domain)}:\n")

@@ -17,6 +17,9 @@ from tests.support.probing import probed
 from tests.support.serving import PATH, serving
 from tests.support.site import Site
 
+alone = pytest.mark.slow
+"""Answers are timed: nothing else may run on the machine, as nothing does beside slow tests of faults."""
+
 LOGIN = "/admin/login/"
 TRIES = 150
 GUESSES = ("one-address", "one-network", "many-addresses")
@@ -52,6 +55,7 @@ ATTACKS: dict[str, Callable[[Site], list[Request]]] = {
 }
 
 
+@alone
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_probes_and_streams_go_on(attack: str, kafka: Any, topic: str, tmp_path: Path) -> None:
     async with serving(tmp_path, kafka.bootstrap, [topic]) as site:
@@ -77,6 +81,7 @@ async def test_probes_and_streams_go_on(attack: str, kafka: Any, topic: str, tmp
             assert (await asyncio.to_thread(site.get, LOGIN))[0] == 200
 
 
+@alone
 async def test_a_guess_whose_client_leaves_is_not_worked_off_and_counts(kafka: Any, topic: str, tmp_path: Path) -> None:
     async with serving(tmp_path, kafka.bootstrap, [topic]) as site:
         requests = await asyncio.to_thread(guesses, site, lambda number: f"198.51.100.{number + 1}")

@@ -61,8 +61,8 @@ def list_page(site: Site) -> float:
     """Put the page on the list, in a process of its own; returns when it was done (Unix time)."""
     code = f"""
 import time
-from redaction import pages
-pages.add([pages.Page({DOMAIN!r}, {TITLE!r})], "a test", None)
+from redaction.listed import changes
+changes.add([changes.Page({DOMAIN!r}, {TITLE!r})], "a test", None)
 print(time.time())
 """
     done = site.manage("shell", "--verbosity", "0", "-c", code)
@@ -75,7 +75,7 @@ def edit_stream(site: Site, effect: dict[str, Any], serving: str) -> float:
     code = f"""
 import json, time
 from django.contrib.auth.models import User
-from streams.edits import Wanted, write
+from streams.catalogue.edits import Wanted, write
 write({{"test": Wanted(json.loads({json.dumps(effect)!r}), {serving!r})}}, User.objects.create(username="admin"))
 print(time.time())
 """

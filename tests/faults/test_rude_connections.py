@@ -118,7 +118,7 @@ async def test_thousands_of_rude_connections_of_ten_kinds_leave_nothing_behind(
         assert watch.answers > 2
         assert memory_mb(site) - memory < GROWTH_MB * workers
         assert await asyncio.to_thread(site.metric, "eventstreams_faults_total") == 0
-        assert site.log.read_text()[logged:] == ""
+        assert [line for line in site.log.read_text()[logged:].splitlines() if " INFO " not in line] == []
 
 
 async def in_a_stream(site: Site, number: int, stalled: bool) -> None:
@@ -159,4 +159,4 @@ async def test_streams_that_are_reset_leave_nothing_behind(
             await is_free(site, descriptors)
             enough.set()
         assert await asyncio.to_thread(site.metric, "eventstreams_faults_total") == 0
-        assert site.log.read_text()[logged:] == ""
+        assert [line for line in site.log.read_text()[logged:].splitlines() if " INFO " not in line] == []

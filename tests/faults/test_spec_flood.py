@@ -14,6 +14,9 @@ from tests.support.many import many
 from tests.support.probing import probed
 from tests.support.serving import serving
 
+alone = pytest.mark.slow
+"""Answers are timed: nothing else may run on the machine, as nothing does beside slow tests of faults."""
+
 REQUESTS = 2_000
 AT_ONCE = 200
 STREAMS = 242
@@ -31,6 +34,7 @@ PATHS = (
 )
 
 
+@alone
 @pytest.mark.parametrize("path", PATHS)
 async def test_probes_and_streams_go_on(path: str, kafka: Any, topic: str, tmp_path: Path) -> None:
     streams = {f"stream{number}": [topic] for number in range(STREAMS)}
@@ -50,6 +54,7 @@ async def test_probes_and_streams_go_on(path: str, kafka: Any, topic: str, tmp_p
         assert " ERROR " not in site.log.read_text()
 
 
+@alone
 async def test_whoever_asks_before_it_is_made_waits_and_holds_up_nobody(kafka: Any, topic: str, tmp_path: Path) -> None:
     streams = {f"stream{number}": [topic] for number in range(STREAMS)}
     async with serving(tmp_path, kafka.bootstrap, streams) as site:

@@ -199,7 +199,7 @@ def test_every_layer_has_modules() -> None:
         ("streams.core.plan", "import time"),
         ("streams.core.plan", "def later():\n    from streams.engine import hub"),
         ("streams.core.plan", "from ..engine import hub"),
-        ("streams.core.plan", "from streams import sync"),
+        ("streams.core.plan", "from streams.catalogue import synchronise"),
         ("redaction.redactor", "from redaction.models import List"),
         ("redaction.redactor", "import aiokafka"),
         ("redaction.check.verdict", "from redaction.redactor import normalise_title"),
@@ -213,8 +213,8 @@ def test_every_layer_has_modules() -> None:
         ("streams.engine.tail.hub", "import eventstreams_site.config.config"),
         ("streams.http.views", "if TYPE_CHECKING:\n    from eventstreams_site.process import Process"),
         ("streams.http.views", "import twisted.web"),
-        ("streams.sync", "from streams.http.requests import header"),
-        ("streams.sync", "import eventstreams_site"),
+        ("streams.catalogue.synchronise", "from streams.http.requests import header"),
+        ("streams.catalogue.synchronise", "import eventstreams_site"),
     ],
 )
 def test_a_breach_is_found_wherever_it_stands(module: str, source: str) -> None:
@@ -232,7 +232,10 @@ def test_a_breach_is_found_wherever_it_stands(module: str, source: str) -> None:
             "import asyncio, time, logging, aiokafka\nfrom streams.core import plan\nfrom . import feed",
         ),
         ("streams.http.views", "import django, channels\nfrom streams.engine.tail.hub import Hub"),
-        ("streams.sync", "import django, urllib.request\nfrom streams.core.catalogue import Catalogue"),
+        (
+            "streams.catalogue.synchronise",
+            "import django, urllib.request\nfrom streams.core.catalogue import Catalogue",
+        ),
         ("streams.management.commands.serve", "from eventstreams_site.server.server import serve"),
         ("eventstreams_site.process", "import twisted, django\nfrom streams.http.service import Service"),
     ],

@@ -33,7 +33,7 @@ django.setup()
 from django.core.management import CommandError, call_command
 import uvloop
 uvloop.install()  # before anything imports the reactor
-from eventstreams_site import server
+from eventstreams_site.server import server
 
 def serve(*arguments, **options):
     print("serves", ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
