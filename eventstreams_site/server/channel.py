@@ -42,7 +42,7 @@ REQUEST_SECONDS = 30.0
 """From the first byte of a request until it has to be complete; the idle timer begins anew with every byte."""
 LINGER_SECONDS = 2.0
 """Seconds that a refused client may continue to send: closing at once would reset its answer (RFC 9112, 9.6)."""
-HALF_CLOSED_SECONDS = 10.0
+HALF_CLOSED_SECONDS = 5.0
 """Seconds that a client which has ended its input may wait for its answer: it may as well have left."""
 LOOK_SECONDS = 1.0
 """Seconds between two looks whether such a client has reset its connection."""

@@ -56,7 +56,7 @@ class StaticFiles:
         if settings.DEBUG:  # who works on a file wants to see it
             state = path.stat().st_mtime_ns
         is_kept = not settings.DEBUG and not name.startswith(OURS)
-        cache = f"public, max-age={MAX_AGE}" if is_kept else "no-cache"
+        cache = f"max-age={MAX_AGE}, public" if is_kept else "no-cache"
         return answer(await made.of(state, make), _type_of(path), cache=cache)
 
 
