@@ -113,6 +113,8 @@ async def send_answer(scope: Scope, send: Callable[[Any], Awaitable[None]], give
         headers.append(("Content-Length", str(len(body))))
     start = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (*headers, *SAME_ORIGIN)]
     with contextlib.suppress(OSError):  # ClientGone; plain ASGI servers raise others
+        if len(body) > SLICE_BYTES:
+            await asyncio.sleep(0)  # whoever has left meanwhile is noticed, and nothing is worked off for them
         await send({"type": "http.response.start", "status": status, "headers": start})
         await _send_body(scope, send, b"" if scope["method"] == "HEAD" else body)
 
@@ -129,6 +131,7 @@ async def _send_body(scope: Scope, send: Callable[[Any], Awaitable[None]], body:
         return
     await send({"type": "http.response.body", "body": body[:SLICE_BYTES], "more_body": True})
     for piece in _slices(body, SLICE_BYTES):
+        await asyncio.sleep(0)  # others have their turn
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 await flow.resumed()
