@@ -8,6 +8,7 @@
 - `plan.py`: from streams, id and `since` to where each partition is to be read from.
 - `formats.py`: the bytes around events in SSE and NDJSON.
 - `spelling.py`: the one spelling of a title and of a domain. `settings.py`: settings of streams that look mistyped.
+- `filters/`: which events a client wants; nothing uses it yet.
 - `durations.py`: durations as people write them.
 - `errors.py`: what can go wrong for a client, as values.
 
