@@ -44,6 +44,22 @@ async def becomes(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.1)
 
 
+async def all_take_connections(site: Site, workers: list[int]) -> None:
+    """Wait until each worker has been handed one: until its first report, a worker gets none."""
+    await becomes(lambda: site.log.read_text().count("The redaction list, version") >= len(workers))
+    before = [sockets_of(pid) for pid in workers]
+    held = []
+    try:
+        async with asyncio.timeout(30):
+            while any(sockets_of(pid) < then + 3 for pid, then in zip(workers, before, strict=True)):
+                held.append(await asyncio.open_connection("127.0.0.1", site.port))
+                await asyncio.sleep(0.05)
+    finally:
+        for _, writer_ in held:
+            writer_.transport.abort()
+    await asyncio.sleep(1)  # the workers report without them
+
+
 async def test_connections_are_spread_over_the_workers_and_all_get_every_event(
     kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -55,6 +71,7 @@ async def test_connections_are_spread_over_the_workers_and_all_get_every_event(
     ):
         workers = workers_of(site)
         assert len(workers) == 2
+        await all_take_connections(site, workers)
         before = [sockets_of(pid) for pid in workers]
         followers = [await crowd.connect(site.port, PATH, (SSE, NDJSON)[n % 2]) for n in range(CLIENTS)]
         after = [sockets_of(pid) for pid in workers]
