@@ -22,7 +22,7 @@ from streams.http.memory import large_answer
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, Scope, header, request_uri
 
-SLICE_BYTES = 64 * 1024
+SLICE_BYTES = 16 * 1024
 """Bytes of a body that are handed to the transport at a time: a client that reads nothing holds no more in memory."""
 STALL_SECONDS = 30.0
 """Seconds without room in the client's socket after which an answer is given up and the connection closed."""

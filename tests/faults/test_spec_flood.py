@@ -21,8 +21,7 @@ REQUESTS = 2_000
 AT_ONCE = 100
 """Each costs a third of a millisecond, and a probe waits for those before it; the attacker has the same two cores."""
 STREAMS = 242
-GROWTH_MB = 64.0
-"""What the allocator keeps of the peak of a hundred answers at once; it is used again for the next crowd."""
+GROWTH_MB = 40.0
 PATHS = (
     "/?spec",
     "/?spec&format=yaml",
