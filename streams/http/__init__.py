@@ -5,7 +5,6 @@
 - `limits.py`: connections of one address, and of the whole process.
 - `service.py`: what the edge needs of the process.
 - `public.py`: every other public route, answered from memory. `answers.py`, `made.py`: such answers, made once.
-  `memory.py`: what large answers leave behind is given back.
 - `views.py`, `ui.py`, `static.py`, `about.py`: small answers, the demo page, styles and scripts.
 - `headers.py`, `problems.py`: what all answers have, and errors as problem+json.
 - `openapi/`: the document that describes the service, and the page that shows it.

@@ -18,7 +18,6 @@ from typing import Any
 from django.utils.http import parse_etags
 
 from streams.core.errors import EventStreamsError
-from streams.http.memory import large_answer
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, Scope, header, request_uri
 
@@ -130,11 +129,6 @@ async def _send_body(scope: Scope, send: Callable[[Any], Awaitable[None]], body:
     if flow is None or len(body) <= SLICE_BYTES:
         await send({"type": "http.response.body", "body": body})
         return
-    with large_answer():
-        await _send_slices(flow, send, body)
-
-
-async def _send_slices(flow: Any, send: Callable[[Any], Awaitable[None]], body: bytes) -> None:
     await send({"type": "http.response.body", "body": body[:SLICE_BYTES], "more_body": True})
     for piece in _slices(body, SLICE_BYTES):
         await asyncio.sleep(0)  # others have their turn
