@@ -7,6 +7,7 @@ EventStreamsError               status, type, title; becomes problem+json (RFC 9
 ├── TooManyStreams              400  too_many_streams
 ├── InvalidTimestamp            400  invalid_timestamp
 ├── InvalidLastEventId          400  invalid_last_event_id
+├── InvalidFilter               400  invalid_filter; of limit and checkpoint too
 ├── TopicNotAvailable           404  topic_not_available
 ├── MethodNotAllowed            405  method_not_allowed
 ├── BadRequest                  400  bad_request; these five close the connection
@@ -96,6 +97,21 @@ class InvalidTimestamp(EventStreamsError):
 
 class InvalidLastEventId(EventStreamsError):
     status, type, title = 400, "invalid_last_event_id", "Invalid Last-Event-ID"
+
+
+class InvalidFilter(EventStreamsError):
+    """A parameter that chooses events cannot be read; the detail says which, its value and what was expected."""
+
+    status, type, title = 400, "invalid_filter", "Invalid filter"
+
+    SHOWN = 100
+    """Characters of a wrong value that the detail quotes."""
+
+    @classmethod
+    def of_value(cls, parameter: str, value: str, expected: str) -> InvalidFilter:
+        """Return the error of a parameter with a value that cannot be read."""
+        shown = value if len(value) <= cls.SHOWN else f"{value[: cls.SHOWN]}…"
+        return cls(f"{parameter} is {shown!r}; expected {expected}")
 
 
 class TopicNotAvailable(EventStreamsError):

@@ -76,11 +76,12 @@ _SIGNIFICANT_DIGITS: Final = 9
 """V8 leaves out the further digits of a number; this also keeps int() cheap."""
 
 
-def parse_since(text: str) -> int:
+def parse_since(text: str, name: str = "since") -> int:
     """Milliseconds since the epoch (UTC): whole, rounded down, within 0…2^63−1.
 
     As in JavaScript, text of blanks only is the number 0; that empty text counts as none is the caller's to know.
-    Raises `InvalidTimestamp` for text that is neither a number nor a date-time, or that holds a NUL.
+    Raises `InvalidTimestamp`, which says the parameter's `name`, for text that is neither a number nor a date-time, or
+    that holds a NUL.
     """
     ms = _number_ms(text)
     if ms is None and "\0" not in text:
@@ -88,7 +89,7 @@ def parse_since(text: str) -> int:
     if ms is None:
         shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
         raise InvalidTimestamp(
-            f"since={shown!r} is neither a number of milliseconds since the epoch nor a date-time; "
+            f"{name}={shown!r} is neither a number of milliseconds since the epoch nor a date-time; "
             "write for example 1709805600000 or 2024-03-07T10:00:00Z"
         )
     return min(max(ms, 0), MAX_MS)

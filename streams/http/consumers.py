@@ -173,7 +173,8 @@ class StreamConsumer(AsyncHttpConsumer):
         if invalid:
             raise StreamNotFound(invalid)
         self._streams = streams
-        since, last_event_id = request.since(), request.last_event_id()
+        since, last_event_id, wanted_events = request.since(), request.last_event_id(), request.filter()
+        request.until(), request.limit(), request.checkpoint()
         if service.draining:
             raise Draining
         if not is_head:
@@ -196,7 +197,7 @@ class StreamConsumer(AsyncHttpConsumer):
                 if is_head:
                     return None, [*planned.gaps, *await gaps_of(service.hub, planned.starts)]
                 others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
-                selection = Selection(planned.topics, others, planned.scope)
+                selection = Selection(planned.topics, others, planned.scope, wanted_events)
                 feed = await service.hub.join(selection, needed)
                 self._taken.append(functools.partial(service.hub.leave, feed))
                 position, gaps = await resolve(service.hub, planned.starts, needed)

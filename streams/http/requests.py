@@ -1,6 +1,6 @@
 """What a client asked for: an ASGI scope becomes a StreamRequest.
 
-Source: wire contract, "Routes", "The two formats", "Choosing where to start".
+Source: wire contract, "Routes", "The two formats", "Choosing where to start", "Choosing events".
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
-from streams.core.errors import InvalidLastEventId, InvalidTimestamp, TooManyStreams
+from streams.core.errors import InvalidFilter, InvalidLastEventId, InvalidTimestamp, TooManyStreams
+from streams.core.filters import Filter, parse_filter
+from streams.core.formats import iso_time
 from streams.core.positions import LastEventId, parse_last_event_id
 from streams.core.since import parse_since
 from streams.http.negotiation import Format, names_event_stream, negotiate
@@ -28,6 +30,11 @@ FLOW_EXTENSION = "eventstreams.flow"
 ID_PARAMETERS = ("lastEventId", "last-event-id", "last_event_id")
 """For polyfills that cannot set headers."""
 
+LIMITS = (1, 10**9)
+"""The least and the greatest `limit`, in events."""
+CHECKPOINT_SECONDS = (5, 3600)
+"""The shortest and the longest `checkpoint`."""
+
 LONGEST_QUERY = 2_000
 """Characters of a query in which `parameters` looks."""
 WARN_SECONDS = 3600.0
@@ -35,6 +42,7 @@ WARN_SECONDS = 3600.0
 LONGEST_ADDRESS = 100
 """Characters; with a zone and a port. What is longer is no address, and is not remembered."""
 
+_INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+", re.ASCII)
 
 _warned_at = float("-inf")
@@ -56,6 +64,10 @@ class StreamRequest:
     last_event_ids: tuple[str, ...]
     """What was given as an id: different texts, none of them empty."""
     since_texts: tuple[str, ...]
+    until_texts: tuple[str, ...]
+    limit_texts: tuple[str, ...]
+    checkpoint_texts: tuple[str, ...]
+    query: bytes
 
     @classmethod
     def from_scope(cls, scope: Scope) -> StreamRequest:
@@ -70,6 +82,10 @@ class StreamRequest:
             names_event_stream=names_event_stream(accept),
             last_event_ids=next(filter(None, map(_different, ids)), ()),
             since_texts=tuple(query.get("since", ())),
+            until_texts=tuple(query.get("until", ())),
+            limit_texts=tuple(filter(None, query.get("limit", ()))),
+            checkpoint_texts=tuple(filter(None, query.get("checkpoint", ()))),
+            query=scope["query_string"],
         )
 
     @property
@@ -90,10 +106,28 @@ class StreamRequest:
 
     def since(self) -> int | None:
         """The time asked for, in ms, None where none was. Raises InvalidTimestamp."""
-        if len(self.since_texts) > 1:
-            raise InvalidTimestamp("since was given more than once; give it once")
-        text = self.since_texts[0] if self.since_texts else ""
-        return parse_since(text) if text else None
+        return _time("since", self.since_texts)
+
+    def until(self) -> int | None:
+        """Return the time before which the stream ends, in ms, None where none was given. Raises InvalidTimestamp."""
+        since, until = self.since(), _time("until", self.until_texts)
+        if until is not None and since is not None and until <= since:
+            raise InvalidTimestamp(
+                f"until ({iso_time(until)}) is not after since ({iso_time(since)}); the stream would have no events"
+            )
+        return until
+
+    def limit(self) -> int | None:
+        """Return how many events are wanted, None where all are. Raises InvalidFilter."""
+        return _integer("limit", self.limit_texts, LIMITS, "events")
+
+    def checkpoint(self) -> int | None:
+        """Return the seconds without an event before a checkpoint is sent, None for never. Raises InvalidFilter."""
+        return _integer("checkpoint", self.checkpoint_texts, CHECKPOINT_SECONDS, "seconds")
+
+    def filter(self) -> Filter:
+        """Return which events are wanted. Raises InvalidFilter."""
+        return parse_filter(self.query)
 
     def last_event_id(self) -> LastEventId | None:
         """The id to resume at, None where none was given. Raises InvalidLastEventId."""
@@ -102,6 +136,23 @@ class StreamRequest:
                 f"Last-Event-ID was given with {len(self.last_event_ids)} different values; send one"
             )
         return parse_last_event_id(self.last_event_ids[0]) if self.last_event_ids else None
+
+
+def _time(name: str, texts: tuple[str, ...]) -> int | None:
+    if len(texts) > 1:
+        raise InvalidTimestamp(f"{name} was given more than once; give it once")
+    return parse_since(texts[0], name) if texts and texts[0] else None
+
+
+def _integer(name: str, texts: tuple[str, ...], bounds: tuple[int, int], unit: str) -> int | None:
+    if not texts:
+        return None
+    expected = f"a whole number of {unit} from {bounds[0]} to {bounds[1]}"
+    if len(texts) > 1:
+        raise InvalidFilter(f"{name} was given more than once; give it once, as {expected}")
+    if not _INTEGER.fullmatch(texts[0]) or not bounds[0] <= int(texts[0]) <= bounds[1]:
+        raise InvalidFilter.of_value(name, texts[0], expected)
+    return int(texts[0])
 
 
 def _different(texts: Iterable[str]) -> tuple[str, ...]:

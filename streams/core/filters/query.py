@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from streams.core.errors import EventStreamsError
+from streams.core.errors import InvalidFilter
 from streams.core.filters import where
 from streams.core.filters.filter import NO_FILTER, Filter, Values
 from streams.core.spelling import normalise_title
@@ -20,8 +20,6 @@ MAX_VALUES = 100
 MAX_CONDITIONS = 16
 MAX_BYTES = 4096
 """Bytes of the canonical form."""
-SHOWN = 100
-"""Characters of a wrong value that an error quotes."""
 
 _LISTS = ("wiki", "domain", "type", "namespace")
 """Parameters whose values are separated by commas."""
@@ -32,12 +30,6 @@ _UNESCAPED = "!*'()"
 _WORD = re.compile(r"[^\s\x00-\x1f]+")
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-
-
-class InvalidFilter(EventStreamsError):
-    """A parameter of a filter cannot be read; the detail says which, its value and what was expected."""
-
-    status, type, title = 400, "invalid_filter", "Invalid filter"
 
 
 def parse_filter(query: bytes) -> Filter:
@@ -88,7 +80,7 @@ def _asked(query: bytes) -> dict[str, list[str]]:
             asked.setdefault(name, []).append(value.decode())
         except UnicodeDecodeError:
             shown = value.decode("utf-8", "backslashreplace")
-            raise _error(name, shown, "text in UTF-8, percent-encoded") from None
+            raise InvalidFilter.of_value(name, shown, "text in UTF-8, percent-encoded") from None
     return asked
 
 
@@ -103,7 +95,7 @@ def _elements(parameter: str, texts: Iterable[str]) -> list[str]:
     for text in texts:
         found = text.split(",")
         if "" in found:
-            raise _error(parameter, text, "values separated by single commas, none of them empty")
+            raise InvalidFilter.of_value(parameter, text, "values separated by single commas, none of them empty")
         elements += found
     return elements
 
@@ -194,7 +186,7 @@ def _canary(texts: Iterable[str]) -> str:
         raise InvalidFilter("canary was given more than once; give it once")
     text = texts[0] if texts else "true"
     if text not in ("true", "false", "only"):
-        raise _error("canary", text, "true, false or only")
+        raise InvalidFilter.of_value("canary", text, "true, false or only")
     return text
 
 
@@ -207,7 +199,7 @@ def _conditions(texts: Iterable[str]) -> list[where.Condition]:
         try:
             conditions.append(where.parse_condition(text))
         except where.ConditionError:
-            raise _error("where", text, where.EXPECTED) from None
+            raise InvalidFilter.of_value("where", text, where.EXPECTED) from None
     return conditions
 
 
@@ -216,9 +208,4 @@ def _encoded(text: str) -> str:
 
 
 def _fail(parameter: str, element: str) -> Read:
-    raise _error(parameter, element, _EXPECTED[parameter])
-
-
-def _error(parameter: str, value: str, expected: str) -> InvalidFilter:
-    shown = value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
-    return InvalidFilter(f"{parameter} is {shown!r}; expected {expected}")
+    raise InvalidFilter.of_value(parameter, element, _EXPECTED[parameter])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from streams.core import formats
 from streams.core.events import Event
+from streams.core.filters import NO_FILTER, Filter
 from streams.core.positions import Gap, IdWriter, Mark, Position, Scope, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.tail.fanout import Chunk, Fanout, Pace, Parts, Step
@@ -36,11 +37,14 @@ _DATA = b"data: "
 
 
 class Selection(NamedTuple):
-    """What a subscription reads: whole topics (as they grow), and single partitions of further ones."""
+    """What a subscription reads: whole topics (as they grow), and single partitions of further ones; of their events
+    those that match the filter.
+    """
 
     topics: frozenset[str]
     partitions: frozenset[TopicPartition]
     scope: Scope
+    filter: Filter = NO_FILTER
 
 
 class Block:

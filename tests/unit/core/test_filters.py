@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from streams.core.errors import InvalidFilter
 from streams.core.filters import NO_FILTER, FilterIndex, parse_filter
-from streams.core.filters.query import MAX_CONDITIONS, MAX_VALUES, InvalidFilter
+from streams.core.filters.query import MAX_CONDITIONS, MAX_VALUES
 
 CANARY = {"meta": {"domain": "canary"}}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streams.core.catalogue import Layers, compile_catalogue
-from streams.core.errors import InvalidTimestamp, TooManyStreams
+from streams.core.errors import InvalidFilter, InvalidTimestamp, TooManyStreams
 from streams.http.negotiation import Format
 from streams.http.requests import StreamRequest, client_ip, header, request_uri
 
@@ -202,3 +202,75 @@ def test_the_uri_of_an_answer_is_the_one_that_was_sent() -> None:
     sent = {**scope("/v2/stream/a,b", "since=%31"), "raw_path": b"/v2/stream/a%2Cb"}
     assert request_uri(sent) == "/v2/stream/a%2Cb?since=%31"
     assert request_uri({"path": "/x", "query_string": b""}) == "/x"
+
+
+def asked(query: str) -> StreamRequest:
+    return StreamRequest.from_scope(scope(query=query))
+
+
+@pytest.mark.parametrize(
+    ("query", "ms"),
+    [
+        ("", None),
+        ("until=", None),
+        ("until=5", 5),
+        ("until=-5", 0),
+        ("until=1970-01-01T00:00:01+00:00", 1000),
+        ("since=4&until=5", 5),
+        ("since=&until=5", 5),
+    ],
+)
+def test_until_is_a_time_in_the_grammar_of_since_or_none(query: str, ms: int | None) -> None:
+    assert asked(query).until() == ms
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["until=never", "until=1&until=1", "until=&until=", "since=5&until=5", "since=5&until=4", "until=-1&since=-2"],
+)
+def test_an_until_that_is_no_time_or_not_one_or_not_after_since_is_refused_by_name(query: str) -> None:
+    with pytest.raises(InvalidTimestamp, match="until"):
+        asked(query).until()
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "checkpoint"),
+    [
+        ("", None, None),
+        ("limit=&checkpoint=", None, None),
+        ("limit=1&checkpoint=5", 1, 5),
+        ("limit=1000000000&checkpoint=3600", 10**9, 3600),
+        ("limit=&limit=007", 7, None),
+    ],
+)
+def test_limit_and_checkpoint_are_whole_numbers_or_none(query: str, limit: int | None, checkpoint: int | None) -> None:
+    assert (asked(query).limit(), asked(query).checkpoint()) == (limit, checkpoint)
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "1000000001", "-1", "1.0", "1e3", "+7", "%2B7", "x", "%20", "%FF", "%EF%BC%91", "1" * 10_000]
+)
+@pytest.mark.parametrize("name", ["limit", "checkpoint"])
+def test_a_limit_or_checkpoint_that_is_no_number_in_its_bounds_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(InvalidFilter, match=f"^{name} is '.*; expected a whole number") as error:
+        getattr(asked(f"{name}={value}"), name)()
+    assert len(error.value.detail) < 250
+
+
+@pytest.mark.parametrize("query", ["limit=7&limit=7", "checkpoint=7&checkpoint=8"])
+def test_a_limit_or_checkpoint_that_is_given_twice_is_refused(query: str) -> None:
+    name = query.partition("=")[0]
+    with pytest.raises(InvalidFilter, match=f"^{name} was given more than once"):
+        getattr(asked(query), name)()
+
+
+@pytest.mark.parametrize(("name", "value"), [("checkpoint", "4"), ("checkpoint", "3601")])
+def test_the_bounds_of_a_checkpoint_are_its_own(name: str, value: str) -> None:
+    with pytest.raises(InvalidFilter, match="from 5 to 3600"):
+        asked(f"{name}={value}").checkpoint()
+
+
+def test_what_else_is_asked_for_is_no_part_of_the_filter() -> None:
+    request = asked("since=1&wiki=enwiki&until=2&limit=3&checkpoint=5&stream=message")
+    assert request.filter().text == "wiki=enwiki"
+    assert not asked("since=1&until=2&limit=3&checkpoint=5&stream=message").filter()
