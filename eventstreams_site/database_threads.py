@@ -20,12 +20,12 @@ from django.db import connections
 T = TypeVar("T")
 
 WARM = 2
-"""Threads that take turns, so that their connections are open: where each answer takes two seconds, a question can be
+"""Threads that take turns, so that their connections are open: where each answer takes two seconds, a query can be
 asked each second."""
-AT_ONCE = 4
-"""Maximum number of threads of one `Askers`, the stuck ones included."""
+MAX_THREADS = 4
+"""Maximum number of threads of one `DatabaseThreads`, the stuck ones included."""
 DEADLINE_SECONDS = 2.0
-"""Where no thread is idle and the newest question has waited this long, a further thread is started."""
+"""Where no thread is idle and the newest query has waited this long, a further thread is started."""
 IDLE_SECONDS = 30.0
 """A further thread that is not needed for this time ends, and closes its connection."""
 SERVER_SECONDS = 2.0
@@ -47,27 +47,27 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class Askers:
-    """At most AT_ONCE threads. To be used in an event loop."""
+class DatabaseThreads:
+    """At most MAX_THREADS threads. To be used in an event loop."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._idle: deque[_Asker] = deque()
+        self._idle: deque[_Thread] = deque()
         self._count = 0
         self._asked_at = self._needed_at = float("-inf")
 
-    def ask(self, question: Callable[[], T]) -> asyncio.Future[T] | None:
-        """Begin to ask; None where all threads are busy. The future's exception is the question's.
+    def run(self, query: Callable[[], T]) -> asyncio.Future[T] | None:
+        """Begin to ask; None where all threads are busy. The future's exception is the query's.
 
         Raises RuntimeError where the system has no further thread.
         """
         now = time.monotonic()
-        is_late = not self._idle and self._count < AT_ONCE and now > self._asked_at + DEADLINE_SECONDS
+        is_late = not self._idle and self._count < MAX_THREADS and now > self._asked_at + DEADLINE_SECONDS
         if self._count < WARM or is_late:
-            asker = _Asker(f"{self._name}-{self._count + 1}")
+            thread = _Thread(f"{self._name}-{self._count + 1}")
             self._count += 1
         elif self._idle:
-            asker = self._idle.popleft()
+            thread = self._idle.popleft()
         else:
             return None
         self._asked_at = now
@@ -80,7 +80,7 @@ class Askers:
         answer: asyncio.Future[T] = loop.create_future()
 
         def done(result: Any, error: BaseException | None) -> None:
-            self._idle.append(asker)
+            self._idle.append(thread)
             if not answer.done():
                 if error is None:
                     answer.set_result(result)
@@ -89,23 +89,23 @@ class Askers:
 
         def work() -> None:
             try:
-                outcome: tuple[Any, BaseException | None] = question(), None
+                outcome: tuple[Any, BaseException | None] = query(), None
             except BaseException as error:
                 outcome = None, error
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(functools.partial(done, *outcome))
 
-        asker.work(work)
+        thread.work(work)
         return answer
 
     def close(self) -> None:
         """Let the idle threads end. Those that are busy are left behind: they end with the process."""
-        for asker in self._idle:
-            asker.end()
+        for thread in self._idle:
+            thread.end()
         self._idle.clear()
 
 
-class _Asker:
+class _Thread:
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=name, daemon=True).start()

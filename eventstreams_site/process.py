@@ -68,10 +68,10 @@ class Process:
             Followed(
                 "the redaction list",
                 functools.partial(changes.read, config.mediawiki_redacted_pages),
-                self._heed_list,
-                self._list_seen,
+                self._apply_list,
+                self._on_list_read,
             ),
-            Followed("the streams", functools.partial(read_catalogue, config), self._expose),
+            Followed("the streams", functools.partial(read_catalogue, config), self._apply_catalogue),
         )
         self.service = Service(
             settings=EdgeSettings(
@@ -89,7 +89,7 @@ class Process:
             limits=ConnectionLimits(config.client_ip_connection_limit, config.max_connections),
             start=self.start,
             configured_pages=config.mediawiki_redacted_pages,
-            refresh=Refresh(config, metrics, self._watch.hurry),
+            refresh=Refresh(config, metrics, self._watch.poll_now),
             schemas=Schemas(config, metrics),
             behind=lambda: self._watch.behind,
             log_is_stuck=lambda: lines.stderr.is_stuck,
@@ -98,7 +98,7 @@ class Process:
             "eventstreams_log_lines_dropped", "Log lines lost since nobody read stderr", lambda: lines.stderr.dropped
         )
         metrics.count(
-            "eventstreams_log_lines_left_out", "Log lines left out as like others", lambda: lines.Seldom.left_out
+            "eventstreams_log_lines_left_out", "Log lines left out as like others", lambda: lines.RepeatLimit.suppressed
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -153,7 +153,7 @@ class Process:
             # Kafka, the database and whatever else these wait for may hang; the process ends all the same.
             await asyncio.wait([*self._tasks, asyncio.ensure_future(self.service.hub.close())], timeout=CLOSE_SECONDS)
 
-    def _heed_list(self, listed: Listed) -> None:
+    def _apply_list(self, listed: Listed) -> None:
         """Take over what was read of the redaction list."""
         service, minimum = self.service, self._config.redacted_pages_min
         lacks = ""
@@ -185,7 +185,7 @@ class Process:
             connection.forget()
         service.metrics.redacted_pages.set(len(redactor))
 
-    def _list_seen(self) -> None:
+    def _on_list_read(self) -> None:
         if self._redactor is None:
             return
         self._count_matches()
@@ -196,7 +196,7 @@ class Process:
         if self._redactor is not None:
             self._matches.add(self._redactor.taken_matches())
 
-    def _expose(self, catalogue: Catalogue) -> None:
+    def _apply_catalogue(self, catalogue: Catalogue) -> None:
         """Swap the catalogue, whole; who follows a stream that has changed is ended, nobody else notices."""
         streams = catalogue.streams.values()
         self.service.hub.know(topic for stream in streams for topic in (*stream.topics, *stream.topics_allowed))

@@ -201,9 +201,9 @@ LOGGING = {
         "brief": {"()": "eventstreams_site.logs.lines.BriefFormatter", "format": FORMAT},
     },
     "filters": {
-        "seldom": {"()": "eventstreams_site.logs.lines.Seldom", "burst": 10},
-        "once": {"()": "eventstreams_site.logs.lines.Seldom"},
-        "of_strangers": {"()": "eventstreams_site.logs.lines.Seldom", "demote": True},
+        "seldom": {"()": "eventstreams_site.logs.lines.RepeatLimit", "burst": 10},
+        "once": {"()": "eventstreams_site.logs.lines.RepeatLimit"},
+        "of_strangers": {"()": "eventstreams_site.logs.lines.RepeatLimit", "demote": True},
     },
     "handlers": {
         "stderr": {"()": "eventstreams_site.logs.lines.Handler", "formatter": "line", "filters": ["seldom"]},

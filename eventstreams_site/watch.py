@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db import connections
 
-from eventstreams_site.database_threads import Askers
+from eventstreams_site.database_threads import DatabaseThreads
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class Followed(Generic[T]):
     def __init__(
         self,
         what: str,
-        read: Callable[[T | None], T | None],
-        take: Callable[[T], None],
-        seen: Callable[[], None] = lambda: None,
+        fetch: Callable[[T | None], T | None],
+        on_change: Callable[[T], None],
+        on_success: Callable[[], None] = lambda: None,
     ) -> None:
         self.what = what
         self.asked_at = time.monotonic()
@@ -50,9 +50,9 @@ class Followed(Generic[T]):
         self.wake = asyncio.Event()
         self._is_due = False
         """No thread was free for a question: it is asked as soon as an answer has come."""
-        self._read = read
-        self._take = take
-        self._seen = seen
+        self._fetch = fetch
+        self._on_change = on_change
+        self._on_success = on_success
         self._last: T | None = None
         self._is_failure_logged = False
         self._next_log = 0.0
@@ -64,19 +64,19 @@ class Followed(Generic[T]):
 
     async def follow(self) -> None:
         """Ask until the task is cancelled: every second, also while an earlier answer is still awaited."""
-        askers = Askers("watch")
+        threads = DatabaseThreads("watch")
         waits: set[asyncio.Task[None]] = set()
         try:
             while True:
                 self.wake.clear()
                 try:
-                    answer = askers.ask(self._question(self._last))
+                    answer = threads.run(self._question(self._last))
                 except RuntimeError as error:  # no thread can be started
                     self._say(str(error))
                     answer = None
                 self._is_due = answer is None
                 if answer is not None:
-                    task = asyncio.ensure_future(self._heed(answer, self._last, time.monotonic()))
+                    task = asyncio.ensure_future(self._apply(answer, self._last, time.monotonic()))
                     waits.add(task)
                     task.add_done_callback(waits.discard)
                 with contextlib.suppress(TimeoutError):
@@ -87,31 +87,31 @@ class Followed(Generic[T]):
         finally:
             for task in waits:
                 task.cancel()
-            askers.close()
+            threads.close()
 
     def _question(self, last: T | None) -> Callable[[], T | None]:
         def ask() -> T | None:
             try:
-                return self._read(last)
+                return self._fetch(last)
             except Exception:
                 connections.close_all()  # this thread's: the next question makes a new one
                 raise
 
         return ask
 
-    async def _heed(self, answer: asyncio.Future[T | None], last: T | None, asked_at: float) -> None:
+    async def _apply(self, answer: asyncio.Future[T | None], last: T | None, asked_at: float) -> None:
         try:
             new = await answer
             if asked_at < self.asked_at or last is not self._last:
                 return  # a later question was answered first
             if new is not None:
-                self._take(new)
+                self._on_change(new)
                 self._last = new
         except Exception as error:
             self._say(f"{type(error).__name__}: {error} (has `manage.py migrate` been run?)")
         else:
             self.asked_at = asked_at
-            self._seen()
+            self._on_success()
             if self._is_failure_logged:
                 log.warning("Can read %s again", self.what)
                 self._is_failure_logged = False
@@ -133,7 +133,7 @@ class Watch:
     def __init__(self, *followed: Followed[Any]) -> None:
         self._followed = followed
 
-    def hurry(self) -> None:
+    def poll_now(self) -> None:
         """Look now rather than within a second: there is something new."""
         for each in self._followed:
             each.wake.set()

@@ -100,7 +100,7 @@ class Lanes:
         self._by_address[address] += 1
         turn = Turn(address, kind, asyncio.get_running_loop().create_future())
         kind.waiting.append(turn)
-        self._go_on()
+        self._start_waiting()
         return turn
 
     def end(self, turn: Turn) -> None:
@@ -113,9 +113,9 @@ class Lanes:
         self._by_address[turn.address] -= 1
         if not self._by_address[turn.address]:
             del self._by_address[turn.address]
-        self._go_on()
+        self._start_waiting()
 
-    def _go_on(self) -> None:
+    def _start_waiting(self) -> None:
         for kind in (self._known, self._strangers):
             while kind.waiting and kind.running < kind.may_run and self._free:
                 kind.running += 1

@@ -33,10 +33,10 @@ class Backlog(io.TextIOBase):
         self._max_bytes = max_bytes
         self.dropped = 0
         """Texts that were thrown away, since the start of the process."""
-        self._begin_anew()
-        os.register_at_fork(after_in_child=self._begin_anew)
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         """What waits in another process is written there."""
         self._changed = threading.Condition()  # a write may come while one is made, from a finaliser that warns
         self._waiting: deque[bytes] = deque()

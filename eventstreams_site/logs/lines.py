@@ -62,7 +62,7 @@ class Handler(logging.StreamHandler[Backlog]):
         super().close()
 
 
-class Seldom(logging.Filter):
+class RepeatLimit(logging.Filter):
     """At most `burst` lines of a kind in SECONDS; the next one says how many were left out.
 
     A kind is a logger, a level and a text without its arguments; a text that has none may be made of what somebody
@@ -71,7 +71,7 @@ class Seldom(logging.Filter):
 
     SECONDS = 10.0
     MAX_KINDS = 500
-    left_out = 0
+    suppressed = 0
     """Lines that were left out in this process, by all filters."""
 
     def __init__(self, burst: int = 1, demote: bool = False) -> None:
@@ -81,9 +81,9 @@ class Seldom(logging.Filter):
         self._lock = threading.RLock()
         self._kinds: OrderedDict[tuple[object, ...], list[float]] = OrderedDict()
         """Kind → when its window began (time.monotonic), lines in it, lines left out."""
-        os.register_at_fork(after_in_child=self._begin_anew)
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.RLock()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -96,20 +96,20 @@ class Seldom(logging.Filter):
         at = time.monotonic()
         with self._lock:
             window = self._kinds.setdefault(kind, [at, 0, 0])
-            left_out = 0.0
+            suppressed = 0.0
             if at - window[0] >= self.SECONDS:
-                left_out = window[2]
+                suppressed = window[2]
                 window[:] = [at, 0, 0]
                 self._kinds.move_to_end(kind)
             if window[1] >= self._burst:
                 window[2] += 1
-                Seldom.left_out += 1
+                RepeatLimit.suppressed += 1
                 return False
             window[1] += 1
             if len(self._kinds) > self.MAX_KINDS:
                 self._kinds.popitem(last=False)
-        if left_out:
-            record.msg = f"{record.getMessage()} ({left_out:.0f} more of this kind were left out)"
+        if suppressed:
+            record.msg = f"{record.getMessage()} ({suppressed:.0f} more of this kind were left out)"
             record.args = None
         return True
 

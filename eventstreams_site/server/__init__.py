@@ -5,6 +5,6 @@
 - `channel.py`: one connection: what is too large, too slow or no HTTP is answered here. `request.py`: one request.
 - `flow.py`: how much a client's socket takes. `connection.py`: what of a stream is still unsent.
 - `faults.py`: faults that only Twisted's log would have.
-- `workers.py`: the first of several processes. `worker.py`: a worker as it sees it. `handover.py`: what they tell each
-  other.
+- `supervisor.py`: the process that accepts for several workers. `worker.py`: a worker as it sees it.
+  `handover.py`: what the two tell each other.
 """

@@ -14,7 +14,7 @@ from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from eventstreams_site.gate.gate import says_it_has_session
-from eventstreams_site.server.connection import Wire
+from eventstreams_site.server.connection import ClientConnection
 from eventstreams_site.server.request import StreamRequest, page_too_large, path_of, phrase, refusal
 from streams.core.errors import (
     BadRequest,
@@ -58,14 +58,14 @@ class StreamChannel(HTTPChannel):
 
     MAX_LENGTH = MAX_HEADER_BYTES
     totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
-    wire: Wire
+    connection: ClientConnection
     body_limit = PUBLIC_BODY_BYTES
     input_has_ended = False
     """The client will send nothing more, and may still wait for an answer (`nc -N`)."""
     _deadline: Any = None
-    _patience: Any = None
+    _reset_check: Any = None
     _header_lines = 0
-    _is_deaf = False
+    _ignores_input = False
     """Whatever still comes is not looked at."""
 
     @property
@@ -74,24 +74,24 @@ class StreamChannel(HTTPChannel):
 
     def connectionMade(self) -> None:  # noqa: N802
         super().connectionMade()
-        self.wire = Wire(self.transport, self._service.metrics.cut.inc)
-        self._service.connections.add(self.wire)
+        self.connection = ClientConnection(self.transport, self._service.metrics.cut.inc)
+        self._service.connections.add(self.connection)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        self._service.connections.discard(self.wire)
-        self.wire.close()
+        self._service.connections.discard(self.connection)
+        self.connection.close()
         self._stop_clock()
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
+        if self._reset_check is not None and self._reset_check.active():
+            self._reset_check.cancel()
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        if not self._is_deaf:
+        if not self._ignores_input:
             self._read(data)
-        if self._abortingCall is None and self.wire.is_gone:
+        if self._abortingCall is None and self.connection.is_reset:
             # A reset is reported once. Where there was something to read before it, nobody would ever see it: uvloop
             # closes its handle without a word to Twisted.
-            self.wire.abort()
+            self.connection.abort()
 
     def _read(self, data: bytes) -> None:
         if self._deadline is None and not self._handlingRequest:
@@ -107,20 +107,20 @@ class StreamChannel(HTTPChannel):
         self.input_has_ended = True
         if self._handlingRequest:
             if self.requests and self.requests[0].is_endless:
-                self.wire.close_connection()
-            elif self._patience is None:
-                self._be_patient(HALF_CLOSED_SECONDS)
-        elif (self.requests or self._buffer) and not self._is_deaf:
+                self.connection.close_connection()
+            elif self._reset_check is None:
+                self._check_for_reset(HALF_CLOSED_SECONDS)
+        elif (self.requests or self._buffer) and not self._ignores_input:
             self.refuse(BadRequest("The request ended before it was complete"))
         else:
             self.loseConnection()
 
-    def _be_patient(self, seconds: float) -> None:
+    def _check_for_reset(self, seconds: float) -> None:
         """Nothing is read any more, so nobody else would see that the connection is reset."""
-        if seconds <= 0 or self.wire.is_gone:
-            self.wire.close_connection()
+        if seconds <= 0 or self.connection.is_reset:
+            self.connection.close_connection()
         else:
-            self._patience = self.callLater(LOOK_SECONDS, self._be_patient, seconds - LOOK_SECONDS)
+            self._reset_check = self.callLater(LOOK_SECONDS, self._check_for_reset, seconds - LOOK_SECONDS)
 
     def writeConnectionLost(self) -> None:  # noqa: N802
         """After a refusal; the rest is up to the client, and to the time it is given."""
@@ -168,11 +168,11 @@ class StreamChannel(HTTPChannel):
             super().allHeadersReceived()
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
-        if self._is_deaf:
+        if self._ignores_input:
             return
         if self._handlingRequest and sum(map(len, self._dataBuffer)) + len(data) > self._optimisticEagerReadSize:
             # Twisted would read no further, and not notice that the client leaves. The answer is still given.
-            self._is_deaf = True
+            self._ignores_input = True
             self.persistent = False
             self._dataBuffer = []
             return
@@ -181,14 +181,14 @@ class StreamChannel(HTTPChannel):
     def allContentReceived(self) -> None:  # noqa: N802
         self._stop_clock()
         self._header_lines = 0
-        if not self._is_deaf:
+        if not self._ignores_input:
             super().allContentReceived()
 
     def refuse(self, error: EventStreamsError) -> None:
         """Answer in the application's place, and close."""
-        if self._is_deaf:
+        if self._ignores_input:
             return
-        self._is_deaf = True
+        self._ignores_input = True
         self._stop_clock()
         self.setTimeout(None)
         self.setRawMode()
@@ -207,7 +207,7 @@ class StreamChannel(HTTPChannel):
             else:
                 self.transport.loseWriteConnection()
         except RuntimeError:  # uvloop's, which has closed its handle of a connection that was reset
-            self.wire.abort()
+            self.connection.abort()
 
     def _is_browser(self) -> bool:
         accepted = self.requests[-1].requestHeaders.getRawHeaders(b"accept", []) if self.requests else []

@@ -18,19 +18,19 @@ FORGET_SECONDS = 1.0
 """After a change of the redaction list, a client has so long to take what is on its way to it (3 s for all of it)."""
 
 
-class Wire:
+class ClientConnection:
     """Counts what leaves Twisted's transport. One that is not plain TCP is not seen into, and counts as empty.
 
     Bytes leave in the order in which they were written, so what a keep-alive connection carries after a stream
     changes nothing in what is said here.
     """
 
-    __slots__ = ("_on_cut", "_transport", "_write_some", "gone", "owed", "tcp")
+    __slots__ = ("_on_cut", "_transport", "_write_some", "expected", "sent", "tcp")
 
     def __init__(self, transport: Any, on_cut: Callable[[], None]) -> None:
-        self.gone = 0
+        self.sent = 0
         """Bytes that the kernel has taken out of the transport."""
-        self.owed = 0
+        self.expected = 0
         """`gone` gets so far when all that was written of streams, and of a chunk that is being written, has left."""
         self._transport = transport
         self._on_cut = on_cut
@@ -46,36 +46,36 @@ class Wire:
         if self.tcp is not None:
             del self.tcp.writeSomeData  # which held a cycle
             self.tcp = None
-        self.gone = self.owed
+        self.sent = self.expected
 
     @property
     def is_clear(self) -> bool:
         """Whether nothing of a stream waits in this process."""
-        return self.gone >= self.owed
+        return self.sent >= self.expected
 
     @property
     def is_flushed(self) -> bool:
         """Whether nothing at all waits in this process."""
         return self.tcp is None or not (self.tcp.dataBuffer or self.tcp._tempDataBuffer)
 
-    def owe(self, nbytes: int) -> None:
+    def expect(self, nbytes: int) -> None:
         """So many bytes of a stream will be written next."""
         transport = self.tcp
         if transport is not None:
             waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-            self.owed = self.gone + waiting + nbytes
+            self.expected = self.sent + waiting + nbytes
 
     def forget(self) -> None:
         """The redaction list has changed: what is still here a moment later must not be sent any more."""
         if not self.is_clear:
-            asyncio.get_running_loop().call_later(FORGET_SECONDS, self._cut_unless_gone, self.owed)
+            asyncio.get_running_loop().call_later(FORGET_SECONDS, self._cut_unless_sent, self.expected)
 
     def abort(self) -> None:
         """Close the connection at once; what is unsent, in the kernel also, is thrown away."""
         self._transport.abortConnection()
 
     @property
-    def is_gone(self) -> bool:
+    def is_reset(self) -> bool:
         """Whether the connection has ended in both directions, as by a reset, though Twisted may not know it yet."""
         if self.tcp is None or not self.tcp.connected:
             return False
@@ -90,13 +90,13 @@ class Wire:
         else:
             self.abort()
 
-    def _cut_unless_gone(self, owed: int) -> None:
-        if self.gone < owed:
+    def _cut_unless_sent(self, expected: int) -> None:
+        if self.sent < expected:
             self._on_cut()
             self.abort()
 
     def _write_some_data(self, data: bytes) -> Any:
         sent = self._write_some(data)
         if isinstance(sent, int):
-            self.gone += sent
+            self.sent += sent
         return sent

@@ -1,4 +1,4 @@
-"""Faults beneath the applications, which only Twisted's log would have: said at a bounded rate, and counted."""
+"""FaultLog beneath the applications, which only Twisted's log would have: said at a bounded rate, and counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_SECONDS = 10.0
 """Seconds between two lines: who can provoke a fault can do it as often as they like."""
 
 
-class Faults:
+class FaultLog:
     """`count` is called for each fault."""
 
     def __init__(self, count: Callable[[], None]) -> None:

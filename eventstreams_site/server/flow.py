@@ -16,7 +16,7 @@ from twisted.internet.tcp import Connection
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from eventstreams_site.server.connection import Wire
+from eventstreams_site.server.connection import ClientConnection
 from streams.engine.tail.fanout import Chunk
 from streams.http.service import ClientGone
 
@@ -40,12 +40,12 @@ _NO_HEADERS = Headers()
 class Flow:
     """The streaming response of one Twisted request. `open` after its first body chunk, `close` before its last."""
 
-    __slots__ = ("_direct", "_ends_at", "_is_chunked", "_is_open", "_request", "_resumed", "_wire", "paused")
+    __slots__ = ("_connection", "_direct", "_ends_at", "_is_chunked", "_is_open", "_request", "_resumed", "paused")
 
-    def __init__(self, request: Any, wire: Wire) -> None:
+    def __init__(self, request: Any, connection: ClientConnection) -> None:
         self.paused = False
         self._request = request
-        self._wire = wire
+        self._connection = connection
         self._is_open = self._is_chunked = False
         self._ends_at: int | None = None
         self._resumed: asyncio.Future[None] | None = None
@@ -58,7 +58,7 @@ class Flow:
         self._is_chunked = self._request.chunked
         self._request.registerProducer(self, True)
         self._request.requestHeaders = self._request.responseHeaders = _NO_HEADERS  # they have been read and sent
-        self._direct = self._wire.tcp
+        self._direct = self._connection.tcp
         if self._direct is not None:
             self._direct.bufferSize = FULL_BYTES
             with contextlib.suppress(OSError):
@@ -69,7 +69,7 @@ class Flow:
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            self._ends_at = self._wire.owed
+            self._ends_at = self._connection.expected
             if self._request.channel is not None:
                 self._request.unregisterProducer()
 
@@ -92,7 +92,7 @@ class Flow:
         """
         size = sum(map(len, parts))
         head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
-        self._wire.owe(len(head) + size + len(tail))
+        self._connection.expect(len(head) + size + len(tail))
         if size <= WHOLE_BYTES:
             self._put(memoryview(b"".join((head, *parts, tail))))
             return
@@ -102,7 +102,7 @@ class Flow:
                 await self.resumed()
                 self._put(view[start : start + SLICE_BYTES])
 
-    def offer(self, chunk: Chunk) -> bool:
+    def try_write(self, chunk: Chunk) -> bool:
         """Write one HTTP chunk straight to the socket; False, with nothing written, where that cannot be done now.
 
         What the socket does not take of it waits in the transport.
@@ -119,7 +119,7 @@ class Flow:
         except OSError:  # full, or gone: the pull loop finds out
             return False
         if sent < len(data):
-            self._wire.owe(len(data) - sent)
+            self._connection.expect(len(data) - sent)
             try:
                 self._put(memoryview(data)[sent:])
             except ClientGone:
@@ -129,11 +129,11 @@ class Flow:
     @property
     def is_over(self) -> bool:
         """Whether the response has ended and all of it has left this process."""
-        return self._ends_at is not None and self._wire.gone >= self._ends_at
+        return self._ends_at is not None and self._connection.sent >= self._ends_at
 
     def abort(self) -> None:
         """Close the connection at once; what is unsent, in the kernel also, is thrown away."""
-        self._wire.abort()
+        self._connection.abort()
 
     def _put(self, data: memoryview) -> None:
         channel = self._request.channel
@@ -149,7 +149,7 @@ class Flow:
         try:
             channel.write(bytes(data))
         except RuntimeError:
-            if not self._wire.is_gone:
+            if not self._connection.is_reset:
                 raise
             raise reset_by_peer(self._request) from None
 

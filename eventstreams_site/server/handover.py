@@ -1,4 +1,4 @@
-"""What the first process and a worker tell each other, over one Unix socket (unix(7), SOCK_SEQPACKET) for each worker.
+"""What the supervisor and a worker tell each other, over one Unix socket (unix(7), SOCK_SEQPACKET) for each worker.
 
 Down: a connection, as a descriptor (SCM_RIGHTS), or that it is time to stop. Up: reports, which are signs of life too.
 """
@@ -21,7 +21,7 @@ REPORT_SECONDS = 0.5
 """Seconds between the reports of a worker that has nothing new to say."""
 FULL_SECONDS = 0.05
 """Seconds between those of a worker that waits for room: it is given nothing before it reports some."""
-AT_ONCE = 100
+MAX_TAKEN = 100
 """Maximum number of connections taken before anything else has its turn."""
 LOG_SECONDS = 30.0
 
@@ -51,17 +51,17 @@ class Report(NamedTuple):
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
-    """Return the first process's end and the worker's; neither blocks."""
+    """Return the supervisor's end and the worker's; neither blocks."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setblocking(False)
     return ends
 
 
-# In the first process.
+# In the supervisor.
 
 
-def hand(to: socket.socket, connection: socket.socket) -> bool:
+def send_connection(to: socket.socket, connection: socket.socket) -> bool:
     """Hand a connection to a worker; False where it takes nothing now."""
     try:
         socket.send_fds(to, [_CONNECTION], [connection.fileno()])
@@ -98,8 +98,8 @@ def last_report(of: socket.socket) -> Report | None:
 # In a worker.
 
 
-class Handed:
-    """Takes connections from the first process, and reports to it. To be used in an event loop."""
+class SupervisorLink:
+    """Takes connections from the supervisor, and reports to it. To be used in an event loop."""
 
     def __init__(
         self,
@@ -131,9 +131,9 @@ class Handed:
 
     def _take(self) -> None:
         try:
-            for _ in range(AT_ONCE):
+            for _ in range(MAX_TAKEN):
                 message, descriptors, *_ = socket.recv_fds(self._channel, 1, 1)
-                if message != _CONNECTION:  # to stop, or the first process has gone
+                if message != _CONNECTION:  # to stop, or the supervisor has gone
                     if not message:
                         self.close()
                     self._stop()
@@ -160,6 +160,6 @@ class Handed:
         state, connections, room = self._look()
         if self._is_closed:
             state = State.CLOSED
-        with contextlib.suppress(OSError):  # the first process is busy or has gone: the next one will do
+        with contextlib.suppress(OSError):  # the supervisor is busy or has gone: the next one will do
             self._channel.send(_REPORT.pack(state, connections, self._taken & 0xFFFFFFFF, room))
         return state

@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 """Connections that wait to be accepted (the kernel bounds it by net.core.somaxconn): many come back at once."""
 MAX_PORT = 65_535
-AT_ONCE = 100
+MAX_ACCEPTED = 100
 """Maximum number of connections accepted before anything else has its turn."""
-REST_SECONDS = 0.2
-MAX_REST_SECONDS = 1.0
+PAUSE_SECONDS = 0.2
+MAX_PAUSE_SECONDS = 1.0
 """Rests after an error that will not pass at once; each following one is twice as long, up to this."""
 LOG_SECONDS = 30.0
 """An error that lasts is logged this often."""
@@ -63,19 +63,19 @@ class Acceptor:
     """Accepts connections. After an error such as "too many open files" it has to `rest`, or it would spin."""
 
     def __init__(self, listener: socket.socket) -> None:
-        self.rests_until = float("-inf")
+        self.paused_until = float("-inf")
         """Nothing is accepted before this time (time.monotonic, seconds)."""
         self.failed_at = float("-inf")
         """When it last had to rest because of an error (time.monotonic, seconds)."""
         self._listener = listener
-        self._rest = REST_SECONDS
+        self._pause = PAUSE_SECONDS
         self._next_log = float("-inf")
 
     def accept(self) -> Iterator[socket.socket]:
-        """Yield connections that wait, at most AT_ONCE; the one who takes them closes them."""
+        """Yield connections that wait, at most MAX_ACCEPTED; the one who takes them closes them."""
         error: OSError | None = None
-        for _ in range(AT_ONCE):
-            if time.monotonic() < self.rests_until:
+        for _ in range(MAX_ACCEPTED):
+            if time.monotonic() < self.paused_until:
                 return
             try:
                 connection, _ = self._listener.accept()
@@ -86,20 +86,20 @@ class Acceptor:
                 if failed.errno not in _OF_ONE_CONNECTION:
                     break
             else:
-                error, self._rest = None, REST_SECONDS
+                error, self._pause = None, PAUSE_SECONDS
                 yield connection
         if error is not None:  # one that lasts, or nothing but errors
             self.fail(error)
 
-    def rest(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Accept nothing for a while: those who come wait in the backlog."""
-        self.rests_until = time.monotonic() + seconds
+        self.paused_until = time.monotonic() + seconds
 
     def fail(self, error: OSError) -> None:
         """Rest after an error of the system, and log it."""
         now = self.failed_at = time.monotonic()
-        self.rest(self._rest)
-        self._rest = min(2 * self._rest, MAX_REST_SECONDS)
+        self.pause(self._pause)
+        self._pause = min(2 * self._pause, MAX_PAUSE_SECONDS)
         if now >= self._next_log:
             self._next_log = now + LOG_SECONDS
             log.error("Cannot accept connections, trying again: %s", os.strerror(error.errno or 0) or error)
@@ -143,10 +143,10 @@ class Listening:
             for connection in self._acceptor.accept():
                 self._adopt(connection)
                 if not self._has_room():
-                    self._acceptor.rest(FULL_SECONDS)
+                    self._acceptor.pause(FULL_SECONDS)
         else:
-            self._acceptor.rest(FULL_SECONDS)
-        rest = self._acceptor.rests_until - time.monotonic()
+            self._acceptor.pause(FULL_SECONDS)
+        rest = self._acceptor.paused_until - time.monotonic()
         if rest > 0 and not self._is_closed:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._listener)

@@ -31,9 +31,9 @@ from eventstreams_site.process import Process
 from eventstreams_site.routing import application_of
 from eventstreams_site.server import descriptors, signals
 from eventstreams_site.server.channel import StreamFactory
-from eventstreams_site.server.faults import Faults
+from eventstreams_site.server.faults import FaultLog
 from eventstreams_site.server.flow import Flow, reset_by_peer
-from eventstreams_site.server.handover import Handed, State
+from eventstreams_site.server.handover import State, SupervisorLink
 from eventstreams_site.server.listening import Listening, listen
 from eventstreams_site.server.request import origin_form
 from streams.http.headers import is_private
@@ -87,7 +87,7 @@ def serve_connections(config: Config, places: descriptors.Places, channel: socke
         return State.FULL if is_full else state, len(server.service.connections), server.room.left
 
     # Ctrl-C reaches all processes of a terminal; the first one tells the workers to stop.
-    server.run_with(Handed(channel, server.adopt, server.stop, look), deaf_to={signal.SIGINT})
+    server.run_with(SupervisorLink(channel, server.adopt, server.stop, look), ignoring={signal.SIGINT})
 
 
 def _tune() -> None:
@@ -144,7 +144,7 @@ class StreamServer(Server):
             signal_handlers=False,
         )
         self.endpoints = []
-        self.faults = Faults(process.service.metrics.faults.labels("serving connections").inc)
+        self.faults = FaultLog(process.service.metrics.faults.labels("serving connections").inc)
         self.service = process.service
         self.room = descriptors.Room(places, lambda: len(self.service.connections))
         self.service.is_crowded = lambda: self.room.is_crowded
@@ -162,19 +162,19 @@ class StreamServer(Server):
     def http_factory(self, stock: HTTPFactory) -> None:
         self._factory = StreamFactory(self)
 
-    def run_with(self, intake: Intake, *, deaf_to: Collection[int] = ()) -> NoReturn:
-        """Serve what `intake` brings until a signal says otherwise (see `signals.heed`), then end the process."""
+    def run_with(self, intake: Intake, *, ignoring: Collection[int] = ()) -> NoReturn:
+        """Serve what `intake` brings until a signal says otherwise (see `signals.handle`), then end the process."""
         self._intake = intake
         globalLogPublisher.addObserver(self.faults.observe)  # Daphne sends Twisted's log to nowhere
         reactor.callWhenRunning(take_warnings)
         # Daphne has no lifespan: the hub starts when the reactor does.
-        reactor.callWhenRunning(lambda: asyncio.ensure_future(self._start(deaf_to)))
+        reactor.callWhenRunning(lambda: asyncio.ensure_future(self._start(ignoring)))
         self.run()
         signals.end(0)
 
-    async def _start(self, deaf_to: Collection[int]) -> None:
+    async def _start(self, ignoring: Collection[int]) -> None:
         try:
-            signals.heed(self.stop, deaf_to=deaf_to)
+            signals.handle(self.stop, ignoring=ignoring)
             await self._process.start()
             self._intake.start()
         except Exception:  # Twisted would say nothing, and the process go on deaf
@@ -209,7 +209,7 @@ class StreamServer(Server):
         return queue
 
     def _open(self, protocol: Any, scope: MutableMapping[str, Any]) -> Inbox:
-        flow = self._flows[protocol] = Flow(protocol, protocol.channel.wire)
+        flow = self._flows[protocol] = Flow(protocol, protocol.channel.connection)
         scope["extensions"] = {FLOW_EXTENSION: flow}
         scope["asgi"] = {"version": "3.0"}
         inbox = Inbox()
@@ -241,7 +241,7 @@ class StreamServer(Server):
         try:
             await super().handle_reply(protocol, message)
         except RuntimeError:
-            if not protocol.channel.wire.is_gone:
+            if not protocol.channel.connection.is_reset:
                 raise  # a fault of ours
             raise reset_by_peer(protocol) from None
         if flow is not None and is_body and message.get("more_body"):
@@ -275,7 +275,7 @@ class StreamServer(Server):
         if "disconnected" in details:
             del self.connections[protocol]
             return
-        if error is None and not self.service.draining and not protocol.channel.wire.is_gone:
+        if error is None and not self.service.draining and not protocol.channel.connection.is_reset:
             how = "was cancelled" if application.cancelled() else "ended"
             log.error("An application %s before its answer was complete", how)
         if protocol._response_started:

@@ -65,7 +65,7 @@ def dump_stacks_on_signal(*, chain: bool = False) -> None:
         ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(None, _SS_DISABLE, 0)), None)
 
 
-def heed(stop: Callable[[], None], *, deaf_to: Collection[int] = ()) -> None:
+def handle(stop: Callable[[], None], *, ignoring: Collection[int] = ()) -> None:
     """In an event loop: call `stop` at the first signal to stop, end at once at the second one."""
     loop = asyncio.get_running_loop()
     heeded: list[int] = []
@@ -78,9 +78,9 @@ def heed(stop: Callable[[], None], *, deaf_to: Collection[int] = ()) -> None:
         stop()
 
     dump_stacks_on_signal()
-    for number in STOP - set(deaf_to):
+    for number in STOP - set(ignoring):
         loop.add_signal_handler(number, stop_or_end, number)
-    for number in deaf_to:
+    for number in ignoring:
         signal.signal(number, signal.SIG_IGN)
     for number in IGNORED:
         loop.add_signal_handler(number, ignore, number)

@@ -1,4 +1,4 @@
-"""One worker of `serve --workers N`, as the first process sees it."""
+"""One worker of `serve --workers N`, as the supervisor sees it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LATE_SECONDS = 0.5
 
 
 class Worker:
-    """A worker as the first process sees it; times are of time.monotonic."""
+    """A worker as the supervisor sees it; times are of time.monotonic."""
 
     def __init__(self, pid: int, channel: socket.socket, now: float) -> None:
         self.pid = pid
@@ -49,7 +49,7 @@ class Worker:
 
     def hand(self, connection: socket.socket, now: float) -> bool:
         """Hand it a connection; False where it takes none now."""
-        if not handover.hand(self.channel, connection):
+        if not handover.send_connection(self.channel, connection):
             return False
         self._handed += 1
         self._handed_at.append(now)

@@ -260,7 +260,7 @@ class StreamConsumer(AsyncHttpConsumer):
     async def _pump(self, subscription: Subscription, is_sse: bool) -> None:
         async with contextlib.aclosing(subscription.chunks()) as chunks:
             async for chunk in chunks:
-                if self._flow is None or not self._flow.offer(chunk):
+                if self._flow is None or not self._flow.try_write(chunk):
                     await self._write(chunk.parts)
                 self._service.metrics.sent(chunk.events, chunk.nbytes, is_sse=is_sse)
                 if self._ending:

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from eventstreams_site.server.channel import StreamChannel
-from eventstreams_site.server.faults import Faults
+from eventstreams_site.server.faults import FaultLog
 from eventstreams_site.server.request import StreamRequest
 
 
@@ -39,7 +39,7 @@ def made_channel(clock: Clock, transport: Transport | None = None) -> StreamChan
         service=service,
         protocol_connected=ignore,
         protocol_disconnected=ignore,
-        faults=Faults(lambda: faults.append(None)),
+        faults=FaultLog(lambda: faults.append(None)),
         counted=faults,
     )
     made.factory = SimpleNamespace(server=server)

@@ -82,7 +82,7 @@ class Connection:
         if self._pulling.done():
             self._pulling.result()
 
-    def offer(self, chunk: Chunk) -> bool:
+    def try_write(self, chunk: Chunk) -> bool:
         assert self._takes is not None
         if not self._takes():
             return False

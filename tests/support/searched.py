@@ -89,11 +89,11 @@ def search_on_demand() -> None:
 
 
 def make_errors_outspoken() -> None:
-    from eventstreams_site.logs.lines import Seldom
+    from eventstreams_site.logs.lines import RepeatLimit
     from redaction.redactor import Redactor
     from streams.engine import encoder
 
-    encoder.LOG_SECONDS = Seldom.SECONDS = 0.0  # each record is worth a line
+    encoder.LOG_SECONDS = RepeatLimit.SECONDS = 0.0  # each record is worth a line
     redact = Redactor.redact
 
     def outspoken(self: Redactor, event: dict[str, msgspec.Raw], meta: dict[str, msgspec.Raw] | None = None) -> bool:

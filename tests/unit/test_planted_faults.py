@@ -150,7 +150,7 @@ async def test_who_follows_a_stream_is_asked_again_whenever_the_catalogue_is_ano
     client = Mock(recheck=seen.append)
     process.service.clients.add(client)
     catalogue = compile_catalogue(Layers({"one": {"topics": ["t"]}}), 1)
-    process._expose(catalogue)
+    process._apply_catalogue(catalogue)
     assert seen == [catalogue]
     assert process.service.catalogue is catalogue
 

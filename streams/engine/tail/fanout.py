@@ -61,7 +61,7 @@ class Step(NamedTuple):
 class Sink(Protocol):
     """Where a client's bytes go."""
 
-    def offer(self, chunk: Chunk) -> bool:
+    def try_write(self, chunk: Chunk) -> bool:
         """Write all of the chunk now; False where the client does not take it just now, and nothing was written."""
 
 
@@ -210,7 +210,7 @@ class Fanout:
             while (step := self._next_step(follower.number, follower.is_sse)) is not None:
                 chunk = step.chunk
                 if chunk.parts:
-                    if not follower.sink.offer(chunk):
+                    if not follower.sink.try_write(chunk):
                         break
                     sent[0] += chunk.events
                     sent[1] += chunk.nbytes

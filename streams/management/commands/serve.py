@@ -43,7 +43,7 @@ class Command(BaseCommand):
         from eventstreams_site.config.config import ConfigError, load_config
         from eventstreams_site.logs.lines import take_standard_streams
         from eventstreams_site.server.listening import ListenError
-        from eventstreams_site.server.workers import run_workers
+        from eventstreams_site.server.supervisor import run_workers
 
         if options["workers"] < 1:
             raise CommandError(f"--workers is {options['workers']}; at least one process is needed")

@@ -92,7 +92,7 @@ def fill(of: Feed, size: int, nbytes: int) -> None:
 
 
 def frame(chunk: Chunk) -> None:
-    """What the first client that writes a chunk does with it (Flow.offer)."""
+    """What the first client that writes a chunk does with it (Flow.try_write)."""
     chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
 
 

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from eventstreams_site.server.channel import HALF_CLOSED_SECONDS, MAX_HEADER_LINES, StreamChannel
-from eventstreams_site.server.connection import Wire
+from eventstreams_site.server.connection import ClientConnection
 from tests.support.channel import Transport, made_channel
 
 GET = b"GET /v2/stream/a HTTP/1.1\r\nHost: t\r\n"
@@ -185,6 +185,6 @@ def test_a_reset_that_follows_data_is_noticed(sent: bytes, monkeypatch: pytest.M
     channel = made_channel(Clock())
     channel.dataReceived(sent)
     assert not channel.transport.disconnected
-    monkeypatch.setattr(Wire, "is_gone", True)
+    monkeypatch.setattr(ClientConnection, "is_reset", True)
     channel.dataReceived(b"x")
     assert channel.transport.disconnected

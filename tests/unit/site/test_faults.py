@@ -9,7 +9,7 @@ import pytest
 from twisted.logger import Logger, LogPublisher
 
 from eventstreams_site.server import faults as module
-from eventstreams_site.server.faults import Faults
+from eventstreams_site.server.faults import FaultLog
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def counted() -> list[None]:
 @pytest.fixture
 def twisted(counted: list[None]) -> Logger:
     """A log of Twisted's that is observed."""
-    return Logger("there", observer=LogPublisher(Faults(lambda: counted.append(None)).observe))
+    return Logger("there", observer=LogPublisher(FaultLog(lambda: counted.append(None)).observe))
 
 
 def fail(twisted: Logger) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from eventstreams_site.server import listening, workers
+from eventstreams_site.server import listening, supervisor
 from eventstreams_site.server.descriptors import places_of
-from eventstreams_site.server.listening import AT_ONCE, Acceptor, ListenError, listen
+from eventstreams_site.server.listening import MAX_ACCEPTED, Acceptor, ListenError, listen
+from eventstreams_site.server.supervisor import Supervisor
 from eventstreams_site.server.worker import Worker
-from eventstreams_site.server.workers import _Workers
 
 OF_ONE_CONNECTION = ("ECONNABORTED", "EPROTO", "ENETDOWN", "EHOSTUNREACH", "ENETUNREACH", "EPERM", "EOPNOTSUPP")
 OF_THE_SYSTEM = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EINVAL", "EIO")
@@ -52,7 +52,7 @@ def test_what_befell_one_connection_does_not_keep_the_next_one_out(error: str) -
     listener: Any = Listener(error, error, connections=3)
     acceptor = Acceptor(listener)
     assert accepted(acceptor) == 3
-    assert acceptor.rests_until < time.monotonic()
+    assert acceptor.paused_until < time.monotonic()
 
 
 @pytest.mark.parametrize("error", OF_THE_SYSTEM)
@@ -66,9 +66,9 @@ def test_after_an_error_of_the_system_it_rests_and_says_why_once(
     rests = []
     for _ in range(4):
         assert accepted(acceptor) == 0
-        rests.append(acceptor.rests_until - clock.now)
+        rests.append(acceptor.paused_until - clock.now)
         assert accepted(acceptor) == 0, "it tries nothing while it rests"
-        clock.now = acceptor.rests_until
+        clock.now = acceptor.paused_until
     assert listener.tries == 4
     assert rests == pytest.approx([0.2, 0.4, 0.8, 1.0])
     assert accepted(acceptor) == 2
@@ -80,8 +80,8 @@ def test_nothing_but_errors_of_connections_is_no_reason_to_spin() -> None:
     listener: Any = Listener(*["EPERM"] * 1_000)
     acceptor = Acceptor(listener)
     assert accepted(acceptor) == 0
-    assert listener.tries == AT_ONCE
-    assert acceptor.rests_until > time.monotonic()
+    assert listener.tries == MAX_ACCEPTED
+    assert acceptor.paused_until > time.monotonic()
 
 
 def test_an_address_that_is_taken_or_none_is_an_error_with_a_sentence() -> None:
@@ -95,7 +95,7 @@ def test_an_address_that_is_taken_or_none_is_an_error_with_a_sentence() -> None:
 @pytest.fixture
 def first() -> Any:
     with listen("127.0.0.1", 0) as listener:
-        process = _Workers(SimpleNamespace(drain_seconds=1.0), places_of(1024, 8), listener, 2)  # type: ignore[arg-type]
+        process = Supervisor(SimpleNamespace(drain_seconds=1.0), places_of(1024, 8), listener, 2)  # type: ignore[arg-type]
         yield process
         process._selector.close()
         for each in (process._wake, process._waker, *(worker.channel for worker in process._workers.values())):
@@ -117,7 +117,7 @@ def test_a_fork_that_fails_is_tried_again_ever_more_seldom(
         now = first._start_at[-1]
     assert len(first._start_at) == 2
     assert waits == sorted(waits)
-    assert waits[-1] <= workers.MAX_RESTART_SECONDS
+    assert waits[-1] <= supervisor.MAX_RESTART_SECONDS
     assert "Cannot start a worker: [Errno 11] Resource temporarily unavailable; trying again in 1 s" in caplog.text
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -128,7 +128,7 @@ def test_without_a_worker_nothing_is_accepted_and_nothing_spins(first: Any) -> N
         first._selector.register(first._wake, 1)
         began = time.monotonic()
         assert first._selector.select(first._seconds_to_wait(began)) == []
-        assert time.monotonic() - began > workers.LOOK_SECONDS / 2
+        assert time.monotonic() - began > supervisor.LOOK_SECONDS / 2
 
 
 def test_a_connection_goes_to_the_worker_that_has_the_fewest(first: Any) -> None:
@@ -138,7 +138,7 @@ def test_a_connection_goes_to_the_worker_that_has_the_fewest(first: Any) -> None
         worker.heard_at = now
         worker.report = worker.report._replace(connections=connections, room=100)
     hanging._handed_at.append(now - 1.0)  # it has not taken what it was given
-    draining.report = draining.report._replace(state=workers.State.DRAINING)
+    draining.report = draining.report._replace(state=supervisor.State.DRAINING)
     first._workers = {worker.pid: worker for worker in (busy, free, hanging, draining)}
     assert first._takers(now) == [free, busy, hanging]
     hanging.is_silent = True

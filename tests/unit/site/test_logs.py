@@ -11,7 +11,7 @@ import pytest
 
 from eventstreams_site.logs import lines
 from eventstreams_site.logs.backlog import Backlog
-from eventstreams_site.logs.lines import FORMAT, LONGEST_LINE, LineFormatter, Seldom
+from eventstreams_site.logs.lines import FORMAT, LONGEST_LINE, LineFormatter, RepeatLimit
 
 
 def record(text: str, *arguments: object, level: int = logging.WARNING, name: str = "a") -> logging.LogRecord:
@@ -23,12 +23,12 @@ def test_of_a_kind_there_is_one_line_in_a_while_and_the_next_says_what_was_left_
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(lines.time, "monotonic", lambda: now[0])
-    seldom = Seldom()
+    seldom = RepeatLimit()
     assert [seldom.filter(record("by %s", n)) for n in range(5)] == [True, False, False, False, False]
     assert seldom.filter(record("another %s", 1))
     # A text without arguments may be made of what was sent: it is no kind of its own.
     assert [seldom.filter(record(f"Invalid Host {n}", name="b")) for n in range(3)] == [True, False, False]
-    now[0] = Seldom.SECONDS
+    now[0] = RepeatLimit.SECONDS
     line = record("by %s", 5)
     assert seldom.filter(line)
     assert line.getMessage() == "by 5 (4 more of this kind were left out)"
@@ -37,15 +37,15 @@ def test_of_a_kind_there_is_one_line_in_a_while_and_the_next_says_what_was_left_
 
 def test_what_strangers_cause_is_no_error() -> None:
     line = record("x", level=logging.ERROR)
-    assert Seldom(demote=True).filter(line)
+    assert RepeatLimit(demote=True).filter(line)
     assert (line.levelno, line.levelname) == (logging.WARNING, "WARNING")
 
 
 def test_no_number_of_kinds_costs_more_than_so_much() -> None:
-    seldom = Seldom()
-    for number in range(3 * Seldom.MAX_KINDS):
+    seldom = RepeatLimit()
+    for number in range(3 * RepeatLimit.MAX_KINDS):
         seldom.filter(record(f"kind {number} %s", 1))
-    assert len(seldom._kinds) <= Seldom.MAX_KINDS
+    assert len(seldom._kinds) <= RepeatLimit.MAX_KINDS
 
 
 def test_a_line_is_one_line_and_not_endless() -> None:

@@ -15,12 +15,12 @@ from streams.http.service import ClientGone
 class Protocol:
     """A request on a connection that may have been reset."""
 
-    def __init__(self, *, is_gone: bool) -> None:
+    def __init__(self, *, is_reset: bool) -> None:
         self.aborted = False
         self._disconnected = False
         self.chunked = True
-        wire = SimpleNamespace(is_gone=is_gone, owe=lambda _: None, tcp=None)
-        self.channel = SimpleNamespace(wire=wire, forceAbortClient=self._abort, write=self.fail)
+        connection = SimpleNamespace(is_reset=is_reset, expect=lambda _: None, tcp=None)
+        self.channel = SimpleNamespace(connection=connection, forceAbortClient=self._abort, write=self.fail)
 
     def fail(self, _: Any) -> None:
         raise RuntimeError("why")
@@ -38,17 +38,17 @@ def served(protocol: Protocol) -> StreamServer:
     return server
 
 
-@pytest.mark.parametrize(("is_gone", "raised"), [(True, ClientGone), (False, RuntimeError)])
-async def test_a_reply(is_gone: bool, raised: type[Exception]) -> None:
-    protocol = Protocol(is_gone=is_gone)
+@pytest.mark.parametrize(("is_reset", "raised"), [(True, ClientGone), (False, RuntimeError)])
+async def test_a_reply(is_reset: bool, raised: type[Exception]) -> None:
+    protocol = Protocol(is_reset=is_reset)
     with pytest.raises(raised):
         await served(protocol).handle_reply(protocol, {"type": "http.response.body"})
-    assert protocol.aborted is is_gone
+    assert protocol.aborted is is_reset
 
 
-@pytest.mark.parametrize(("is_gone", "raised"), [(True, ClientGone), (False, RuntimeError)])
-async def test_a_chunk(is_gone: bool, raised: type[Exception]) -> None:
-    protocol: Any = Protocol(is_gone=is_gone)
+@pytest.mark.parametrize(("is_reset", "raised"), [(True, ClientGone), (False, RuntimeError)])
+async def test_a_chunk(is_reset: bool, raised: type[Exception]) -> None:
+    protocol: Any = Protocol(is_reset=is_reset)
     with pytest.raises(raised):
-        await Flow(protocol, protocol.channel.wire).write((b"x",))
-    assert protocol.aborted is is_gone
+        await Flow(protocol, protocol.channel.connection).write((b"x",))
+    assert protocol.aborted is is_reset

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from eventstreams_site import watch as module
-from eventstreams_site.database_threads import AT_ONCE
+from eventstreams_site.database_threads import MAX_THREADS
 from eventstreams_site.watch import Followed, Watch
 from tests.support.engine import cancel, eventually
 
@@ -169,7 +169,7 @@ async def test_a_database_that_hangs_takes_few_threads_and_is_reported(
     try:
         await eventually(lambda: "Cannot read the list: no answer from the database for" in caplog.text)
         await eventually(lambda: watch.behind.get("the list", 0) > 0.2)
-        assert watch_threads() - before <= AT_ONCE
+        assert watch_threads() - before <= MAX_THREADS
         database.left = 0
         database.over.set()
         await eventually(lambda: database.taken == [1] and not watch.behind)

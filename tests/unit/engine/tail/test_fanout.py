@@ -44,7 +44,7 @@ class Socket:
         self.takes = True
         self.raises = False
 
-    def offer(self, chunk: Chunk) -> bool:
+    def try_write(self, chunk: Chunk) -> bool:
         if self.raises:
             raise ZeroDivisionError
         if self.takes:
@@ -274,7 +274,7 @@ async def test_a_client_that_is_cancelled_by_what_is_written_to_it_disturbs_nobo
         live.tasks[0].cancel()
         return False
 
-    monkeypatch.setattr(live.sockets[0], "offer", leaves)
+    monkeypatch.setattr(live.sockets[0], "try_write", leaves)
     live.add()
     live.add()
     await eventually(lambda: live.sockets[1].text == b"1 2 ")

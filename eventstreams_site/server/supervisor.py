@@ -1,6 +1,6 @@
 """`serve --workers N`: N server processes behind one listening socket.
 
-The first process accepts, hands each connection to the worker that has the fewest, and looks after the workers: one
+The supervisor accepts, hands each connection to the worker that has the fewest, and looks after the workers: one
 that ends or hangs is replaced. Processes that accept from a shared socket by themselves share badly: the kernel wakes
 the same one again and again. Nothing is copied or forwarded after a connection was handed over.
 """
@@ -52,11 +52,11 @@ def run_workers(config: Config, host: str, port: int, count: int) -> NoReturn:
     config, places = descriptors.bounded(config)
     listener = listen(host, port)
     log.info("Listening on http://%s:%s with %s workers", *listener.getsockname()[:2], count)
-    _Workers(config, places, listener, count).run()
+    Supervisor(config, places, listener, count).run()
     signals.end(0)
 
 
-class _Workers:
+class Supervisor:
     def __init__(self, config: Config, places: Places, listener: socket.socket, count: int) -> None:
         self._config = config
         self._places = places
@@ -114,7 +114,7 @@ class _Workers:
 
     def _accept_or_not(self, now: float) -> None:
         """Accept while someone takes what comes; else it waits in the backlog."""
-        wanted = now >= self._acceptor.rests_until and bool(self._takers(now))
+        wanted = now >= self._acceptor.paused_until and bool(self._takers(now))
         if wanted is not self._is_accepting:
             self._is_accepting = wanted
             if wanted:
@@ -123,7 +123,7 @@ class _Workers:
                 self._selector.unregister(self._listener)
 
     def _seconds_to_wait(self, now: float) -> float:
-        due = [self._acceptor.rests_until, *self._start_at[:1], self._stop_at or 0.0]
+        due = [self._acceptor.paused_until, *self._start_at[:1], self._stop_at or 0.0]
         due += [worker.kill_at for worker in self._workers.values() if worker.kill_at is not None]
         return min([LOOK_SECONDS, *(each - now for each in due if each > now)])
 
