@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from streams.engine.kafka.create_topics import create_topics
-from tests.integration.kit import KEEP, Broker, Feed
+from tests.integration.kit import KEEP, Broker, Feed, numbered
 from tests.support.client import StreamClient
 from tests.support.site import Site, free_port
 
@@ -194,3 +194,19 @@ def _running(site: Site, *, ready: bool = True) -> Iterator[Site]:
         yield site
     finally:
         site.close()
+
+
+@pytest.fixture(scope="module")
+def written(kafka: Any, supply: Supply) -> Feed:
+    """A stream of four records, at T0, T0 + 1000, T0 + 2000 and T0 + 3000; tests only read it."""
+    feed = supply.take("one")
+    asyncio.run(Broker(kafka.bootstrap).send(feed.topic, *numbered(0, 1000, 2000, 3000)))
+    return feed
+
+
+@pytest.fixture(scope="module")
+def at_end(kafka: Any, supply: Supply) -> Feed:
+    """A stream with records, to which tests add more."""
+    feed = supply.take("one")
+    asyncio.run(Broker(kafka.bootstrap).send(feed.topic, *numbered(0, 1000, 2000, 3000)))
+    return feed

@@ -144,3 +144,8 @@ async def error_of(client: StreamClient) -> dict[str, Any]:
     assert problem.keys() == {"status", "type", "title", "detail", "method", "uri"}
     assert problem["status"] == client.status
     return problem
+
+
+def entry(feed: Feed, **where: Any) -> dict[str, Any]:
+    """An entry of an id, of the first topic of the feed."""
+    return {"topic": feed.topic, "partition": 0, **where}
