@@ -205,4 +205,4 @@ class Process:
         for client in list(self.service.clients):
             client.recheck(catalogue)
         self.service.refresh.reconsider()
-        self.service.schemas.know(catalogue)
+        self.service.schemas.set_catalogue(catalogue)

@@ -10,7 +10,7 @@ from django import forms
 from django.contrib.admin.helpers import AdminForm
 from django.core.exceptions import ValidationError
 
-from streams.catalogue.document import UnplainError, check_name, plain
+from streams.catalogue.document import NotStorableError, check_name, plain
 from streams.catalogue.duplicate_keys import DuplicateKeyError, no_key_twice
 from streams.catalogue.edits import Wanted
 from streams.catalogue.explain import validate_edit
@@ -70,7 +70,7 @@ class OverrideField(forms.CharField):
             raise ValidationError('It is not an object of settings, such as {"topics": ["one", "two"]}.')
         try:
             settings: dict[str, Any] = plain(found)
-        except (UnplainError, RecursionError) as error:
+        except (NotStorableError, RecursionError) as error:
             raise ValidationError(sentence(error)) from None
         return settings
 
@@ -158,7 +158,7 @@ class AddForm(EditForm):
         name: str = self.cleaned_data["name"]
         try:
             make_stream(check_name(name), [{"topics": ["any"]}])
-        except (UnfitError, UnplainError) as error:
+        except (UnfitError, NotStorableError) as error:
             raise ValidationError(sentence(error)) from None
         if name in self._layers.names() or ConfiguredStream.objects.filter(name=name).exists():
             raise ValidationError("There is a stream of this name already: change that one.")

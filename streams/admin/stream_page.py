@@ -16,7 +16,8 @@ from streams.admin.overview import Overview, State
 from streams.admin.process import clients_of
 from streams.admin.texts import moment_of, span
 from streams.admin.topic_facts import Facts, TopicFacts, missing_topics, topic_facts
-from streams.catalogue.edits import Cut, Wanted, cut_off, dotted
+from streams.catalogue.affected import AffectedStreams, affected_streams
+from streams.catalogue.edits import Wanted, dotted
 from streams.catalogue.explain import Explanation, explain
 from streams.core.catalogue import Catalogue, Layers, compile_catalogue, is_topic
 from streams.models import ConfiguredStream
@@ -53,14 +54,14 @@ class Effect(NamedTuple):
     """What edits of one or more streams bring about."""
 
     after: Catalogue
-    cut: Cut
+    affected: AffectedStreams
 
 
 def effect_of(overview: Overview, wanted: Mapping[str, Wanted]) -> Effect:
     layers = overview.layers
     edits = {**layers.edits, **{name: each.edit for name, each in wanted.items()}}
     after = compile_catalogue(layers._replace(edits=edits), 0)
-    return Effect(after, cut_off(overview.catalogue, after))
+    return Effect(after, affected_streams(overview.catalogue.streams.values(), after))
 
 
 def state_line(explanation: Explanation) -> SafeString:
@@ -122,8 +123,8 @@ def preview_of(name: str, wanted: Wanted, overview: Overview, effect: Effect) ->
         "problems": after.problems,
         "missing": missing,
         "unknown": unknown,
-        "cut": effect.cut,
-        "clients": clients_of(overview.process, effect.cut.names),
+        "affected": effect.affected,
+        "clients": clients_of(overview.process, effect.affected.names),
     }
 
 

@@ -30,6 +30,7 @@ from streams.admin.stream_page import effect_of, is_removable, missing_of, page_
 from streams.admin.sync_runs import SyncRunAdmin, sync_state
 from streams.admin.texts import counted, moment, named
 from streams.catalogue import edits
+from streams.catalogue.affected import AffectedStreams
 from streams.catalogue.edits import Allowed, ChangedMeanwhileError, Wanted
 from streams.models import ConfiguredStream
 
@@ -193,8 +194,8 @@ class ConfiguredStreamAdmin(StreamAdmin):
             messages.info(request, f"“{name}” is as it was.")
             return self._to_stream(row.pk)
         effect = effect_of(overview, {name: wanted})
-        must_ask = bool(effect.cut.names) or Wanted.of(row).override != wanted.override
-        if must_ask and not _is_confirmed(request, effect.cut.names):
+        must_ask = bool(effect.affected.names) or Wanted.of(row).override != wanted.override
+        if must_ask and not _is_confirmed(request, effect.affected.names):
             context = {
                 **self.admin_site.each_context(request),
                 **preview_of(name, wanted, overview, effect),
@@ -238,7 +239,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             "title": "Remove this stream?",
             "opts": self.opts,
             "row": row,
-            "cut": edits.Cut(tuple(exposed), ()),
+            "affected": AffectedStreams(withdrawn=tuple(exposed)),
             "clients": clients_of(overview.process, exposed),
         }
         return TemplateResponse(request, f"{TEMPLATES}/remove.html", context)
@@ -285,7 +286,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             for name, why in unfit.items():
                 messages.warning(request, f"“{name}” stays as it is: {why}.")
             wanted = {name: each for name, each in wanted.items() if name not in unfit}
-        if effect.cut.names and not _is_confirmed(request, effect.cut.names):
+        if effect.affected.names and not _is_confirmed(request, effect.affected.names):
             context = {
                 **self.admin_site.each_context(request),
                 "title": f"Set “allowed” to “{allowed.label}”?",
@@ -293,8 +294,8 @@ class ConfiguredStreamAdmin(StreamAdmin):
                 "allowed": allowed,
                 "count": len(wanted),
                 "streams": ",".join(str(number) for number in numbers),
-                "cut": effect.cut,
-                "clients": clients_of(overview.process, effect.cut.names),
+                "affected": effect.affected,
+                "clients": clients_of(overview.process, effect.affected.names),
             }
             return TemplateResponse(request, f"{TEMPLATES}/allowed.html", context)
         changed = edits.write(wanted, request.user)
@@ -346,7 +347,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
         return HttpResponseRedirect(reverse("admin:streams_configuredstream_change", args=[key]))
 
 
-def _is_confirmed(request: HttpRequest, cut: Collection[str]) -> bool:
+def _is_confirmed(request: HttpRequest, affected: Collection[str]) -> bool:
     """Whether the admin was asked, about all streams whose clients it ends."""
     asked: Mapping[str, str] = request.POST
-    return asked.get("step") == "apply" and set(cut) <= set(asked.get("confirmed", "").split(","))
+    return asked.get("step") == "apply" and set(affected) <= set(asked.get("confirmed", "").split(","))

@@ -19,8 +19,8 @@ from streams.admin.missing_topics import missing_by_stream
 from streams.admin.overview import Overview
 from streams.admin.process import clients_of, running
 from streams.admin.texts import counted, moment, named, span
+from streams.catalogue.affected import affected_streams
 from streams.catalogue.database import layers_of
-from streams.catalogue.edits import cut_off
 from streams.catalogue.synchronise import NothingHeldError, SyncResult, apply_held
 from streams.core.catalogue import compile_catalogue
 from streams.models import SyncRun
@@ -214,14 +214,14 @@ class SyncRunAdmin(RunAdmin):
             messages.warning(request, "This synchronisation does not wait for anything.")
             return to_runs
         after = compile_catalogue(layers_of(overview.config, overview.rows, held.pending), 0)
-        cut = cut_off(overview.catalogue, after)
+        affected = affected_streams(overview.catalogue.streams.values(), after)
         context = {
             **self.admin_site.each_context(request),
             "title": "Apply what is held",
             "opts": self.opts,
             "run": held,
-            "cut": cut,
-            "clients": clients_of(overview.process, cut.names),
+            "affected": affected,
+            "clients": clients_of(overview.process, affected.names),
             "counts": [
                 (counted(len(names), "stream", "streams"), what, names)
                 for what, names in (("added", held.added), ("removed", held.removed), ("changed", held.changed))

@@ -60,7 +60,7 @@ def described_streams(text: str, object_path: str | None) -> Described:
     for name, settings in document.items():
         try:
             streams[check_name(name)] = {} if settings is None else plain(settings)
-        except UnplainError as error:
+        except NotStorableError as error:
             left_out.append(Problem(_UNSTORABLE.sub("?", as_key(name))[:80], str(error)))
     return Described(streams, tuple(left_out))
 
@@ -130,16 +130,16 @@ def _too_long() -> yaml.YAMLError:
     return yaml.YAMLError(f"with its aliases unfolded it is longer than {MAX_YAML} characters")
 
 
-class UnplainError(Exception):
+class NotStorableError(Exception):
     """Why a stream's name or settings cannot be kept in a database."""
 
 
 def check_name(name: object) -> str:
-    """The name of a stream, if it can be kept. Raises UnplainError."""
+    """The name of a stream, if it can be kept. Raises NotStorableError."""
     if not isinstance(name, str):
-        raise UnplainError(f"YAML reads its name as {_kind(name)} and not as text; quote it")
+        raise NotStorableError(f"YAML reads its name as {_kind(name)} and not as text; quote it")
     if len(name) > MAX_NAME or _UNSTORABLE.search(name):
-        raise UnplainError(f"its name is longer than {MAX_NAME} characters, or has NUL or half a character in it")
+        raise NotStorableError(f"its name is longer than {MAX_NAME} characters, or has NUL or half a character in it")
     return name
 
 
@@ -150,18 +150,18 @@ def _kind(name: object) -> str:
 
 
 def plain(value: object, depth: int = 2) -> Any:
-    """A copy, as JSON has it and as PostgreSQL gives it back. Raises UnplainError."""
+    """A copy, as JSON has it and as PostgreSQL gives it back. Raises NotStorableError."""
     if depth > MAX_DEPTH:
-        raise UnplainError(f"its settings are nested deeper than {MAX_DEPTH} levels")
+        raise NotStorableError(f"its settings are nested deeper than {MAX_DEPTH} levels")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise UnplainError(f"its settings have a text with NUL or half a character in it: {ascii(value)[:80]}")
+            raise NotStorableError(f"its settings have a text with NUL or half a character in it: {ascii(value)[:80]}")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise UnplainError(f"its settings have a number that JSON has not: {value}")
+            raise NotStorableError(f"its settings have a number that JSON has not: {value}")
         # PostgreSQL writes large ones out, so that Python reads an int; and it has no -0.0.
         return int(value) if abs(value) >= 1e16 else value + 0.0
     if isinstance(value, Mapping):

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from streams.catalogue.explain import leaves
-from streams.core.catalogue import Catalogue, Edit
+from streams.core.catalogue import Edit
 from streams.models import ConfiguredStream, Version
 
 Allowed = ConfiguredStream.Allowed
@@ -105,28 +105,6 @@ def described(old: Wanted, new: Wanted) -> str:
         if was != now:
             parts.append(f"{dotted(path)}: {was} → {now}")
     return "; ".join(parts)
-
-
-class Cut(NamedTuple):
-    """Streams whose clients a change would end: `withdrawn` are no longer exposed, `moved` have other topics."""
-
-    withdrawn: tuple[str, ...]
-    moved: tuple[str, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.withdrawn + self.moved
-
-
-def cut_off(before: Catalogue, after: Catalogue) -> Cut:
-    """What each process does when it swaps the one for the other."""
-    old, new = before.streams, after.streams
-    moved = [
-        name
-        for name, stream in old.items()
-        if name in new and (stream.topics, stream.topics_allowed) != (new[name].topics, new[name].topics_allowed)
-    ]
-    return Cut(tuple(name for name in old if name not in new), tuple(moved))
 
 
 def dotted(path: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from streams.catalogue.database import StreamConfigSource, layers_of, read_rows
-from streams.catalogue.document import Described, UnplainError, check_name
+from streams.catalogue.document import Described, NotStorableError, check_name
 from streams.core.catalogue import Catalogue, Layers, Problem, UnfitError, compile_catalogue, stream_of
 from streams.models import ConfiguredStream, SyncRun
 
@@ -121,7 +121,7 @@ def in_file(config: StreamConfigSource) -> dict[str, None]:
     """The streams that the configuration file describes, whether they are fetched or not: admins see them too."""
     names: dict[str, None] = {}
     for name in layers_of(config, {}).in_file():
-        with suppress(UnplainError):
+        with suppress(NotStorableError):
             names[check_name(name)] = None
     return names
 

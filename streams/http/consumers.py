@@ -16,6 +16,7 @@ from typing import Any
 
 from channels.generic.http import AsyncHttpConsumer
 
+from streams.catalogue.affected import affected_streams
 from streams.core import formats
 from streams.core.catalogue import Catalogue, Stream
 from streams.core.errors import (
@@ -31,11 +32,13 @@ from streams.core.errors import (
     TooManyRequests,
     Unavailable,
 )
-from streams.core.plan import Start, plan
-from streams.core.positions import Gap, TopicPartition, gaps_json
+from streams.core.filters import Filter
+from streams.core.plan import Plan, Start, plan
+from streams.core.positions import Gap, LastEventId, Mark, TopicPartition, gaps_json
 from streams.engine.resume import gaps_of, resolve
 from streams.engine.subscription import Subscription
-from streams.engine.tail.feed import Parts, Selection
+from streams.engine.tail.fanout import Parts
+from streams.engine.tail.feed import Feed, Selection
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, StreamRequest, client_ip
 from streams.http.service import SCOPE_KEY, ClientGone, Service
@@ -43,24 +46,24 @@ from streams.http.service import SCOPE_KEY, ClientGone, Service
 log = logging.getLogger(__name__)
 
 HOLD_SECONDS = 1.0
-"""A client that is told of an error by an event is held for so long: some ignore `retry`."""
+"""Seconds for which a client that gets an error as an event is held: some ignore `retry`."""
 KAFKA_SECONDS = 2.8
-"""All that Kafka is asked before the answer begins takes no longer (wire contract: said within 3 seconds)."""
+"""Maximum seconds of all requests to Kafka before the answer begins (wire contract: answered within 3 seconds)."""
 WITHDRAW_SECONDS = 2.0
-"""A client of a stream that is no longer exposed is cut after so long, if it does not take its end."""
+"""Seconds after which the connection of a withdrawn stream is closed, if the client has not read its end."""
 MAX_GAP_HEADER_BYTES = 1_900
-"""Of EventStreams-Gap: proxies and clients refuse longer headers. The comment in the body has all gaps."""
+"""Maximum bytes of EventStreams-Gap: proxies refuse longer headers. The comment in the body has all gaps."""
 PARK_SECONDS = 0.25
-"""A client that is not writable for so long lets go of what it holds in memory."""
+"""Seconds without room in the socket after which a client releases the blocks that it holds in memory."""
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class StreamConsumer(AsyncHttpConsumer):
-    """GET and HEAD /v2/stream/{streams}."""
+    """Answers GET and HEAD /v2/stream/{streams}."""
 
     async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
-        """One task answers, another waits for the client's leave.
+        """Answer one request, while another task waits for the client to disconnect.
 
         Channels' own dispatch would start more of both, and go to a thread to close connections to the database, which
         no stream has.
@@ -72,10 +75,10 @@ class StreamConsumer(AsyncHttpConsumer):
         self._task = asyncio.current_task()
         self._streams: list[Stream] = []
         self._taken: list[Callable[[], None]] = []
-        """Gives back what the stream has taken; an exit stack for each client would take a kilobyte."""
+        """Callbacks that release what the stream has taken; an exit stack for each client would cost a kilobyte."""
         self._withdrawn: StreamWithdrawn | None = None
         self._since: int | None = None
-        """The time that decides where the stream starts (ms), where it does."""
+        """The time in `since` (ms), if it decides where the stream starts."""
         self._writing = self._ending = self._is_turned_away = False
         gone = asyncio.ensure_future(_disconnected(receive))
         gone.add_done_callback(self._leave)
@@ -88,26 +91,29 @@ class StreamConsumer(AsyncHttpConsumer):
             gone.remove_done_callback(self._leave)
             gone.cancel()
 
-    def _leave(self, gone: asyncio.Future[None]) -> None:
-        """The client has gone."""
+    def _leave(self, _: asyncio.Future[None]) -> None:
+        """Cancel the answer: the client has disconnected."""
         if self._task is not None:
             self._task.cancel()
 
     @property
     def stream_names(self) -> Collection[str]:
+        """The canonical names of the streams that the client reads."""
         return [stream.name for stream in self._streams]
 
     def end(self) -> None:
+        """End the stream with its final chunk, after the write that is under way."""
         self._ending = True
         if self._task is not None and not self._writing and self._task is not asyncio.current_task():
             self._task.cancel()
 
     def recheck(self, catalogue: Catalogue) -> None:
-        gone = [stream.name for stream in self._streams if stream.name not in catalogue.streams]
-        if gone:
-            self._withdrawn = StreamWithdrawn(gone)
+        """End the stream if `catalogue` no longer exposes one of its streams, or gives it other topics."""
+        affected = affected_streams(self._streams, catalogue)
+        if affected.withdrawn:
+            self._withdrawn = StreamWithdrawn(affected.withdrawn)
             asyncio.get_running_loop().call_later(WITHDRAW_SECONDS, self._cut)
-        if gone or any(_topics(stream) != _topics(catalogue.streams[stream.name]) for stream in self._streams):
+        if affected.names:
             self.end()
 
     def _cut(self) -> None:
@@ -134,7 +140,7 @@ class StreamConsumer(AsyncHttpConsumer):
                 give_back()
 
     async def _opened(self, request: StreamRequest) -> tuple[Subscription | None, list[Gap]]:
-        """Open it, unless the client is turned away meanwhile: `Draining` is raised."""
+        """Open the stream; raise Draining if the client is turned away meanwhile."""
         self._service.connecting.add(self)
         try:
             return await self._open(request)
@@ -146,38 +152,66 @@ class StreamConsumer(AsyncHttpConsumer):
             self._service.connecting.discard(self)
 
     def turn_away(self) -> None:
+        """Stop connecting the client: it gets the error `draining`."""
         if self._task is not None:
             self._is_turned_away = True
             self._task.cancel()
 
     def _is_ours(self, error: BaseException) -> bool:
-        """Whether it is a fault of ours, so that the client is told; a cancellation may be that of what was awaited."""
+        """Whether this is a fault of the server, which the client is told of.
+
+        A cancellation can come from what was awaited, rather than from our own task.
+        """
         if isinstance(error, asyncio.CancelledError):
             return self._task is not None and not self._task.cancelling()
         return not isinstance(error, ClientGone)
 
     async def _open(self, request: StreamRequest) -> tuple[Subscription | None, list[Gap]]:
-        """From the request to a position, and a subscription from there on; raises the contract's errors.
+        """Return a subscription from the position that the request asks for, and the gaps before it.
 
-        For HEAD there is none: it takes no place, and has nothing watched.
+        HEAD gets None: it counts as no client, and no topic is read for it.
+
+        Raises:
+            EventStreamsError: One of the contract's errors.
         """
         service = self._service
-        is_head = request.method == "HEAD"
+        self._streams = await self._requested_streams(request)
+        since, last_event_id, wanted_events = request.since(), request.last_event_id(), request.filter()
+        request.until(), request.limit(), request.checkpoint()
+        self._admit(request)
+        try:
+            async with asyncio.timeout(KAFKA_SECONDS):
+                listed = last_event_id.entries if last_event_id else ()
+                needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in listed]
+                planned = await self._planned(since, last_event_id, needed)
+                if request.method == "HEAD":
+                    return None, [*planned.gaps, *await gaps_of(service.hub, planned.starts)]
+                feed = await self._joined(planned, wanted_events, needed)
+                position, gaps = await resolve(service.hub, planned.starts, needed)
+        except TimeoutError:
+            raise KafkaUnavailable from None
+        if service.draining:
+            raise Draining
+        return self._subscription(request, feed, position), [*planned.gaps, *gaps]
+
+    async def _requested_streams(self, request: StreamRequest) -> list[Stream]:
+        service = self._service
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(request.method)
         await service.starting()
-        catalogue = service.catalogue
-        if catalogue is None:
+        if service.catalogue is None:
             raise NoStreamConfiguration
-        streams, invalid = catalogue.resolve(request.stream_names(service.settings.max_streams))
+        streams, invalid = service.catalogue.resolve(request.stream_names(service.settings.max_streams))
         if invalid:
             raise StreamNotFound(invalid)
-        self._streams = streams
-        since, last_event_id, wanted_events = request.since(), request.last_event_id(), request.filter()
-        request.until(), request.limit(), request.checkpoint()
+        return streams
+
+    def _admit(self, request: StreamRequest) -> None:
+        """Count the client against the limits, unless streams cannot be served now."""
+        service = self._service
         if service.draining:
             raise Draining
-        if not is_head:
+        if request.method != "HEAD":
             ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
             service.limits.take(ip)
             self._taken.append(functools.partial(service.limits.give_back, ip))
@@ -185,30 +219,32 @@ class StreamConsumer(AsyncHttpConsumer):
             raise NoRedactionList
         if not service.hub.available:
             raise KafkaUnavailable
-        try:
-            async with asyncio.timeout(KAFKA_SECONDS):
-                wanted = {topic for stream in streams for topic in (*stream.topics, *stream.topics_allowed)}
-                listed = last_event_id.entries if last_event_id else ()
-                needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in listed]
-                kafka = await service.hub.topics(wanted, needed)
-                planned = plan(streams, since, last_event_id, kafka, service.hub.unreadable(wanted))
-                if since is not None and Start(timestamp=since) in planned.starts.values():
-                    self._since = since
-                if is_head:
-                    return None, [*planned.gaps, *await gaps_of(service.hub, planned.starts)]
-                others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
-                selection = Selection(planned.topics, others, planned.scope, wanted_events)
-                feed = await service.hub.join(selection, needed)
-                self._taken.append(functools.partial(service.hub.leave, feed))
-                position, gaps = await resolve(service.hub, planned.starts, needed)
-        except TimeoutError:
-            raise KafkaUnavailable from None
-        if service.draining:
-            raise Draining
-        names = [stream.name for stream in streams]
+
+    async def _planned(
+        self, since: int | None, last_event_id: LastEventId | None, needed: Collection[TopicPartition]
+    ) -> Plan:
+        """Return where each partition starts, by what Kafka has of the streams' topics."""
+        hub = self._service.hub
+        wanted = {topic for stream in self._streams for topic in (*stream.topics, *stream.topics_allowed)}
+        kafka = await hub.topics(wanted, needed)
+        planned = plan(self._streams, since, last_event_id, kafka, hub.unreadable(wanted))
+        if since is not None and Start(timestamp=since) in planned.starts.values():
+            self._since = since
+        return planned
+
+    async def _joined(self, planned: Plan, wanted_events: Filter, needed: Collection[TopicPartition]) -> Feed:
+        hub = self._service.hub
+        others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
+        feed = await hub.join(Selection(planned.topics, others, planned.scope, wanted_events), needed)
+        self._taken.append(functools.partial(hub.leave, feed))
+        return feed
+
+    def _subscription(self, request: StreamRequest, feed: Feed, position: dict[TopicPartition, Mark]) -> Subscription:
+        service = self._service
+        names = [stream.name for stream in self._streams]
         service.metrics.connected(names)
         self._taken.append(functools.partial(service.metrics.disconnected, names))
-        subscription = Subscription(
+        return Subscription(
             service.hub,
             service.history,
             feed,
@@ -218,7 +254,6 @@ class StreamConsumer(AsyncHttpConsumer):
             metrics=service.metrics,
             sink=self._flow,
         )
-        return subscription, [*planned.gaps, *gaps]
 
     async def _stream(self, request: StreamRequest, subscription: Subscription | None, gaps: list[Gap]) -> None:
         service = self._service
@@ -274,7 +309,7 @@ class StreamConsumer(AsyncHttpConsumer):
                         await self._flow.resumed()
 
     async def _write(self, parts: Parts) -> None:
-        """One HTTP chunk of whole events; it is not interrupted by the drain."""
+        """Write one HTTP chunk of whole events; draining does not interrupt it."""
         self._writing = True
         try:
             if self._flow is not None:
@@ -285,7 +320,7 @@ class StreamConsumer(AsyncHttpConsumer):
             self._writing = False
 
     async def _refuse(self, request: StreamRequest, error: EventStreamsError) -> None:
-        """The answer to a request that opens no stream."""
+        """Answer with an error before any stream was opened."""
         self._service.metrics.errors.labels(error.type).inc()
         problem = error.problem(request.method, request.uri)
         soft = request.may_be_told_by_event and (
@@ -295,7 +330,7 @@ class StreamConsumer(AsyncHttpConsumer):
             await self.send_headers(headers=self._stream_headers(request))
             retry = formats.sse_error(problem, self._service.soft_retry_ms())
             await self.send_body(formats.SSE_START + retry, more_body=True)
-            with contextlib.suppress(asyncio.CancelledError):  # it has left, or the server stops
+            with contextlib.suppress(asyncio.CancelledError):  # the client has disconnected, or the server stops
                 await asyncio.sleep(0 if self._service.is_crowded() else HOLD_SECONDS)
             await self.send_body(b"")
             return
@@ -304,7 +339,7 @@ class StreamConsumer(AsyncHttpConsumer):
         await self.send_response(error.status, b"" if request.method == "HEAD" else body, headers=headers)
 
     async def _tell(self, request: StreamRequest, error: EventStreamsError) -> None:
-        """An error after the response has begun: an event in SSE; NDJSON just ends."""
+        """Report an error after the response has begun: as an event in SSE; NDJSON just ends."""
         self._service.metrics.errors.labels(error.type).inc()
         if request.format.is_sse:
             await self._write((formats.sse_error(error.problem(request.method, request.uri)),))
@@ -319,15 +354,15 @@ class StreamConsumer(AsyncHttpConsumer):
 
 
 async def _send(send: Callable[[Any], Awaitable[None]], message: Any) -> None:
-    """Raises ClientGone, where servers raise any OSError (ASGI, "Send"): one of ours must not pass for it."""
+    """Send a message.
+
+    Raises:
+        ClientGone: Servers raise any OSError (ASGI, "Send"), for which one of our own must not be mistaken.
+    """
     try:
         await send(message)
     except OSError as error:
         raise ClientGone from error
-
-
-def _topics(stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return stream.topics, stream.topics_allowed
 
 
 async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:

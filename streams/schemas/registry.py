@@ -61,7 +61,7 @@ class Schemas:
         """Stream name → why it has no schema, or one that may not be the right one."""
         return self._state.problems
 
-    def know(self, catalogue: Catalogue) -> None:
+    def set_catalogue(self, catalogue: Catalogue) -> None:
         """These are the streams now: their schemas are looked for soon, by `run_forever`."""
         self._catalogue = catalogue
         self._news.set()

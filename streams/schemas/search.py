@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from streams.catalogue.document import DocumentError, UnplainError, parsed, plain
+from streams.catalogue.document import DocumentError, NotStorableError, parsed, plain
 from streams.catalogue.fetch import NOT_MODIFIED, AbsentError, FetchError, Validators, fetch, shown
 from streams.catalogue.hosts import is_at
 from streams.core.catalogue import Stream
@@ -192,7 +192,7 @@ class Search:
         else:
             try:
                 document = plain(parsed(fetched.text))
-            except (DocumentError, UnplainError) as error:
+            except (DocumentError, NotStorableError) as error:
                 raise BrokenError(f"{shown(uri)}: it is broken: {error}") from None
         self.answers[uri] = Answer(fetched.validators, digest, document)
         return document

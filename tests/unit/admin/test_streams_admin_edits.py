@@ -102,7 +102,7 @@ def test_what_cuts_clients_off_says_how_many_are_connected_and_asks(
     stream("b")
     client = service_client(staff("ada", GROUP), process([["a"], ["a", "b"], ["b"]]))
     question = client.post(page_of(row), edit(row, override, allowed))
-    assert (question.context["cut"].withdrawn, question.context["cut"].moved) == (withdrawn, moved)
+    assert (question.context["affected"].withdrawn, question.context["affected"].moved) == (withdrawn, moved)
     cut = withdrawn + moved
     said = "2 clients of this server process read this stream now and will be cut off."
     assert (said in text_of(question)) == bool(cut)

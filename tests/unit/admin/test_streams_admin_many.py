@@ -62,7 +62,7 @@ def test_many_are_denied_at_once_after_a_question_and_allowed_again() -> None:
     rows = [stream(name) for name in ("a", "b", "c")]
     client = service_client(staff("ada", GROUP), process([["a", "b"], ["b"], ["c"]]))
     question = act(client, "deny", *rows[:2])
-    assert question.context["cut"].withdrawn == ("a", "b")
+    assert question.context["affected"].withdrawn == ("a", "b")
     assert "2 clients of this server process read these streams now and will be cut off." in text_of(question)
     assert not ConfiguredStream.objects.filter(allowed=NO).exists()
     before = Version.of(Version.STREAMS)
@@ -83,14 +83,14 @@ def test_what_became_exposed_since_the_question_is_asked_about_too() -> None:
     client = service_client(staff("ada", GROUP), process())
     data = {"streams": ",".join(str(row.pk) for row in rows), "allowed": NO, "step": "apply", "confirmed": "a"}
     edits.write({"b": Wanted({}, YES)}, staff("grace"))
-    assert client.post(STREAMS + "allowed/", data).context["cut"].withdrawn == ("a", "b")
+    assert client.post(STREAMS + "allowed/", data).context["affected"].withdrawn == ("a", "b")
     assert now("a").allowed == AS_CONFIGURED
 
 
 def test_what_is_denied_by_the_configuration_again_is_asked_about() -> None:
     row = stream("a", allowed=YES)
     client = service_client(staff("ada", GROUP), process(allowed_streams=[]))
-    assert act(client, "as_configured", row).context["cut"].withdrawn == ("a",)
+    assert act(client, "as_configured", row).context["affected"].withdrawn == ("a",)
     client = service_client(staff("grace", GROUP), process())
     act(client, "as_configured", row)
     assert now("a").allowed == AS_CONFIGURED
@@ -218,6 +218,6 @@ def test_with_the_real_streams_a_page_asks_the_database_a_few_times_and_no_more(
     question = client.post(STREAMS, everything)
     assert question.context["count"] == 244
     data = {name: question.context[name] for name in ("streams", "allowed")}
-    confirmed = ",".join(question.context["cut"].names)
+    confirmed = ",".join(question.context["affected"].names)
     client.post(STREAMS + "allowed/", {**data, "step": "apply", "confirmed": confirmed})
     assert ConfiguredStream.objects.filter(allowed=NO).count() == 244

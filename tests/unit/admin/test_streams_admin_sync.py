@@ -182,7 +182,7 @@ def test_what_is_held_is_applied_after_a_question_exactly_as_it_was_fetched(ada:
     path = f"{RUNS}{held.pk}/apply/"
     assert f'href="{path}"' in client.get(f"{RUNS}{held.pk}/change/").content.decode()
     question = client.get(path)
-    assert (question.context["cut"].withdrawn, question.context["cut"].moved) == (("b", "c"), ("a",))
+    assert (question.context["affected"].withdrawn, question.context["affected"].moved) == (("b", "c"), ("a",))
     assert "3 clients of this server process read these streams now and will be cut off." in text_of(question)
     before = Version.of(Version.STREAMS)
     assert ConfiguredStream.objects.count() == 3

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from streams.catalogue import document as module
-from streams.catalogue.document import DocumentError, UnplainError, check_name, described_streams, plain
+from streams.catalogue.document import DocumentError, NotStorableError, check_name, described_streams, plain
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
@@ -149,7 +149,7 @@ def test_a_name_that_yaml_takes_for_something_else_is_left_out_and_says_what_to_
     assert f"YAML reads its name as {kind}" in reason
     assert reason.endswith("and not as text; quote it")
     assert list(described_streams(f"'{name}': {{topics: [t]}}", None).streams) == [name]
-    with pytest.raises(UnplainError, match="quote it"):
+    with pytest.raises(NotStorableError, match="quote it"):
         check_name(5)
 
 

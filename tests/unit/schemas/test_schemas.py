@@ -319,10 +319,10 @@ async def running(schemas: Schemas, until: Callable[[], object]) -> None:
 
 async def test_a_new_catalogue_is_looked_through_in_the_background(tmp_path: Path) -> None:
     schemas = made(put(tmp_path, PATH, "title: x"))
-    schemas.know(catalogue(a={}))
+    schemas.set_catalogue(catalogue(a={}))
 
     def found() -> bool:
-        schemas.know(ONE)
+        schemas.set_catalogue(ONE)
         return schemas.of("a") is not None
 
     await running(schemas, found)
@@ -331,7 +331,7 @@ async def test_a_new_catalogue_is_looked_through_in_the_background(tmp_path: Pat
 async def test_with_a_ttl_schemas_are_refreshed_again_and_again(tmp_path: Path) -> None:
     base = put(tmp_path, PATH, "title: x")
     schemas = made(base, stream_config_ttl=0.01)
-    schemas.know(ONE)
+    schemas.set_catalogue(ONE)
     task = asyncio.create_task(schemas.run_forever())
     await eventually(lambda: titled(schemas.of("a")) == "x")
     put(tmp_path, PATH, "title: y")
@@ -345,7 +345,7 @@ async def test_without_a_ttl_only_a_failure_is_tried_again(
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     server.answer = config_server.status(500)
     schemas = made(at(server))
-    schemas.know(ONE)
+    schemas.set_catalogue(ONE)
     task = asyncio.create_task(schemas.run_forever())
     await eventually(lambda: len(server.requests) > 2)
     server.answer = config_server.document({"title": "x"})
