@@ -32,9 +32,9 @@ from streams.engine.kafka.create_topics import create_topics
 from streams.local.kafka import LocalKafka, LocalKafkaError, answers
 from streams.local.kafka_jars import KAFKA_VERSION
 from streams.local.processes import HOST, free_port
-from tests.support import postgres as database_server
-from tests.support.chromium import skip
-from tests.support.postgres import Postgres
+from tests.support.around import postgres as database_server
+from tests.support.around.chromium import skip
+from tests.support.around.postgres import Postgres
 
 # `make test` uses the first profile, `make test-slow` the second.
 settings.register_profile("quick", max_examples=30)

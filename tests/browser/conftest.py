@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.browser.demo import LIMIT, Demo, demo_site
 from tests.browser.kit import Complaints, create_superuser
-from tests.support.chromium import WANTED, find_chromium, launch, skip
+from tests.support.around.chromium import WANTED, find_chromium, launch, skip
 from tests.support.site import Site
 
 SLOW_MACHINE_MS = 20_000

@@ -33,7 +33,7 @@ from tests.browser.demo import (
 )
 from tests.browser.kit import Complaints
 from tests.integration.kit import Rec
-from tests.support.edits import RU, Edit, Who, page_change, recentchange
+from tests.support.events.edits import RU, Edit, Who, page_change, recentchange
 
 MINUTE_MS = 60_000
 PATIENCE_SECONDS = 30.0

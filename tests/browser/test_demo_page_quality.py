@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from tests.browser.demo import Demo, change, open_page, rows, start
 from tests.browser.kit import Complaints
 from tests.integration.kit import Rec
-from tests.support.edits import RU
+from tests.support.events.edits import RU
 
 UI = "/static/eventstreams/ui"
 

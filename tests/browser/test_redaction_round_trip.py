@@ -16,8 +16,8 @@ from playwright.async_api import Page, expect
 
 from tests.browser.kit import Complaints, create_superuser, log_in
 from tests.integration.kit import Broker, Rec
+from tests.support.events.streams_of_edits import BROKEN, DOMAIN, STREAMS_OF_EDITS, TITLE, EditSite, edit_site
 from tests.support.site import Site
-from tests.support.streams_of_edits import BROKEN, DOMAIN, STREAMS_OF_EDITS, TITLE, EditSite, edit_site
 
 LIST = "/admin/redaction/redactedpage/"
 EXIT = {0: "clean", 1: "leak", 2: "not found"}

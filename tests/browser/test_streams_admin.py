@@ -15,8 +15,8 @@ from playwright.async_api import Page, expect
 from streams.core.positions import TopicPartition
 from tests.browser.kit import create_superuser, log_in
 from tests.support.client import SseEvent, StreamClient
+from tests.support.kafka.writing import meanwhile, writer
 from tests.support.site import Site
-from tests.support.writing import meanwhile, writer
 
 STREAMS = "/admin/streams/configuredstream/"
 PHONE = {"width": 390, "height": 844}

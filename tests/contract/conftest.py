@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sources import Harness, KafkaHarness, MemoryHarness, kafka_harness
+from tests.support.kafka.sources import Harness, KafkaHarness, MemoryHarness, kafka_harness
 
 
 @pytest.fixture(params=["memory", "kafka"])

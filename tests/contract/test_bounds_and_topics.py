@@ -11,7 +11,7 @@ from streams.engine.source import (
     OutOfRangeError,
     UnknownPartitionError,
 )
-from tests.support.records import (
+from tests.support.kafka.records import (
     MUCH,
     new,
     offsets,
@@ -20,7 +20,7 @@ from tests.support.records import (
     read_all,
     values,
 )
-from tests.support.sources import Harness, New, refreshed
+from tests.support.kafka.sources import Harness, New, refreshed
 
 # Bounds and times.
 

@@ -25,9 +25,9 @@ from streams.engine.source import (
 )
 from streams.local.kafka_jars import LocalKafkaError
 from streams.local.processes import HOST, free_port
-from tests.support.records import MUCH, new, offsets, poll_until
-from tests.support.secured import PASSWORD, Secured, secured_kafka
-from tests.support.sources import KafkaHarness, MemoryHarness, kafka_harness
+from tests.support.kafka.records import MUCH, new, offsets, poll_until
+from tests.support.kafka.secured import PASSWORD, Secured, secured_kafka
+from tests.support.kafka.sources import KafkaHarness, MemoryHarness, kafka_harness
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from streams.engine.source import (
     PollResult,
     SourceUnavailableError,
 )
-from tests.support.records import (
+from tests.support.kafka.records import (
     MUCH,
     new,
     offsets,
@@ -28,7 +28,7 @@ from tests.support.records import (
     poll_until,
     read_all,
 )
-from tests.support.sources import Harness, KafkaHarness, MemoryHarness, New
+from tests.support.kafka.sources import Harness, KafkaHarness, MemoryHarness, New
 
 # What one broker alone cannot be brought to show: an answer of Kafka's is changed on its way.
 

@@ -22,7 +22,7 @@ from streams.engine.source import (
 )
 from streams.local.processes import HOST, free_port
 from tests.support.engine import cancel
-from tests.support.records import (
+from tests.support.kafka.records import (
     MUCH,
     new,
     offsets,
@@ -31,7 +31,7 @@ from tests.support.records import (
     read_all,
     values,
 )
-from tests.support.sources import PATIENCE_SECONDS, Harness, KafkaHarness, MemoryHarness, New
+from tests.support.kafka.sources import PATIENCE_SECONDS, Harness, KafkaHarness, MemoryHarness, New
 
 
 async def test_a_read_gives_whole_records_and_where_to_go_on(harness: Harness) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from streams.core.positions import TopicPartition
 from streams.engine.source import Bounds, Found, SourceUnavailableError
-from tests.support.records import MUCH, new, poll_until
-from tests.support.sources import Harness
+from tests.support.kafka.records import MUCH, new, poll_until
+from tests.support.kafka.sources import Harness
 
 
 async def test_a_leader_that_has_moved_keeps_no_other_partition_back_and_is_found_again(harness: Harness) -> None:

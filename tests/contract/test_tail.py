@@ -9,14 +9,14 @@ from streams.engine.source import (
     Batch,
     Bounds,
 )
-from tests.support.records import (
+from tests.support.kafka.records import (
     new,
     offsets,
     one_topic,
     poll_until,
     read_all,
 )
-from tests.support.sources import PATIENCE_SECONDS, Harness, New
+from tests.support.kafka.sources import PATIENCE_SECONDS, Harness, New
 
 
 async def test_a_poll_without_news_comes_back_empty_after_a_short_while(harness: Harness) -> None:

@@ -17,10 +17,10 @@ import pytest
 from streams.engine.kafka.create_topics import create_topics
 from streams.local.kafka import LocalKafka
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE, Crowd, CutReader, Follower, by_partition, from_the_beginning
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import NDJSON, SSE, Crowd, CutReader, Follower, by_partition, from_the_beginning
+from tests.support.kafka.writing import Writer, meanwhile, partitions_of, writer
 from tests.support.site import Site
-from tests.support.writing import Writer, meanwhile, partitions_of, writer
+from tests.support.site.serving import PATH, serving
 
 TOPIC = "test.restart"
 CLIENTS = 20

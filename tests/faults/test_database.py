@@ -16,12 +16,12 @@ import psycopg
 import pytest
 
 from streams.core.positions import TopicPartition
-from tests.support.postgres import Postgres
-from tests.support.reading import SSE, Crowd
-from tests.support.serving import PATH, serving
+from tests.support.around.postgres import Postgres
+from tests.support.around.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.client.reading import SSE, Crowd
+from tests.support.kafka.writing import writer
 from tests.support.site import Site
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
-from tests.support.writing import writer
+from tests.support.site.serving import PATH, serving
 
 CHANGE_SECONDS = 5.0
 DRAIN_SECONDS = 0.5

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
-from tests.support.reading import SSE, Crowd, Follower
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import SSE, Crowd, Follower
+from tests.support.kafka.writing import writer
 from tests.support.site import Site
-from tests.support.writing import writer
+from tests.support.site.serving import PATH, serving
 
 FILES, CLIENTS, IDLE = 256, 400, 300
 LIMITED = (

@@ -13,10 +13,10 @@ from typing import Any
 
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE, Crowd
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import NDJSON, SSE, Crowd
+from tests.support.kafka.writing import meanwhile, writer
 from tests.support.site import Site
-from tests.support.writing import meanwhile, writer
+from tests.support.site.serving import PATH, serving
 
 ABORTS = 300
 AT_ONCE = 20

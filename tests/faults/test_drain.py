@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import NDJSON, SSE
 from tests.support.site import Site
+from tests.support.site.serving import PATH, serving
 
 DRAIN_SECONDS = 1
-SLOW = ("-m", "tests.support.slow_to_open")
+SLOW = ("-m", "tests.support.broken.slow_to_open")
 
 
 Connect = Callable[..., Awaitable[StreamClient]]

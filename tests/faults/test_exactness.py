@@ -18,10 +18,10 @@ import pytest
 
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
-from tests.support.many import BESIDE, many
-from tests.support.reading import NDJSON, SSE, Crowd, CutReader, by_partition, from_the_beginning, resume_at
-from tests.support.serving import PATH, freeze, serving
-from tests.support.writing import Writer, meanwhile, partitions_of, writer
+from tests.support.client.many import BESIDE, many
+from tests.support.client.reading import NDJSON, SSE, Crowd, CutReader, by_partition, from_the_beginning, resume_at
+from tests.support.kafka.writing import Writer, meanwhile, partitions_of, writer
+from tests.support.site.serving import PATH, freeze, serving
 
 PARTITIONS = 3
 SEED = 2026

@@ -17,12 +17,12 @@ import pytest
 from streams.core.positions import TopicPartition
 from tests.integration.kit import error_of
 from tests.integration.test_headers import is_protected
+from tests.support.broken.sabotaged import EVENTS, FAULTS, SECRET
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE, Crowd
-from tests.support.sabotaged import EVENTS, FAULTS, SECRET
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import NDJSON, SSE, Crowd
+from tests.support.kafka.writing import writer
 from tests.support.site import Site
-from tests.support.writing import writer
+from tests.support.site.serving import PATH, serving
 
 GAUGE = "eventstreams_connected_clients"
 DAPHNE = ("-m", "daphne", "eventstreams_site.asgi:application")
@@ -38,7 +38,7 @@ async def test_an_exception_inside_a_stream_is_told_by_an_event_and_the_stream_e
     kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     tp = TopicPartition(make_topic(), 0)
-    command = ("-m", "tests.support.sabotaged")
+    command = ("-m", "tests.support.broken.sabotaged")
     async with (
         serving(tmp_path, kafka.bootstrap, [tp.topic], command=command) as site,
         writer(kafka.bootstrap) as to,
@@ -75,7 +75,7 @@ async def test_an_exception_inside_a_stream_is_told_by_an_event_and_the_stream_e
 async def test_the_server_lives_with_applications_that_fail_in_the_middle_of_an_answer(
     kafka: Any, tmp_path: Path
 ) -> None:
-    site = Site(tmp_path, kafka.bootstrap, {}, command=("-m", "tests.support.careless"))
+    site = Site(tmp_path, kafka.bootstrap, {}, command=("-m", "tests.support.broken.careless"))
     try:
         await asyncio.to_thread(site.start, wait_ready=False)
         await asyncio.to_thread(site.wait_for, 200, "/")

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
-from tests.support.many import BESIDE, many
-from tests.support.reading import NDJSON, SSE, Crowd, resume_at
-from tests.support.serving import PATH, serving
-from tests.support.writing import Writer, meanwhile, partitions_of, writer
+from tests.support.client.many import BESIDE, many
+from tests.support.client.reading import NDJSON, SSE, Crowd, resume_at
+from tests.support.kafka.writing import Writer, meanwhile, partitions_of, writer
+from tests.support.site.serving import PATH, serving
 
 EVENTS = 50_000
 CLIENTS = 20

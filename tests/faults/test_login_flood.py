@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from eventstreams_site.gate.address_throttle import FAILURES
-from tests.support.flood import Request
-from tests.support.many import many
-from tests.support.probing import probed
-from tests.support.serving import PATH, serving
+from tests.support.client.flood import Request
+from tests.support.client.many import many
+from tests.support.client.probing import probed
 from tests.support.site import Site
+from tests.support.site.serving import PATH, serving
 
 alone = pytest.mark.slow
 """Answers are timed: nothing else may run on the machine, as nothing does beside slow tests of faults."""

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.many import Report, many
-from tests.support.serving import PATH, serving
-from tests.support.writing import partitions_of, writer
+from tests.support.client.many import Report, many
+from tests.support.kafka.writing import partitions_of, writer
+from tests.support.site.serving import PATH, serving
 
 CLIENTS = 1_000
 EVENTS = 500

@@ -15,10 +15,10 @@ from typing import Any
 
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE, Crowd, Follower
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import NDJSON, SSE, Crowd, Follower
+from tests.support.kafka.writing import Writer, meanwhile, partitions_of, writer
 from tests.support.site import Site
-from tests.support.writing import Writer, meanwhile, partitions_of, writer
+from tests.support.site.serving import PATH, serving
 
 DOMAIN, TITLE = "ru.wikipedia.org", "Участник:Проба"
 NAME = "Тот, кто правил".encode()

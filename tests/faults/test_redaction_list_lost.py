@@ -21,12 +21,12 @@ import pytest
 
 from redaction.listed.matches import WRITE_SECONDS
 from streams.core.positions import TopicPartition
+from tests.support.around.postgres import Postgres
 from tests.support.client import StreamClient
-from tests.support.postgres import Postgres
-from tests.support.reading import NDJSON
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import NDJSON
+from tests.support.kafka.writing import writer
 from tests.support.site import Site
-from tests.support.writing import writer
+from tests.support.site.serving import PATH, serving
 
 DOMAIN = "ru.wikipedia.org"
 TITLES = ("A", "B", "C", "D", "E", "F")

@@ -16,11 +16,11 @@ import pytest
 
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE
-from tests.support.rude import KINDS, be_rude
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import NDJSON, SSE
+from tests.support.client.rude import KINDS, be_rude
+from tests.support.kafka.writing import meanwhile, writer
 from tests.support.site import SERVE, Site
-from tests.support.writing import meanwhile, writer
+from tests.support.site.serving import PATH, serving
 
 AT_ONCE = 20
 FREED_SECONDS = 5.0

@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
-from tests.support.hanging import HANG, SAID
-from tests.support.reading import NDJSON, SSE, Crowd
-from tests.support.serving import PATH, serving
+from tests.support.broken.hanging import HANG, SAID
+from tests.support.client.reading import NDJSON, SSE, Crowd
+from tests.support.kafka.writing import writer
 from tests.support.site import ROOT, SERVE, Site
-from tests.support.writing import writer
+from tests.support.site.serving import PATH, serving
 
 ONE = SERVE
 WORKERS = (*SERVE, "--workers", "2")
-HANGING = ("-m", "tests.support.hanging")
+HANGING = ("-m", "tests.support.broken.hanging")
 DRAIN_SECONDS = 0.5
 STOP_SECONDS = DRAIN_SECONDS + 3.0
 SLACK_SECONDS = 0.5

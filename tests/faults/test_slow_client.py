@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
-from tests.support.many import BESIDE, many
-from tests.support.reading import NDJSON, SSE, Crowd, Follower
-from tests.support.serving import serving
+from tests.support.client.many import BESIDE, many
+from tests.support.client.reading import NDJSON, SSE, Crowd, Follower
+from tests.support.kafka.writing import Writer, meanwhile, writer
 from tests.support.site import Site
-from tests.support.writing import Writer, meanwhile, writer
+from tests.support.site.serving import serving
 
 MEGABYTE = 1_000_000
 GROWTH_MB = 20.0

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.support.client import StreamClient
-from tests.support.flood import Request
-from tests.support.many import many
-from tests.support.probing import probed
-from tests.support.serving import serving
+from tests.support.client.flood import Request
+from tests.support.client.many import many
+from tests.support.client.probing import probed
+from tests.support.site.serving import serving
 
 alone = pytest.mark.slow
 """Answers are timed: nothing else may run on the machine, as nothing does beside slow tests of faults."""

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.many import many
-from tests.support.probing import Probes
-from tests.support.serving import PATH
+from tests.support.client.many import many
+from tests.support.client.probing import Probes
 from tests.support.site import Site
+from tests.support.site.serving import PATH
 
-TALKATIVE = ("-m", "tests.support.talkative")
+TALKATIVE = ("-m", "tests.support.broken.talkative")
 PIPE_BYTES = 4096
 DROPPED = re.compile(r" WARNING eventstreams_site.logs.backlog: \d+ lines of the log were dropped")
 MUCH = "/robots.txt?4000"

@@ -18,11 +18,11 @@ import pytest
 from streams.core.positions import TopicPartition
 from streams.local.kafka_jars import LocalKafkaError
 from tests.support.client import StreamClient
-from tests.support.cluster import Cluster, three_brokers
-from tests.support.reading import SSE, Crowd, Follower
-from tests.support.serving import serving
+from tests.support.client.reading import SSE, Crowd, Follower
+from tests.support.kafka.cluster import Cluster, three_brokers
+from tests.support.kafka.writing import Writer, writer
 from tests.support.site import Site
-from tests.support.writing import Writer, writer
+from tests.support.site.serving import serving
 
 HOLDERS = {"one": 1, "two": 2, "three": 3, "cold.one": 1, "cold.two": 2, "cold.three": 3}
 """Topics, and streams of the same names: the broker of each."""

@@ -15,9 +15,9 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from streams.core.positions import TopicPartition
 from streams.engine.kafka.create_topics import create_topics
-from tests.support.reading import NDJSON, SSE, Crowd, Follower
-from tests.support.serving import PATH, serving
-from tests.support.writing import writer
+from tests.support.client.reading import NDJSON, SSE, Crowd, Follower
+from tests.support.kafka.writing import writer
+from tests.support.site.serving import PATH, serving
 
 CREATED_SECONDS = 30.0
 """Within so much time what is new is delivered: half of what the wire contract allows."""

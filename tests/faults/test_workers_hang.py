@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.faults.test_signals import HANGING, WORKERS, logs, processes_of
-from tests.support.hanging import HANG, SAID
-from tests.support.reading import SSE, Crowd
-from tests.support.serving import PATH, serving
+from tests.support.broken.hanging import HANG, SAID
+from tests.support.client.reading import SSE, Crowd
 from tests.support.site import Site
+from tests.support.site.serving import PATH, serving
 
 NOTICE_SECONDS = 5.0
 REPLACE_SECONDS = 15.0

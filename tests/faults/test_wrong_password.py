@@ -12,10 +12,10 @@ import pytest
 
 from streams.engine.kafka.create_topics import create_topics
 from streams.local.kafka_jars import LocalKafkaError
-from tests.support.reading import SSE, Crowd
-from tests.support.secured import USER, Secured, secured_kafka
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import SSE, Crowd
+from tests.support.kafka.secured import USER, Secured, secured_kafka
 from tests.support.site import Site
+from tests.support.site.serving import PATH, serving
 
 TOPIC = "test.password"
 WRONG = "62342108"

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.integration.kit import Broker, Rec
+from tests.support.events.streams_of_edits import BROKEN, DOMAIN, STREAMS_OF_EDITS, TITLE, UNLISTED, EditSite, edit_site
 from tests.support.site import Site, free_port
-from tests.support.streams_of_edits import BROKEN, DOMAIN, STREAMS_OF_EDITS, TITLE, UNLISTED, EditSite, edit_site
 
 CLEAN, LEAK, NOT_FOUND, FAILED = range(4)
 

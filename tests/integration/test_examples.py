@@ -21,11 +21,11 @@ import pytest
 
 from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import KEEP, Broker, Rec
-from tests.support.chromium import skip
-from tests.support.examples import COMMANDS, NAMES, SECONDS, Example, Program, examples, is_missing
-from tests.support.serving import serving
+from tests.support.around.chromium import skip
+from tests.support.client.examples import COMMANDS, NAMES, SECONDS, Example, Program, examples, is_missing
+from tests.support.kafka.writing import meanwhile
 from tests.support.site import Site
-from tests.support.writing import meanwhile
+from tests.support.site.serving import serving
 
 CLIENTS = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 AT_FIRST, IN_TROUBLE, WHILE_AWAY, AT_LAST = range(0, 10), range(10, 90), range(90, 95), range(95, 100)

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from tests.support.serving import serving
+from tests.support.site.serving import serving
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 URL = "http://127.0.0.1:8092"

@@ -15,9 +15,9 @@ import pytest
 
 from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import KEEP, Broker, Rec
+from tests.support.broken.searched import BOOM, CANARY_BACKWARDS
 from tests.support.client import StreamClient
-from tests.support.edits import RU, SHAPES, Edit, Who, recentchange
-from tests.support.searched import BOOM, CANARY_BACKWARDS
+from tests.support.events.edits import RU, SHAPES, Edit, Who, recentchange
 from tests.support.site import Site
 
 LISTED = "TUT.BY"
@@ -137,7 +137,7 @@ def aviary(kafka: Any, tmp_path: Path) -> Iterator[Aviary]:
         tmp_path,
         kafka.bootstrap,
         {"one": {"topics": [topics[0]]}, "other": {"topics": [topics[1]]}},
-        command=("-m", "tests.support.searched"),
+        command=("-m", "tests.support.broken.searched"),
         mediawiki_redacted_pages={RU: [LISTED]},
         drain_seconds=1,
     )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import StreamClient
-from tests.support.reading import NDJSON, SSE
+from tests.support.client.reading import NDJSON, SSE
 from tests.support.site import Site
 
 

@@ -17,7 +17,7 @@ from redaction.check.verdict import find_leaks
 from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import KEEP, Broker, Rec
 from tests.support.client import StreamClient
-from tests.support.edits import RU, SHAPES, Edit, Who, page_change, recentchange, redacted, revision_create
+from tests.support.events.edits import RU, SHAPES, Edit, Who, page_change, recentchange, redacted, revision_create
 from tests.support.site import Site
 
 WHO = Who("Канарейка Примерная", 900_000_001)

@@ -15,9 +15,8 @@ import pytest
 from tests.integration.conftest import Connect
 from tests.integration.kit import Broker, Rec
 from tests.support.client import StreamClient
-from tests.support.reading import SSE
-from tests.support.site import Site
-from tests.support.streams_of_edits import (
+from tests.support.client.reading import SSE
+from tests.support.events.streams_of_edits import (
     BROKEN,
     DOMAIN,
     NOT_OF_EDITS,
@@ -27,6 +26,7 @@ from tests.support.streams_of_edits import (
     EditSite,
     edit_site,
 )
+from tests.support.site import Site
 
 PAGE = "/admin/redaction/redactedpage/test/"
 RUN = f"{PAGE}run/"

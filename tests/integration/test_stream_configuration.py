@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from streams.core.positions import TopicPartition
+from tests.support.around.config_server import Answer, ConfigServer, document, large, silence, status
 from tests.support.client import StreamClient
-from tests.support.config_server import Answer, ConfigServer, document, large, silence, status
-from tests.support.reading import NDJSON, SSE
+from tests.support.client.reading import NDJSON, SSE
+from tests.support.kafka.writing import Writer, writer
 from tests.support.site import Site
-from tests.support.writing import Writer, writer
 
 STREAMS = "abcdefgh"
 SECONDS = 3.0

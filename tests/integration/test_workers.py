@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
-from tests.support.reading import NDJSON, SSE, Crowd
-from tests.support.serving import PATH, serving
+from tests.support.client.reading import NDJSON, SSE, Crowd
+from tests.support.kafka.writing import writer
 from tests.support.site import ROOT, SERVE, Site
-from tests.support.writing import writer
+from tests.support.site.serving import PATH, serving
 
 WORKERS = (*SERVE, "--workers", "2")
 CLIENTS = 20

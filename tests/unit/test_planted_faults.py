@@ -20,9 +20,9 @@ from streams.core.positions import OLDEST, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.replay import history as history_module
 from streams.engine.source import Batch, SourceUnavailableError
-from tests.support.connection import Connection, connected, id_of, quicken
 from tests.support.engine import Engine, cancel, eventually, numbered, whole
-from tests.support.hub import TP, hasten, received, write
+from tests.support.engine.connection import Connection, connected, id_of, quicken
+from tests.support.engine.hub import TP, hasten, received, write
 
 ONE = Stream("one", ("t",), (), (), "", None, None, False, {})
 

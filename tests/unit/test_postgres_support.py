@@ -7,8 +7,8 @@ import time
 import psycopg
 import pytest
 
-from tests.support.postgres import Postgres
-from tests.support.tcp_proxy import tcp_proxy
+from tests.support.around.postgres import Postgres
+from tests.support.around.tcp_proxy import tcp_proxy
 
 
 def test_each_database_is_migrated_and_apart_from_the_others(postgres: Postgres) -> None:

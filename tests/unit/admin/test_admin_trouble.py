@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from streams.admin.process import SERVICE_KEY
 from streams.templatetags.streams_admin import trouble
 from tests.support.admin import HISTORY, LIST, staff
-from tests.support.stream_admin import GROUP, RUNS, STREAMS, page_of, process, service_client, stream, text_of
+from tests.support.admin.streams import GROUP, RUNS, STREAMS, page_of, process, service_client, stream, text_of
 
 pytestmark = pytest.mark.django_db
 AWAY = "Kafka cannot be reached: no broker answers"

@@ -14,7 +14,7 @@ from redaction.listed import changes
 from redaction.models import PageChange, RedactedPage
 from streams.models import ConfiguredStream, SyncRun
 from tests.support.admin import ServiceClient, staff
-from tests.support.stream_admin import process, stream
+from tests.support.admin.streams import process, stream
 
 TITLE = "Quxfrobnicate"
 STREAM = "zyxstream"

@@ -18,7 +18,7 @@ from streams.http.service import SCOPE_KEY
 from streams.models import SyncRun
 from streams.schemas.search import Schema
 from tests.support.admin import client_of, staff
-from tests.support.stream_admin import (
+from tests.support.admin.streams import (
     GROUP,
     NO,
     STREAMS,

@@ -17,7 +17,7 @@ from streams.catalogue import edits
 from streams.catalogue.edits import Wanted
 from streams.models import ConfiguredStream, Version
 from tests.support.admin import client_of, messages, staff
-from tests.support.stream_admin import (
+from tests.support.admin.streams import (
     AS_CONFIGURED,
     GROUP,
     NO,

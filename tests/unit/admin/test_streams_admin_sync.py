@@ -16,7 +16,7 @@ from streams.core.catalogue import Problem
 from streams.engine.memory import MemorySource
 from streams.models import ConfiguredStream, SyncRun, Version
 from tests.support.admin import client_of, messages, staff
-from tests.support.stream_admin import GROUP, RUNS, STREAMS, SYNC, as_read, process, service_client, stream, text_of
+from tests.support.admin.streams import GROUP, RUNS, STREAMS, SYNC, as_read, process, service_client, stream, text_of
 
 Outcome = SyncRun.Outcome
 

@@ -16,8 +16,8 @@ import pytest
 
 from streams.catalogue import fetch as module
 from streams.catalogue.fetch import NOT_MODIFIED, Fetched, FetchError, Validators, fetch, shown
-from tests.support import config_server as does
-from tests.support.config_server import ConfigServer
+from tests.support.around import config_server as does
+from tests.support.around.config_server import ConfigServer
 
 STREAMS = {"a": {"topics": ["t"]}, "ü": {"topics": ["u"]}}
 TEXT = '{"a": {"topics": ["t"]}, "\\u00fc": {"topics": ["u"]}}'

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from streams.catalogue.database import read_catalogue, read_layers
 from streams.models import Version
-from tests.support.stream_source import Written, catalogue, edit, some
+from tests.support.around.stream_source import Written, catalogue, edit, some
 
 pytestmark = pytest.mark.django_db
 

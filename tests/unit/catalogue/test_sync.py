@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from eventstreams_site.config.config import load_config
 from streams.catalogue.synchronise import synchronise
 from streams.models import ConfiguredStream, SyncRun, Version
-from tests.support.stream_source import Source, Written, catalogue, edit, everything, rows, some
+from tests.support.around.stream_source import Source, Written, catalogue, edit, everything, rows, some
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(__file__).resolve().parents[2] / "data"

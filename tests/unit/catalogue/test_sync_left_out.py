@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.models import SyncRun
-from tests.support.stream_source import Written, edit, rows, runs, some
+from tests.support.around.stream_source import Written, edit, rows, runs, some
 
 pytestmark = pytest.mark.django_db
 

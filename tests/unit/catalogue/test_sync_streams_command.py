@@ -14,8 +14,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from streams.models import ConfiguredStream, SyncRun
-from tests.support import config_server as does
-from tests.support.config_server import ConfigServer
+from tests.support.around import config_server as does
+from tests.support.around.config_server import ConfigServer
 from tests.support.site import ROOT, Site
 
 pytestmark = pytest.mark.django_db

@@ -15,9 +15,9 @@ from streams.catalogue import synchronise as synchronise_module
 from streams.catalogue.database import read_catalogue
 from streams.catalogue.synchronise import NothingHeldError, SyncResult, apply_held, synchronise
 from streams.models import ConfiguredStream, SyncRun, Version
-from tests.support import config_server as does
-from tests.support.config_server import ConfigServer
-from tests.support.stream_source import Source, Written, catalogue, edit, everything, rows, runs, some
+from tests.support.around import config_server as does
+from tests.support.around.config_server import ConfigServer
+from tests.support.around.stream_source import Source, Written, catalogue, edit, everything, rows, runs, some
 
 pytestmark = pytest.mark.django_db
 

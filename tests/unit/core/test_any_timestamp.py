@@ -9,8 +9,8 @@ import pytest
 
 from streams.core.positions import MAX_OFFSET, OLDEST, TopicPartition, parse_last_event_id, record_timestamp
 from streams.engine.memory import MemorySource
-from tests.support.connection import STREAM, connected, id_of, quicken
 from tests.support.engine import Engine, numbered
+from tests.support.engine.connection import STREAM, connected, id_of, quicken
 
 A, B = TopicPartition("a", 0), TopicPartition("b", 0)
 TIMESTAMPS = [MAX_OFFSET, -(2**63), 0, MAX_OFFSET, -1, MAX_OFFSET - 1, 1_700_000_000_000, -5, MAX_OFFSET]

@@ -15,7 +15,7 @@ from streams.engine.lookups import Lookups
 from streams.engine.memory import MemorySource
 from streams.engine.rates import BATCH, GOOD_SECONDS, Rates
 from streams.engine.source import Bounds, Found
-from tests.support.hub import now_ms
+from tests.support.engine.hub import now_ms
 
 Times = Mapping[TopicPartition, int]
 

@@ -15,7 +15,7 @@ from streams.core.plan import Start
 from streams.core.positions import END, MAX_OFFSET, OLDEST, Gap, Mark, TopicPartition
 from streams.engine.resume import gaps_of, resolve
 from tests.support.engine import Engine, eventually, numbered, whole
-from tests.support.starting import TP, LaggingSource, cursor, log_of, started, tip, watched, write
+from tests.support.engine.starting import TP, LaggingSource, cursor, log_of, started, tip, watched, write
 
 
 async def test_the_gaps_of_who_will_not_read_are_the_same_and_nothing_is_watched_for_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from streams.core.plan import Start
 from streams.core.positions import Gap, Mark
-from tests.support.starting import cursor, log_of, started, tip, watched, write
+from tests.support.engine.starting import cursor, log_of, started, tip, watched, write
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from streams.engine.replay import history as history_module
 from streams.engine.replay import merge as merge_module
 from streams.engine.resume import resolve
 from streams.engine.tail.feed import Selection
-from tests.support.connection import TP, Connection, connected, id_of, quicken
 from tests.support.engine import Engine, numbered
-from tests.support.one_topic import FROM_THE_OLDEST, ONE, StoppingSource, offsets, topic, write
+from tests.support.engine.connection import TP, Connection, connected, id_of, quicken
+from tests.support.engine.one_topic import FROM_THE_OLDEST, ONE, StoppingSource, offsets, topic, write
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import pytest
 from streams.core.positions import OLDEST, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.replay import history as history_module
-from tests.support.connection import TP, connected, id_of, quicken
 from tests.support.engine import Engine, numbered
-from tests.support.one_topic import FROM_THE_OLDEST, ONE, offsets, topic, write
+from tests.support.engine.connection import TP, connected, id_of, quicken
+from tests.support.engine.one_topic import FROM_THE_OLDEST, ONE, offsets, topic, write
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from streams.engine.tail import fanout as fanout_module
 from streams.engine.tail import feed as feed_module
 from streams.engine.tail import hub as hub_module
 from streams.engine.tail.feed import Feed
-from tests.support.connection import Connection, connected, id_of, quicken
 from tests.support.engine import PATIENCE_SECONDS, Engine, Stamp, eventually, numbered
+from tests.support.engine.connection import Connection, connected, id_of, quicken
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import contextlib
 import pytest
 
 from streams.engine.replay import history as history_module
-from tests.support.connection import Connection, connected, quicken
 from tests.support.engine import Engine, cancel, eventually
-from tests.support.one_topic import FROM_THE_OLDEST, ONE, offsets, topic, write
+from tests.support.engine.connection import Connection, connected, quicken
+from tests.support.engine.one_topic import FROM_THE_OLDEST, ONE, offsets, topic, write
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ from streams.engine import subscription as module
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, Bounds, parts
 from streams.engine.tail import hub as hub_module
-from tests.support.connection import STREAM, connected, id_of, quicken
 from tests.support.engine import Engine, cancel, eventually, numbered, whole
+from tests.support.engine.connection import STREAM, connected, id_of, quicken
 
 
 class Turns:

@@ -20,7 +20,7 @@ from streams.core.catalogue import Catalogue, Layers, compile_catalogue
 from streams.core.events import Record, encode
 from streams.local.demo.samples import LISTED_PAGE, LISTED_WIKI
 from streams.local.demo.streams import STREAMS, TOPICS
-from tests.support.demo import changes
+from tests.support.events.demo import changes
 
 ROOT = Path(__file__).resolve().parents[3]
 WIKIMEDIA = Path(__file__).resolve().parents[2] / "data" / "schemas"

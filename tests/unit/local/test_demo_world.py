@@ -25,7 +25,7 @@ from streams.local.demo.streams import (
     VISIBILITY_CHANGE,
 )
 from streams.local.demo.world import DemoRecord, DemoWorld
-from tests.support.demo import START_MS, STEP_MS, Told, changes, is_canary, told
+from tests.support.events.demo import START_MS, STEP_MS, Told, changes, is_canary, told
 
 HOUR_MS = 3_600_000
 Story = list[list[DemoRecord]]

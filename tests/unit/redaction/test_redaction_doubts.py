@@ -20,7 +20,7 @@ from streams.core.events import Record
 from streams.core.positions import TopicPartition
 from streams.engine.source import Batch, Bounds, SourceUnavailableError
 from tests.support.admin import LIST, ServiceClient, messages, staff
-from tests.support.evidence import DE, RU, encoded, event, hub_with, some_events
+from tests.support.events.evidence import DE, RU, encoded, event, hub_with, some_events
 
 GROUP = "redaction admins"
 VALUES = (Path(__file__).parents[2] / "data" / "values.production.yaml").read_text()

@@ -12,7 +12,7 @@ from redaction.entries.slips import find_slip, without_escapes
 from redaction.entries.titles import NotAPageError, Page, checked_title
 from redaction.entries.typed import typed_domain, typed_page, typed_title
 from redaction.redactor import Redactor
-from tests.support.evidence import COMMONS, DE, RU, WIKIDATA, encoded, event, evidence
+from tests.support.events.evidence import COMMONS, DE, RU, WIKIDATA, encoded, event, evidence
 
 # Never right: refused, with what to write.
 

@@ -10,7 +10,7 @@ import pytest
 
 from redaction.redactor import Redactor
 from streams.core.events import Record, encode
-from tests.support.edits import names_somebody
+from tests.support.events.edits import names_somebody
 
 RU = "ru.wikipedia.org"
 LISTED = "TUT.BY"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from redaction.check.verdict import find_leaks
 from redaction.redactor import Redactor, normalise_domain, normalise_title
 from streams.core.events import Record, SkippedRecord, encode
-from tests.support.edits import BLANKED, RU, SHAPES, Edit, Who, is_comment, names_somebody, redacted
+from tests.support.events.edits import BLANKED, RU, SHAPES, Edit, Who, is_comment, names_somebody, redacted
 
 LISTED = "TUT.BY"
 REDACTOR = Redactor({RU: [LISTED, "Йод"], "de.wikipedia.org": ["Andere"]}, version=7)

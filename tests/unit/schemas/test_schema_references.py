@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from streams.schemas.registry import Schemas
-from tests.support import config_server
-from tests.support.config_server import ConfigServer
-from tests.support.schemas import ONE, PATH, SECRET, at, catalogue, made, put
+from tests.support.around import config_server
+from tests.support.around.config_server import ConfigServer
+from tests.support.around.schemas import ONE, PATH, SECRET, at, catalogue, made, put
 
 REFERRING = json.dumps({"title": "x", "properties": {"meta": {"$ref": "/fragment/meta/1.0.0#/definitions/meta"}}})
 FRAGMENT = "definitions: {meta: {title: %s}}"

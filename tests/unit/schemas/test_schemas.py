@@ -14,10 +14,10 @@ from streams.core.catalogue import Layers, compile_catalogue
 from streams.schemas import registry as module
 from streams.schemas.registry import Schemas
 from streams.schemas.search import MAX_FAILURES, Schema
-from tests.support import config_server
-from tests.support.config_server import ConfigServer
+from tests.support.around import config_server
+from tests.support.around.config_server import ConfigServer
+from tests.support.around.schemas import ONE, PATH, SECRET, at, catalogue, made, put, titled
 from tests.support.engine import cancel, eventually
-from tests.support.schemas import ONE, PATH, SECRET, at, catalogue, made, put, titled
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 

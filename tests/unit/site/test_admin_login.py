@@ -15,7 +15,7 @@ from django.db.models import F
 from django.test import Client
 
 from tests.support.admin import ServiceClient, staff
-from tests.support.stream_admin import text_of
+from tests.support.admin.streams import text_of
 
 LOGIN = "/admin/login/"
 PASSWORD = "correct-horse-battery-1906"

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from eventstreams_site.server import channel as module
 from eventstreams_site.server.channel import REQUEST_SECONDS, StreamChannel
 from eventstreams_site.server.request import path_of
-from tests.support.channel import made_channel
+from tests.support.site.channel import made_channel
 
 HEAD = b"POST /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: 5000\r\n\r\n"
 

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from eventstreams_site.server.channel import HALF_CLOSED_SECONDS, MAX_HEADER_LINES, StreamChannel
 from eventstreams_site.server.connection import ClientConnection
-from tests.support.channel import Transport, made_channel
+from tests.support.site.channel import Transport, made_channel
 
 GET = b"GET /v2/stream/a HTTP/1.1\r\nHost: t\r\n"
 

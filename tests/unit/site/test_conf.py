@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventstreams_site.config.config import SETTINGS, Config, ConfigError, load_config
-from tests.support.configuration import load, refusal, warnings_of
+from tests.support.site.configuration import load, refusal, warnings_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PRODUCTION = Path(__file__).resolve().parents[2] / "data" / "config.production.yaml"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.configuration import load, refusal, warnings_of
+from tests.support.site.configuration import load, refusal, warnings_of
 
 
 def test_titles_are_text_exactly_as_written_whatever_yaml_takes_them_for(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from streams.engine.replay.history import Block, Log
 from streams.engine.replay.merge import Merge
 from streams.engine.source import Batch
 from streams.engine.subscription import LOOK_AHEAD_BYTES
-from tests.support.connection import connected, id_of
 from tests.support.engine import Engine, eventually, numbered, whole
+from tests.support.engine.connection import connected, id_of
 from tests.unit.engine.test_held_bytes import SPARE, measured
 
 BOUND = 1 << 19

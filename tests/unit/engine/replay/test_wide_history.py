@@ -12,8 +12,8 @@ from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.replay import reader_slots as seats_module
 from streams.engine.source import Batch
-from tests.support.connection import Connection, connected, id_of, quicken
 from tests.support.engine import Engine, numbered
+from tests.support.engine.connection import Connection, connected, id_of, quicken
 
 ONE = Stream("one", ("a",), (), (), "", None, None, False, {})
 CACHE_BYTES = 8 << 20

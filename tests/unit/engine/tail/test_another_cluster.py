@@ -6,7 +6,7 @@ import pytest
 
 from streams.engine.memory import MemorySource
 from tests.support.engine import Engine, eventually, whole
-from tests.support.hub import TP, hasten, received, topic, write
+from tests.support.engine.hub import TP, hasten, received, topic, write
 
 
 @pytest.fixture(autouse=True)

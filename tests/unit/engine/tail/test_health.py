@@ -10,7 +10,7 @@ from streams.engine.memory import MemorySource
 from streams.engine.source import SourceUnavailableError
 from streams.engine.tail import health
 from tests.support.engine import Engine, eventually, whole
-from tests.support.hub import hasten, topic, write
+from tests.support.engine.hub import hasten, topic, write
 
 
 @pytest.fixture(autouse=True)

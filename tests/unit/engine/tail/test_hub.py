@@ -14,7 +14,7 @@ from streams.engine.source import Bounds, PollResult
 from streams.engine.tail import hub as hub_module
 from streams.engine.tail.feed import Selection
 from tests.support.engine import Engine, eventually, whole
-from tests.support.hub import MINUTE_MS, TP, hasten, now_ms, received, tip, topic, write
+from tests.support.engine.hub import MINUTE_MS, TP, hasten, now_ms, received, tip, topic, write
 
 
 @pytest.fixture(autouse=True)

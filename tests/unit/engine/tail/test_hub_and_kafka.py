@@ -14,7 +14,7 @@ from streams.engine.source import SourceUnavailableError
 from streams.engine.tail import health as module
 from streams.engine.tail.hub import Hub
 from tests.support.engine import Engine, cancel, eventually, whole
-from tests.support.hub import TP, hasten, received, topic, write
+from tests.support.engine.hub import TP, hasten, received, topic, write
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, PollResult
 from streams.engine.tail import hub as module
-from tests.support.connection import Connection
 from tests.support.engine import Engine, eventually, whole
-from tests.support.hub import TP, hasten, received, tip, topic, write
+from tests.support.engine.connection import Connection
+from tests.support.engine.hub import TP, hasten, received, tip, topic, write
 
 U = TopicPartition("u", 0)
 

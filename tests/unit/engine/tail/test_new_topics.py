@@ -10,7 +10,7 @@ from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.tail import health
 from tests.support.engine import Engine, eventually, whole
-from tests.support.hub import TP, hasten, received, topic, write
+from tests.support.engine.hub import TP, hasten, received, topic, write
 
 OLD = range(1_000, 1_500)
 U = TopicPartition("u", 0)

@@ -12,9 +12,9 @@ from streams.core.plan import Start, plan
 from streams.core.positions import END, Gap, Scope, TopicPartition, parse_last_event_id
 from streams.engine.memory import MemorySource
 from streams.engine.resume import resolve
-from tests.support.connection import Connection
 from tests.support.engine import Engine, eventually, whole
-from tests.support.hub import TP, hasten, received, write
+from tests.support.engine.connection import Connection
+from tests.support.engine.hub import TP, hasten, received, write
 
 U = TopicPartition("u", 0)
 BOTH = whole("t", "u")

@@ -22,7 +22,7 @@ from redaction.models import PageChange, RedactedPage
 from streams.http.service import SCOPE_KEY
 from streams.models import Version
 from tests.support.admin import HISTORY, LIST, ServiceClient, client_of, messages, staff
-from tests.support.evidence import evidence
+from tests.support.events.evidence import evidence
 
 RU = "ru.wikipedia.org"
 TEST_PAGE = "Участник:HTriedman (WMF)/redacted page test"

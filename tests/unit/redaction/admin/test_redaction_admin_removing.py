@@ -14,7 +14,7 @@ from redaction.listed import changes
 from redaction.models import PageChange, RedactedPage
 from streams.models import Version
 from tests.support.admin import LIST, ServiceClient, client_of, messages, staff
-from tests.support.evidence import evidence
+from tests.support.events.evidence import evidence
 
 RU = "ru.wikipedia.org"
 TEST_PAGE = "Участник:HTriedman (WMF)/redacted page test"

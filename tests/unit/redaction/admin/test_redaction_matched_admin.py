@@ -16,7 +16,7 @@ from redaction.listed import changes
 from redaction.listed.matches import MatchWriter
 from redaction.models import RedactedPage
 from tests.support.admin import LIST, ServiceClient, staff
-from tests.support.evidence import RU, evidence
+from tests.support.events.evidence import RU, evidence
 
 pytestmark = pytest.mark.django_db
 

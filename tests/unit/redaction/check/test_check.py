@@ -25,7 +25,7 @@ from redaction.check.findings import (
 from redaction.check.verdict import Leak
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
-from tests.support.fake_service import FakeService, block, fake_service, head
+from tests.support.around.fake_service import FakeService, block, fake_service, head
 
 DOMAIN = "ru.wikipedia.org"
 T0 = 1_600_000_000_000

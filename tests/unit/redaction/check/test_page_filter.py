@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redaction.check.page_filter import MARK, About, about, is_of
-from tests.support.judged import (
+from tests.support.events.judged import (
     DOMAIN,
     PAGE_CHANGE,
     RECENTCHANGE,

@@ -10,7 +10,7 @@ import pytest
 from redaction.check import api_client
 from redaction.check.api_client import CheckError, History, is_loopback
 from streams.local.processes import free_port
-from tests.support.fake_service import Answer, FakeService, block, fake_service, head, problem
+from tests.support.around.fake_service import Answer, FakeService, block, fake_service, head, problem
 
 IDLE = 0.3
 

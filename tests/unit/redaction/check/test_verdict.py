@@ -20,7 +20,7 @@ from redaction.check.verdict import (
     find_user_keys,
     removed_paths,
 )
-from tests.support.judged import (
+from tests.support.events.judged import (
     NAME,
     PAGE_CHANGE,
     RECENTCHANGE,

@@ -34,7 +34,9 @@ async def flood(port: int, requests: Sequence[Request], at_once: int, *, abort: 
     after its request has been sent.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.flood"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "tests.support.client.flood"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(SECONDS):
@@ -80,7 +82,7 @@ async def _all(port: int, requests: Sequence[Request], at_once: int, abort: bool
 
 if __name__ == "__main__":
     # Its requests are pickled under the name of the module.
-    from tests.support import flood as module
+    from tests.support.client import flood as module
 
     given = pickle.load(sys.stdin.buffer)
     sys.stdout.buffer.write(pickle.dumps(asyncio.run(module._all(*given))))

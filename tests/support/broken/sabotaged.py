@@ -1,6 +1,6 @@
 """`manage.py serve` with a fault of our own in every stream: it raises after its third event, one or the other.
 
-Run by test_exception_after_headers: ``python -m tests.support.sabotaged --port N``
+Run by test_exception_after_headers: ``python -m tests.support.broken.sabotaged --port N``
 """
 
 from __future__ import annotations

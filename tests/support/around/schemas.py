@@ -11,7 +11,7 @@ from streams.core.catalogue import Catalogue, Layers, compile_catalogue
 from streams.engine.metrics import Metrics
 from streams.schemas.registry import Schemas
 from streams.schemas.search import Schema
-from tests.support.config_server import ConfigServer
+from tests.support.around.config_server import ConfigServer
 
 SECRET = "Bearer 48151-623"
 PATH = "/mediawiki/page/1.0.0"

@@ -1,6 +1,6 @@
 """`manage.py serve` with a redactor that is broken: it keeps the user of every event of a listed page.
 
-Run where a check of redaction must find it: ``python -m tests.support.unredacted --port N``
+Run where a check of redaction must find it: ``python -m tests.support.broken.unredacted --port N``
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.flood import Request, flood
+from tests.support.client.flood import Request, flood
 from tests.support.site import Site
 
 PATHS = ("/healthz", "/readyz", "/metrics", "/_info")

@@ -1,6 +1,6 @@
 """`manage.py serve` where Kafka takes its time to say where a stream starts, so that clients are being connected.
 
-Run by test_drain: ``python -m tests.support.slow_to_open --port N``
+Run by test_drain: ``python -m tests.support.broken.slow_to_open --port N``
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Records with a member `boom` make the redactor raise an exception that holds them. Once the file `<config>.search` is
 there, `<config>.found` is written: a line for each place in memory that holds CANARY, as the types on the way to it.
 
-Run by test_redacted_names_never_appear: ``python -m tests.support.searched --port N``
+Run by test_redacted_names_never_appear: ``python -m tests.support.broken.searched --port N``
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`manage.py serve` that says much more than it should, in every way there is: log lines with and without a traceback,
 print(), warnings, and faults that nobody catches, on the event loop and in a thread.
 
-Run by test_stalled_log: ``python -m tests.support.talkative --port N``
+Run by test_stalled_log: ``python -m tests.support.broken.talkative --port N``
 """
 
 from __future__ import annotations

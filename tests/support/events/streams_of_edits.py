@@ -20,7 +20,7 @@ DOMAIN = "ru.wikipedia.org"
 TITLE = "Участник:HTriedman (WMF)/redacted page test"
 UNLISTED = "Участник:HTriedman (WMF)/another page"
 
-BROKEN = ("-m", "tests.support.unredacted")
+BROKEN = ("-m", "tests.support.broken.unredacted")
 """The command of a server whose redactor forgets some keys."""
 
 _SCHEMAS = {

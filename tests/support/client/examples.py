@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from playwright.async_api import Page, async_playwright
 
-from tests.support.chromium import WANTED, find_chromium, launch
+from tests.support.around.chromium import WANTED, find_chromium, launch
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 COMMANDS: dict[str, Sequence[str]] = {
     "curl": ("bash", str(EXAMPLES / "curl.sh")),
     "eventsource of Node": ("node", str(EXAMPLES / "node-eventsource" / "follow.mjs")),

@@ -1,6 +1,6 @@
 """Our Daphne server with an application that does what none should: the server must live with it.
 
-Run by test_exception_after_headers: ``python -m tests.support.careless --port N``
+Run by test_exception_after_headers: ``python -m tests.support.broken.careless --port N``
 """
 
 from __future__ import annotations

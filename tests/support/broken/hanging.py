@@ -1,6 +1,6 @@
 """`manage.py serve` whose process hangs at SIGUSR2: in a C call that keeps the interpreter's lock.
 
-Run by tests of what becomes of it: ``python -m tests.support.hanging --port N --workers 2``
+Run by tests of what becomes of it: ``python -m tests.support.broken.hanging --port N --workers 2``
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from streams.core.catalogue import Stream
 from streams.core.positions import OLDEST, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, PollResult
-from tests.support.connection import TP, id_of
 from tests.support.engine import Received, numbered
+from tests.support.engine.connection import TP, id_of
 
 ONE = Stream("one", ("a",), (), (), "", None, None, False, {})
 

@@ -12,7 +12,7 @@ from streams.engine.source import (
     PollResult,
     RecordSource,
 )
-from tests.support.sources import PATIENCE_SECONDS, Harness, New
+from tests.support.kafka.sources import PATIENCE_SECONDS, Harness, New
 
 MUCH = 1 << 20
 
