@@ -39,6 +39,11 @@ def sse_gap(gaps: Iterable[Gap]) -> bytes:
     return b":gap %s\n" % gaps_json(gaps)
 
 
+def sse_filter(text: str) -> bytes:
+    """A comment that says which filter is in force, by its canonical form."""
+    return b":filter %s\n" % text.encode()
+
+
 def sse_retry(retry_ms: int) -> bytes:
     """When to reconnect. One newline, as after a comment: a block without data reaches clients as an empty event."""
     return b"retry: %d\n" % retry_ms

@@ -32,7 +32,7 @@ from streams.core.errors import (
     TooManyRequests,
     Unavailable,
 )
-from streams.core.filters import Filter
+from streams.core.filters import NO_FILTER, shortened
 from streams.core.plan import Plan, Start, plan
 from streams.core.positions import Gap, LastEventId, Mark, TopicPartition, gaps_json
 from streams.engine.resume import gaps_of, resolve
@@ -53,6 +53,8 @@ WITHDRAW_SECONDS = 2.0
 """Seconds after which the connection of a withdrawn stream is closed, if the client has not read its end."""
 MAX_GAP_HEADER_BYTES = 1_900
 """Maximum bytes of EventStreams-Gap: proxies refuse longer headers. The comment in the body has all gaps."""
+MAX_TOLD_BYTES = 2_500
+"""Maximum bytes of EventStreams-Gap and EventStreams-Filter together; the comments in the body have all of both."""
 PARK_SECONDS = 0.25
 """Seconds without room in the socket after which a client releases the blocks that it holds in memory."""
 
@@ -79,6 +81,7 @@ class StreamConsumer(AsyncHttpConsumer):
         self._withdrawn: StreamWithdrawn | None = None
         self._since: int | None = None
         """The time in `since` (ms), if it decides where the stream starts."""
+        self._filter = NO_FILTER
         self._writing = self._ending = self._is_turned_away = False
         gone = asyncio.ensure_future(_disconnected(receive))
         gone.add_done_callback(self._leave)
@@ -176,7 +179,7 @@ class StreamConsumer(AsyncHttpConsumer):
         """
         service = self._service
         self._streams = await self._requested_streams(request)
-        since, last_event_id, wanted_events = request.since(), request.last_event_id(), request.filter()
+        since, last_event_id, self._filter = request.since(), request.last_event_id(), request.filter()
         request.until(), request.limit(), request.checkpoint()
         self._admit(request)
         try:
@@ -186,7 +189,7 @@ class StreamConsumer(AsyncHttpConsumer):
                 planned = await self._planned(since, last_event_id, needed)
                 if request.method == "HEAD":
                     return None, [*planned.gaps, *await gaps_of(service.hub, planned.starts)]
-                feed = await self._joined(planned, wanted_events, needed)
+                feed = await self._joined(planned, needed)
                 position, gaps = await resolve(service.hub, planned.starts, needed)
         except TimeoutError:
             raise KafkaUnavailable from None
@@ -232,10 +235,10 @@ class StreamConsumer(AsyncHttpConsumer):
             self._since = since
         return planned
 
-    async def _joined(self, planned: Plan, wanted_events: Filter, needed: Collection[TopicPartition]) -> Feed:
+    async def _joined(self, planned: Plan, needed: Collection[TopicPartition]) -> Feed:
         hub = self._service.hub
         others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
-        feed = await hub.join(Selection(planned.topics, others, planned.scope, wanted_events), needed)
+        feed = await hub.join(Selection(planned.topics, others, planned.scope, self._filter), needed)
         self._taken.append(functools.partial(hub.leave, feed))
         return feed
 
@@ -261,8 +264,12 @@ class StreamConsumer(AsyncHttpConsumer):
         headers = self._stream_headers(request)
         if self._since is not None:
             headers.append((b"EventStreams-Since", formats.iso_time(self._since).encode()))
+        room = MAX_TOLD_BYTES
         if gaps:
             headers.append((b"EventStreams-Gap", gaps_json(gaps, MAX_GAP_HEADER_BYTES)))
+            room -= len(headers[-1][1])
+        if self._filter:
+            headers.append((b"EventStreams-Filter", shortened(self._filter.text, room).encode()))
         await self.send_headers(headers=headers)
         if subscription is None:
             await self.send_body(b"")
@@ -271,7 +278,11 @@ class StreamConsumer(AsyncHttpConsumer):
         service.clients.add(self)
         try:
             start = formats.SSE_START if is_sse else formats.NDJSON_START
-            await self.send_body(start + (formats.sse_gap(gaps) if gaps and is_sse else b""), more_body=True)
+            if gaps and is_sse:
+                start += formats.sse_gap(gaps)
+            if self._filter and is_sse:
+                start += formats.sse_filter(self._filter.text)
+            await self.send_body(start, more_body=True)
             if service.catalogue is not None:
                 self.recheck(service.catalogue)  # it may have changed while this client was being connected
             if service.draining or (self._flow is not None and not self._flow.stay_open()):

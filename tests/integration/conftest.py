@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], int, int]] = {
     "three": (("",), (), 3, 12),
     "pair": ((".a", ".b"), (), 1, 12),
     "failover": ((".here",), (".there",), 2, 8),
-    "wide": (("." + "x" * 52,), (), 20, 1),
+    "wide": (("." + "x" * 52,), (), 20, 2),
 }
 ABSENT = 49
 """Streams whose topics (two each) no one creates but the test itself; as many as a request may name, less one."""

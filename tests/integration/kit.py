@@ -64,10 +64,10 @@ class Broker:
                 for record in records
             ]
 
-    async def delete_before(self, topic: str, offset: int) -> None:
-        """Move the start of partition 0's log up to `offset`, as retention does."""
+    async def delete_before(self, topic: str, offset: int, partitions: int = 1) -> None:
+        """Move the start of the log up to `offset` in the first `partitions`, as retention does."""
         async with _admin(self.bootstrap) as admin:
-            await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(offset)})
+            await admin.delete_records({TopicPartition(topic, n): RecordsToDelete(offset) for n in range(partitions)})
 
     async def grow(self, topic: str, partitions: int) -> None:
         """Give a topic more partitions, `partitions` in all."""

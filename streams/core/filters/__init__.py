@@ -13,6 +13,6 @@ from __future__ import annotations
 
 from streams.core.filters.filter import NO_FILTER, Filter
 from streams.core.filters.index import FilterIndex
-from streams.core.filters.query import parse_filter
+from streams.core.filters.query import parse_filter, shortened
 
-__all__ = ["NO_FILTER", "Filter", "FilterIndex", "parse_filter"]
+__all__ = ["NO_FILTER", "Filter", "FilterIndex", "parse_filter", "shortened"]

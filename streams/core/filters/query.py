@@ -209,3 +209,11 @@ def _encoded(text: str) -> str:
 
 def _fail(parameter: str, element: str) -> Read:
     raise InvalidFilter.of_value(parameter, element, _EXPECTED[parameter])
+
+
+def shortened(text: str, max_bytes: int) -> str:
+    """Return a canonical form without its last parameters and values, so that it has at most `max_bytes`."""
+    if len(text) <= max_bytes:
+        return text
+    end = max(text.rfind(separator, 0, max_bytes + 1) for separator in "&,")
+    return text[: max(0, end)]
