@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.contrib.admin.helpers import AdminForm
 from django.core.exceptions import ValidationError
 
 from redaction.admin.configured import Configured, configured_identities
@@ -16,6 +15,7 @@ from redaction.entries.titles import NotAPageError, Page, is_address, page_of_ad
 from redaction.entries.typed import typed_domain, typed_title
 from redaction.imports import lists
 from redaction.models import RedactedPage
+from streams.admin.texts import sentence
 
 if TYPE_CHECKING:
     PageModelForm = forms.ModelForm[RedactedPage]
@@ -53,16 +53,6 @@ class DomainField(forms.CharField):
             return typed_domain(text) if text else ""
         except NotAPageError as error:
             raise ValidationError(sentence(error)) from None
-
-
-def admin_fields(form: forms.Form) -> AdminForm:
-    """All fields, as the admin shows them."""
-    return AdminForm(form, [(None, {"fields": list(form.fields)})], {})  # type: ignore[arg-type]  # any form will do
-
-
-def sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def written(page: Page) -> str:

@@ -11,10 +11,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from redaction.admin.forms import ReasonForm, admin_fields
-from redaction.admin.import_export import counted
+from redaction.admin.forms import ReasonForm
 from redaction.listed import holds
 from redaction.models import Hold
+from streams.admin.fields import admin_fields
+from streams.admin.texts import counted
 
 if TYPE_CHECKING:
     HoldsAdmin = admin.ModelAdmin[Hold]

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from redaction.admin.configured import configured_identities, configured_pages
-from redaction.admin.forms import ListForm, ReasonForm, admin_fields
+from redaction.admin.forms import ListForm, ReasonForm
 from redaction.entries.evidence import Evidence
 from redaction.entries.titles import Page
 from redaction.imports import lists
@@ -21,6 +21,8 @@ from redaction.imports.csv_cells import escaped
 from redaction.imports.yaml_text import PAGES_KEY
 from redaction.listed import changes
 from redaction.models import RedactedPage
+from streams.admin.fields import admin_fields
+from streams.admin.texts import counted
 
 if TYPE_CHECKING:
     from redaction.admin.pages import RedactedPageAdmin
@@ -147,10 +149,6 @@ def _report(
     if invalid := len(parsed.invalid):
         text = f"{counted(invalid, 'invalid line was', 'invalid lines were')} skipped."
         model_admin.message_user(request, text, messages.WARNING)
-
-
-def counted(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"
 
 
 def export_csv() -> HttpResponse:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -21,8 +20,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from redaction.admin.configured import configured_identities, configured_pages, doubtful, found
-from redaction.admin.forms import PageForm, RemoveForm, admin_fields
-from redaction.admin.import_export import counted, export_csv, export_yaml, import_view
+from redaction.admin.forms import PageForm, RemoveForm
+from redaction.admin.import_export import export_csv, export_yaml, import_view
 from redaction.admin.matches import MatchedFilter, match_text, with_match_texts, with_matches
 from redaction.check.views import redaction_test_urls
 from redaction.entries.evidence_reader import EvidenceReader
@@ -30,6 +29,8 @@ from redaction.entries.titles import NotAPageError, Page, is_address, page_of_ad
 from redaction.listed import changes
 from redaction.listed.matches import Match
 from redaction.models import PageChange, RedactedPage
+from streams.admin.fields import admin_fields
+from streams.admin.texts import counted, moment
 from streams.core.spelling import normalise_title
 
 if TYPE_CHECKING:
@@ -45,10 +46,6 @@ SHOWN = 20
 def wiki_link(domain: str, title: str) -> SafeString:
     address = f"https://{domain}/wiki/{quote(title.replace(' ', '_'), safe='/:')}"
     return format_html('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', address, title)
-
-
-def moment(when: datetime) -> str:
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def test_address(domain: str, title: str) -> str:

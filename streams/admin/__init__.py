@@ -1,7 +1,8 @@
 """The admin of streams. Django imports this package to find it.
 
 - `streams.py`: the list of streams, and what admins do there.
-- `stream_page.py`: the page of one stream. `forms.py`, `filters.py`, `texts.py`: its parts.
+- `stream_page.py`: the page of one stream. `forms.py`, `filters.py`: its parts.
+- `texts.py`, `fields.py`: texts and fields that the admin of the redaction list uses too.
 - `sync_runs.py`: synchronisations, and applying one that is held.
 - `overview.py`: the front page.
 - `process.py`: what this process knows: its clients, streams and connection to Kafka.

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from django import forms
-from django.contrib.admin.helpers import AdminForm
 from django.core.exceptions import ValidationError
 
+from streams.admin.texts import sentence
 from streams.catalogue.document import NotStorableError, check_name, plain
 from streams.catalogue.duplicate_keys import DuplicateKeyError, no_key_twice
 from streams.catalogue.edits import Wanted
@@ -27,17 +27,6 @@ MAX_OVERRIDE = 100_000
 
 def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def sentence(reason: object) -> str:
-    text = str(reason)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', ')')) else '.'}"
-
-
-def admin_fields(form: forms.Form) -> AdminForm:
-    """All fields that are seen, as the admin shows them."""
-    names = [field.name for field in form.visible_fields()]
-    return AdminForm(form, [(None, {"fields": names})], {})  # type: ignore[arg-type]  # any form will do
 
 
 class OverrideField(forms.CharField):

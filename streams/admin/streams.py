@@ -22,8 +22,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from streams.admin.fields import admin_fields
 from streams.admin.filters import ChangedFilter, EditedFilter, SchemaFilter, StateFilter, TopicsFilter
-from streams.admin.forms import AddForm, EditForm, admin_fields
+from streams.admin.forms import AddForm, EditForm
 from streams.admin.overview import Listed, Overview, State
 from streams.admin.process import clients_of
 from streams.admin.stream_page import effect_of, is_removable, missing_of, page_of, preview_of
@@ -66,7 +67,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             '<span class="streams-state streams-{}">{}</span>{}',
             "exposed" if listed.state is State.EXPOSED else "unfit" if listed.state is State.UNFIT else "hidden",
             listed.state,
-            format_html(' <span class="streams-quiet">{}</span>', listed.reason) if listed.reason else "",
+            format_html(' <span class="admin-quiet">{}</span>', listed.reason) if listed.reason else "",
         )
 
     @admin.display(description="override")
@@ -80,7 +81,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
         return format_html(
             '<span class="streams-topics">{}</span>{}',
             ", ".join(listed.topics[:TOPICS_SHOWN]) + (" …" if len(listed.topics) > TOPICS_SHOWN else "") or "–",
-            format_html(' <strong class="streams-bad">{} not in Kafka</strong>', len(missing)) if missing else "",
+            format_html(' <strong class="admin-bad">{} not in Kafka</strong>', len(missing)) if missing else "",
         )
 
     @admin.display(description="clients here")

@@ -1,4 +1,4 @@
-"""Times, counts and names as the admin's pages say them."""
+"""Times, counts, names and sentences as the admin's pages write them, those of the redaction list too."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 NAMED = 10
-"""So many names stand in one sentence."""
+"""Maximum number of names in one sentence."""
 
 
 def moment(when: datetime | None) -> str:
-    """UTC."""
+    """Return the time in UTC, as `2026-11-28 18:00:00`; "" for None."""
     return "" if when is None else f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def moment_of(ms: int | None) -> str:
+    """Return `moment` of a time in milliseconds since the epoch."""
     return "" if ms is None else moment(datetime.fromtimestamp(ms / 1000, UTC))
 
 
 def span(seconds: float) -> str:
-    """A duration, roughly: `42 s`, `5 min`, `7 h`, `12 days`."""
+    """Return a rough duration: `42 s`, `5 min`, `7 h`, `12 days`."""
     for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{max(0, int(seconds)) // size} {unit}"
@@ -27,10 +28,17 @@ def span(seconds: float) -> str:
 
 
 def counted(number: int, one: str, many: str) -> str:
+    """Return the number with the noun that it needs: `1 page`, `2 pages`."""
     return f"{number} {one if number == 1 else many}"
 
 
 def named(names: Sequence[str]) -> str:
-    """`a, b and 7 more`."""
+    """Return the names, at most NAMED of them: `a, b and 7 more`."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
+
+
+def sentence(reason: object) -> str:
+    """Return a reason with a capital letter and a full stop."""
+    text = str(reason)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '.)')) else '.'}"

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from django import template
 
 from streams.admin import sync_runs
-from streams.admin.forms import sentence
 from streams.admin.process import running
+from streams.admin.texts import sentence
 
 register = template.Library()
 

@@ -150,7 +150,7 @@ def test_styles_and_scripts_come_from_the_service_itself_and_may_be_kept(admin_s
     for path, kind in {
         "/static/admin/css/base.css": "text/css",
         "/static/admin/js/theme.js": "text/javascript",
-        "/static/redaction/admin.css": "text/css",
+        "/static/eventstreams/admin/admin.css": "text/css",
         "/static/eventstreams/icon.svg": "image/svg+xml",
     }.items():
         status, headers, body = admin_site.get(path)
