@@ -96,6 +96,13 @@ def stream(name: str, settings: Mapping[str, Any] | None = None, **fields: Any) 
     return row
 
 
+def listed(client: Any, **query: str) -> list[str]:
+    """Return the names that the list of streams shows for a query."""
+    answer = client.get(STREAMS, query)
+    assert answer.status_code == 200
+    return sorted(row.name for row in answer.context["cl"].result_list)
+
+
 def page_of(row: ConfiguredStream) -> str:
     return f"{STREAMS}{row.pk}/change/"
 

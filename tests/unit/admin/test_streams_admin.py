@@ -17,13 +17,14 @@ from streams.engine.memory import MemorySource
 from streams.http.service import SCOPE_KEY
 from streams.models import SyncRun
 from streams.schemas.search import Schema
-from tests.support.admin import client_of, staff
+from tests.support.admin import staff
 from tests.support.admin.streams import (
     GROUP,
     NO,
     STREAMS,
     YES,
     as_read,
+    listed,
     page_of,
     process,
     service_client,
@@ -32,17 +33,6 @@ from tests.support.admin.streams import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def admin() -> Client:
-    return client_of(staff("ada", GROUP))
-
-
-def listed(client: Any, **query: str) -> list[str]:
-    answer = client.get(STREAMS, query)
-    assert answer.status_code == 200
-    return sorted(row.name for row in answer.context["cl"].result_list)
 
 
 # The list.

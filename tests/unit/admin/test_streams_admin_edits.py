@@ -13,7 +13,7 @@ from streams.catalogue import edits
 from streams.catalogue.edits import Wanted
 from streams.engine.memory import MemorySource
 from streams.models import ConfiguredStream, Version
-from tests.support.admin import client_of, messages, staff
+from tests.support.admin import messages, staff
 from tests.support.admin.streams import (
     AS_CONFIGURED,
     GROUP,
@@ -30,11 +30,6 @@ from tests.support.admin.streams import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def admin() -> Client:
-    return client_of(staff("ada", GROUP))
 
 
 # Editing.

@@ -26,6 +26,7 @@ from tests.support.admin.streams import (
     SYNC,
     YES,
     edit,
+    listed,
     now,
     page_of,
     process,
@@ -37,17 +38,6 @@ from tests.support.admin.streams import (
 REAL_STREAMS = Path(__file__).resolve().parents[2] / "data" / "streamconfigs.json"
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def admin() -> Client:
-    return client_of(staff("ada", GROUP))
-
-
-def listed(client: Any, **query: str) -> list[str]:
-    answer = client.get(STREAMS, query)
-    assert answer.status_code == 200
-    return sorted(row.name for row in answer.context["cl"].result_list)
 
 
 # Many at once.

@@ -15,14 +15,13 @@ from redaction.entries import evidence_reader
 from redaction.entries.evidence_reader import AWAY, EvidenceReader, read_evidence
 from redaction.entries.titles import Page
 from redaction.listed import changes
-from redaction.models import RedactedPage
 from streams.core.events import Record
 from streams.core.positions import TopicPartition
 from streams.engine.source import Batch, Bounds, SourceUnavailableError
 from tests.support.admin import LIST, ServiceClient, messages, staff
+from tests.support.admin.redaction import GROUP, listed
 from tests.support.events.evidence import DE, RU, encoded, event, hub_with, some_events
 
-GROUP = "redaction admins"
 VALUES = (Path(__file__).parents[2] / "data" / "values.production.yaml").read_text()
 INSTEAD = "Титул"
 
@@ -41,10 +40,6 @@ def client(hub: Any = None, configured: Any = None) -> ServiceClient:
 
 
 CATALOGUE = SimpleNamespace(streams={"s": SimpleNamespace(name="s", topics=("t",))})
-
-
-def listed() -> list[tuple[str, str]]:
-    return list(RedactedPage.objects.values_list("domain", "title"))
 
 
 def add(asked: ServiceClient, domain: str, title: str, **more: str) -> Any:

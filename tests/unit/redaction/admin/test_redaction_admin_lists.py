@@ -1,16 +1,12 @@
-"""Many pages at once in the admin: import with its preview, export. And the group, by migration."""
+"""Many pages at once in the admin: import with its preview, export."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-import subprocess
-import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,32 +15,18 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from eventstreams_site.config.config import load_config
-from redaction.admin.pages import RedactedPageAdmin
 from redaction.entries.titles import Page
 from redaction.imports import lists
 from redaction.listed import changes
 from redaction.models import PageChange, RedactedPage
 from streams.models import Version
-from tests.support.admin import LIST, ServiceClient, client_of, messages, staff
-from tests.support.events.evidence import evidence
+from tests.support.admin import LIST, ServiceClient, messages, staff
+from tests.support.admin.redaction import GROUP, RU, listed
 
-RU = "ru.wikipedia.org"
-GROUP = "redaction admins"
 IMPORT = LIST + "import/"
 ROOT = Path(__file__).resolve().parents[4]
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events bear out what these tests list; what is doubtful has tests of its own (test_redaction_doubts)."""
-    monkeypatch.setattr(RedactedPageAdmin, "evidence", SimpleNamespace(of=lambda request: evidence()))
-
-
-@pytest.fixture
-def admin() -> Client:
-    return client_of(staff("ada", GROUP))
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("borne_out")]
 
 
 def form(text: str, step: str = "preview", **more: Any) -> dict[str, Any]:
@@ -71,10 +53,6 @@ def hidden(preview: Any) -> dict[str, str]:
     assert fields.pop("csrfmiddlewaretoken")
     assert set(fields) == {"text", "form", "default_domain"}
     return fields
-
-
-def listed() -> list[tuple[str, str]]:
-    return list(RedactedPage.objects.values_list("domain", "title"))
 
 
 # Import.
@@ -283,54 +261,3 @@ def test_the_csv_says_why_who_and_when(admin: Client) -> None:
         "added by": "grace",
         "added at": page.added_at.isoformat(timespec="seconds"),
     }
-
-
-# The group, by migration.
-
-MIGRATE = """
-import sys
-import django
-django.setup()
-from django.contrib.auth.models import Group, User
-from django.core.management import call_command
-
-def migrate(*arguments):
-    call_command("migrate", *arguments, verbosity=0, interactive=False)
-
-def group():
-    found = Group.objects.get(name="redaction admins")
-    permissions = found.permissions.values_list("codename", flat=True)
-    return sorted(permissions), sorted(found.user_set.values_list("username", flat=True))
-
-if sys.argv[1] == "existing":
-    migrate("redaction", "0001")
-    migrate("auth")
-    call_command("migrate", "contenttypes", verbosity=0)
-    Group.objects.create(name="redaction admins").user_set.add(User.objects.create(username="ada"))
-migrate()
-first = group()
-migrate()
-assert group() == first, first
-migrate("redaction", "0001")
-migrate()
-assert group() == first, first
-print(*first[0], "|", *first[1])
-"""
-
-
-@pytest.mark.parametrize(
-    ("database", "members"), [pytest.param("fresh", "", marks=pytest.mark.slow), ("existing", "ada")]
-)
-def test_the_group_is_made_on_any_database_once(database: str, members: str, tmp_path: Path) -> None:
-    environ = {
-        **os.environ,
-        "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
-        "DJANGO_SETTINGS_MODULE": "eventstreams_site.settings",
-        "DJANGO_SECRET_KEY": "k",
-    }
-    command = [sys.executable, "-c", MIGRATE, database]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    permissions, _, names = done.stdout.strip().partition(" |")
-    assert permissions.split() == ["add_redactedpage", "delete_redactedpage", "view_pagechange", "view_redactedpage"]
-    assert names.strip() == members

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from django.test import Client
 
-from redaction.admin.pages import RedactedPageAdmin
 from redaction.entries.titles import Page
 from redaction.listed import changes
-from redaction.models import PageChange, RedactedPage
+from redaction.models import PageChange
 from streams.models import Version
-from tests.support.admin import LIST, ServiceClient, client_of, messages, staff
-from tests.support.events.evidence import evidence
+from tests.support.admin import LIST, ServiceClient, messages, staff
+from tests.support.admin.redaction import GROUP, RU, listed, listing
 
-RU = "ru.wikipedia.org"
-TEST_PAGE = "Участник:HTriedman (WMF)/redacted page test"
-GROUP = "redaction admins"
-
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events bear out what these tests list; what is doubtful has tests of its own (test_redaction_doubts)."""
-    monkeypatch.setattr(RedactedPageAdmin, "evidence", SimpleNamespace(of=lambda request: evidence()))
-
-
-@pytest.fixture
-def admin() -> Client:
-    return client_of(staff("ada", GROUP))
-
-
-def listed() -> list[tuple[str, str]]:
-    return list(RedactedPage.objects.values_list("domain", "title"))
-
-
-def listing(domain: str, title: str, reason: str = "T1") -> RedactedPage:
-    (page,) = changes.add([Page(domain, title)], reason, None)
-    return page
-
-
-def found(client: Any, **query: str) -> list[str]:
-    response = client.get(LIST, query)
-    assert response.status_code == 200
-    return sorted(page.title for page in response.context["cl"].result_list)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("borne_out")]
 
 
 def test_a_page_is_removed_with_a_reason_only(admin: Client) -> None:

@@ -11,12 +11,12 @@ from django.contrib.auth.models import Permission
 from redaction.listed import changes as changes_module
 from redaction.models import Hold, PageChange, RedactedPage
 from tests.support.admin import HISTORY, client_of, messages, staff
+from tests.support.admin.redaction import GROUP, RU
 
 pytestmark = pytest.mark.django_db
 
 HELD = "/admin/redaction/hold/"
 WHY = "2 pages that were in force are gone"
-RU = "ru.wikipedia.org"
 
 
 @pytest.fixture
@@ -26,21 +26,21 @@ def hold() -> Hold:
 
 
 def decider() -> Any:
-    user = staff("grace", "redaction admins")
+    user = staff("grace", GROUP)
     user.user_permissions.add(Permission.objects.get(codename="apply_hold"))
     return client_of(user)
 
 
 def test_the_front_page_says_which_pages_are_held_and_why_to_those_who_see_the_list(hold: Hold) -> None:
-    for client, sees in ((client_of(staff("ada", "redaction admins")), True), (client_of(staff("bob")), False)):
+    for client, sees in ((client_of(staff("ada", GROUP)), True), (client_of(staff("bob")), False)):
         text = client.get("/admin/").content.decode()
         assert (WHY in text and "A &lt;b&gt;" in text and "de.wikipedia.org" in text and HELD in text) == sees
     hold.delete()
-    assert "redaction-held" not in client_of(staff("eve", "redaction admins")).get("/admin/").content.decode()
+    assert "redaction-held" not in client_of(staff("eve", GROUP)).get("/admin/").content.decode()
 
 
 def test_only_who_has_the_permission_decides(hold: Hold) -> None:
-    client = client_of(staff("ada", "redaction admins"))
+    client = client_of(staff("ada", GROUP))
     page = client.get(HELD)
     assert WHY in page.content.decode()
     assert "one needs the permission" in page.content.decode()

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from redaction.admin.pages import RedactedPageAdmin
 from redaction.entries.titles import Page
 from redaction.listed import changes
 from redaction.listed.matches import MatchWriter
 from redaction.models import RedactedPage
 from tests.support.admin import LIST, ServiceClient, staff
-from tests.support.events.evidence import RU, evidence
+from tests.support.events.evidence import RU
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RedactedPageAdmin, "evidence", SimpleNamespace(of=lambda request: evidence()))
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("borne_out")]
 
 
 def client(**parts: Any) -> ServiceClient:
