@@ -18,7 +18,7 @@ from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.replay.history import Block, History, Log
 from streams.engine.replay.merge import CHUNK_BYTES, Merge
-from streams.engine.replay.reader_slots import Seat
+from streams.engine.replay.reader_slots import ReaderSlot
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError, answered
 from streams.engine.tail.fanout import Chunk, Follower, Sink
 from streams.engine.tail.feed import Feed, ahead, behind
@@ -51,9 +51,9 @@ class Subscription:
         "_last_chunk_at",
         "_merging",
         "_metrics",
-        "_seat",
         "_sink",
-        "_taking_seat",
+        "_slot",
+        "_taking_slot",
         "_version",
         "position",
     )
@@ -81,8 +81,8 @@ class Subscription:
         self._metrics = metrics
         self._merging: Merge | None = None
         self._version = history.version
-        self._seat: Seat | None = None
-        self._taking_seat: asyncio.Future[None] | None = None
+        self._slot: ReaderSlot | None = None
+        self._taking_slot: asyncio.Future[None] | None = None
         self._last_chunk_at = 0.0
 
     async def chunks(self) -> AsyncIterator[Chunk]:
@@ -99,12 +99,12 @@ class Subscription:
         """Let go of all that is held besides the position."""
         if self._merging is not None:
             self._merging.clear()
-        if self._taking_seat is not None:
-            self._taking_seat.cancel()
-            self._taking_seat = None
-        if self._seat is not None:
-            self._seat.leave()
-            self._seat = None
+        if self._taking_slot is not None:
+            self._taking_slot.cancel()
+            self._taking_slot = None
+        if self._slot is not None:
+            self._slot.leave()
+            self._slot = None
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
         while True:
@@ -203,12 +203,12 @@ class Subscription:
                 continue
             chunk = merge.chunk()
             nbytes = chunk.nbytes or CHUNK_BYTES  # where nothing was an event, much may have been looked at
-            if self._seat is not None:
-                self._seat.account(nbytes)
+            if self._slot is not None:
+                self._slot.account(nbytes)
             if chunk.parts:
                 yield chunk
             # Who leaves throws away what it has not sent: a reader of many partitions would spend its turns on reading.
-            if self._seat is not None and self._seat.is_over and merge.has_sent_most:
+            if self._slot is not None and self._slot.is_over and merge.has_sent_most:
                 self.park()
             passed += nbytes
             if passed >= YIELD_BYTES:
@@ -223,7 +223,7 @@ class Subscription:
         """Read until there is a record of the partition at hand, or it is at its target. Yields what is to be said."""
         target = targets[tp]
         while self._needs_events(tp, target):
-            if self._seat is not None and not self._merge and self._seat.is_over:
+            if self._slot is not None and not self._merge and self._slot.is_over:
                 self.park()
             offset = self.position[tp].offset
             partition = self._hub.partitions[tp]
@@ -235,8 +235,8 @@ class Subscription:
                 recent = Block(offset, live[1], live[0], 0, live[1], self._history.version)
                 self._merge.hold(tp, [recent], target)
                 continue
-            if self._seat is None:
-                taking = self._taking_seat = asyncio.ensure_future(self._take_seat())
+            if self._slot is None:
+                taking = self._taking_slot = asyncio.ensure_future(self._take_slot())
                 async for chunk in self._patiently(taking):
                     yield chunk
                 if not taking.cancelled():
@@ -272,13 +272,13 @@ class Subscription:
 
     async def _rest(self) -> AsyncIterator[Chunk]:
         """Wait for Kafka to have what it does not just now; meanwhile others may read, perhaps of other brokers."""
-        if self._history.seats.is_wanted:
+        if self._history.slots.is_wanted:
             self.park()
         async for chunk in self._patiently(asyncio.sleep(RETRY_SECONDS)):
             yield chunk
 
-    async def _take_seat(self) -> None:
-        self._seat = await self._history.seats.take()
+    async def _take_slot(self) -> None:
+        self._slot = await self._history.slots.take()
 
     async def _feed_to_come(self) -> None:
         """Wait for a feed that is behind (an id from another worker, a hub that lags)."""
@@ -287,7 +287,7 @@ class Subscription:
 
     def _hold(self, log: Log, blocks: list[Block], share: int, target: Mark) -> None:
         """Keep as many of the blocks as the client's share allows; the cache may have the others, or not."""
-        if self._seat is None:
+        if self._slot is None:
             return  # it was parked while it waited
         kept = size = 0
         for block in blocks:

@@ -97,22 +97,22 @@ async def test_a_client_that_is_parked_while_it_reads_holds_nothing_of_it_and_wa
     source.create("t")
     write(source, *range(100, 150))
     source.go.set()
-    engine = Engine(source, seats=1)
+    engine = Engine(source, slots=1)
     async with engine.running("t"), connected(engine, ONE, last_event_id=everything(1)) as client:
         source.go.clear()
         before = source.reading
         coming = asyncio.ensure_future(client.chunk())
         await eventually(lambda: source.reading > before)
-        other = asyncio.ensure_future(engine.history.seats.take())
+        other = asyncio.ensure_future(engine.history.slots.take())
         await asyncio.sleep(0)
         client.subscription.park()
-        seat = await asyncio.wait_for(other, 10)
+        slot = await asyncio.wait_for(other, 10)
         source.go.set()
         await eventually(lambda: coming.done() or engine.count("eventstreams_history_waiting") == 1)
-        assert not coming.done(), "it was sent without a seat"
+        assert not coming.done(), "it was sent without a slot"
         assert len(client.subscription._merge) == 0
         assert engine.count("eventstreams_history_lent_bytes") == 0
-        seat.leave()
+        slot.leave()
         await asyncio.wait_for(coming, 10)
         assert client.received.events
 
@@ -128,7 +128,7 @@ async def test_readers_of_many_partitions_send_most_of_what_they_read_before_the
     source.create("t", partitions)
     for number in range(partitions * each):
         source.append("t", numbered(number, 8_000), number, partition=number % partitions)
-    engine = Engine(source, seats=1, cache_bytes=0)
+    engine = Engine(source, slots=1, cache_bytes=0)
     async with (
         engine.running("t"),
         connected(engine, ONE, last_event_id=everything(partitions)) as one,

@@ -18,7 +18,7 @@ from streams.core.positions import TopicPartition
 from streams.core.ring import OVERHEAD
 from streams.engine.encoder import Encoder
 from streams.engine.metrics import Metrics
-from streams.engine.replay.reader_slots import Seats
+from streams.engine.replay.reader_slots import ReaderSlots
 from streams.engine.source import Batch, RecordSource
 from streams.engine.tail.fanout import Chunk
 
@@ -88,8 +88,8 @@ class Block:
 class History:
     """Blocks by partition and offset; what is being read is not read again, it is waited for."""
 
-    def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, seats: int, cache_bytes: int) -> None:
-        self.seats = Seats(seats, max(MIN_TURN_BYTES, cache_bytes // TURN_SHARE), metrics)
+    def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, slots: int, cache_bytes: int) -> None:
+        self.slots = ReaderSlots(slots, max(MIN_TURN_BYTES, cache_bytes // TURN_SHARE), metrics)
         self._source = source
         self._encoder = encoder
         self._metrics = metrics
@@ -110,7 +110,7 @@ class History:
 
     def share(self, partitions: int) -> int:
         """Bytes that a reader may hold of each of so many partitions: together, all who read hold the cache's size."""
-        return max(BLOCK_BYTES, self._max_bytes // max(1, self.seats.taken) // max(1, partitions))
+        return max(BLOCK_BYTES, self._max_bytes // max(1, self.slots.taken) // max(1, partitions))
 
     def cached(self, log: Log, offset: int) -> Block | None:
         """The block with what is at `offset`, where memory has it."""

@@ -1,6 +1,6 @@
 """Who may read history now: clients that read there hold blocks of it, so only so many may at a time.
 
-A seat is lent to a client while it is writable, and for a turn only where others wait.
+A slot is lent to a client while it is writable, and for a turn only where others wait.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streams.engine.metrics import Metrics
 TURN_SECONDS = 2.0
 
 
-class Seats:
+class ReaderSlots:
     """First come, first served; a turn is `turn_bytes` long where others wait."""
 
     def __init__(self, count: int, turn_bytes: int, metrics: Metrics) -> None:
@@ -32,7 +32,7 @@ class Seats:
     def taken(self) -> int:
         return self._count - self._free
 
-    async def take(self) -> Seat:
+    async def take(self) -> ReaderSlot:
         if self._free and not self._queue:
             self._free -= 1
         else:
@@ -50,7 +50,7 @@ class Seats:
             finally:
                 self._metrics.reader_queue.dec()
         self._metrics.readers.inc()
-        return Seat(self)
+        return ReaderSlot(self)
 
     def give_back(self) -> None:
         self._metrics.readers.dec()
@@ -65,22 +65,22 @@ class Seats:
         self._free += 1
 
 
-class Seat:
+class ReaderSlot:
     """Leave it as soon as the client is not writable, and when `is_over`."""
 
-    def __init__(self, seats: Seats) -> None:
-        self._seats = seats
+    def __init__(self, slots: ReaderSlots) -> None:
+        self._slots = slots
         self._until = time.monotonic() + TURN_SECONDS
-        self._left = seats.turn_bytes
+        self._left = slots.turn_bytes
 
     @property
     def is_over(self) -> bool:
         """Whether it is the next one's turn."""
-        return self._seats.is_wanted and (self._left <= 0 or time.monotonic() > self._until)
+        return self._slots.is_wanted and (self._left <= 0 or time.monotonic() > self._until)
 
     def account(self, nbytes: int) -> None:
-        """So much has been sent from this seat."""
+        """So much has been sent from this slot."""
         self._left -= nbytes
 
     def leave(self) -> None:
-        self._seats.give_back()
+        self._slots.give_back()

@@ -42,12 +42,12 @@ class Stamp:
 class Engine:
     """A hub and a history, wired up as one process has them, on a source that others may share."""
 
-    def __init__(self, source: RecordSource, *, cache_bytes: int = 1 << 20, seats: int = 2, **limits: Any) -> None:
+    def __init__(self, source: RecordSource, *, cache_bytes: int = 1 << 20, slots: int = 2, **limits: Any) -> None:
         self.source = source
         self.metrics = Metrics()
         self.encoder = Encoder(Redactor({}), self.metrics)
         self.hub = Hub(source, self.encoder, self.metrics, HubLimits(**limits))
-        self.history = History(source, self.encoder, self.metrics, seats, cache_bytes)
+        self.history = History(source, self.encoder, self.metrics, slots, cache_bytes)
 
     def redact_with(self, redactor: Redactor | Stamp) -> None:
         """Another redaction list, as `eventstreams_site.process` puts it in force."""

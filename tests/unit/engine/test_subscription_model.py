@@ -72,7 +72,7 @@ class World:
                 View(self.source, random.Random(seed + n)),  # type: ignore[arg-type]
                 ring_bytes=chance.choice([1, 800, 3_000, 20_000]),
                 cache_bytes=chance.choice([0, 5_000, 50_000]),
-                seats=chance.randint(1, 2),
+                slots=chance.randint(1, 2),
                 gather_seconds=chance.choice([0.0, 0.001, 0.004]),
             )
             for n in (1, 2)

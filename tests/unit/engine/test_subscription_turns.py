@@ -47,9 +47,9 @@ async def read_on(*connections: Connection) -> list[Connection]:
     return order
 
 
-async def test_a_client_that_is_parked_holds_neither_a_seat_nor_events(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_is_parked_holds_neither_a_slot_nor_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_module, "READ_BYTES", 200)
-    async with Engine(topic(100), seats=1).running("a") as engine:
+    async with Engine(topic(100), slots=1).running("a") as engine:
         async with (
             connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as stalled,
             connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as other,
@@ -64,11 +64,11 @@ async def test_a_client_that_is_parked_holds_neither_a_seat_nor_events(monkeypat
         assert readers(engine) == 0
 
 
-async def test_a_client_that_is_parked_while_it_waits_for_a_seat_is_not_given_one(
+async def test_a_client_that_is_parked_while_it_waits_for_a_slot_is_not_given_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(history_module, "READ_BYTES", 200)
-    async with Engine(topic(100), seats=1).running("a") as engine:
+    async with Engine(topic(100), slots=1).running("a") as engine:
         async with (
             connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as first,
             connected(engine, ONE, last_event_id=FROM_THE_OLDEST, keepalive_seconds=0.02) as second,
@@ -84,12 +84,12 @@ async def test_a_client_that_is_parked_while_it_waits_for_a_seat_is_not_given_on
         assert readers(engine) == 0
 
 
-async def test_a_client_that_goes_while_it_waits_for_a_seat_leaves_it_to_the_next(
+async def test_a_client_that_goes_while_it_waits_for_a_slot_leaves_it_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(history_module, "READ_BYTES", 200)
     async with (
-        Engine(topic(100), seats=1).running("a") as engine,
+        Engine(topic(100), slots=1).running("a") as engine,
         connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as first,
     ):
         await first.chunk()
@@ -107,7 +107,7 @@ async def test_a_client_that_goes_while_it_waits_for_a_seat_leaves_it_to_the_nex
 async def test_readers_that_wait_get_their_turn_before_one_has_read_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_module, "READ_BYTES", 200)
     monkeypatch.setattr(history_module, "MIN_TURN_BYTES", 1_000)
-    async with Engine(topic(100), seats=1, cache_bytes=0).running("a") as engine, contextlib.AsyncExitStack() as stack:
+    async with Engine(topic(100), slots=1, cache_bytes=0).running("a") as engine, contextlib.AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(connected(engine, ONE, last_event_id=FROM_THE_OLDEST)) for _ in range(4)
         ]
@@ -135,9 +135,9 @@ async def test_the_next_read_is_under_way_while_the_last_is_sent_and_none_beyond
         assert engine.count("eventstreams_history_reads_total") == -(-200 // 9), "nine events a read, each once"
 
 
-async def test_a_client_that_follows_needs_no_seat_and_no_kafka() -> None:
+async def test_a_client_that_follows_needs_no_slot_and_no_kafka() -> None:
     source = topic(3)
-    async with Engine(source, seats=1).running("a") as engine, connected(engine, ONE) as connection:
+    async with Engine(source, slots=1).running("a") as engine, connected(engine, ONE) as connection:
         reads = source.reads
         write(source, 50)
         assert len(offsets(await connection.until(lambda got: len(got.events) == 50))) == 50

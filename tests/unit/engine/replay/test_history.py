@@ -29,8 +29,8 @@ def topic(count: int, padding: int = 0) -> MemorySource:
     return source
 
 
-def engine(source: MemorySource, cache_bytes: int = 8 << 20, seats: int = 2) -> Engine:
-    return Engine(source, cache_bytes=cache_bytes, seats=seats)
+def engine(source: MemorySource, cache_bytes: int = 8 << 20, slots: int = 2) -> Engine:
+    return Engine(source, cache_bytes=cache_bytes, slots=slots)
 
 
 def offsets(made: History, block: Block, offset: int = 0, limit: int = FAR) -> list[int]:
@@ -270,14 +270,14 @@ async def test_who_waits_for_a_read_gets_no_events_that_another_made_before_the_
 
 
 async def test_a_share_is_what_all_who_read_may_hold_together() -> None:
-    made = engine(topic(1), cache_bytes=8 << 20, seats=4)
+    made = engine(topic(1), cache_bytes=8 << 20, slots=4)
     history = made.history
     assert history.share(1) == 8 << 20
-    held = [await history.seats.take() for _ in range(4)]
+    held = [await history.slots.take() for _ in range(4)]
     assert history.share(8) == (8 << 20) // 32
     assert history.share(1_000) == module.BLOCK_BYTES, "a block is not divided"
-    for seat in held:
-        seat.leave()
+    for slot in held:
+        slot.leave()
 
 
 class Packed(MemorySource):

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from streams.engine.metrics import Metrics
-from streams.engine.replay import reader_slots as seats_module
-from streams.engine.replay.reader_slots import Seats
+from streams.engine.replay import reader_slots as slots_module
+from streams.engine.replay.reader_slots import ReaderSlots
 from tests.support.engine import cancel, eventually
 
 
-def seats(count: int) -> tuple[Seats, Metrics]:
+def slots(count: int) -> tuple[ReaderSlots, Metrics]:
     metrics = Metrics()
-    return Seats(count, 1000, metrics), metrics
+    return ReaderSlots(count, 1000, metrics), metrics
 
 
 def waiting(metrics: Metrics) -> float | None:
@@ -28,16 +28,16 @@ def taken(metrics: Metrics) -> float | None:
     return metrics.registry.get_sample_value("eventstreams_history_readers")
 
 
-async def test_seats_are_taken_first_come_first_served() -> None:
-    of, metrics = seats(2)
+async def test_slots_are_taken_first_come_first_served() -> None:
+    of, metrics = slots(2)
     held = [await of.take(), await of.take()]
     order: list[int] = []
 
     async def client(number: int) -> None:
-        seat = await of.take()
+        slot = await of.take()
         order.append(number)
         await asyncio.sleep(0)
-        seat.leave()
+        slot.leave()
 
     clients = [asyncio.ensure_future(client(number)) for number in range(10)]
     await asyncio.sleep(0)
@@ -50,17 +50,17 @@ async def test_seats_are_taken_first_come_first_served() -> None:
     assert (of.is_wanted, waiting(metrics), taken(metrics)) == (False, 0, 0)
 
 
-async def test_a_seat_is_over_only_after_a_while_and_only_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slot_is_over_only_after_a_while_and_only_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(seats_module, "time", SimpleNamespace(monotonic=lambda: now))
-    of, _ = seats(1)
-    seat = await of.take()
-    now += seats_module.TURN_SECONDS + 1
-    assert not seat.is_over
+    monkeypatch.setattr(slots_module, "time", SimpleNamespace(monotonic=lambda: now))
+    of, _ = slots(1)
+    slot = await of.take()
+    now += slots_module.TURN_SECONDS + 1
+    assert not slot.is_over
     other = asyncio.ensure_future(of.take())
     await asyncio.sleep(0)
-    assert seat.is_over
-    seat.leave()
+    assert slot.is_over
+    slot.leave()
     following = await other
     third = asyncio.ensure_future(of.take())
     await asyncio.sleep(0)
@@ -73,34 +73,34 @@ async def test_a_seat_is_over_only_after_a_while_and_only_while_others_wait(monk
     assert not following.is_over
 
 
-async def free(of: Seats, count: int) -> bool:
-    """Whether just so many seats can be had."""
+async def free(of: ReaderSlots, count: int) -> bool:
+    """Whether just so many slots can be had."""
     held = [await asyncio.wait_for(of.take(), 5) for _ in range(count)]
     more = asyncio.ensure_future(of.take())
     for _ in range(5):
         await asyncio.sleep(0)
     is_full = not more.done()
     await cancel(more)
-    for seat in held:
-        seat.leave()
+    for slot in held:
+        slot.leave()
     return is_full
 
 
-async def test_a_waiter_that_is_cancelled_loses_no_seat_whenever_that_is() -> None:
-    of, metrics = seats(1)
+async def test_a_waiter_that_is_cancelled_loses_no_slot_whenever_that_is() -> None:
+    of, metrics = slots(1)
     for moment in ("before", "with", "after"):
-        seat = await of.take()
+        slot = await of.take()
         first, second = (asyncio.ensure_future(of.take()) for _ in range(2))
         await asyncio.sleep(0)
         if moment == "before":
             first.cancel()
             await asyncio.sleep(0)
-            seat.leave()
+            slot.leave()
         elif moment == "with":
             first.cancel()
-            seat.leave()
+            slot.leave()
         else:
-            seat.leave()
+            slot.leave()
             first.cancel()
         following = await asyncio.wait_for(second, 5)
         (gone,) = await asyncio.gather(first, return_exceptions=True)
@@ -110,14 +110,14 @@ async def test_a_waiter_that_is_cancelled_loses_no_seat_whenever_that_is() -> No
         assert await free(of, 1)
 
 
-async def test_no_seat_is_lost_or_gained_by_any_order_of_coming_and_going() -> None:
+async def test_no_slot_is_lost_or_gained_by_any_order_of_coming_and_going() -> None:
     chance = random.Random(3)
-    of, metrics = seats(3)
+    of, metrics = slots(3)
     inside = 0
 
     async def client() -> None:
         nonlocal inside
-        seat = await of.take()
+        slot = await of.take()
         try:
             inside += 1
             assert inside <= 3
@@ -125,7 +125,7 @@ async def test_no_seat_is_lost_or_gained_by_any_order_of_coming_and_going() -> N
                 await asyncio.sleep(0)
         finally:
             inside -= 1
-            seat.leave()
+            slot.leave()
 
     clients: list[asyncio.Task[None]] = []
     for _ in range(3000):
