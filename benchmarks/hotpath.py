@@ -137,7 +137,7 @@ async def merged(some: Sequence[Record], *, is_sse: bool) -> tuple[Stopwatch, by
         source.create(tp.topic)
     encoder = Encoder(NOTHING_LISTED, metrics)
     hub = Hub(source, encoder, metrics, HubLimits(ring_bytes=64 << 20))
-    hub.know(SELECTION.topics)
+    hub.set_topics(SELECTION.topics)
     hub.start()
     try:
         await hub.refresh()

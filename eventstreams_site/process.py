@@ -199,7 +199,7 @@ class Process:
     def _apply_catalogue(self, catalogue: Catalogue) -> None:
         """Swap the catalogue, whole; who follows a stream that has changed is ended, nobody else notices."""
         streams = catalogue.streams.values()
-        self.service.hub.know(topic for stream in streams for topic in (*stream.topics, *stream.topics_allowed))
+        self.service.hub.set_topics(topic for stream in streams for topic in (*stream.topics, *stream.topics_allowed))
         self.service.catalogue = catalogue
         self.service.metrics.catalogue_streams.set(len(catalogue.streams))
         for client in list(self.service.clients):

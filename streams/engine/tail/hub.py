@@ -100,9 +100,9 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._source.close()
 
-    def know(self, topics: Iterable[str]) -> None:
+    def set_topics(self, topics: Iterable[str]) -> None:
         """Take over the topics of the catalogue: only these are ever named to Kafka."""
-        self._topics.know(topics)
+        self._topics.set_topics(topics)
 
     def forget(self) -> None:
         """Let all events go, not the positions: they were made with an older redaction list (invariant 5)."""

@@ -36,7 +36,7 @@ class Topics:
         self._refreshed_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
 
-    def know(self, topics: Iterable[str]) -> None:
+    def set_topics(self, topics: Iterable[str]) -> None:
         """Take over the topics of the catalogue: only these are ever named to Kafka."""
         self._topics = frozenset(topics)
         self._seen = {topic: count for topic, count in self._seen.items() if topic in self._topics}

@@ -61,7 +61,7 @@ class Engine:
 
     @asynccontextmanager
     async def running(self, *topics: str) -> AsyncIterator[Engine]:
-        self.hub.know(topics)
+        self.hub.set_topics(topics)
         self.hub.start()
         try:
             await eventually(lambda: self.hub.available)

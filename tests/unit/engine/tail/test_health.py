@@ -37,7 +37,7 @@ async def test_kafka_that_is_away_at_the_start_is_logged_at_once_again_after_a_w
 
     source.ping = ping  # type: ignore[method-assign]
     hub = Engine(source).hub
-    hub.know(["t"])
+    hub.set_topics(["t"])
     hub.start()
     try:
         said = f"Kafka cannot be reached: {reasons[0]}"
@@ -60,7 +60,7 @@ async def test_kafka_that_is_away_at_the_start_is_logged_at_once_again_after_a_w
 
 async def test_a_healthy_start_is_never_degraded_once_it_is_ready() -> None:
     engine = Engine(topic(100))
-    engine.hub.know(["t"])
+    engine.hub.set_topics(["t"])
     refreshed = []
     follow = engine.hub._topics._changed
 

@@ -81,7 +81,7 @@ async def test_a_hub_whose_kafka_comes_late_is_unavailable_until_then() -> None:
     source = topic(100)
     source.available = False
     hub = Engine(source).hub
-    hub.know(["t"])
+    hub.set_topics(["t"])
     hub.start()
     try:
         await asyncio.sleep(0.2)
@@ -174,7 +174,7 @@ async def test_a_catalogue_that_comes_while_kafka_is_being_asked_is_asked_for_ne
     hub.start()
     try:
         await asking.wait()
-        hub.know(["t"])
+        hub.set_topics(["t"])
         known = asyncio.ensure_future(hub.topics(["t"]))
         await asyncio.sleep(0)
         gate.set()
@@ -187,7 +187,7 @@ async def test_a_hub_closes_at_any_moment() -> None:
     for moment in range(12):
         source = topic(100)
         engine = Engine(source)
-        engine.hub.know(["t"])
+        engine.hub.set_topics(["t"])
         engine.hub.start()
         opening = asyncio.ensure_future(_open(engine.hub))
         for _ in range(moment):

@@ -34,7 +34,7 @@ async def test_an_existing_topic_that_a_stream_gains_is_read_from_now_on(monkeyp
     engine = Engine(source)
     async with engine.running("t"):
         monkeypatch.setattr(health, "REFRESH_SECONDS", 1000.0)
-        engine.hub.know(["t", "u"])
+        engine.hub.set_topics(["t", "u"])
         assert await engine.hub.topics(["t", "u"]) == {"t": 1, "u": 1}, "the metadata are asked for it at once"
         async with engine.hub.feed(whole("t", "u")) as feed:
             assert feed.vector[U].offset == len(OLD)
@@ -46,7 +46,7 @@ async def test_a_feed_that_was_opened_before_the_topic_was_asked_for_gets_it_fro
     source = full_of_history()
     engine = Engine(source)
     async with engine.running("t"), engine.hub.feed(whole("t", "u")) as feed:
-        engine.hub.know(["t", "u"])
+        engine.hub.set_topics(["t", "u"])
         await eventually(lambda: U in feed.vector)
         write(source, 2_000, name="u")
         await eventually(lambda: received(feed).offsets == {U: [len(OLD)]})
@@ -80,11 +80,11 @@ async def test_a_passing_error_between_two_answers_hides_no_new_partition() -> N
 async def test_a_topic_that_comes_back_to_the_catalogue_is_not_new_for_having_been_absent_before() -> None:
     source = topic()
     async with Engine(source).running("t", "u") as engine:
-        engine.hub.know(["t"])
+        engine.hub.set_topics(["t"])
         await engine.hub.topics(["t"])
         source.create("u")
         write(source, *OLD, name="u")
-        engine.hub.know(["t", "u"])
+        engine.hub.set_topics(["t", "u"])
         async with engine.hub.feed(whole("t", "u")) as feed:
             await eventually(lambda: U in feed.vector)
             assert feed.vector[U].offset == len(OLD)
