@@ -311,7 +311,7 @@ class Subscription:
             self._merge.move(tp, target)
             return [Gap(*tp, mark.offset, None)]
         if bounds is None or mark.offset > bounds.end:
-            self._hub.suspect(tp)
+            self._hub.check_for_restart(tp)
             await asyncio.sleep(RETRY_SECONDS)
         elif mark.offset < bounds.begin:
             self._merge.move(tp, mark._replace(offset=bounds.begin))

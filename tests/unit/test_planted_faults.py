@@ -71,7 +71,7 @@ async def test_a_log_that_looks_new_three_times_but_not_in_a_row_does_not_begin_
         log.end, source.doubts = 2, True
         await eventually(lambda: source.asked > 12)
         log.end = 3
-        await eventually(lambda: not engine.hub.partitions[TP].suspect)
+        await eventually(lambda: not engine.hub.partitions[TP].is_suspect)
         source.doubts = False
         write(source, 400)
         await eventually(lambda: received(feed).offsets == {TP: [3]})

@@ -186,9 +186,9 @@ class Hub:
             feed.idle_since = time.monotonic()
             self._let_idle_feeds_go()
 
-    def suspect(self, tp: TopicPartition) -> None:
+    def check_for_restart(self, tp: TopicPartition) -> None:
         """Someone was told that an offset does not exist which ought to: look whether the partition began anew."""
-        self._placing.suspect(tp)
+        self._placing.check_for_restart(tp)
 
     async def _until_positioned(self, feed: Feed, needed: Collection[TopicPartition]) -> None:
         with contextlib.suppress(TimeoutError):
@@ -223,7 +223,7 @@ class Hub:
         if rest := self._pace.rest(self._heard_at):
             await asyncio.sleep(rest)  # what comes meanwhile is fetched at once
         began = time.monotonic()
-        read = ((p.tp, p.ring) for p in self.partitions.values() if not p.suspect and p.retry_at <= began)
+        read = ((p.tp, p.ring) for p in self.partitions.values() if not p.is_suspect and p.retry_at <= began)
         positions = {tp: ring.tip for tp, ring in read if ring is not None}
         if not positions:
             self._watching.clear()
@@ -256,7 +256,7 @@ class Hub:
                     partition.trouble = result
                     if isinstance(result, OutOfRangeError | UnknownPartitionError):
                         partition.was_away = True
-                        self.suspect(tp)
+                        self.check_for_restart(tp)
         finally:
             for feed in moved:
                 feed.wake()
@@ -333,7 +333,7 @@ class Hub:
             feed.name_cluster(self.cluster_id)
         for tp, partition in self.partitions.items():
             partition.is_of_another_cluster = True
-            self.suspect(tp)
+            self.check_for_restart(tp)
 
     async def _tick(self) -> None:
         await asyncio.sleep(1.0)

@@ -30,7 +30,7 @@ class Partition:
         self.end = 0
         self.held = 0
         """Offsets beyond `end` that an open transaction keeps from being read."""
-        self.suspect = False
+        self.is_suspect = False
         self.was_away = False
         self.is_of_another_cluster = False
         self.feeds: list[Feed] = []

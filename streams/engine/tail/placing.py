@@ -154,11 +154,11 @@ class Placing:
 
     # Suspect partitions.
 
-    def suspect(self, tp: TopicPartition) -> None:
+    def check_for_restart(self, tp: TopicPartition) -> None:
         """An offset does not exist which ought to: look whether the partition began anew."""
         partition = self._partitions.get(tp)
-        if partition is not None and partition.ring is not None and not partition.suspect:
-            partition.suspect = True
+        if partition is not None and partition.ring is not None and not partition.is_suspect:
+            partition.is_suspect = True
             self._spawn(self._verify(partition))
 
     async def _verify(self, partition: Partition) -> None:
@@ -173,7 +173,7 @@ class Placing:
                 return
             await asyncio.sleep(RETRY_SECONDS)
         finally:
-            partition.suspect = False
+            partition.is_suspect = False
             self._placed()
 
     async def _settle(self, partition: Partition) -> None:

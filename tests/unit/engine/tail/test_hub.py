@@ -244,9 +244,9 @@ async def test_an_end_that_is_only_for_a_moment_below_what_was_read_is_no_trunca
     async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         log = source._logs[TP]
         log.end = 2
-        await eventually(lambda: engine.hub.partitions[TP].suspect)
+        await eventually(lambda: engine.hub.partitions[TP].is_suspect)
         log.end = 3
-        await eventually(lambda: not engine.hub.partitions[TP].suspect)
+        await eventually(lambda: not engine.hub.partitions[TP].is_suspect)
         write(source, 400)
         await eventually(lambda: received(feed).offsets == {TP: [3]})
         assert received(feed).gaps == []
@@ -280,9 +280,9 @@ async def test_a_tail_that_retention_overtakes_goes_on_at_the_oldest_and_a_gap_i
 async def test_a_suspicion_that_is_unfounded_changes_nothing() -> None:
     source = topic(100)
     async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
-        engine.hub.suspect(TP)
-        engine.hub.suspect(TP)
-        engine.hub.suspect(TopicPartition("unknown", 0))
+        engine.hub.check_for_restart(TP)
+        engine.hub.check_for_restart(TP)
+        engine.hub.check_for_restart(TopicPartition("unknown", 0))
         write(source, 200)
         await eventually(lambda: received(feed).offsets == {TP: [1]})
         assert received(feed).gaps == []

@@ -39,12 +39,12 @@ async def test_a_fault_while_a_suspect_partition_is_looked_at_stops_it_for_a_mom
 
         engine.hub.lookups.forget()
         engine.hub.lookups._bounds._ask = fails_once
-        engine.hub.suspect(TP)
+        engine.hub.check_for_restart(TP)
         await eventually(lambda: faults(engine, "looking at a suspect partition") == 1)
         engine.hub.lookups._bounds._ask = bounds
         write(source, 200)
         await eventually(lambda: received(feed).offsets == {TP: [1]})
-        await eventually(lambda: not engine.hub.partitions[TP].suspect)
+        await eventually(lambda: not engine.hub.partitions[TP].is_suspect)
 
 
 async def test_a_fault_in_one_feed_takes_nothing_from_the_others_and_its_own_clients_catch_up(
