@@ -112,7 +112,7 @@ class Redactor:
         matches, self._matches = self._matches, {}
         return matches
 
-    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
         """True where the event's domain is not listed, told from ``meta.domain`` or, where that names none, from
         ``server_name`` (empty where the event has it not). False also where they do not tell.
         """

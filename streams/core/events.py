@@ -83,7 +83,7 @@ class Redactor(Protocol):
         """The version of the list of pages that it was compiled from."""
         ...
 
-    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
         """True where these members of ``meta`` and of the event (empty where missing) say that it is of no listed page.
 
         False says nothing: `redact` then does.
@@ -138,15 +138,15 @@ def encode(record: Record, redactor: Redactor) -> Event:
     return Event(record.offset, record.timestamp, _rewritten(value, record, redactor) if json is None else json)
 
 
-def may_be_held(record: Record, redactor: Redactor) -> bool:
+def is_safe_to_cache(record: Record, redactor: Redactor) -> bool:
     """Whether a record may stay in memory as it is: its domain says that it is of no listed page."""
-    if redactor.passes(_ABSENT, _ABSENT):
+    if redactor.is_unlisted(_ABSENT, _ABSENT):
         return True  # none is listed
     seen = _looked_at(record.value or b"")
     if seen is None:
         return False
     envelope, _, meta = seen
-    return redactor.passes(meta.domain, envelope.server_name)
+    return redactor.is_unlisted(meta.domain, envelope.server_name)
 
 
 def _looked_at(value: bytes) -> tuple[_Envelope, bytes, _Meta] | None:
@@ -168,7 +168,7 @@ def _spliced(value: bytes, record: Record, redactor: Redactor) -> bytes | None:
     if seen is None:
         return None
     envelope, raw, meta = seen
-    if not redactor.passes(meta.domain, envelope.server_name):
+    if not redactor.is_unlisted(meta.domain, envelope.server_name):
         return None
     key = record.key
     is_plain = (

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from streams.core.events import Event, Fields, Record, Redactor, SkippedRecord, Withheld, encode, may_be_held
+from streams.core.events import Event, Fields, Record, Redactor, SkippedRecord, Withheld, encode, is_safe_to_cache
 from streams.engine.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class NoListYet:
 
     version = -1
 
-    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
         return False
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
@@ -62,7 +62,7 @@ class Encoder:
         self._metrics.events_in.inc(len(events))
         return events
 
-    def held(self, records: Sequence[Record]) -> list[Record | Event]:
+    def cacheable(self, records: Sequence[Record]) -> list[Record | Event]:
         """What of the records may be held in memory: those that are certainly of no listed page. In place of any other
         stands its event, without JSON where it is none.
         """
@@ -73,7 +73,7 @@ class Encoder:
     @staticmethod
     def _is_risky(record: Record, redactor: Redactor) -> bool:
         try:
-            return not may_be_held(record, redactor)
+            return not is_safe_to_cache(record, redactor)
         except Exception:  # as where it becomes an event: it must not stop every client that reads there
             return True
 

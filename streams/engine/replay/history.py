@@ -197,7 +197,7 @@ class History:
             asked = min(READ_BYTES, max(BLOCK_BYTES, share) / self._expansion.get(topic, 1.0))
             batch = await self._source.read(log.tp, offset, int(asked))
             self._metrics.kafka_reads.inc()
-            blocks = _cut(batch, self._encoder.held(batch.records), offset, self.version)
+            blocks = _cut(batch, self._encoder.cacheable(batch.records), offset, self.version)
             if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
                 expansion = sum(block.nbytes for block in blocks) / asked
                 self._expansion[topic] = min(MAX_EXPANSION, max(1.0, expansion))

@@ -31,7 +31,7 @@ class Stamp:
     def __init__(self, version: int) -> None:
         self.version = version
 
-    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
         return False
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:

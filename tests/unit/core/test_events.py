@@ -21,7 +21,7 @@ class Nobody:
 
     version = 0
 
-    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
         return True
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
@@ -29,7 +29,7 @@ class Nobody:
 
 
 class Withholder(Nobody):
-    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
         return False
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from redaction.redactor import Redactor
-from streams.core.events import Record, encode, may_be_held
+from streams.core.events import Record, encode, is_safe_to_cache
 from streams.core.spelling import normalise_domain, normalise_title, title_keys
 from streams.engine.encoder import Encoder
 from streams.engine.metrics import Metrics
@@ -28,9 +28,9 @@ def is_redacted(event: dict[str, Any], redactor: Redactor) -> bool:
     record = Record("t", 0, 5, 1, None, json.dumps({"user": "Alice", **event}).encode())
     redacted = b"Alice" not in encode(record, redactor).json
     if redacted:
-        assert not may_be_held(record, redactor)
+        assert not is_safe_to_cache(record, redactor)
         assert all(
-            b"Alice" not in getattr(held, "json", b"Alice") for held in Encoder(redactor, Metrics()).held([record])
+            b"Alice" not in getattr(held, "json", b"Alice") for held in Encoder(redactor, Metrics()).cacheable([record])
         )
     return redacted
 
@@ -188,7 +188,7 @@ def test_what_is_listed_on_a_domain_that_no_host_can_have_is_listed_on_every_dom
 @pytest.mark.parametrize("first", [b'"https://ru.wikipedia.org"', b'""', b'"en.wikipedia.org"', b'"ru.wikipedia.org"'])
 def test_what_was_asked_before_changes_no_answer(first: bytes) -> None:
     raws = [msgspec.Raw(json.dumps(text).encode()) for text in (RU, "en.wikipedia.org", f"https://{RU}", "")]
-    fresh = {(a, b): Redactor({RU: ["A"]}).passes(raws[a], raws[b]) for a in range(4) for b in range(4)}
+    fresh = {(a, b): Redactor({RU: ["A"]}).is_unlisted(raws[a], raws[b]) for a in range(4) for b in range(4)}
     used = Redactor({RU: ["A"]})
-    used.passes(msgspec.Raw(first), msgspec.Raw(b'"en.wikipedia.org"'))
-    assert {pair: used.passes(raws[pair[0]], raws[pair[1]]) for pair in fresh} == fresh
+    used.is_unlisted(msgspec.Raw(first), msgspec.Raw(b'"en.wikipedia.org"'))
+    assert {pair: used.is_unlisted(raws[pair[0]], raws[pair[1]]) for pair in fresh} == fresh

@@ -23,7 +23,7 @@ class Raising:
     def __init__(self, times: int) -> None:
         self.times = times
 
-    def passes(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
         return False
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
@@ -106,7 +106,7 @@ def test_what_may_be_of_a_listed_page_is_not_held_as_a_record() -> None:
         b'{"meta":{"domain":"%b"},"title":"Listed","user":"a name"}' % domain
         for domain in (b"ru.wikipedia.org", b"de.wikipedia.org", b"")
     ]
-    held = Encoder(Redactor({"ru.wikipedia.org": ["Listed"]}), Metrics()).held(records(*values, b"a name", None))
+    held = Encoder(Redactor({"ru.wikipedia.org": ["Listed"]}), Metrics()).cacheable(records(*values, b"a name", None))
     assert [type(item) for item in held] == [Event, Record, Event, Event, Event]
     assert [item.offset for item in held] == [0, 1, 2, 3, 4]
     shown = [item.json for item in held if isinstance(item, Event)]
@@ -116,4 +116,4 @@ def test_what_may_be_of_a_listed_page_is_not_held_as_a_record() -> None:
 
 def test_all_records_may_be_held_where_no_page_is_listed() -> None:
     given = records(b"{}", b"no event")
-    assert Encoder(Redactor({}), Metrics()).held(given) == given
+    assert Encoder(Redactor({}), Metrics()).cacheable(given) == given

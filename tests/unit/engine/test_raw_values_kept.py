@@ -58,7 +58,7 @@ def test_nothing_refers_to_a_raw_value_after_it_was_encoded(
     record = Record("t", 0, 5, 1, key, raw)
     before = sys.getrefcount(raw), sys.getrefcount(key)
     with caplog.at_level(logging.DEBUG):
-        held = encoder.held([record])
+        held = encoder.cacheable([record])
     assert name not in caplog.text
     assert all(type(item) is not Record for item in held)
     encoder.events([record])
