@@ -164,7 +164,7 @@ class History:
                 self._count(block, grown)
         return [item for item in items if type(item) is Event and item.json]
 
-    def remember(self, block: Block, ids: tuple[bytes, ...], chunk: Chunk) -> None:
+    def cache_frame(self, block: Block, ids: tuple[bytes, ...], chunk: Chunk) -> None:
         """Keep a block as it is sent, for those who are to be sent the same."""
         before = sum(held.nbytes for held in block.chunks.values())
         # One for each format: ids of several partitions differ from client to client, and do not come again.

@@ -172,7 +172,7 @@ class Merge:
             events = self._history.events(block, 0, last)
             made = self._framed(held.tp, events)
             chunk = Chunk((b"".join(made),) if made else (), len(events))
-            self._history.remember(block, ids, chunk)
+            self._history.cache_frame(block, ids, chunk)
         return chunk
 
     def _framed(self, tp: TopicPartition, events: list[Event]) -> list[bytes]:

@@ -187,9 +187,9 @@ async def test_a_block_as_it_was_sent_counts_as_what_the_cache_holds() -> None:
     (block,) = await made.history.read(LOG, 0)
     held = made.count("eventstreams_history_cache_bytes")
     for ids in ((), (b"before", b"after"), (b"other", b"after")):  # of each format, the last one is kept
-        made.history.remember(block, ids, Chunk((b"x" * 1_000,), 1))
+        made.history.cache_frame(block, ids, Chunk((b"x" * 1_000,), 1))
     assert made.count("eventstreams_history_cache_bytes") == held + 2_000
-    made.history.remember(block, (), Chunk((b"x" * 700_000,), 1))
+    made.history.cache_frame(block, (), Chunk((b"x" * 700_000,), 1))
     assert made.count("eventstreams_history_cache_bytes") == 0
 
 
