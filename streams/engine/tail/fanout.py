@@ -91,20 +91,20 @@ class Pace:
         self._booked: dict[int, list[Callable[[float], None]]] = {}
         """What is to begin at the end of which tick (time.monotonic)."""
 
-    def rest(self, fetched: float) -> float:
+    def fetch_delay(self, fetched: float) -> float:
         """Seconds before more is to be fetched; `fetched` is when a fetch was last answered (time.monotonic)."""
         if self.followers <= FEW_CLIENTS:
             return 0.0
         return max(0.0, fetched + FETCH * self._gather_seconds - time.monotonic())
 
-    def due(self, round_began: float, events: int, since: float) -> float:
+    def round_at(self, round_began: float, events: int, since: float) -> float:
         """When a feed's next round is to begin: its last one and the first of the waiting events are given."""
         gather = self._gather_seconds
         if self.followers <= FEW_CLIENTS or since > round_began + RARE * gather:
             return since
         return round_began + gather if events > 1 else since + ALONE * gather
 
-    def book(self, due: float, begin: Callable[[float], None]) -> None:
+    def call_at(self, due: float, begin: Callable[[float], None]) -> None:
         """Call `begin` with the time, when it is `due`, or a tick later."""
         tick = math.ceil(due / TICK_SECONDS)
         booked = self._booked.get(tick)
@@ -174,11 +174,11 @@ class Fanout:
     def _begin_round(self, now: float) -> None:
         if not self._waiting or self._round is not None:
             return  # such as where the earlier one of two that were booked took all up
-        due = self._pace.due(self._round_began, self._waiting, self._waiting_since)
+        due = self._pace.round_at(self._round_began, self._waiting, self._waiting_since)
         if due > now and self._followers:
             if due < self._booked:
                 self._booked = due
-                self._pace.book(due, self._begin_booked)
+                self._pace.call_at(due, self._begin_booked)
             return
         self._waiting = 0
         if self._followers:

@@ -220,8 +220,8 @@ class Hub:
     # The tail.
 
     async def _read_tail(self) -> None:
-        if rest := self._pace.rest(self._heard_at):
-            await asyncio.sleep(rest)  # what comes meanwhile is fetched at once
+        if delay := self._pace.fetch_delay(self._heard_at):
+            await asyncio.sleep(delay)  # what comes meanwhile is fetched at once
         began = time.monotonic()
         read = ((p.tp, p.ring) for p in self.partitions.values() if not p.is_suspect and p.retry_at <= began)
         positions = {tp: ring.tip for tp, ring in read if ring is not None}

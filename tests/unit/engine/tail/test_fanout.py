@@ -103,7 +103,7 @@ async def test_rounds_that_are_due_together_begin_together_some_at_a_time() -> N
                 loop.call_soon(lambda: between.append(len(began)))
             began.append(number)
 
-        pace.book(due, begin)
+        pace.call_at(due, begin)
     assert not began
     await eventually(lambda: began == list(range(2 * module.SLICE)))
     assert between == [module.SLICE]
@@ -183,16 +183,16 @@ async def test_what_waits_is_forgotten_where_all_have_left() -> None:
 def test_when_a_round_is_due(events: int, began: float, since: float, due: float) -> None:
     pace = Pace(1.0)
     pace.followers = 1_000
-    assert pace.due(began, events, since) == due
+    assert pace.round_at(began, events, since) == due
 
 
 def test_nothing_is_fetched_for_many_before_it_can_be_sent() -> None:
     pace = Pace(20.0)
-    assert pace.rest(time.monotonic()) == 0, "few get all at once"
+    assert pace.fetch_delay(time.monotonic()) == 0, "few get all at once"
     pace.followers = 1_000
-    assert 9 < pace.rest(time.monotonic()) <= 10
-    assert pace.rest(time.monotonic() - 11) == 0
-    assert pace.rest(-math.inf) == 0
+    assert 9 < pace.fetch_delay(time.monotonic()) <= 10
+    assert pace.fetch_delay(time.monotonic() - 11) == 0
+    assert pace.fetch_delay(-math.inf) == 0
 
 
 async def test_who_does_not_take_a_chunk_leaves_at_the_position_that_it_has_had() -> None:
