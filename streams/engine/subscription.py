@@ -16,7 +16,7 @@ from streams.core import formats
 from streams.core.errors import KafkaUnavailable
 from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
 from streams.engine.metrics import Metrics
-from streams.engine.replay.history import Block, History, Log
+from streams.engine.replay.history import History, HistoryBlock, Log
 from streams.engine.replay.merge import CHUNK_BYTES, Merge
 from streams.engine.replay.reader_slots import ReaderSlot
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError, answered
@@ -232,7 +232,7 @@ class Subscription:
             share = min(CHUNK_BYTES, LOOK_AHEAD_BYTES // len(targets))
             live = partition.ring.read(offset, target.offset, share)
             if live is not None:
-                recent = Block(offset, live[1], live[0], 0, live[1], self._history.version)
+                recent = HistoryBlock(offset, live[1], live[0], 0, live[1], self._history.version)
                 self._merge.hold(tp, [recent], target)
                 continue
             if self._slot is None:
@@ -285,7 +285,7 @@ class Subscription:
         while any(self.position[tp][:2] > m[:2] for tp, m in self._feed.vector.items() if tp in self.position):
             await asyncio.sleep(FEED_SECONDS)
 
-    def _hold(self, log: Log, blocks: list[Block], share: int, target: Mark) -> None:
+    def _hold(self, log: Log, blocks: list[HistoryBlock], share: int, target: Mark) -> None:
         """Keep as many of the blocks as the client's share allows; the cache may have the others, or not."""
         if self._slot is None:
             return  # it was parked while it waited

@@ -44,7 +44,7 @@ class Log(NamedTuple):
     incarnation: int
 
 
-class Block:
+class HistoryBlock:
     """The records of one partition from `start` up to, but not including, `next`, which become events one by one.
 
     `items` rise in offset; a record that turned out to be no event is an Event without JSON. `timestamp` is that of the
@@ -97,9 +97,9 @@ class History:
         self._bytes = 0
         self._lent_bytes = 0
         """Of blocks that readers hold and the cache does not."""
-        self._blocks: OrderedDict[tuple[Log, int], Block] = OrderedDict()
+        self._blocks: OrderedDict[tuple[Log, int], HistoryBlock] = OrderedDict()
         self._starts: dict[Log, list[int]] = {}
-        self._reads: dict[tuple[Log, int], asyncio.Task[list[Block]]] = {}
+        self._reads: dict[tuple[Log, int], asyncio.Task[list[HistoryBlock]]] = {}
         self._expansion: dict[str, float] = {}
         """By topic, how many times larger than Kafka holds them records were lately."""
 
@@ -112,7 +112,7 @@ class History:
         """Bytes that a reader may hold of each of so many partitions: together, all who read hold the cache's size."""
         return max(BLOCK_BYTES, self._max_bytes // max(1, self.slots.taken) // max(1, partitions))
 
-    def cached(self, log: Log, offset: int) -> Block | None:
+    def cached(self, log: Log, offset: int) -> HistoryBlock | None:
         """The block with what is at `offset`, where memory has it."""
         starts = self._starts.get(log)
         index = bisect_right(starts, offset) - 1 if starts else -1
@@ -125,7 +125,7 @@ class History:
         self._blocks.move_to_end(key)
         return block
 
-    async def read(self, log: Log, offset: int, share: int | None = None) -> list[Block]:
+    async def read(self, log: Log, offset: int, share: int | None = None) -> list[HistoryBlock]:
         """Blocks from `offset` on that follow each other; the last one may be without records, and end where it begins.
 
         About `share` bytes are asked for. Raises what RecordSource.read raises.
@@ -135,20 +135,20 @@ class History:
             if blocks[0].version == self.version:  # else the list has changed meanwhile
                 return blocks
 
-    def read_ahead(self, log: Log, block: Block, limit: int, share: int) -> None:
+    def read_ahead(self, log: Log, block: HistoryBlock, limit: int, share: int) -> None:
         """A reader begins with a block: what follows the read that it is from will be wanted, unless beyond `limit`."""
         offset = block.read_end
         if share >= READS_AHEAD * READ_BYTES and block.next <= offset < limit and self.cached(log, offset) is None:
             self._reading(log, offset, share)
 
-    def _reading(self, log: Log, offset: int, share: int) -> asyncio.Task[list[Block]]:
+    def _reading(self, log: Log, offset: int, share: int) -> asyncio.Task[list[HistoryBlock]]:
         read = self._reads.get((log, offset))
         if read is None:
             read = self._reads[log, offset] = asyncio.ensure_future(self._read(log, offset, share))
             read.add_done_callback(lambda task: task.cancelled() or task.exception())
         return read
 
-    def events(self, block: Block, first: int, last: int) -> list[Event]:
+    def events(self, block: HistoryBlock, first: int, last: int) -> list[Event]:
         """What of a block's items is an event, from index `first` up to, but not including, `last`."""
         if block.version != self.version:
             raise RuntimeError("A block was used after the redaction list had changed")
@@ -164,7 +164,7 @@ class History:
                 self._count(block, grown)
         return [item for item in items if type(item) is Event and item.json]
 
-    def cache_frame(self, block: Block, ids: tuple[bytes, ...], chunk: Chunk) -> None:
+    def cache_frame(self, block: HistoryBlock, ids: tuple[bytes, ...], chunk: Chunk) -> None:
         """Keep a block as it is sent, for those who are to be sent the same."""
         before = sum(held.nbytes for held in block.chunks.values())
         # One for each format: ids of several partitions differ from client to client, and do not come again.
@@ -172,14 +172,14 @@ class History:
         block.chunks[ids] = chunk
         self._count(block, sum(held.nbytes for held in block.chunks.values()) - before)
 
-    def lend(self, block: Block) -> None:
+    def lend(self, block: HistoryBlock) -> None:
         """A reader holds the block, until `take_back`. (One around events of a ring counts as none: they are there.)"""
         block.readers += 1
         if block.nbytes and block.readers == 1 and not block.is_kept:
             self._lent_bytes += block.nbytes
             self._metrics.lent_bytes.set(self._lent_bytes)
 
-    def take_back(self, block: Block) -> None:
+    def take_back(self, block: HistoryBlock) -> None:
         block.readers -= 1
         if block.nbytes and not block.readers and not block.is_kept:
             self._lent_bytes -= block.nbytes
@@ -191,7 +191,7 @@ class History:
             self._drop(key)
         self._metrics.cache_bytes.set(self._bytes)
 
-    async def _read(self, log: Log, offset: int, share: int) -> list[Block]:
+    async def _read(self, log: Log, offset: int, share: int) -> list[HistoryBlock]:
         topic = log.tp.topic
         try:
             asked = min(READ_BYTES, max(BLOCK_BYTES, share) / self._expansion.get(topic, 1.0))
@@ -209,7 +209,7 @@ class History:
         finally:
             del self._reads[log, offset]
 
-    def _count(self, block: Block, grown: int) -> None:
+    def _count(self, block: HistoryBlock, grown: int) -> None:
         """The block takes up so many bytes more."""
         block.nbytes += grown
         if block.is_kept:
@@ -220,7 +220,7 @@ class History:
             self._lent_bytes += grown
             self._metrics.lent_bytes.set(self._lent_bytes)
 
-    def _keep(self, log: Log, block: Block) -> None:
+    def _keep(self, log: Log, block: HistoryBlock) -> None:
         key = log, block.start
         # A block beyond an eighth of the cache would push out what others share; an empty one may be the log's end.
         if block.nbytes > self._max_bytes // 8 or block.next == block.start or key in self._blocks:
@@ -257,16 +257,16 @@ def _record_bytes(record: Record) -> int:
     return len(record.value or b"") + len(record.key or b"") + FRAME_BYTES
 
 
-def _cut(batch: Batch, items: Sequence[Record | Event], offset: int, version: int) -> list[Block]:
+def _cut(batch: Batch, items: Sequence[Record | Event], offset: int, version: int) -> list[HistoryBlock]:
     """The batch as blocks of `items`, one for each record, the first of which begins at `offset`. At least one."""
-    blocks: list[Block] = []
+    blocks: list[HistoryBlock] = []
     records = batch.records
     start, first, size = offset, 0, 0
     for index, record in enumerate(records):
         nbytes = _record_bytes(record)
         if size and size + nbytes > BLOCK_BYTES:
-            blocks.append(Block(start, record.offset, items[first:index], size, batch.next_offset, version))
+            blocks.append(HistoryBlock(start, record.offset, items[first:index], size, batch.next_offset, version))
             start, first, size = record.offset, index, 0
         size += nbytes
-    blocks.append(Block(start, batch.next_offset, items[first:], size + OVERHEAD, batch.next_offset, version))
+    blocks.append(HistoryBlock(start, batch.next_offset, items[first:], size + OVERHEAD, batch.next_offset, version))
     return blocks

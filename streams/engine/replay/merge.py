@@ -13,7 +13,7 @@ from heapq import heappop, heappush, heapreplace
 from streams.core import formats
 from streams.core.events import Event, Record
 from streams.core.positions import IdWriter, Mark, TopicPartition
-from streams.engine.replay.history import Block, History
+from streams.engine.replay.history import History, HistoryBlock
 from streams.engine.tail.fanout import Chunk
 from streams.engine.tail.feed import WHOLE_BYTES
 
@@ -30,7 +30,7 @@ class _Held:
 
     __slots__ = ("block", "blocks", "end", "index", "target", "tp")
 
-    def __init__(self, tp: TopicPartition, blocks: deque[Block], target: Mark) -> None:
+    def __init__(self, tp: TopicPartition, blocks: deque[HistoryBlock], target: Mark) -> None:
         self.tp = tp
         self.blocks = blocks
         self.target = target
@@ -78,7 +78,7 @@ class Merge:
     def __contains__(self, tp: TopicPartition) -> bool:
         return tp in self._held
 
-    def hold(self, tp: TopicPartition, blocks: Iterable[Block], target: Mark) -> None:
+    def hold(self, tp: TopicPartition, blocks: Iterable[HistoryBlock], target: Mark) -> None:
         """Take blocks that follow each other, from the partition's position on; where no record is, it just moves."""
         held = _Held(tp, deque(blocks), target)
         for block in held.blocks:
@@ -226,7 +226,7 @@ class Merge:
             self._finish(held, block)
         return False
 
-    def _finish(self, held: _Held, block: Block) -> None:
+    def _finish(self, held: _Held, block: HistoryBlock) -> None:
         """Nothing of the block remains: the position is behind it, or at the target."""
         mark = held.target
         if block.next < mark.offset:
@@ -238,7 +238,7 @@ class Merge:
         self._history.take_back(block)
         self.move(held.tp, mark)
 
-    def _release(self, blocks: Iterable[Block]) -> None:
+    def _release(self, blocks: Iterable[HistoryBlock]) -> None:
         for block in blocks:
             self._history.take_back(block)
 

@@ -47,7 +47,7 @@ class Selection(NamedTuple):
     filter: Filter = NO_FILTER
 
 
-class Block:
+class FeedBlock:
     """Some whole events, or a comment, as shared bytes; `after` is the position of who has had it.
 
     `held_bytes` is what it takes up in memory, which grows when it is first asked for as NDJSON.
@@ -99,7 +99,7 @@ class Feed:
         self.vector: dict[TopicPartition, Mark] = {}
         self._max_bytes = BLOCK_BYTES
         self._writer = IdWriter(cluster, selection.scope)
-        self._blocks: deque[Block] = deque()
+        self._blocks: deque[FeedBlock] = deque()
         self._first = 0
         self._bytes = 0
         self._changed = asyncio.Event()
@@ -132,7 +132,7 @@ class Feed:
         """The number of the newest block."""
         return self._first + len(self._blocks) - 1
 
-    def after(self, number: int) -> Block | None:
+    def after(self, number: int) -> FeedBlock | None:
         """The block that follows block `number`; None at the tip. Raises LookupError where it has gone."""
         index = number + 1 - self._first
         if index < 0:
@@ -181,7 +181,7 @@ class Feed:
                 self._evict()
         return made
 
-    def _ndjson_of(self, block: Block) -> Parts:
+    def _ndjson_of(self, block: FeedBlock) -> Parts:
         before = block.held_bytes
         parts = block.ndjson()
         self._bytes += block.held_bytes - before
@@ -292,7 +292,7 @@ class Feed:
         self._forget_steps()
 
     def _append(self, sse: Parts, count: int, now: float, ndjson: Parts | None = None) -> None:
-        block = Block(sse, count, dict(self.vector), ndjson)
+        block = FeedBlock(sse, count, dict(self.vector), ndjson)
         self._blocks.append(block)
         self._forget_steps()
         self._bytes += block.held_bytes

@@ -9,7 +9,7 @@ import pytest
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.tail import health, hub, partition, placing
-from streams.engine.tail.feed import Block, Feed
+from streams.engine.tail.feed import Feed, FeedBlock
 from streams.engine.tail.hub import Hub
 from tests.support.engine import Received, numbered
 
@@ -47,7 +47,7 @@ def received(feed: Feed) -> Received:
     return got
 
 
-def blocks(feed: Feed) -> list[Block]:
+def blocks(feed: Feed) -> list[FeedBlock]:
     found, number = [], -1
     while (block := feed.after(number)) is not None:
         found.append(block)

@@ -11,7 +11,7 @@ from streams.core.catalogue import Stream
 from streams.core.events import Event, Record
 from streams.core.positions import IdWriter, Mark, Scope, TopicPartition
 from streams.engine.memory import MemorySource
-from streams.engine.replay.history import Block, Log
+from streams.engine.replay.history import HistoryBlock, Log
 from streams.engine.replay.merge import Merge
 from streams.engine.source import Batch
 from streams.engine.subscription import LOOK_AHEAD_BYTES
@@ -111,8 +111,8 @@ async def test_a_block_counts_once_whoever_holds_it() -> None:
         assert counts() == expected
 
 
-def _forgotten(engine: Engine) -> Callable[[Block], None]:
-    def forget(block: Block) -> None:
+def _forgotten(engine: Engine) -> Callable[[HistoryBlock], None]:
+    def forget(block: HistoryBlock) -> None:
         engine.history.forget()
 
     return forget
@@ -128,7 +128,7 @@ def test_the_ids_of_who_is_parked_are_let_go() -> None:
         merge.begin(position)
         assert memory.bytes < SPARE
         item = Record(tp.topic, 0, 10**9, 10**12, None, b"{}")
-        block = Block(10**9, 10**9 + 1, [item], 500, 10**9 + 1, engine.history.version)
+        block = HistoryBlock(10**9, 10**9 + 1, [item], 500, 10**9 + 1, engine.history.version)
         merge.hold(tp, [block], Mark(0, 10**9 + 1, 0))
         assert memory.bytes > 3 * SPARE
         merge.clear()

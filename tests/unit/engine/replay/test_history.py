@@ -11,7 +11,7 @@ from streams.core.positions import TopicPartition
 from streams.engine.encoder import Encoder
 from streams.engine.memory import MemorySource
 from streams.engine.replay import history as module
-from streams.engine.replay.history import Block, History, Log
+from streams.engine.replay.history import History, HistoryBlock, Log
 from streams.engine.source import Batch, OutOfRangeError, SourceUnavailableError, UnknownPartitionError
 from streams.engine.tail.fanout import Chunk
 from tests.support.engine import Engine, Stamp, cancel, numbered
@@ -33,12 +33,12 @@ def engine(source: MemorySource, cache_bytes: int = 8 << 20, slots: int = 2) -> 
     return Engine(source, cache_bytes=cache_bytes, slots=slots)
 
 
-def offsets(made: History, block: Block, offset: int = 0, limit: int = FAR) -> list[int]:
+def offsets(made: History, block: HistoryBlock, offset: int = 0, limit: int = FAR) -> list[int]:
     """Of the block's events that are at or after `offset` and below `limit`."""
     return [event.offset for event in made.events(block, 0, len(block.items)) if offset <= event.offset < limit]
 
 
-async def block_at(history: History, log: Log, offset: int) -> Block:
+async def block_at(history: History, log: Log, offset: int) -> HistoryBlock:
     """As a client goes on: from memory, or else from the source."""
     return history.cached(log, offset) or (await history.read(log, offset))[0]
 

@@ -12,7 +12,7 @@ from streams.core.events import Event
 from streams.core.positions import Gap, Mark, Scope, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.tail.fanout import Pace
-from streams.engine.tail.feed import BLOCK_BYTES, WHOLE_BYTES, Block, Feed, Selection, ahead, behind
+from streams.engine.tail.feed import BLOCK_BYTES, WHOLE_BYTES, Feed, FeedBlock, Selection, ahead, behind
 from tests.support.engine import Received
 
 A, B = TopicPartition("a", 0), TopicPartition("b", 1)
@@ -32,7 +32,7 @@ def event(offset: int, size: int = 0, timestamp: int | None = None) -> Event:
     return Event(offset, offset * 10 if timestamp is None else timestamp, json)
 
 
-def blocks(of: Feed, after: int = -1) -> list[Block]:
+def blocks(of: Feed, after: int = -1) -> list[FeedBlock]:
     found = []
     while (block := of.after(after)) is not None:
         found.append(block)
@@ -40,7 +40,7 @@ def blocks(of: Feed, after: int = -1) -> list[Block]:
     return found
 
 
-def ids(block: Block) -> list[dict[str, str]]:
+def ids(block: FeedBlock) -> list[dict[str, str]]:
     """For each event of a block: topic and partition → its timestamp and next offset, as the id has them."""
     found = []
     for text in re.findall(rb"^id: (.*)$", b"".join(block.sse()), re.MULTILINE):
