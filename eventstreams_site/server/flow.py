@@ -22,7 +22,7 @@ from streams.http.service import ClientGone
 
 SLICE_BYTES = 64 * 1024
 """Of a large event, so much is handed to the transport at a time."""
-WHOLE_BYTES = 80 * 1024
+MAX_WRITE_BYTES = 80 * 1024
 """A chunk up to this size, as nearly all are, is handed over whole: a stream can then end at any time, not only when
 its client has taken the rest of a chunk."""
 FULL_BYTES = 4 * 1024
@@ -93,7 +93,7 @@ class Flow:
         size = sum(map(len, parts))
         head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
         self._connection.expect(len(head) + size + len(tail))
-        if size <= WHOLE_BYTES:
+        if size <= MAX_WRITE_BYTES:
             self._put(memoryview(b"".join((head, *parts, tail))))
             return
         for piece in (head, *parts, tail):
@@ -108,7 +108,7 @@ class Flow:
         What the socket does not take of it waits in the transport.
         """
         transport = self._direct
-        if transport is None or self.paused or chunk.nbytes > WHOLE_BYTES or not _is_empty(transport):
+        if transport is None or self.paused or chunk.nbytes > MAX_WRITE_BYTES or not _is_empty(transport):
             return False
         if not self._is_chunked:
             data = b"".join(chunk.parts)

@@ -19,7 +19,7 @@ import httpx
 CONNECT_SECONDS = 10.0
 HEADERS_SECONDS = 30.0
 """An answer that has not begun after so long never will."""
-RETRY_SECONDS = 1.0
+RECONNECT_SECONDS = 1.0
 ATTEMPTS = 5
 """So often in a row a stream may break off without an event before it is given up."""
 
@@ -96,7 +96,7 @@ class History:
                 fruitless += 1
                 if fruitless > ATTEMPTS:
                     raise CheckError(why)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _once(
         self, client: httpx.AsyncClient, on_event: Callable[[bytes], bool], patience: asyncio.Timeout, idle: float

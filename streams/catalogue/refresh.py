@@ -16,7 +16,7 @@ from streams.models import SyncRun
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 10.0
+SYNC_RETRY_SECONDS = 10.0
 """After a failure, where the next refresh is not due sooner."""
 
 
@@ -72,4 +72,5 @@ class Refresh:
                 log.error("The stream configuration was not refreshed: %s: %s", type(error).__name__, error)
             if not failed and not ttl:
                 return
-            await asyncio.sleep(min(ttl or RETRY_SECONDS, RETRY_SECONDS) if failed else ttl * random.uniform(0.9, 1.1))
+            retry = min(ttl or SYNC_RETRY_SECONDS, SYNC_RETRY_SECONDS)
+            await asyncio.sleep(retry if failed else ttl * random.uniform(0.9, 1.1))

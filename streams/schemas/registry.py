@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """Fetches. They have threads of their own: slow servers must not take those that read the redaction list."""
-RETRY_SECONDS = 60.0
+SEARCH_RETRY_SECONDS = 60.0
 """After a fetch that failed, where the next refresh is not due sooner."""
 NAMED = 5
 """Problems that a line of the log tells; the admin has all of them."""
@@ -83,7 +83,7 @@ class Schemas:
                     complete = await self.refresh(self._catalogue)
             except Exception as error:
                 log.error("The schemas were not refreshed: %s: %s", type(error).__name__, error)
-            pause = (ttl or None) if complete else min(ttl or RETRY_SECONDS, RETRY_SECONDS)
+            pause = (ttl or None) if complete else min(ttl or SEARCH_RETRY_SECONDS, SEARCH_RETRY_SECONDS)
 
     async def refresh(self, catalogue: Catalogue) -> bool:
         """Look for the schemas of these streams; False where a fetch failed, and it is worth trying again soon."""

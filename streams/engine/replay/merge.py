@@ -15,7 +15,7 @@ from streams.core.events import Event, Record
 from streams.core.positions import IdWriter, Mark, TopicPartition
 from streams.engine.replay.history import History, HistoryBlock
 from streams.engine.tail.fanout import Chunk
-from streams.engine.tail.feed import WHOLE_BYTES
+from streams.engine.tail.feed import MAX_COPIED_BYTES
 
 CHUNK_BYTES = 64 * 1024
 """A chunk holds at least one event, and further ones up to about so many bytes."""
@@ -121,10 +121,10 @@ class Merge:
             if whole is not None:
                 self._settle(moved)
                 return whole
-            if is_lacking or (len(events) == 1 and len(events[0].json) > WHOLE_BYTES):
+            if is_lacking or (len(events) == 1 and len(events[0].json) > MAX_COPIED_BYTES):
                 break
         self._settle(moved)
-        if size > WHOLE_BYTES:
+        if size > MAX_COPIED_BYTES:
             return Chunk(tuple(parts), count)
         return Chunk((b"".join(parts),) if parts else (), count)
 
@@ -152,7 +152,7 @@ class Merge:
             if until is not None and item.timestamp > until and index > held.index:
                 break
             nbytes = _size(item)
-            if size and (size + nbytes > CHUNK_BYTES or nbytes > WHOLE_BYTES):
+            if size and (size + nbytes > CHUNK_BYTES or nbytes > MAX_COPIED_BYTES):
                 break
             size += nbytes + head
             index += 1

@@ -21,7 +21,7 @@ from streams.engine.tail.fanout import Chunk, Fanout, Pace, Parts, Step
 
 BLOCK_BYTES = 64 * 1024
 """Maximum bytes of a block that holds more than one event."""
-WHOLE_BYTES = 256 * 1024
+MAX_COPIED_BYTES = 256 * 1024
 """An event larger than this is not copied into a frame: its parts go out one after the other."""
 MARK_BYTES = 60
 """Bytes that a block costs in memory for each partition of its position."""
@@ -241,7 +241,7 @@ class Feed:
         size = first = 0
         for index, event in enumerate(events):
             json = event.json
-            large = len(json) > WHOLE_BYTES
+            large = len(json) > MAX_COPIED_BYTES
             if frames and (size + len(json) > BLOCK_BYTES or large):
                 self._append_events(tp, (b"".join(frames),), index - first, events[index - 1], mark, now)
                 frames, first, size = [], index, 0

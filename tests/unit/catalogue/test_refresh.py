@@ -40,7 +40,7 @@ class Config:
 
 def refresh_of(source: Source, monkeypatch: pytest.MonkeyPatch, ttl: float = 0.0) -> tuple[Refresh, list[None]]:
     monkeypatch.setattr(module, "synchronise", source.synchronise)
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(module, "SYNC_RETRY_SECONDS", 0.005)
     written: list[None] = []
     config: Any = Config(ttl)
     return Refresh(config, Metrics(), lambda: written.append(None)), written

@@ -39,13 +39,13 @@ async def test_an_ndjson_client_gets_one_event_a_line_and_no_gap() -> None:
 
 async def test_a_very_large_event_is_passed_on_in_parts_that_are_not_copied() -> None:
     source = topic(1)
-    write(source, 1, padding=2 * merge_module.WHOLE_BYTES)
+    write(source, 1, padding=2 * merge_module.MAX_COPIED_BYTES)
     async with (
         Engine(source, cache_bytes=64 << 20).running("a") as engine,
         connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as connection,
     ):
         assert offsets(await connection.until(lambda got: len(got.events) == 2)) == [0, 1]
-        write(source, 1, padding=2 * merge_module.WHOLE_BYTES)
+        write(source, 1, padding=2 * merge_module.MAX_COPIED_BYTES)
         write(source, 1)
         assert offsets(await connection.until(lambda got: len(got.events) == 4)) == [0, 1, 2, 3]
 

@@ -94,7 +94,7 @@ class World:
         monkeypatch.setattr(merge_module, "CHUNK_BYTES", block)
         monkeypatch.setattr(merge_module, "SHARED_ITEMS", chance.choice([1, 2, 8]))
         for of in (feed_module, merge_module):
-            monkeypatch.setattr(of, "WHOLE_BYTES", whole)
+            monkeypatch.setattr(of, "MAX_COPIED_BYTES", whole)
         monkeypatch.setattr(module, "YIELD_BYTES", chance.choice([1, 10_000]))
         monkeypatch.setattr(fanout_module, "FEW_CLIENTS", chance.choice([0, 2, 50]))
         monkeypatch.setattr(fanout_module, "SLICE", chance.choice([1, 2, 64]))

@@ -342,7 +342,7 @@ async def test_with_a_ttl_schemas_are_refreshed_again_and_again(tmp_path: Path) 
 async def test_without_a_ttl_only_a_failure_is_tried_again(
     server: ConfigServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "SEARCH_RETRY_SECONDS", 0.01)
     server.answer = config_server.status(500)
     schemas = made(at(server))
     schemas.set_catalogue(ONE)

@@ -12,7 +12,7 @@ from streams.core.events import Event
 from streams.core.positions import Gap, Mark, Scope, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.tail.fanout import Pace
-from streams.engine.tail.feed import BLOCK_BYTES, WHOLE_BYTES, Feed, FeedBlock, Selection, ahead, behind
+from streams.engine.tail.feed import BLOCK_BYTES, MAX_COPIED_BYTES, Feed, FeedBlock, Selection, ahead, behind
 from tests.support.engine import Received
 
 A, B = TopicPartition("a", 0), TopicPartition("b", 1)
@@ -92,7 +92,7 @@ async def test_many_events_become_blocks_of_bounded_size_and_lose_nothing() -> N
 async def test_a_very_large_event_stands_alone_and_is_not_copied() -> None:
     of = feed(A)
     of.max_bytes = 1 << 30
-    large = event(6, WHOLE_BYTES)
+    large = event(6, MAX_COPIED_BYTES)
     of.extend(A, [event(5), large, event(7)], Mark(0, 8, 71), 100.0)
     first, alone, last = blocks(of)
     assert [block.count for block in (first, alone, last)] == [1, 1, 1]

@@ -17,7 +17,7 @@ IDLE = 0.3
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_client, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(api_client, "RECONNECT_SECONDS", 0.01)
 
 
 class Enough(Exception):
