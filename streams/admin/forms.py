@@ -15,7 +15,7 @@ from streams.catalogue.duplicate_keys import DuplicateKeyError, no_key_twice
 from streams.catalogue.edits import Wanted
 from streams.catalogue.explain import validate_edit
 from streams.catalogue.hosts import is_at
-from streams.core.catalogue import Layers, UnfitError, make_stream
+from streams.core.catalogue import InvalidStreamError, Layers, make_stream
 from streams.models import ConfiguredStream
 from streams.schemas.search import is_path
 
@@ -147,7 +147,7 @@ class AddForm(EditForm):
         name: str = self.cleaned_data["name"]
         try:
             make_stream(check_name(name), [{"topics": ["any"]}])
-        except (UnfitError, NotStorableError) as error:
+        except (InvalidStreamError, NotStorableError) as error:
             raise ValidationError(sentence(error)) from None
         if name in self._layers.names() or ConfiguredStream.objects.filter(name=name).exists():
             raise ValidationError("There is a stream of this name already: change that one.")

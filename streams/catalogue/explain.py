@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from streams.core.catalogue import Edit, Layers, Problem, UnfitError, compile_catalogue, deep_merge, stream_of
+from streams.core.catalogue import Edit, InvalidStreamError, Layers, Problem, compile_catalogue, deep_merge, stream_of
 
 
 class Origin(StrEnum):
@@ -95,8 +95,8 @@ def _problems(layers: Layers) -> tuple[Problem, ...]:
 def _fault(name: str, layers: Layers) -> str | None:
     try:
         stream_of(name, layers)
-    except UnfitError as unfit:
-        return str(unfit)
+    except InvalidStreamError as error:
+        return str(error)
     return None
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from streams.catalogue.database import StreamConfigSource, layers_of, read_rows
 from streams.catalogue.document import Described, NotStorableError, check_name
-from streams.core.catalogue import Catalogue, Layers, Problem, UnfitError, compile_catalogue, stream_of
+from streams.core.catalogue import Catalogue, InvalidStreamError, Layers, Problem, compile_catalogue, stream_of
 from streams.models import ConfiguredStream, SyncRun
 
 HOLD_SHARE = 0.2
@@ -132,8 +132,8 @@ def _all_unfit(described: Described, layers: Layers) -> list[Problem]:
     for name in described.streams:
         try:
             stream_of(name, layers._replace(edits={}))
-        except UnfitError as unfit:
-            faults.append(Problem(name, str(unfit)))
+        except InvalidStreamError as error:
+            faults.append(Problem(name, str(error)))
         else:
             return []
     if any(_is_fit(name, layers) for name in described.streams):
@@ -144,7 +144,7 @@ def _all_unfit(described: Described, layers: Layers) -> list[Problem]:
 def _is_fit(name: str, layers: Layers) -> bool:
     try:
         stream_of(name, layers)
-    except UnfitError:
+    except InvalidStreamError:
         return False
     return True
 

@@ -171,8 +171,8 @@ def compile_catalogue(layers: Layers, version: int) -> Catalogue:
         elif layers.allows(name):
             try:
                 streams[name] = stream_of(name, layers, may_use)
-            except UnfitError as unfit:
-                skipped.append(Problem(name, str(unfit)))
+            except InvalidStreamError as error:
+                skipped.append(Problem(name, str(error)))
     problems += [
         Problem(name, "allowed_streams names it, but no such stream is configured")
         for name in layers.allowed or ()
@@ -197,14 +197,14 @@ def deep_merge(low: Mapping[Any, Any], high: Mapping[Any, Any]) -> dict[Any, Any
     return merged
 
 
-class UnfitError(Exception):
+class InvalidStreamError(Exception):
     """Why a stream cannot be served."""
 
 
 def stream_of(name: str, layers: Layers, may_use: Callable[[str], bool] | None = None) -> Stream:
     """Return the stream `name` as all layers make it; `may_use` is `layers.admin_may_use()`, to be had once for many.
 
-    Raises UnfitError, also where an edit gives it a topic that admins may not give.
+    Raises InvalidStreamError, also where an edit gives it a topic that admins may not give.
     """
     stream = make_stream(name, layers.of(name))
     edit = layers.edits.get(name)
@@ -212,7 +212,7 @@ def stream_of(name: str, layers: Layers, may_use: Callable[[str], bool] | None =
         may_use = may_use or layers.admin_may_use()
         for topic in (*_texts(edit.override, "topics"), *_texts(edit.override, "topics_allowed")):
             if not may_use(topic):
-                raise UnfitError(f"admins may not give a stream the topic {topic}: {_who_may(layers)}")
+                raise InvalidStreamError(f"admins may not give a stream the topic {topic}: {_who_may(layers)}")
     return stream
 
 
@@ -223,27 +223,27 @@ def _who_may(layers: Layers) -> str:
 
 
 def make_stream(name: str, layers: Iterable[object]) -> Stream:
-    """The stream of these settings, the lowest layer first (see `Layers.of`). Raises UnfitError."""
+    """The stream of these settings, the lowest layer first (see `Layers.of`). Raises InvalidStreamError."""
     if name.startswith("/"):
-        raise UnfitError(_REGULAR_EXPRESSION)
+        raise InvalidStreamError(_REGULAR_EXPRESSION)
     if _NAME.fullmatch(name) is None:
-        raise UnfitError("its name is empty or has a comma, a slash or a blank: no client could ask for it")
+        raise InvalidStreamError("its name is empty or has a comma, a slash or a blank: no client could ask for it")
     settings: dict[str, Any] = {}
     for layer in layers:
         if layer is not None and not isinstance(layer, Mapping):
-            raise UnfitError(f"its configuration is not a mapping but {_shown(layer)}")
+            raise InvalidStreamError(f"its configuration is not a mapping but {_shown(layer)}")
         settings = deep_merge(settings, layer or {})
     topics = _texts(settings, "topics")
     if not topics:
         wrong = next((wrong for wrong, meant in misspelt(settings) if meant == "topics"), None)
-        raise UnfitError("it has no topics" + (f"; did you mean topics by {wrong}?" if wrong else ""))
+        raise InvalidStreamError("it has no topics" + (f"; did you mean topics by {wrong}?" if wrong else ""))
     topics_allowed = _texts(settings, "topics_allowed")
     for topic in (*topics, *topics_allowed):
         if not is_topic(topic):
-            raise UnfitError(f"{_shown(topic)} is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)")
+            raise InvalidStreamError(f"{_shown(topic)} is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)")
     canary_events_enabled = settings.get("canary_events_enabled") or False
     if not isinstance(canary_events_enabled, bool):
-        raise UnfitError(f"canary_events_enabled is neither true nor false but {_shown(canary_events_enabled)}")
+        raise InvalidStreamError(f"canary_events_enabled is neither true nor false but {_shown(canary_events_enabled)}")
     return Stream(
         name=name,
         topics=topics,
@@ -266,7 +266,7 @@ def _text(settings: Mapping[str, object], key: str) -> str | None:
     value = settings.get(key)
     if value is None or isinstance(value, str):
         return value or None
-    raise UnfitError(f"{key} is not text but {_shown(value)}")
+    raise InvalidStreamError(f"{key} is not text but {_shown(value)}")
 
 
 def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:
@@ -275,7 +275,7 @@ def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise UnfitError(f"{key} is not a list of texts but {_shown(value)}")
+        raise InvalidStreamError(f"{key} is not a list of texts but {_shown(value)}")
     return tuple(dict.fromkeys(value))
 
 
