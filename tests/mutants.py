@@ -69,9 +69,9 @@ MUTANTS = [
         PLANTED + "test_a_client_that_is_parked_while_it_reads_holds_nothing_of_it_and_waits_for_its_turn",
     ),
     Mutant(
-        "has-sent-most-ignored",
+        "mostly-sent-ignored",
         "streams/engine/subscription.py",
-        "self._slot.is_over and merge.has_sent_most:",
+        "self._slot.is_over and merge.is_mostly_sent:",
         "self._slot.is_over:",
         PLANTED + "test_readers_of_many_partitions_send_most_of_what_they_read_before_their_turn_ends",
     ),

@@ -208,7 +208,7 @@ class Subscription:
             if chunk.parts:
                 yield chunk
             # Who leaves throws away what it has not sent: a reader of many partitions would spend its turns on reading.
-            if self._slot is not None and self._slot.is_over and merge.has_sent_most:
+            if self._slot is not None and self._slot.is_over and merge.is_mostly_sent:
                 self.park()
             passed += nbytes
             if passed >= YIELD_BYTES:

@@ -21,7 +21,7 @@ CHUNK_BYTES = 64 * 1024
 """A chunk holds at least one event, and further ones up to about so many bytes."""
 ID_BYTES = 250
 """So long is an id of two partitions: blocks are cut so that their events fit into a chunk with ids like that."""
-SHARED_ITEMS = 8
+MIN_SHARED_ITEMS = 8
 """A block that leaves whole, with at least so many items, is kept as it was sent for others who read the same."""
 
 
@@ -66,7 +66,7 @@ class Merge:
         self._taken = 0
 
     @property
-    def has_sent_most(self) -> bool:
+    def is_mostly_sent(self) -> bool:
         """Whether no more is held than has left since the last `clear`, in records."""
         held = self._held.values()
         return self._taken >= sum(h.end - h.index + sum(len(block.items) for block in h.blocks) for h in held)
@@ -106,8 +106,8 @@ class Merge:
             first, last = held.index, self._run_end(held, until, size)
             if first == last:
                 break  # a large one, which goes alone
-            whole = self._whole(held, last) if not parts and last - first >= SHARED_ITEMS else None
-            if whole is None:
+            shared = self._shared_chunk(held, last) if not parts and last - first >= MIN_SHARED_ITEMS else None
+            if shared is None:
                 events = self._history.events(held.block, first, last)
                 made = self._framed(tp, events)
                 parts += made
@@ -118,9 +118,9 @@ class Merge:
             else:
                 moved.pop(tp, None)
             is_lacking = self._take(held, last)
-            if whole is not None:
+            if shared is not None:
                 self._settle(moved)
-                return whole
+                return shared
             if is_lacking or (len(events) == 1 and len(events[0].json) > MAX_COPIED_BYTES):
                 break
         self._settle(moved)
@@ -158,7 +158,7 @@ class Merge:
             index += 1
         return index
 
-    def _whole(self, held: _Held, last: int) -> Chunk | None:
+    def _shared_chunk(self, held: _Held, last: int) -> Chunk | None:
         """All of a block as a chunk that is shared, where just that is to be sent."""
         block = held.block
         if held.index or last != len(block.items):

@@ -92,7 +92,7 @@ class World:
         monkeypatch.setattr(feed_module, "BLOCK_BYTES", block)
         monkeypatch.setattr(module, "CHUNK_BYTES", block)
         monkeypatch.setattr(merge_module, "CHUNK_BYTES", block)
-        monkeypatch.setattr(merge_module, "SHARED_ITEMS", chance.choice([1, 2, 8]))
+        monkeypatch.setattr(merge_module, "MIN_SHARED_ITEMS", chance.choice([1, 2, 8]))
         for of in (feed_module, merge_module):
             monkeypatch.setattr(of, "MAX_COPIED_BYTES", whole)
         monkeypatch.setattr(module, "YIELD_BYTES", chance.choice([1, 10_000]))
