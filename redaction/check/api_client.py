@@ -48,7 +48,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class History:
+class HistoryReader:
     """The events of `streams` since a time (ms since the epoch), and then live ones, until they are no longer wanted.
 
     A stream that breaks off is resumed by the last id, as browsers do, so no event is missed.

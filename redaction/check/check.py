@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from redaction.check.api_client import CheckError, History
-from redaction.check.findings import Finding, Position, Progress, Proof, Result, Verdict, instant, judge
+from redaction.check.api_client import CheckError, HistoryReader
+from redaction.check.findings import Finding, Progress, Proof, RecordPlace, Result, Verdict, instant, judge
 from redaction.check.page_filter import PageFilter
 from redaction.check.proof import Proofs, held_from
 from streams.core.durations import parse_duration
@@ -256,8 +256,8 @@ class _Check:
 
     # What clients get
 
-    def _history(self, streams: Sequence[str]) -> History:
-        return History(self._url, streams, self._question.since_ms)
+    def _history(self, streams: Sequence[str]) -> HistoryReader:
+        return HistoryReader(self._url, streams, self._question.since_ms)
 
     async def _read_served(self, streams: Sequence[str], before: float, share: float) -> None:
         """`before` and `share` are parts of this whole step."""
@@ -323,7 +323,7 @@ class _Check:
     ) -> Finding:
         tp, offset = place
         return judge(
-            Position(
+            RecordPlace(
                 self._stream_of.get(tp.topic) or stream,
                 *tp,
                 offset,

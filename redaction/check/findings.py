@@ -35,7 +35,7 @@ class Proof(StrEnum):
     NONE = "nothing"
 
 
-class Position(NamedTuple):
+class RecordPlace(NamedTuple):
     """Where an event stands; `time` is ISO 8601."""
 
     stream: str
@@ -51,7 +51,7 @@ class Finding:
     was none; they are for eyes that may see names, and in no repr.
     """
 
-    position: Position
+    position: RecordPlace
     verdict: Verdict
     removed: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
@@ -155,7 +155,7 @@ def instant(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def judge(position: Position, raw: bytes | None, served: bytes | None, *, is_raw_known: bool) -> Finding:
+def judge(position: RecordPlace, raw: bytes | None, served: bytes | None, *, is_raw_known: bool) -> Finding:
     """The verdict on one event: by its raw record, where there is one, and by shape. `is_raw_known`: it is at hand."""
     if served is None:
         return Finding(position, Verdict.NOT_FOUND, note=NOT_SERVED, raw=raw)

@@ -15,8 +15,8 @@ from redaction.check.findings import (
     NO_RAW_RECORD,
     NOT_SERVED,
     Finding,
-    Position,
     Progress,
+    RecordPlace,
     Result,
     Verdict,
     instant,
@@ -107,7 +107,7 @@ async def test_events_of_the_page_are_judged_and_others_are_not(world: World) ->
     clean, leak = outcome.events
     assert (clean.removed, clean.leaks) == (("user",), ())
     assert (leak.removed, leak.leaks) == ((), (Leak("user", "the performer's name"),))
-    assert clean.position == Position("s", "t", 0, 1, "2020-09-13T12:26:40.000Z")
+    assert clean.position == RecordPlace("s", "t", 0, 1, "2020-09-13T12:26:40.000Z")
     result = outcome.result
     assert (result.verdict, result.clean, result.leaks, result.not_served, result.records) == ("leak", 1, 1, 0, 4)
     assert (result.since, result.until) == ("2020-09-13T12:26:40.000Z", "2020-09-13T12:26:50.000Z")
@@ -293,21 +293,21 @@ async def test_progress_goes_from_nothing_to_all_in_both_steps(world: World, mon
 
 def test_no_finding_shows_what_the_event_holds() -> None:
     raw = json.dumps(event()).encode()
-    finding = judge(Position("s", "t", 0, 1, ""), raw, raw, is_raw_known=True)
+    finding = judge(RecordPlace("s", "t", 0, 1, ""), raw, raw, is_raw_known=True)
     assert finding.verdict is Verdict.LEAK
     assert (finding.raw, finding.served) == (raw, raw)
     assert "Ann" not in repr(finding) + str(finding) + json.dumps(finding.public())
 
 
 def test_what_was_served_and_cannot_be_read_is_a_leak() -> None:
-    finding = judge(Position("s", "t", 0, 1, ""), b"{}", b"{", is_raw_known=True)
+    finding = judge(RecordPlace("s", "t", 0, 1, ""), b"{}", b"{", is_raw_known=True)
     assert finding.verdict is Verdict.LEAK
     assert finding.leaks[0].why == "it cannot be read as JSON, so its content cannot be checked"
 
 
 def test_a_name_stands_for_the_key_that_it_is_under() -> None:
     raw = json.dumps(event(performer={"user_text": "Ann", "user_id": 17, "x": 1}, comment="Ann was here")).encode()
-    finding = judge(Position("s", "t", 0, 1, ""), raw, raw, is_raw_known=True)
+    finding = judge(RecordPlace("s", "t", 0, 1, ""), raw, raw, is_raw_known=True)
     assert [leak.path for leak in finding.leaks] == ["performer.user_text", "performer.user_id", "comment", "user"]
 
 

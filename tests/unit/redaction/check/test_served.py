@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from redaction.check import api_client
-from redaction.check.api_client import CheckError, History, is_loopback
+from redaction.check.api_client import CheckError, HistoryReader, is_loopback
 from streams.local.processes import free_port
 from tests.support.around.fake_service import Answer, FakeService, block, fake_service, head, problem
 
@@ -35,7 +35,7 @@ async def events_of(service: FakeService, wanted: int | None = None, streams: tu
         return True
 
     try:
-        await History(service.url, streams, 1_600_000_000_000).read(take, IDLE)
+        await HistoryReader(service.url, streams, 1_600_000_000_000).read(take, IDLE)
     except Enough:
         pass
     else:
@@ -96,7 +96,7 @@ async def test_events_that_are_not_waited_for_prolong_nothing() -> None:
         return False
 
     async with fake_service(head(), drip=block({"n": 1})) as service, asyncio.timeout(10):
-        await History(service.url, ["a"], 0).read(unwanted, IDLE)
+        await HistoryReader(service.url, ["a"], 0).read(unwanted, IDLE)
     assert seen
 
 
@@ -121,7 +121,7 @@ async def test_a_stream_that_breaks_off_often_is_read_as_long_as_it_gives_someth
 async def test_a_refusal_is_a_sentence(answer: bytes, said: str) -> None:
     async with fake_service(answer) as service:
         with pytest.raises(CheckError, match=said):
-            await History(service.url, ["a"], 0).ask()
+            await HistoryReader(service.url, ["a"], 0).ask()
         with pytest.raises(CheckError, match=said):
             await events_of(service)
 
@@ -129,19 +129,19 @@ async def test_a_refusal_is_a_sentence(answer: bytes, said: str) -> None:
 async def test_a_server_that_is_not_there_is_a_sentence() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(CheckError, match=f"{url} cannot be reached"):
-        await History(url, ["a"], 0).ask()
+        await HistoryReader(url, ["a"], 0).ask()
 
 
 async def test_one_that_never_begins_to_answer_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_client, "HEADERS_SECONDS", 0.1)
     async with fake_service(b"HTTP/1.1 200 OK\r\n", holds=True) as service:
         with pytest.raises(CheckError, match="did not begin to answer"):
-            await History(service.url, ["a"], 0).ask()
+            await HistoryReader(service.url, ["a"], 0).ask()
 
 
 async def test_asking_reads_nothing() -> None:
     async with fake_service(head() + block({"n": 1}), holds=True) as service:
-        await History(service.url, ["a"], 0).ask()
+        await HistoryReader(service.url, ["a"], 0).ask()
         assert len(service.asked) == 1
 
 
@@ -168,6 +168,6 @@ def test_only_loopback_is_this_machine(host: str, is_here: bool) -> None:
 def test_no_proxy_stands_before_a_server_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     clients: list[Any] = []
     monkeypatch.setattr(api_client.httpx, "AsyncClient", lambda **options: clients.append(options["trust_env"]))
-    History("http://127.0.0.1:8092", ["a"], 0)._client()
-    History("https://stream.example.org", ["a"], 0)._client()
+    HistoryReader("http://127.0.0.1:8092", ["a"], 0)._client()
+    HistoryReader("https://stream.example.org", ["a"], 0)._client()
     assert clients == [False, True]
