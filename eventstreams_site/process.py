@@ -89,6 +89,7 @@ class Process:
             limits=ConnectionLimits(config.client_ip_connection_limit, config.max_connections),
             start=self.start,
             configured_pages=config.mediawiki_redacted_pages,
+            redacted_pages_min=config.redacted_pages_min,
             refresh=Refresh(config, metrics, self._watch.poll_now),
             schemas=Schemas(config, metrics),
             behind=lambda: self._watch.behind,
@@ -158,15 +159,19 @@ class Process:
         service, minimum = self.service, self._config.redacted_pages_min
         lacks = ""
         if listed.count < minimum:
+            pages = f"{listed.count} redacted page" if listed.count == 1 else f"{listed.count} redacted pages"
             lacks = (
-                f"the database has {listed.count} redacted pages, fewer than redacted_pages_min ({minimum}): is it the "
-                "right database, and is its list whole?"
+                f"the database has {pages}, fewer than redacted_pages_min ({minimum}), so no new stream is opened: is "
+                "it the right database, and is its list whole? If it is, lower the setting"
             )
         if lacks and lacks != service.redaction_lacks:
-            log.error("Fewer pages than there must be: %s", lacks)
+            log.error("Too few redacted pages: %s", lacks)
+        if service.redaction_lacks and not lacks:
+            log.warning("The list of redacted pages has enough pages again: %s", listed.count)
         service.redaction_lacks, service.redaction_held = lacks, listed.why
         service.metrics.redaction_held.set(listed.held)
         service.metrics.redaction_holds.set(len(listed.why))
+        service.metrics.redaction_missing.set(max(0, minimum - listed.count))
         if lacks and self._redactor is None:
             return
         service.metrics.redaction_version.set(listed.version)

@@ -23,6 +23,19 @@ def configured_pages(request: HttpRequest) -> Configured:
     return service.configured_pages if service is not None else {}
 
 
+def warning_of_too_few(request: HttpRequest, left: int) -> str:
+    """Return what happens if the database has only `left` redacted pages; "" if those are enough."""
+    service = getattr(request, "scope", {}).get(SERVICE_KEY)
+    minimum: int = getattr(service, "redacted_pages_min", 0)
+    if left >= minimum:
+        return ""
+    pages = "1 page" if left == 1 else f"{left:,} pages"
+    return (
+        f"This leaves {pages} in the database, fewer than the setting redacted_pages_min ({minimum:,}). No server "
+        "process will then be ready or open new streams, until you add pages or lower the setting."
+    )
+
+
 def configured_identities(configured: Configured) -> set[tuple[str, str]]:
     return {page.identity for page in configured_pages_of(configured)}
 

@@ -11,9 +11,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from redaction.admin.configured import warning_of_too_few
 from redaction.admin.forms import ReasonForm
 from redaction.listed import holds
-from redaction.models import Hold
+from redaction.models import Hold, RedactedPage
 from streams.admin.fields import admin_fields
 from streams.admin.texts import counted
 
@@ -59,6 +60,7 @@ class HoldAdmin(HoldsAdmin):
             "held": held,
             "numbers": ",".join(str(hold.pk) for hold, _ in held),
             "may_decide": self._may_decide(request),
+            "too_few": warning_of_too_few(request, RedactedPage.objects.count()),
             "adminform": admin_fields(form),
             "errors": form.errors,
         }

@@ -19,14 +19,20 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from redaction.admin.configured import configured_identities, configured_pages, doubtful, found
+from redaction.admin.configured import (
+    configured_identities,
+    configured_pages,
+    doubtful,
+    found,
+    warning_of_too_few,
+)
 from redaction.admin.forms import PageForm, RemoveForm
 from redaction.admin.import_export import export_csv, export_yaml, import_view
 from redaction.admin.matches import MatchedFilter, match_text, with_match_texts, with_matches
 from redaction.check.views import redaction_test_urls
 from redaction.entries.evidence_reader import EvidenceReader
 from redaction.entries.titles import NotAPageError, Page, is_address, page_of_address
-from redaction.listed import changes
+from redaction.listed import changes, holds
 from redaction.listed.matches import Match
 from redaction.models import PageChange, RedactedPage
 from streams.admin.fields import admin_fields
@@ -228,6 +234,7 @@ class RedactedPageAdmin(PageAdmin):
             "title": "Remove from the list",
             "opts": self.opts,
             "count": len(listed),
+            "too_few": warning_of_too_few(request, holds.in_force_count() - len(listed)),
             "shown": [(page, (page.domain, page.key) in configured) for page in listed[:SHOWN]],
             "more": max(0, len(listed) - SHOWN),
             "pages": ",".join(str(page.pk) for page in listed),

@@ -10,7 +10,7 @@ from redaction.entries.titles import Page
 from redaction.listed import changes
 from redaction.listed.in_force import held_pages
 from redaction.listed.recording import BATCH
-from redaction.models import Hold, PageChange
+from redaction.models import Hold, PageChange, RedactedPage
 from streams.core.spelling import normalise_title
 from streams.models import Version
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 def held() -> list[tuple[Hold, list[tuple[str, str]]]]:
     """Return what is held now, with domain and title of its pages that are not listed again."""
     return [(hold, held_pages([hold])) for hold in Hold.objects.all()]
+
+
+def in_force_count() -> int:
+    """Return how many pages the database keeps in force: those on the list and those that are held."""
+    return RedactedPage.objects.count() + len(held_pages(Hold.objects.all()))
 
 
 def apply(numbers: set[int], reason: str, by: AbstractBaseUser | None) -> int:

@@ -231,7 +231,9 @@ class NoRedactionList(Unavailable):
     type, title = "no_redaction_list", "No Redaction List"
 
     def __init__(self) -> None:
-        super().__init__("The list of redacted pages has not been read yet; no event leaves before. Nothing is lost")
+        super().__init__(
+            "The server lacks the complete list of redacted pages; it sends no events until it has it. Nothing is lost"
+        )
 
 
 class Draining(Unavailable):

@@ -105,6 +105,9 @@ class Metrics:
         self.redaction_holds = Gauge(
             "eventstreams_redaction_holds", "Losses of the redaction list that wait for an admin", registry=r
         )
+        self.redaction_missing = Gauge(
+            "eventstreams_redaction_missing_pages", "Pages that the list lacks to redacted_pages_min", registry=r
+        )
         self.redaction_version = Gauge(
             "eventstreams_redaction_list_version", "Version of the redaction list in force, -1 before any", registry=r
         )

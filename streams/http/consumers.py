@@ -218,7 +218,7 @@ class StreamConsumer(AsyncHttpConsumer):
             ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
             service.limits.take(ip)
             self._taken.append(functools.partial(service.limits.give_back, ip))
-        if service.redaction_read_at is None:
+        if not service.has_redaction_list:
             raise NoRedactionList
         if not service.hub.available:
             raise KafkaUnavailable

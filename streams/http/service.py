@@ -112,7 +112,9 @@ class Service:
     redaction_read_at: float | None = None
     """When the redaction list was last seen (time.monotonic, seconds); None before one is in force."""
     redaction_lacks: str = ""
-    """Why the list that was read is not in force, or should not be so short; empty if all is well."""
+    """Why the list of redacted pages may not be whole, so that no stream may be opened; empty if all is well."""
+    redacted_pages_min: int = 0
+    """The pages that the list in the database must have."""
     redaction_held: Sequence[str] = ()
     """A sentence for each loss of the list that is held until an admin decides."""
     started_at: float = field(default_factory=time.monotonic)
@@ -141,6 +143,11 @@ class Service:
                 return
             await asyncio.sleep(0.02)
 
+    @property
+    def has_redaction_list(self) -> bool:
+        """Whether a stream may be opened: a list is in force, with as many pages as it must have."""
+        return self.redaction_read_at is not None and not self.redaction_lacks
+
     def unready(self) -> list[str]:
         """Why no traffic should come yet, or any more; empty when ready."""
         reasons = []
@@ -153,8 +160,10 @@ class Service:
         if not self.hub.has_metadata:
             why = self.hub.health.reason
             reasons.append("no metadata from Kafka yet" + (f": {why}" if why else ""))
-        if self.redaction_read_at is None:
-            reasons.append(self.redaction_lacks or "the redaction list has not been read yet")
+        if self.redaction_lacks:
+            reasons.append(self.redaction_lacks)
+        elif self.redaction_read_at is None:
+            reasons.append("the redaction list has not been read yet")
         elif time.monotonic() - self.redaction_read_at > LIST_TOO_OLD_SECONDS:
             reasons.append(f"the redaction list could not be read for {int(LIST_TOO_OLD_SECONDS / 60)} minutes")
         return reasons
@@ -167,8 +176,6 @@ class Service:
         reasons += [
             f"the redaction list is held: {why}; in the admin, somebody must decide" for why in self.redaction_held
         ]
-        if self.redaction_lacks and self.redaction_read_at is not None:
-            reasons.append(self.redaction_lacks)
         if self.limits.is_full:
             reasons.append(f"all {self.limits.total} places for streams are taken: newcomers are told to come back")
         if behind := self.behind():

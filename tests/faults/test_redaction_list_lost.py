@@ -274,22 +274,40 @@ async def test_a_database_that_stops_leaves_the_list_in_force_and_is_said(
         await it.redact("ABC", SOON, exactly=True)
 
 
-async def test_a_server_with_too_few_pages_is_not_ready_and_serves_no_stream(
+async def test_a_server_whose_database_has_too_few_pages_is_not_ready_and_opens_no_stream(
     postgres: Postgres, kafka: Any, topic: str, tmp_path: Path
 ) -> None:
     url = postgres.create_database()
     async with serving(tmp_path, kafka.bootstrap, [topic], database=url, ready=False, redacted_pages_min=2) as site:
         it = Service([site], postgres, url)
         few = "fewer than redacted_pages_min (2)"
+
+        async def refuses() -> None:
+            await it.say("unready", few, 0, ready=503)
+            status, _, body = await asyncio.to_thread(site.get, PATH, NDJSON)
+            assert (status, json.loads(body)["type"]) == (503, "no_redaction_list")
+            assert await asyncio.to_thread(site.metric, "eventstreams_redaction_missing_pages") > 0
+
         await asyncio.to_thread(site.wait_for, 503)
-        await it.say("unready", few, 0, ready=503)
-        status, _, body = await asyncio.to_thread(site.get, PATH, NDJSON)
-        assert (status, json.loads(body)["type"]) == (503, "no_redaction_list")
+        await refuses()
         assert few in site.log.read_text()
         code = "RedactedPage.objects.bulk_create([RedactedPage(domain='x.org', title=title) for title in 'AB'])"
         await asyncio.to_thread(it.shell, code)
         await asyncio.to_thread(site.wait_for, 200, seconds=SOON + 5)
         await it.say("ready", "", 0)
-        # What an admin takes off is meant: the streams of others do not end for it.
-        await asyncio.to_thread(it.shell, "RedactedPage.objects.filter(title='A').delete()")
-        await it.say("degraded", few, 0)
+        open_stream = await StreamClient.connect(site.port, PATH)
+        # What is lost without a removal is held: it stays in force, and so nobody is refused.
+        await asyncio.to_thread(it.sql, "DELETE FROM redaction_redactedpage WHERE title = 'A'")
+        await it.say("degraded", "without a removal", 1)
+        await (await StreamClient.connect(site.port, PATH)).close()
+        await asyncio.to_thread(it.admin, "apply")
+        await refuses()
+        async with writer(kafka.bootstrap) as to:
+            await to.write(TopicPartition(topic, 0), [None])
+        async with asyncio.timeout(EVER):
+            async for event in open_stream.events():
+                assert event.event == "message"
+                break
+        await open_stream.close()
+        await asyncio.to_thread(it.shell, "RedactedPage.objects.create(domain='x.org', title='C')")
+        await it.say("ready", "", 0)

@@ -78,6 +78,18 @@ def test_each_part_that_lacks_at_the_start_is_a_reason(service: Service) -> None
     assert len(service.unready()) == 4
 
 
+def test_too_few_redacted_pages_make_unready_whether_or_not_a_list_is_in_force(service: Service) -> None:
+    assert service.has_redaction_list
+    service.redaction_lacks = "the database has 1 redacted page"
+    assert service.unready() == [service.redaction_lacks]
+    assert service.degraded() == []
+    assert not service.has_redaction_list
+    service.redaction_read_at = None
+    assert service.unready() == [service.redaction_lacks]
+    service.redaction_lacks = ""
+    assert not service.has_redaction_list
+
+
 async def test_right_after_the_start_a_request_waits_for_kafkas_first_answer(service: Service) -> None:
     service.hub.available = False
     waiting = asyncio.ensure_future(service.starting())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.test import Client
 
 from redaction.entries.titles import Page
 from redaction.listed import changes
-from redaction.models import PageChange
+from redaction.models import Hold, PageChange
 from streams.models import Version
 from tests.support.admin import LIST, ServiceClient, messages, staff
 from tests.support.admin.redaction import GROUP, RU, listed, listing
@@ -32,6 +34,18 @@ def test_a_page_is_removed_with_a_reason_only(admin: Client) -> None:
     change = PageChange.objects.first()
     assert (change.what, change.title, change.by, change.reason) == ("removed", "A", "ada", "asked for")
     assert Version.of(Version.REDACTED_PAGES) == before + 1
+
+
+def test_a_removal_that_leaves_too_few_pages_is_warned_of() -> None:
+    pages = [listing(RU, "A"), listing(RU, "B")]
+    user = staff("ada", GROUP)
+    for minimum, warns in ((1, False), (2, True)):
+        client = ServiceClient(user, {}, redacted_pages_min=minimum)
+        text = client.get(f"{LIST}{pages[0].pk}/delete/").content.decode()
+        assert ("This leaves 1 page in the database" in text) == warns
+    Hold.objects.create(why="lost", pages=json.dumps([[RU, "C"]]))
+    client = ServiceClient(user, {}, redacted_pages_min=2)
+    assert "This leaves" not in client.get(f"{LIST}{pages[0].pk}/delete/").content.decode(), "held pages count"
 
 
 def test_django_s_own_ways_to_delete_ask_for_a_reason_first(admin: Client, admin_client: Client) -> None:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 
 from redaction.listed import changes as changes_module
 from redaction.models import Hold, PageChange, RedactedPage
-from tests.support.admin import HISTORY, client_of, messages, staff
+from tests.support.admin import HISTORY, ServiceClient, client_of, messages, staff
 from tests.support.admin.redaction import GROUP, RU
 
 pytestmark = pytest.mark.django_db
@@ -73,3 +73,11 @@ def test_held_pages_are_put_back_with_a_reason(hold: Hold) -> None:
     }
     assert not Hold.objects.exists()
     assert "Nothing is held" in done.content.decode()
+
+
+def test_applying_a_list_with_too_few_pages_is_warned_of(hold: Hold) -> None:
+    user = staff("grace", "redaction admins")
+    user.user_permissions.add(Permission.objects.get(codename="apply_hold"))
+    for minimum, warns in ((1, False), (2, True)):
+        text = ServiceClient(user, {}, redacted_pages_min=minimum).get(HELD).content.decode()
+        assert ("If you apply it: This leaves 1 page" in text) == warns
