@@ -9,6 +9,7 @@ import random
 import time
 
 from eventstreams_site.config.config import Config
+from eventstreams_site.database_threads import DatabaseThreads
 from eventstreams_site.logs import lines
 from eventstreams_site.watch import Followed, Watch
 from redaction.listed import changes
@@ -36,6 +37,8 @@ FINISH_SECONDS = 1.1
 is held."""
 STALL_SECONDS = 3.0
 """A partition that Kafka has not answered for stands still after so long, and twice the time that Kafka may wait."""
+LAST_WRITE_SECONDS = 1.5
+"""Maximum seconds in which the counts of matched events are written at the end."""
 CLOSE_SECONDS = 0.3
 """What runs in the background has this time to end."""
 
@@ -135,7 +138,15 @@ class Process:
                 each.abort()
 
     async def finish(self) -> None:
-        """Wait until all that is being answered has been: clients that were connecting, and who is told `draining`."""
+        """Wait until all that is being answered has been: clients that were connecting, and who is told `draining`.
+
+        Meanwhile, write what was counted of redacted pages.
+        """
+        writing = asyncio.ensure_future(self._write_matches())
+        await self._answered()
+        await writing
+
+    async def _answered(self) -> None:
         service = self.service
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FINISH_SECONDS
@@ -196,6 +207,19 @@ class Process:
         self._count_matches()
         self.service.redaction_read_at = time.monotonic()
         self.service.metrics.redaction_read.set_to_current_time()
+
+    async def _write_matches(self) -> None:
+        """Write the last matches; a database that is away or hangs does not hold up the end."""
+        self._count_matches()
+        threads = DatabaseThreads("last matches")
+        try:
+            async with asyncio.timeout(LAST_WRITE_SECONDS):
+                if (written := threads.run(self._matches.write_all)) is not None:
+                    await written
+        except Exception as error:
+            log.warning("Cannot write which redacted pages matched events lately: %s", type(error).__name__)
+        finally:
+            threads.close()
 
     def _count_matches(self) -> None:
         if self._redactor is not None:

@@ -7,6 +7,7 @@ without anything of the event: the page alone.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -64,33 +65,46 @@ def _matches_of_outer_page() -> models.QuerySet[PageMatch]:
 
 
 class MatchWriter:
-    """What one process has counted and not yet written. `add` is called in the event loop, `write` in a thread."""
+    """What one process has counted and not yet written. Call `add` in the event loop, the other methods in threads."""
 
     def __init__(self) -> None:
         self._added: deque[Mapping[Identity, int]] = deque()
         self._pending: Counter[Identity] = Counter()
         self._next_write = time.monotonic() + 1.0
+        self._writing = threading.Lock()
 
     def add(self, matches: Mapping[Identity, int]) -> None:
+        """Take over how many events each page has matched."""
         if matches:
             self._added.append(matches)
 
     def write(self, known: object = None) -> None:
-        """Write what was counted, every `WRITE_SECONDS`. What cannot be written is kept for the next time, a number for
-        each page.
+        """Write what was counted, every `WRITE_SECONDS`; called more often, do nothing.
+
+        What cannot be written is kept for the next time, as one number for each page.
         """
-        if time.monotonic() < self._next_write:
+        if time.monotonic() < self._next_write or not self._writing.acquire(blocking=False):
             return
         self._next_write = time.monotonic() + WRITE_SECONDS
-        while self._added:
-            self._pending.update(self._added.popleft())
         try:
-            for page in list(self._pending)[:MAX_WRITTEN]:
-                _add(page, self._pending[page])
-                del self._pending[page]
+            self._write(MAX_WRITTEN)
         except DatabaseError as error:
             connection.close()  # the next try makes a new one
             log.warning("Cannot write which redacted pages matched events, trying again: %s", type(error).__name__)
+        finally:
+            self._writing.release()
+
+    def write_all(self) -> None:
+        """Write all that was counted, now: the process is about to end. Raises django.db.Error."""
+        with self._writing:
+            self._write(None)
+
+    def _write(self, at_most: int | None) -> None:
+        while self._added:
+            self._pending.update(self._added.popleft())
+        for page in list(self._pending)[:at_most]:
+            _add(page, self._pending[page])
+            del self._pending[page]
 
 
 def _add(page: Identity, events: int) -> None:
