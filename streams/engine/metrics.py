@@ -83,6 +83,17 @@ class Metrics:
         self.faults = Counter("eventstreams_faults", "Faults of ours that were caught, by place", ["place"], registry=r)
         self.partitions = Gauge("eventstreams_hub_partitions", "Partitions that the hub reads", registry=r)
         self.feeds = Gauge("eventstreams_feeds", "Different subscriptions held in memory", registry=r)
+        self.filters = Gauge("eventstreams_filters", "Different filters that clients use now", registry=r)
+        self.filter_examined = Counter(
+            "eventstreams_filter_events_examined",
+            "Events that filters were applied to: once for all that are live, once for each client that catches up",
+            registry=r,
+        )
+        self.filter_matched = Counter(
+            "eventstreams_filter_events_matched",
+            "Events that matched, once for each subscription that is live, once for each client that catches up",
+            registry=r,
+        )
         self.ring_bytes = Gauge("eventstreams_ring_bytes", "Bytes of the newest events in memory", registry=r)
         self.feed_bytes = Gauge(
             "eventstreams_feed_bytes", "Bytes of the newest events in memory, as they are sent", registry=r
@@ -164,6 +175,11 @@ class Metrics:
         counts = self._sent.sse if is_sse else self._sent.ndjson
         counts[0] += events
         counts[1] += nbytes
+
+    def filtered(self, examined: int, matched: int) -> None:
+        """Count events that filters were applied to, and their matches."""
+        self.filter_examined.inc(examined)
+        self.filter_matched.inc(matched)
 
     def text(self) -> bytes:
         """The metrics in Prometheus's text format."""

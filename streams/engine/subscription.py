@@ -155,8 +155,9 @@ class Subscription:
     @property
     def _merge(self) -> Merge:
         if self._merging is None:
-            writer = IdWriter(self._hub.cluster_id, self._feed.selection.scope)
-            self._merging = Merge(self._history, writer, is_sse=self._is_sse)
+            selection = self._feed.selection
+            writer = IdWriter(self._hub.cluster_id, selection.scope)
+            self._merging = Merge(self._history, writer, selection.filter, is_sse=self._is_sse)
         return self._merging
 
     def _adopt(self, target: dict[TopicPartition, Mark]) -> list[Gap]:
@@ -202,11 +203,14 @@ class Subscription:
                 merge.clear()
                 continue
             chunk = merge.chunk()
-            nbytes = chunk.nbytes or CHUNK_BYTES  # where nothing was an event, much may have been looked at
+            # What was looked at counts, too; where nothing was an event, that may have been much.
+            nbytes = max(chunk.nbytes, merge.examined) or CHUNK_BYTES
             if self._slot is not None:
                 self._slot.account(nbytes)
             if chunk.parts:
                 yield chunk
+            elif self._keepalive and time.monotonic() - self._last_chunk_at >= self._keepalive:
+                yield self._sign_of_life()  # a filter may want nothing of all that is read
             # Who leaves throws away what it has not sent: a reader of many partitions would spend its turns on reading.
             if self._slot is not None and self._slot.is_over and merge.is_mostly_sent:
                 self.park()
@@ -331,6 +335,9 @@ class Subscription:
                 due = self._keepalive and self._last_chunk_at + self._keepalive - time.monotonic()
                 await asyncio.wait({task}, timeout=due and max(0.0, due))
                 if not task.done():
-                    yield Chunk((self._comment,), 0)
+                    yield self._sign_of_life()
         finally:
             task.cancel()
+
+    def _sign_of_life(self) -> Chunk:
+        return Chunk((self._comment,), 0)

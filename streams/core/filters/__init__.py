@@ -5,14 +5,13 @@ filters look at in an event, decoded at most once for all of them), `filter` (wh
 of many filters an event can match at all).
 
 A filter sees an event as it is sent, after redaction: it can never tell what redaction removed.
-The pure part alone: no request is filtered yet.
 Source: wire contract, "Choosing events". Pure: no asyncio, no Django, no clock.
 """
 
 from __future__ import annotations
 
 from streams.core.filters.filter import NO_FILTER, Filter
-from streams.core.filters.index import FilterIndex
+from streams.core.filters.index import FieldsInUse, FilterIndex
 from streams.core.filters.query import parse_filter, shortened
 
-__all__ = ["NO_FILTER", "Filter", "FilterIndex", "parse_filter", "shortened"]
+__all__ = ["NO_FILTER", "FieldsInUse", "Filter", "FilterIndex", "parse_filter", "shortened"]

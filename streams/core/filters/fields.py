@@ -7,7 +7,7 @@ filter names are skipped, and the others are decoded when the first filter looks
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
@@ -97,32 +97,30 @@ class Fields:
         """Return the values at a path: of an array on the way to it, those of all elements."""
         found = self._found.get(path)
         if found is None:
-            found = self._found[path] = list(_all(self.member(path[0]), path, 1))
+            values = [self.member(path[0])]
+            for name in path[1:]:
+                inner = [value.get(name, MISSING) for value in _flat(values) if isinstance(value, dict)]
+                values = [value for value in inner if value is not MISSING]
+            found = self._found[path] = [value for value in values if value is not MISSING]
         return found
 
     def elements(self, path: Path) -> list[Any]:
         """Return the values at a path, as `all` does, and in place of an array its elements."""
         found = self.all(path)
-        return list(_flat(found)) if any(type(value) is list for value in found) else found
+        return _flat(found) if any(type(value) is list for value in found) else found
 
 
-def _all(value: Any, path: Path, depth: int) -> Iterator[Any]:
-    if depth == len(path):
-        if value is not MISSING:
-            yield value
-    elif isinstance(value, dict):
-        yield from _all(value.get(path[depth], MISSING), path, depth + 1)
-    elif isinstance(value, list):
-        for element in value:
-            yield from _all(element, path, depth)
-
-
-def _flat(values: Iterable[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, list):
-            yield from _flat(value)
+def _flat(values: list[Any]) -> list[Any]:
+    """Return the values, in place of an array its elements. Not by recursion: arrays may be nested very deeply."""
+    flat: list[Any] = []
+    rest = values[::-1]
+    while rest:
+        value = rest.pop()
+        if type(value) is list:
+            rest += reversed(value)
         else:
-            yield value
+            flat.append(value)
+    return flat
 
 
 class FieldReader:

@@ -112,6 +112,8 @@ class Filter:
     conditions: tuple[Condition, ...] = field(default=(), compare=False, repr=False)
     names: frozenset[str] = field(init=False, compare=False, repr=False)
     """The members of events that it looks at."""
+    looks_at_added: bool = field(init=False, compare=False, repr=False)
+    """Whether it looks at a member of `meta` that a record lacks: of an unredacted event, the record tells the rest."""
     _tests: tuple[Callable[[Fields], bool], ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -129,6 +131,7 @@ class Filter:
             paths.append(condition.path)
         object.__setattr__(self, "_tests", tuple(tests))
         object.__setattr__(self, "names", frozenset(path[0] for path in paths))
+        object.__setattr__(self, "looks_at_added", any(map(_is_added, paths)))
 
     def __bool__(self) -> bool:
         """Return whether it can refuse an event."""
@@ -149,6 +152,10 @@ class Filter:
         """
         exact = {parameter: values.exact for parameter, values in self.values if values.exact}
         return next(((parameter, exact[parameter]) for parameter in KEYS if parameter in exact), None)
+
+
+def _is_added(path: Path) -> bool:
+    return path[0] == "meta" and (len(path) == 1 or path[1] in ("topic", "partition", "offset", "key"))
 
 
 _CANARY = _paths("meta.domain")

@@ -12,6 +12,42 @@ from streams.core.filters.filter import Filter, field_value
 T = TypeVar("T", bound=Hashable)
 
 
+class FieldsInUse:
+    """The members of events that any of some filters looks at: an event is decoded once for all of them, as far as they
+    ask.
+    """
+
+    def __init__(self) -> None:
+        self.filters = 0
+        """Number of the filters."""
+        self._names: Counter[str] = Counter()
+        """The members, with the number of filters that look at each."""
+        self._read = reader_of(frozenset()).read
+
+    def add(self, wanted: Filter) -> None:
+        """Read from now on what a filter looks at, too."""
+        self.filters += 1
+        self._count(wanted, 1)
+
+    def remove(self, wanted: Filter) -> None:
+        """Do without what only this filter looks at, which was added once."""
+        self.filters -= 1
+        self._count(wanted, -1)
+
+    def read(self, event: bytes) -> Fields:
+        """Return the fields of an event, given as JSON."""
+        return self._read(event)
+
+    def _count(self, wanted: Filter, by: int) -> None:
+        names = wanted.names
+        changed = [name for name in names if self._names[name] == (0 if by > 0 else 1)]
+        for name in names:
+            self._names[name] += by
+        if changed:
+            self._names = +self._names
+            self._read = reader_of(frozenset(self._names)).read
+
+
 class FilterIndex(Generic[T]):
     """Things with a filter each; `matching` finds those whose filter an event matches."""
 
@@ -20,9 +56,6 @@ class FilterIndex(Generic[T]):
         self._others: dict[T, Filter] = {}
         """Those whose filter has no key."""
         self._by_key: dict[str, dict[Any, dict[T, Filter]]] = {}
-        self._names: Counter[str] = Counter()
-        """The members of events that are looked at, with the number of things that want each."""
-        self._read = reader_of(frozenset()).read
 
     def __len__(self) -> int:
         """Return the number of things."""
@@ -35,7 +68,6 @@ class FilterIndex(Generic[T]):
     def add(self, thing: T, wanted: Filter) -> None:
         """Add a thing that wants the events of a filter."""
         self._filters[thing] = wanted
-        self._count(wanted, 1)
         key = wanted.key()
         if key is None:
             self._others[thing] = wanted
@@ -48,7 +80,6 @@ class FilterIndex(Generic[T]):
     def remove(self, thing: T) -> None:
         """Remove a thing. Raises KeyError where it is not there."""
         wanted = self._filters.pop(thing)
-        self._count(wanted, -1)
         key = wanted.key()
         if key is None:
             del self._others[thing]
@@ -62,22 +93,11 @@ class FilterIndex(Generic[T]):
             if not places:
                 del self._by_key[parameter]
 
-    def matching(self, event: bytes) -> list[T]:
-        """Return the things that want an event, given as JSON."""
-        fields: Fields = self._read(event)
+    def matching(self, fields: Fields) -> list[T]:
+        """Return the things that want an event; its fields were read with all that their filters look at."""
         found = [thing for thing, wanted in self._others.items() if wanted.matches(fields)]
         for parameter, places in self._by_key.items():
             candidates = places.get(field_value(fields, parameter))
             if candidates:
                 found += [thing for thing, wanted in candidates.items() if wanted.matches(fields)]
         return found
-
-    def _count(self, wanted: Filter, by: int) -> None:
-        """Have the members of events read that some filter looks at."""
-        names = wanted.names
-        changed = [name for name in names if self._names[name] == (0 if by > 0 else 1)]
-        for name in names:
-            self._names[name] += by
-        if changed:
-            self._names = +self._names
-            self._read = reader_of(frozenset(self._names)).read

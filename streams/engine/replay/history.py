@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from streams.core.events import Event, Record
+from streams.core.filters import Filter
 from streams.core.positions import TopicPartition
 from streams.core.ring import OVERHEAD
 from streams.engine.encoder import Encoder
@@ -149,20 +150,51 @@ class History:
         return read
 
     def events(self, block: HistoryBlock, first: int, last: int) -> list[Event]:
-        """What of a block's items is an event, from index `first` up to, but not including, `last`."""
+        """Return what of a block's items is an event, from index `first` up to, but not including, `last`."""
+        self._check(block)
+        items = block.items
+        if last - first == 1 and type(items[first]) is Event:  # partitions take turns
+            return [items[first]] if items[first].json else []  # type: ignore[list-item, union-attr]
+        places = [place for place in range(first, last) if type(items[place]) is Record]
+        if places:
+            self._make_events(block, places)
+        return [item for item in items[first:last] if type(item) is Event and item.json]
+
+    def matching(self, block: HistoryBlock, first: int, last: int, wanted: Filter) -> list[Event]:
+        """Return what of a block's items is an event that a filter wants, from `first` up to, but not including, `last`.
+
+        A block keeps as a record only what is not redacted: a filter sees in it what it would see in the event, so that
+        a record that does not match does not become one.
+        """
+        self._check(block)
+        read, matches = wanted.reader().read, wanted.matches
+        if wanted.looks_at_added:
+            found = [event for event in self.events(block, first, last) if matches(read(event.json))]
+        else:
+            items = block.items
+            places = [place for place in range(first, last) if (json := _json(items[place])) and matches(read(json))]
+            records = [place for place in places if type(items[place]) is Record]
+            if records:
+                self._make_events(block, records)
+            found = [event for place in places if type(event := items[place]) is Event and event.json]
+        self._metrics.filtered(last - first, len(found))
+        return found
+
+    def _check(self, block: HistoryBlock) -> None:
         if block.version != self.version:
             raise RuntimeError("A block was used after the redaction list had changed")
-        items = block.items[first:last]
-        if last - first == 1 and type(items[0]) is Event:  # partitions take turns
-            return items if items[0].json else []  # type: ignore[return-value]
-        records = [item for item in items if type(item) is Record]
-        if records:
-            items = block.items[first:last] = self._encoder.in_place(items, records)
-            grown = sum([len(item.json) + OVERHEAD for item in items if type(item) is Event])
-            grown -= sum([_record_bytes(record) for record in records])
-            if grown > 0:  # line breaks that had to be escaped, a long key
-                self._count(block, grown)
-        return [item for item in items if type(item) is Event and item.json]
+
+    def _make_events(self, block: HistoryBlock, places: Sequence[int]) -> None:
+        """Put events in place of the records at some indices of a block, in order."""
+        items = block.items
+        records = [item for place in places if type(item := items[place]) is Record]
+        made = self._encoder.in_place(records, records)
+        for place, event in zip(places, made, strict=True):
+            items[place] = event
+        grown = sum([len(event.json) + OVERHEAD for event in made if type(event) is Event])
+        grown -= sum([_record_bytes(record) for record in records])
+        if grown > 0:  # line breaks that had to be escaped, a long key
+            self._count(block, grown)
 
     def cache_frame(self, block: HistoryBlock, ids: tuple[bytes, ...], chunk: Chunk) -> None:
         """Keep a block as it is sent, for those who are to be sent the same."""
@@ -250,6 +282,10 @@ class History:
         del starts[bisect_left(starts, start)]
         if not starts:
             del self._starts[log]
+
+
+def _json(item: Record | Event) -> bytes | None:
+    return item.json if isinstance(item, Event) else item.value
 
 
 def _record_bytes(record: Record) -> int:

@@ -12,6 +12,7 @@ from heapq import heappop, heappush, heapreplace
 
 from streams.core import formats
 from streams.core.events import Event, Record
+from streams.core.filters import NO_FILTER, Filter
 from streams.core.positions import IdWriter, Mark, TopicPartition
 from streams.engine.replay.history import History, HistoryBlock
 from streams.engine.tail.fanout import Chunk
@@ -21,6 +22,8 @@ CHUNK_BYTES = 64 * 1024
 """A chunk holds at least one event, and further ones up to about so many bytes."""
 ID_BYTES = 250
 """So long is an id of two partitions: blocks are cut so that their events fit into a chunk with ids like that."""
+EXAMINED_BYTES = 4 * CHUNK_BYTES
+"""Maximum bytes of events that a filter examines for one chunk: where it wants few, that takes the time."""
 MIN_SHARED_ITEMS = 8
 """A block that leaves whole, with at least so many items, is kept as it was sent for others who read the same."""
 
@@ -39,10 +42,15 @@ class _Held:
 
 
 class Merge:
-    """`position` is the client's own, and is moved on with what leaves."""
+    """`position` is the client's own, and is moved on with what leaves, and with what the filter does not want.
 
-    def __init__(self, history: History, writer: IdWriter, *, is_sse: bool) -> None:
+    `examined` is how many bytes of JSON the filter was applied to for the last chunk.
+    """
+
+    def __init__(self, history: History, writer: IdWriter, wanted: Filter = NO_FILTER, *, is_sse: bool) -> None:
         self.position: dict[TopicPartition, Mark] = {}
+        self.examined = 0
+        self._wanted = wanted
         self._history = history
         self._writer = writer
         self._is_sse = is_sse
@@ -95,20 +103,23 @@ class Merge:
             self._writer.set(tp, mark.offset, mark.timestamp)
 
     def chunk(self) -> Chunk:
-        """The oldest events of all partitions, until one has to be read on; none where no record was an event."""
+        """Return the oldest events of all partitions, until one has to be read on; none where no record was an event
+        that is wanted.
+        """
         parts: list[bytes] = []
-        count = size = 0
+        count = size = self.examined = 0
         oldest = self._oldest
         moved: dict[TopicPartition, _Held] = {}
-        while oldest and size < CHUNK_BYTES:
+        while oldest and size < CHUNK_BYTES and self.examined < EXAMINED_BYTES:
             _, tp, held = oldest[0]
             until = min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if len(oldest) > 1 else None
             first, last = held.index, self._run_end(held, until, size)
             if first == last:
                 break  # a large one, which goes alone
-            shared = self._shared_chunk(held, last) if not parts and last - first >= MIN_SHARED_ITEMS else None
+            may_be_shared = not parts and not self._wanted and last - first >= MIN_SHARED_ITEMS
+            shared = self._shared_chunk(held, last) if may_be_shared else None
             if shared is None:
-                events = self._history.events(held.block, first, last)
+                events = self._events(held.block, first, last)
                 made = self._framed(tp, events)
                 parts += made
                 size += sum(map(len, made))
@@ -127,6 +138,13 @@ class Merge:
         if size > MAX_COPIED_BYTES:
             return Chunk(tuple(parts), count)
         return Chunk((b"".join(parts),) if parts else (), count)
+
+    def _events(self, block: HistoryBlock, first: int, last: int) -> list[Event]:
+        """Return what of a block's items is an event that is wanted."""
+        if not self._wanted:
+            return self._history.events(block, first, last)
+        self.examined += sum([_size(item) for item in block.items[first:last]])
+        return self._history.matching(block, first, last, self._wanted)
 
     def _settle(self, moved: dict[TopicPartition, _Held]) -> None:
         """Move the position to within the blocks of which a part has left."""
