@@ -161,7 +161,7 @@ class History:
         return [item for item in items[first:last] if type(item) is Event and item.json]
 
     def matching(self, block: HistoryBlock, first: int, last: int, wanted: Filter) -> list[Event]:
-        """Return what of a block's items is an event that a filter wants, from `first` up to, but not including, `last`.
+        """Return what of a block's items is an event that a filter wants, from index `first` to before `last`.
 
         A block keeps as a record only what is not redacted: a filter sees in it what it would see in the event, so that
         a record that does not match does not become one.
