@@ -1,7 +1,8 @@
 """`make run`: Kafka, demo events and the server, started together and stopped together.
 
-Kafka is the one that the configuration names, if it answers, else a local one with its data in .local/kafka. All
-children die with this process, however it ends.
+Kafka is the one that the configuration names, if it answers, else a local one with its data in .local/kafka. Where
+neither can be had, as on a machine that has Python alone, the server keeps the demo's events in memory. All children
+die with this process, however it ends.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import NamedTuple, NoReturn
 import yaml
 
 from eventstreams_site.config.config import FILE_VARIABLE, Config, ConfigError, load_config
-from streams.engine.kafka.options import kafka_options
+from streams.engine.kafka.options import IN_MEMORY, kafka_options
 from streams.local.kafka import LocalKafka, LocalKafkaError, answers
+from streams.local.kafka_jars import NoLocalKafkaError
 from streams.local.processes import HOST, free_port, last_lines, port_is_free, spawn, terminate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +95,9 @@ def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
         admin = _manage("The development admin", "development_admin", environ=environ, stack=stack)
     children = []
     demo = None
-    if all(broker.rpartition(":")[0] in _LOCAL_HOSTS for broker in brokers.split(",")):
+    if brokers == IN_MEMORY:
+        pass  # the server writes the demo's events itself
+    elif all(broker.rpartition(":")[0] in _LOCAL_HOSTS for broker in brokers.split(",")):
         demo = _manage("The demo producer", *_DEMO, environ=environ, stack=stack)
         children.append(demo)
     else:
@@ -121,8 +125,11 @@ def _port(environ: Mapping[str, str]) -> int:
 
 def _kafka(config: Config, environ: dict[str, str], stack: ExitStack) -> tuple[LocalKafka | None, str]:
     """The local Kafka (None if the configuration's answers) and the brokers; `environ` is made to lead there."""
-    client = kafka_options(config.kafka).client
+    options = kafka_options(config.kafka)
+    client = options.client
     configured = str(client["bootstrap_servers"])
+    if options.is_memory:
+        return None, IN_MEMORY
     # One that wants TLS or a password was written down on purpose: whether it answers is for the server to find out.
     if client["security_protocol"] != "PLAINTEXT" or answers(configured):
         _say(f"Using Kafka at {configured}.")
@@ -130,12 +137,21 @@ def _kafka(config: Config, environ: dict[str, str], stack: ExitStack) -> tuple[L
     kafka = LocalKafka(STATE / "kafka", port=KAFKA_PORT if port_is_free(KAFKA_PORT) else free_port())
     stack.callback(kafka.stop)
     _say(f"Starting Kafka at {kafka.bootstrap}, with its data in {kafka.folder} ...")
-    kafka.start()
+    brokers = kafka.bootstrap
+    try:
+        kafka.start()
+    except NoLocalKafkaError as error:
+        _say(
+            f"No Kafka can be started here. {error}.\n"
+            "So the demo runs without one: the server keeps its events in memory, with history and exact resume, "
+            "until it ends."
+        )
+        brokers = IN_MEMORY
     given = [name for name in ("metadata.broker.list", "bootstrap.servers") if name in config.kafka]
     override = yaml.safe_load(environ.get("EVENTSTREAMS_KAFKA") or "{}")
-    override |= dict.fromkeys(given or ["metadata.broker.list"], kafka.bootstrap)
+    override |= dict.fromkeys(given or ["metadata.broker.list"], brokers)
     environ["EVENTSTREAMS_KAFKA"] = yaml.safe_dump(override, default_flow_style=True)
-    return kafka, kafka.bootstrap
+    return (kafka if brokers != IN_MEMORY else None), brokers
 
 
 def _manage(name: str, *arguments: str, environ: Mapping[str, str], stack: ExitStack) -> Child:

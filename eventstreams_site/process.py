@@ -7,6 +7,8 @@ import functools
 import logging
 import random
 import time
+import uuid
+from collections.abc import Awaitable, Callable
 
 from eventstreams_site.config.config import Config
 from eventstreams_site.database_threads import DatabaseThreads
@@ -23,8 +25,10 @@ from streams.core.catalogue import Catalogue
 from streams.engine.encoder import Encoder, NoListYet
 from streams.engine.kafka.options import kafka_options
 from streams.engine.kafka.source import KafkaSource
+from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
 from streams.engine.replay.history import History
+from streams.engine.source import RecordSource
 from streams.engine.tail.hub import Hub, HubLimits
 from streams.http.limits import ConnectionLimits
 from streams.http.service import EdgeSettings, Service
@@ -39,6 +43,8 @@ STALL_SECONDS = 3.0
 """A partition that Kafka has not answered for stands still after so long, and twice the time that Kafka may wait."""
 LAST_WRITE_SECONDS = 1.5
 """Maximum seconds in which the counts of matched events are written at the end."""
+MEMORY_BYTES = 256_000_000
+"""Maximum bytes of the records that are kept where there is no Kafka."""
 CLOSE_SECONDS = 0.3
 """What runs in the background has this time to end."""
 
@@ -46,13 +52,24 @@ CLOSE_SECONDS = 0.3
 class Process:
     """All that runs in one server process: `service` is what the edge sees of it."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, beside: Callable[[RecordSource], Awaitable[object]] | None = None) -> None:
+        """`beside` runs in the background, given the source that the process reads."""
         self._config = config
         self.drain_seconds = config.drain_seconds
         options = kafka_options(config.kafka)
         metrics = Metrics()
         encoder = self._encoder = Encoder(NoListYet(), metrics)
-        source = KafkaSource(options, config.history_readers, metrics)
+        source: RecordSource
+        if options.is_memory:
+            source = MemorySource(uuid.uuid4().hex, retained_bytes=MEMORY_BYTES)
+            log.warning(
+                "There is no Kafka (metadata.broker.list is `memory`): events are kept in the memory of this process, "
+                "at most %s MB of them, and are lost when it ends",
+                MEMORY_BYTES // 1_000_000,
+            )
+        else:
+            source = KafkaSource(options, config.history_readers, metrics)
+        self._beside = beside
         hub = Hub(
             source,
             encoder,
@@ -119,6 +136,8 @@ class Process:
                 missing_topics.tell_forever(lambda: service),
             )
             self._tasks = [asyncio.ensure_future(each) for each in background]
+            if self._beside is not None:
+                self._tasks.append(asyncio.ensure_future(self._beside(service.source)))
             service.hub.start()
 
     async def drain(self) -> None:

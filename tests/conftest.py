@@ -1,7 +1,8 @@
 """What all tests share: the one place that decides where their Kafka comes from.
 
 EVENTSTREAMS_TEST_KAFKA=host:port names one that runs already; else it is the apache/kafka image where a Docker engine
-answers; else a LocalKafka. Nothing of it is left behind.
+answers; else a LocalKafka. Nothing of it is left behind. Where none can be had, tests that need it are skipped (but not
+if CI is set), and pytest's summary says why.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from streams.engine.kafka.create_topics import create_topics
 from streams.local.kafka import LocalKafka, LocalKafkaError, answers
-from streams.local.kafka_jars import KAFKA_VERSION
+from streams.local.kafka_jars import KAFKA_VERSION, NoLocalKafkaError
 from streams.local.processes import HOST, free_port
 from tests.support.around import postgres as database_server
 from tests.support.around.chromium import skip
@@ -55,7 +56,8 @@ class TestKafka:
     lasting: bool
 
 
-SHARED = pytest.StashKey[tuple[ExitStack, TestKafka]]()
+SHARED = pytest.StashKey[tuple[ExitStack, TestKafka | str]]()
+"""Of all processes of tests: their Kafka, or why there is none, and what ends it."""
 
 
 class ByFile(LoadFileScheduling):
@@ -81,10 +83,12 @@ def pytest_configure_node(node: Any) -> None:
         stack = ExitStack()
         try:
             node.config.stash[SHARED] = (stack, stack.enter_context(_kafka()))
+        except NoLocalKafkaError as error:
+            node.config.stash[SHARED] = (stack, str(error))
         except LocalKafkaError as error:
             pytest.exit(str(error), returncode=1)
     shared = node.config.stash[SHARED][1]
-    node.workerinput["kafka"] = (shared.bootstrap, shared.lasting)
+    node.workerinput["kafka"] = shared if isinstance(shared, str) else (shared.bootstrap, shared.lasting)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -92,11 +96,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[SHARED][0].close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """Skip what needs a Kafka where none can be had; a test that starts one itself does so in a fixture."""
+    try:
+        yield
+    except NoLocalKafkaError as error:
+        skip(str(error))
+
+
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Iterator[TestKafka]:
     """One Kafka for all tests; a test that breaks it takes `own_kafka` instead."""
     shared = getattr(request.config, "workerinput", {}).get("kafka")
-    if shared:
+    if isinstance(shared, str):
+        skip(shared)
+    elif shared:
         yield TestKafka(*shared)
     else:
         with _kafka() as kafka:

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote
 
@@ -36,6 +36,7 @@ from eventstreams_site.server.flow import Flow, reset_by_peer
 from eventstreams_site.server.handover import State, SupervisorLink
 from eventstreams_site.server.listening import Listening, listen
 from eventstreams_site.server.request import origin_form
+from streams.engine.source import RecordSource
 from streams.http.headers import is_private
 from streams.http.requests import FLOW_EXTENSION
 from streams.http.service import ClientGone
@@ -66,12 +67,17 @@ class Intake(Protocol):
         """Take no more."""
 
 
-def serve(config: Config, host: str, port: int) -> NoReturn:
-    """Run the server until it is stopped, then end the process. Raises ListenError."""
+def serve(
+    config: Config, host: str, port: int, beside: Callable[[RecordSource], Awaitable[object]] | None = None
+) -> NoReturn:
+    """Run the server until it is stopped, then end the process. Raises ListenError.
+
+    `beside` runs in the background, given the source that the server reads.
+    """
     _tune()
     config, places = descriptors.bounded(config)
     listener = listen(host, port)
-    server = StreamServer(Process(config), places)
+    server = StreamServer(Process(config, beside), places)
     server.run_with(Listening(listener, server.adopt, server.room.has_room))
 
 

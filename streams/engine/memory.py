@@ -1,4 +1,4 @@
-"""A RecordSource in memory: what Kafka does, without Kafka, for tests of the engine.
+"""A RecordSource in memory: what Kafka does, without Kafka. For machines that have none, and for tests of the engine.
 
 It passes the same contract test-suite as the real one, so that it cannot drift away from it.
 """
@@ -34,6 +34,7 @@ class _Log:
     def __init__(self) -> None:
         self.begin = 0
         self.end = 0
+        self.nbytes = 0
         self.stable: int | None = None
         """The offset of the oldest open transaction, where one is open."""
         self.records: list[Record] = []
@@ -51,7 +52,8 @@ class MemorySource:
     not even be seen (`unseen`), and those of which the metadata cannot tell just now (`hidden`).
     """
 
-    def __init__(self, cluster_id: str = "memory-cluster") -> None:
+    def __init__(self, cluster_id: str = "memory-cluster", *, retained_bytes: int | None = None) -> None:
+        """`retained_bytes` of values are kept at most, if given; then the oldest records of the largest log leave."""
         self.available = True
         self.reads = 0
         self.silent: set[int] = set()
@@ -65,6 +67,8 @@ class MemorySource:
         self._denied: frozenset[str] = frozenset()
         self._is_stale = False
         self._cluster_id = cluster_id
+        self._retained_bytes = retained_bytes
+        self._nbytes = 0
         self._logs: dict[TopicPartition, _Log] = {}
         self._known: dict[str, int] = {}
         self._written = asyncio.Event()
@@ -83,7 +87,7 @@ class MemorySource:
 
     def delete(self, topic: str) -> None:
         for tp in [tp for tp in self._logs if tp.topic == topic]:
-            del self._logs[tp]
+            self._nbytes -= self._logs.pop(tp).nbytes
 
     def append(
         self, topic: str, value: bytes | None, timestamp: int, *, partition: int = 0, key: bytes | None = None
@@ -93,6 +97,10 @@ class MemorySource:
         offset = log.end
         log.records.append(Record(topic, partition, offset, record_timestamp(timestamp), key, value))
         log.end += 1
+        log.nbytes += len(value or b"")
+        self._nbytes += len(value or b"")
+        if self._retained_bytes is not None and self._nbytes > self._retained_bytes:
+            self._retain_less()
         self._wake()
         return offset
 
@@ -106,6 +114,15 @@ class MemorySource:
         log = self._logs[TopicPartition(topic, partition)]
         log.begin = offset
         log.records = [record for record in log.records if record.offset >= offset]
+        self._nbytes -= log.nbytes
+        log.nbytes = sum(len(record.value or b"") for record in log.records)
+        self._nbytes += log.nbytes
+
+    def _retain_less(self) -> None:
+        """Drop a tenth of the largest log at once: each time costs as much as what stays."""
+        tp, log = max(self._logs.items(), key=lambda item: item[1].nbytes)
+        kept = log.records[len(log.records) // 10 + 1 :]
+        self.truncate_before(tp.topic, kept[0].offset if kept else log.end, partition=tp.partition)
 
     def hold(self, topic: str, offset: int | None, *, partition: int = 0) -> None:
         """An open transaction: committed reads end at `offset` (None: it has ended)."""

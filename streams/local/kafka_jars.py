@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-JARS = Path(__file__).resolve().parent.parent / ".local" / "kafka-jars"
+JARS = Path(__file__).resolve().parents[2] / ".local" / "kafka-jars"
 """A folder for each version."""
 KAFKA_VERSION = "4.1.0"
 LOG4J_VERSION = "2.24.3"  # what Kafka 4.1.0 depends on
@@ -39,12 +39,19 @@ class LocalKafkaError(Exception):
     """The local Kafka cannot be installed, started or reached; the text says why and what to do."""
 
 
+class NoLocalKafkaError(LocalKafkaError):
+    """Something that a local Kafka needs is not on this machine, and could not be had; the text says what."""
+
+
 def install_jars(folder: Path) -> None:
-    """Fetch the jars (some 45 MB) into `folder`, unless it is there; it appears only when it is complete."""
+    """Fetch the jars (some 45 MB) into `folder`, unless it is there; it appears only when it is complete.
+
+    Raises NoLocalKafkaError if Maven is missing or fails.
+    """
     if folder.is_dir():
         return
     if shutil.which("mvn") is None:
-        raise LocalKafkaError(
+        raise NoLocalKafkaError(
             "Maven is needed to fetch Kafka, and no `mvn` was found: install Maven (on Debian: apt install maven)"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +68,7 @@ def install_jars(folder: Path) -> None:
         )
         if result.returncode != 0 or not fetched.is_dir():
             reason = maven_error(result.stdout + result.stderr)
-            raise LocalKafkaError(f"Maven could not fetch Kafka {KAFKA_VERSION}: {reason}")
+            raise NoLocalKafkaError(f"Maven could not fetch Kafka {KAFKA_VERSION}: {reason}")
         try:
             fetched.rename(folder)
         except OSError:
@@ -70,20 +77,23 @@ def install_jars(folder: Path) -> None:
 
 
 def find_java() -> str:
-    """The Java to use: $JAVA_HOME's, else the one on the PATH; raises if there is none or it is too old."""
+    """Return the Java to use: $JAVA_HOME's, else the one on the PATH.
+
+    Raises NoLocalKafkaError if there is none, or it is too old.
+    """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
     remedy = f"Kafka {KAFKA_VERSION} needs Java {OLDEST_JAVA} or newer (on Debian: apt install default-jre-headless)"
     found = shutil.which(java)
     if found is None:
         place = f"in JAVA_HOME ({home})" if home else "on the PATH"
-        raise LocalKafkaError(f"No Java was found {place}: {remedy}")
+        raise NoLocalKafkaError(f"No Java was found {place}: {remedy}")
     result = subprocess.run([found, "-version"], capture_output=True, text=True, errors="replace")
     said = result.stderr + result.stdout
     version = java_version(said)
     if version is None or version < OLDEST_JAVA:
         first = said.strip().partition("\n")[0]
-        raise LocalKafkaError(f"{found} is {first or 'of an unknown version'}: {remedy}")
+        raise NoLocalKafkaError(f"{found} is {first or 'of an unknown version'}: {remedy}")
     return found
 
 

@@ -18,11 +18,18 @@ from streams.engine.kafka.create_topics import create_topics
 from streams.local.demo import DemoPlan, run_demo
 from streams.local.demo.streams import RECENTCHANGE, TOPICS
 from streams.local.kafka import LocalKafka, LocalKafkaError, answers
-from streams.local.kafka_jars import java_version, maven_error
+from streams.local.kafka_jars import find_java, java_version, maven_error
 from streams.local.processes import HOST, free_port, port_is_free, spawn, terminate
 from tests.conftest import TestKafka
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def tools() -> None:
+    """What a local Kafka is made of; the test is skipped where it cannot be had."""
+    find_java()
+    LocalKafka(Path("unused")).install()
 
 
 async def count(bootstrap: str, *topics: str) -> int:
@@ -141,7 +148,7 @@ def _runs(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"  # one that its new parent has not yet buried
 
 
-def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said_before_anything_starts(tools: None, tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         kafka = LocalKafka(tmp_path / "kafka", port=port)
@@ -150,7 +157,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> 
     assert not kafka.folder.exists()
 
 
-def test_a_kafka_that_ends_at_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
+def test_a_kafka_that_ends_at_start_shows_the_end_of_its_log(tools: None, tmp_path: Path) -> None:
     kafka = LocalKafka(tmp_path, properties={"log.retention.ms": "never"})
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "meta.properties").write_text("version=1\ncluster.id=x\nnode.id=1\n")

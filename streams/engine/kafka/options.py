@@ -15,6 +15,8 @@ from typing import Any
 from aiokafka.helpers import create_ssl_context
 
 DEFAULT_BROKERS = "localhost:9092"
+IN_MEMORY = "memory"
+"""In place of brokers: there is no Kafka, the events are in the memory of the process (`engine/memory.py`)."""
 DEFAULT_CLIENT_ID = "eventstreams"
 MIN_IDLE_MS = 10_000
 """Minimum time that an idle connection is kept, in ms: with less, each look-up would make a new one."""
@@ -97,6 +99,11 @@ class KafkaOptions:
     isolation_level: str
     check_crcs: bool
     warnings: tuple[str, ...]
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether there is no Kafka, and events are kept in memory."""
+        return bool(self.client["bootstrap_servers"] == IN_MEMORY)
 
 
 def kafka_options(settings: Mapping[str, object]) -> KafkaOptions:

@@ -8,8 +8,9 @@ own.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.engine.kafka.create_topics import create_topics
 from streams.local.demo.streams import RECENTCHANGE, TOPICS
-from streams.local.demo.world import DemoWorld
+from streams.local.demo.world import DemoRecord, DemoWorld
 
 TOPIC_CONFIG = {"retention.ms": str(7 * 86_400_000)}
 
@@ -66,18 +67,29 @@ async def run_demo(
     producer = AIOKafkaProducer(**client, compression_type="snappy", linger_ms=5, max_batch_size=256 * 1024)
     await producer.start()
     try:
-        return await _produce(producer, plan, start_ms, report, clock)
+        return await produce(functools.partial(_send, producer), plan, start_ms, report, clock)
     finally:
         await producer.stop()  # sends what it still holds
 
 
-async def _produce(
-    producer: AIOKafkaProducer,
+async def _send(producer: AIOKafkaProducer, record: DemoRecord) -> asyncio.Future[Any]:
+    sent: asyncio.Future[Any] = await producer.send(
+        record.topic, record.value, key=record.key, timestamp_ms=record.timestamp_ms
+    )
+    return sent
+
+
+async def produce(
+    send: Callable[[DemoRecord], Awaitable[asyncio.Future[Any]]],
     plan: DemoPlan,
     start_ms: float,
     report: Callable[[str], object],
     clock: Callable[[], float],
 ) -> int:
+    """Write the events from `start_ms` (Unix time) on until cancelled, or until now; return how many were written.
+
+    `send` writes a record, and returns a future that is done when it has been written.
+    """
     world = DemoWorld(plan.seed)
     at_ms, count, caught_up, reported = start_ms, 0, False, time.monotonic()
     waiting: list[asyncio.Future[Any]] = []
@@ -99,9 +111,7 @@ async def _produce(
             report(f"{count:,} events written, {-ahead:,.0f} s of history to go")
         records = world.change(int(at_ms))
         for record in records:
-            waiting.append(
-                await producer.send(record.topic, record.value, key=record.key, timestamp_ms=record.timestamp_ms)
-            )
+            waiting.append(await send(record))
         count += len(records)
         at_ms += sum(record.topic.endswith(RECENTCHANGE) for record in records) * 1000 / plan.rate
 

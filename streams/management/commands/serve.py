@@ -44,6 +44,7 @@ class Command(BaseCommand):
         from eventstreams_site.logs.lines import take_standard_streams
         from eventstreams_site.server.listening import ListenError
         from eventstreams_site.server.supervisor import run_workers
+        from streams.engine.kafka.options import kafka_options
 
         if options["workers"] < 1:
             raise CommandError(f"--workers is {options['workers']}; at least one process is needed")
@@ -51,13 +52,16 @@ class Command(BaseCommand):
             config = load_config(os.environ)
         except ConfigError as error:
             raise CommandError(str(error)) from None
+        if kafka_options(config.kafka).is_memory and options["workers"] > 1:
+            raise CommandError("--workers needs a Kafka: without one, each process would have events of its own")
         take_standard_streams()
         try:
             if options["workers"] > 1:
                 run_workers(config, options["host"], options["port"], options["workers"])
             else:
                 from eventstreams_site.server.server import serve
+                from streams.local.demo.in_memory import demo_in_memory
 
-                serve(config, options["host"], options["port"])
+                serve(config, options["host"], options["port"], demo_in_memory(config.kafka))
         except ListenError as error:
             raise CommandError(str(error)) from None

@@ -1,0 +1,107 @@
+"""`make run` on a machine that has Python alone: no Kafka answers, and neither Java nor Maven is there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from streams.local.processes import HOST, free_port, spawn, terminate
+from tests.support.client import StreamClient
+
+ROOT = Path(__file__).resolve().parents[2]
+SSE = {"Accept": "text/event-stream"}
+
+
+@pytest.fixture
+def bare_machine(tmp_path: Path) -> dict[str, str]:
+    """An environment whose PATH has nothing but Python, and whose Kafka does not answer."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "python3").symlink_to(sys.executable)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("LANG", "LC_", "TMPDIR"))}
+    return kept | {
+        "PATH": str(programs),
+        "HOME": str(tmp_path),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/database.sqlite3",
+        "EVENTSTREAMS_KAFKA": f'{{metadata.broker.list: "{HOST}:{free_port()}"}}',
+    }
+
+
+async def read(port: int, path: str, headers: dict[str, str], count: int) -> list[tuple[str, str]]:
+    """The ids and data of the first events."""
+    client = await StreamClient.connect(port, path, {**SSE, **headers})
+    got = []
+    async for event in client.events():
+        got.append((event.id or "", event.data))
+        if len(got) == count:
+            break
+    client.abort()
+    return got
+
+
+async def test_the_demo_runs_in_memory_with_history_and_exact_resume_and_says_what_is_missing(
+    bare_machine: dict[str, str], tmp_path: Path
+) -> None:
+    port = free_port()
+    output = tmp_path / "output"
+    running = spawn(
+        [sys.executable, "-m", "eventstreams_site.devserver"], output, env=bare_machine | {"PORT": str(port)}, cwd=ROOT
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while "EventStreams is up" not in output.read_text():
+            assert running.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            await asyncio.sleep(0.1)
+        said = output.read_text()
+        assert "No Java was found" in said
+        assert "apt install default-jre-headless" in said
+        assert "keeps its events in memory" in said
+
+        since = (datetime.now(UTC) - timedelta(minutes=5)).isoformat()
+        path = "/v2/stream/recentchange?since=" + since.replace("+", "%2B")
+        async with asyncio.timeout(30):
+            while len(events := await read(port, path, {}, 300)) < 300:
+                await asyncio.sleep(0.1)
+            again = await read(port, "/v2/stream/recentchange", {"Last-Event-ID": events[99][0]}, 200)
+        assert again == events[100:]
+        assert len({id_ for id_, _ in events}) == 300
+        assert json.loads(events[0][1])["meta"]["stream"] == "mediawiki.recentchange"
+
+        live = await asyncio.wait_for(read(port, "/v2/stream/recentchange", {}, 2), 30)
+        assert len(live) == 2, "the demo does not end with its history"
+        with urllib.request.urlopen(f"http://{HOST}:{port}/v2/ui", timeout=10) as page:
+            assert page.status == 200
+        running.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(running.wait, 20) == 0
+    finally:
+        terminate(running, 10)
+
+
+def test_several_workers_are_refused_where_events_are_in_the_memory_of_one(tmp_path: Path) -> None:
+    environ = {
+        **os.environ,
+        "DJANGO_DEBUG": "1",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/database.sqlite3",
+        "EVENTSTREAMS_KAFKA": "{metadata.broker.list: memory}",
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", "serve", "--workers", "2", "--port", str(free_port())],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "--workers needs a Kafka" in done.stderr
