@@ -52,7 +52,7 @@ CLOSE_SECONDS = 0.3
 class Process:
     """All that runs in one server process: `service` is what the edge sees of it."""
 
-    def __init__(self, config: Config, beside: Callable[[RecordSource], Awaitable[object]] | None = None) -> None:
+    def __init__(self, config: Config, beside: Callable[[RecordSource], Awaitable[None]] | None = None) -> None:
         """`beside` runs in the background, given the source that the process reads."""
         self._config = config
         self.drain_seconds = config.drain_seconds

@@ -68,7 +68,7 @@ class Intake(Protocol):
 
 
 def serve(
-    config: Config, host: str, port: int, beside: Callable[[RecordSource], Awaitable[object]] | None = None
+    config: Config, host: str, port: int, beside: Callable[[RecordSource], Awaitable[None]] | None = None
 ) -> NoReturn:
     """Run the server until it is stopped, then end the process. Raises ListenError.
 

@@ -23,14 +23,14 @@ HISTORY_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
-def demo_in_memory(kafka: Mapping[str, object]) -> Callable[[RecordSource], Awaitable[object]] | None:
+def demo_in_memory(kafka: Mapping[str, object]) -> Callable[[RecordSource], Awaitable[None]] | None:
     """Return what writes the demo's events into a server's log in memory; None where the server reads a Kafka."""
     if not kafka_options(kafka).is_memory:
         return None
     return functools.partial(fill, plan=DemoPlan(RATE, HISTORY_SECONDS, secrets.token_hex(8)))
 
 
-async def fill(source: RecordSource, plan: DemoPlan, clock: Callable[[], float] = time.time) -> int:
+async def fill(source: RecordSource, plan: DemoPlan, clock: Callable[[], float] = time.time) -> None:
     """Write the demo's events into `source`, a MemorySource: a history first, then live, until cancelled."""
     assert isinstance(source, MemorySource)
     for topic in TOPICS:
@@ -43,4 +43,4 @@ async def fill(source: RecordSource, plan: DemoPlan, clock: Callable[[], float] 
         await asyncio.sleep(0)  # a history takes seconds, and clients are served meanwhile
         return written
 
-    return await produce(send, plan, (clock() - plan.backfill) * 1000, log.info, clock)
+    await produce(send, plan, (clock() - plan.backfill) * 1000, log.info, clock)
