@@ -1,17 +1,17 @@
-# `make run` and `make test` are all that is needed; each installs what it needs first.
-# Wants Python 3.11 or newer; for Kafka on this machine also Java 17 or newer and Maven (not where Docker runs, for tests).
+# `make run` and `make test` are the two to know; each command first installs what it needs.
+# Requirements: Python 3.11 or newer; for a Kafka on this machine also Java 17 or newer and Maven (tests use Docker's if it runs).
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Many tests wait for something: files of them go on beside each other, in processes that share a Kafka, and those in a
-# browser in one process; what takes longest comes first by its name. Tests of faults load the machine themselves, so
-# they come afterwards, and fewer at a time.
+# Most tests wait for something, so three processes run them, a file each, on one Kafka; one process runs all that need a
+# browser. Folders with the slowest files come first in the alphabet. Tests of faults load the machine themselves: they
+# run afterwards, two at a time.
 AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
 FAULTS := --numprocesses 2 --dist load tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
 EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 
-# Compiled modules are kept even where the environment says otherwise: the tests start Python a hundred times.
+# Python keeps compiled modules even if the environment says otherwise: the tests start it a hundred times.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -84,7 +84,7 @@ endef
 	$(pip-install)
 	@touch $@ .venv/installed
 
-# Debian's nchan, and django-eventstream in an environment of its own.
+# Debian's nchan, and django-eventstream in its own environment.
 peers: .venv-peers/installed
 	@if [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]; then :; \
 	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
@@ -98,12 +98,12 @@ peers: .venv-peers/installed
 	.venv-peers/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-# The tests' Kafka, where it does not come from Docker. If it is wanted and not there, the tests say why.
+# The tests' Kafka, unless Docker runs it. If it is missing, the tests say why.
 jars: | $(BIN)/python
 	@if command -v mvn > /dev/null; then $(BIN)/python -m streams.local.kafka_jars || true; fi
 
-# Pages are tested in Debian's Chromium, the database's outages with its PostgreSQL. Tests of what cannot be installed are
-# skipped (but not if CI is set). One target: apt-get does not run twice at a time.
+# Debian's Chromium for the tests of pages, its PostgreSQL for those of database outages. If one cannot be installed, its
+# tests are skipped (or fail, if CI is set). It is one target because apt-get cannot run twice at a time.
 packages:
 	@wanted=""; \
 	command -v chromium > /dev/null || wanted="chromium"; \
@@ -115,7 +115,7 @@ packages:
 	  echo "These are missing, so tests that need them are skipped: install them, such as with \`sudo apt-get install $$wanted\`"; \
 	fi
 
-# Their accessibility is checked with axe-core. Where npm cannot be had, those tests are skipped (but not if CI is set).
+# axe-core checks the accessibility of pages. Without npm those tests are skipped (or fail, if CI is set).
 axe: $(AXE)
 
 $(AXE): tests/browser/package.json
@@ -124,7 +124,7 @@ $(AXE): tests/browser/package.json
 	  echo "npm could not install axe-core, so the accessibility of pages is not checked: install Node.js with npm"; \
 	fi
 
-# One of the clients in examples/. Where npm cannot be had, its tests are skipped (but not if CI is set).
+# One of the clients in examples/. Without npm its tests are skipped (or fail, if CI is set).
 eventsource: $(EVENTSOURCE)
 
 $(EVENTSOURCE): examples/node-eventsource/package.json

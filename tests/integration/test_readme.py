@@ -43,7 +43,7 @@ async def test_the_python_example_prints_events_and_loses_none_when_the_server_r
                 await asyncio.to_thread(site.stop)
                 await producer.send_and_wait(topic, _change("Second"))
                 await asyncio.to_thread(site.start)
-                while (line := await example.stdout.readline()).startswith((b"connecting again", b"told:")):
+                while (line := await example.stdout.readline()).startswith((b"reconnecting", b"ended by the server:")):
                     pass
                 assert line == b"testwiki Second\n"
         finally:
