@@ -15,6 +15,7 @@ from playwright.async_api import Page, expect
 from streams.core.positions import TopicPartition
 from tests.browser.kit import create_superuser, log_in
 from tests.support.client import SseEvent, StreamClient
+from tests.support.engine import cancel
 from tests.support.kafka.writing import meanwhile, writer
 from tests.support.site import Site
 
@@ -81,9 +82,10 @@ class Reader:
         assert self.ended_at < within_seconds_of + SECONDS
 
     async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self.client.close()
+        try:
+            await cancel(self._task)
+        finally:
+            await self.client.close()
 
     async def _read(self) -> None:
         async for event in self.client.events():

@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.client.many import many
 from tests.support.client.probing import Probes
+from tests.support.engine import cancel
 from tests.support.site import Site
 from tests.support.site.serving import PATH
 
@@ -48,8 +49,7 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
 
 
 class Reader:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from tests.support.engine import cancel
+
 
 class Asked(NamedTuple):
     """One request."""
@@ -74,7 +76,8 @@ async def fake_service(*answers: Answer, holds: bool = False, drip: bytes = b"")
         task = asyncio.current_task()
         assert task is not None
         serving.add(task)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        # asyncio logs a handler that is cancelled as a failure.
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await service.serve(reader, writer)
         serving.discard(task)
 
@@ -84,6 +87,4 @@ async def fake_service(*answers: Answer, holds: bool = False, drip: bytes = b"")
         yield service
     finally:
         server.close()
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await cancel(*serving)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streams.local.processes import HOST, free_port
+from tests.support.engine import cancel
 
 
 class TcpProxy:
@@ -41,11 +42,11 @@ class TcpProxy:
             await asyncio.Event().wait()
         finally:
             server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            for writer in self._writers:
-                writer.transport.abort()
+            try:
+                await cancel(*self._tasks)
+            finally:
+                for writer in self._writers:
+                    writer.transport.abort()
             await asyncio.sleep(0.05)  # the transports close
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.client.flood import Request, flood
+from tests.support.engine import cancel
 from tests.support.site import Site
 
 PATHS = ("/healthz", "/readyz", "/metrics", "/_info")
@@ -90,6 +91,4 @@ async def _for(probes: Probes, work: Awaitable[Any]) -> Any:
             probing.result()  # raises: probes end only by failing
         return await working
     finally:
-        for task in (probing, working):
-            task.cancel()
-        await asyncio.gather(probing, working, return_exceptions=True)
+        await cancel(probing, working)

@@ -7,10 +7,12 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
+from tests.support.engine import cancel
 
 SSE = {"Accept": "text/event-stream"}
 NDJSON = {"Accept": "application/json"}
@@ -172,10 +174,12 @@ class Follower:
         await asyncio.wait_for(self._reading, seconds)
 
     async def leave(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-        self.client.abort()
+        """Leave. What was wrong with the stream until now is raised here, if the test did not wait for it."""
+        try:
+            if self._reading is not None:
+                await cancel(self._reading)
+        finally:
+            self.client.abort()
 
     async def _read(self) -> None:
         async for chunk in self._chunks:
@@ -199,21 +203,20 @@ class Crowd:
 
     def __init__(self, kind: type[Follower] = Follower) -> None:
         self._kind = kind
-        self._followers: list[Follower] = []
+        self._leaving = AsyncExitStack()
 
     async def __aenter__(self) -> Crowd:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for follower in self._followers:
-            await follower.leave()
+        await self._leaving.aclose()
 
     async def connect(
         self, port: int, path: str, headers: Mapping[str, str], *, read: bool = True, **options: Any
     ) -> Follower:
         """One more, as soon as its first chunk is there; it reads on, or (`read` False) stalls until it is told to."""
         follower = self._kind(await StreamClient.connect(port, path, headers, **options))
-        self._followers.append(follower)
+        self._leaving.push_async_callback(follower.leave)
         assert follower.client.status == 200, follower.client.headers
         await follower.begin()
         if read:

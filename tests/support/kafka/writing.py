@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
 from streams.core.positions import TopicPartition
+from tests.support.engine import cancel
 
 BATCH = 500
 """So many events are under way at a time."""
@@ -80,5 +81,4 @@ async def meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Ta
         yield task
         await task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
