@@ -39,6 +39,7 @@ PENDING = (
     "streams/",
     "templates/",
     "docs/performance.md",
+    "pyproject.toml",
 )
 """Where they are not out yet."""
 
