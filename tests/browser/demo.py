@@ -22,7 +22,7 @@ from tests.support.site import Site
 
 LIMIT = 4
 """Connections of one address."""
-STREAMS = ("one", "two", "restarted", "quiet", "busy", "redacted", "cut", "looked.at")
+STREAMS = ("one", "two", "restarted", "quiet", "busy", "redacted", "cut", "looked.at", "recent", "resumed")
 ABSENT = "absent"
 """A stream without a topic in Kafka."""
 REDACTED = "Участник:HTriedman (WMF)/redacted page test"
@@ -60,6 +60,7 @@ def demo_site(kafka: Any, folder: Path, /, **settings: Any) -> Iterator[Demo]:
         for stream in (*STREAMS, ABSENT)
     }
     streams["one"] |= {"stream_aliases": ["first"], "description": "Somebody changed a page"}
+    streams["recent"]["stream_aliases"] = ["recentchange"]
     site = Site(
         folder,
         kafka.bootstrap,
@@ -129,11 +130,15 @@ async def titles(page: Page) -> list[str]:
 
 def fact(page: Page, name: str) -> Locator:
     """The figure under a heading."""
-    return page.locator("dl.facts > div").filter(has_text=name).locator("b")
+    return _figure(page, name).locator("b")
 
 
 def note(page: Page, name: str) -> Locator:
-    return page.locator("dl.facts > div").filter(has_text=name).locator("small")
+    return _figure(page, name).locator("small")
+
+
+def _figure(page: Page, name: str) -> Locator:
+    return page.locator("dl.facts > div").filter(has=page.locator("dt").get_by_text(name, exact=True))
 
 
 async def clipboard(page: Page) -> str:

@@ -45,7 +45,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
 
     # Found by what it is about; chosen with the keyboard.
     await page.get_by_role("searchbox", name="Search the streams").fill("SOMEBODY page")
-    await expect(page.get_by_text("1 of 9 streams")).to_be_visible()
+    await expect(page.get_by_text("1 of 11 streams")).to_be_visible()
     await page.keyboard.press("Tab")
     await page.keyboard.press("Space")
     await expect(page.get_by_role("checkbox", name="one", exact=True)).to_be_checked()
@@ -65,7 +65,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
     assert await link.evaluate("element => getComputedStyle(element).direction") == "rtl"
     assert (await link.get_attribute("href") or "").startswith("https://ar.wikipedia.org/wiki/")
     await expect(fact(page, "Events")).to_have_text("2")
-    await expect(note(page, "Behind now")).to_have_text("live")
+    await expect(note(page, "Delay")).to_have_text("live")
 
     # Paused, it goes on receiving.
     await page.get_by_role("button", name="Pause").click()
@@ -77,7 +77,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
     await expect(rows(page)).to_have_count(4)
 
     # Filtered by fields and words, also by what comes later; and by pressing a value.
-    box = page.get_by_role("searchbox", name="Filter the events")
+    box = page.get_by_role("searchbox", name="Search the events")
     await box.fill("wiki=enwiki page")
     await expect(rows(page)).to_have_count(2)
     assert await titles(page) == ["Page 3", "Page 1"]
@@ -90,8 +90,8 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
     await expect(rows(page)).to_have_count(3)
     await box.fill("")
 
-    # The whole event, and folded again.
-    whole = rows(page).first.get_by_role("button", name="The whole event: Page 6")
+    # Show details, and folded again.
+    whole = rows(page).first.get_by_role("button", name="Show details: Page 6")
     await whole.press("Enter")
     await expect(whole).to_have_attribute("aria-expanded", "true")
     await expect(rows(page).first.locator(".tree")).to_contain_text('user: "Grace"')
@@ -112,7 +112,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
     await expect(rows(page)).to_have_count(7)
     chosen = (await page.get_by_label("Date and time, UTC").input_value()).replace("T", " ")
     await expect(page.get_by_text(f"The service starts from {chosen}:00.000 UTC.")).to_be_visible()
-    await expect(fact(page, "Repeated")).to_have_text("0")
+    await expect(fact(page, "Duplicates")).to_have_text("0")
     await page.get_by_role("radio", name="now", exact=True).check()
     await expect(rows(page)).to_have_count(0)
     await expect(page.get_by_text("The service starts from")).to_have_count(0)
@@ -128,7 +128,7 @@ async def test_each_snippet_runs_as_it_was_copied(page: Page, demo: Demo, tmp_pa
     commands = {"curl": ["sh"], "JavaScript": ["node"], "Python": [sys.executable]}
     for name, command in commands.items():
         await page.get_by_role("button", name=name).click()
-        await expect(page.get_by_text(f"{name} copied; it runs as it stands.")).to_be_visible()
+        await expect(page.get_by_text(re.compile(f"^{name} (command )?copied"))).to_be_visible()
         if shutil.which(command[0]) is None:
             continue
         copied = await clipboard(page)
@@ -180,11 +180,11 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     await expect(rows(page)).to_have_count(240)
     assert await titles(page) == [f"Page {n}" for n in reversed(range(240))]
     await expect(fact(page, "Reconnects")).to_have_text("1")
-    await expect(fact(page, "Repeated")).to_have_text("0")
-    await expect(note(page, "Repeated")).to_have_text("0 offsets skipped")
+    await expect(fact(page, "Duplicates")).to_have_text("0")
+    await expect(note(page, "Duplicates")).to_have_text("0 offsets skipped")
     await expect(fact(page, "Gaps")).to_have_text("0")
     assert [event["n"] for event in lines_of(await python)] == list(range(240))
-    await expect(page.get_by_text("9 streams", exact=True)).to_be_visible()
+    await expect(page.get_by_text("11 streams", exact=True)).to_be_visible()
 
     # Where nothing had come before the break, there was no id to go on from.
     await expect(rows(quiet)).to_have_count(1, timeout=PATIENCE_SECONDS * 1000)
@@ -201,14 +201,14 @@ async def test_who_edited_a_listed_page_is_redacted(page: Page, demo: Demo) -> N
     users = page.locator("#list .user")
     await expect(users).to_have_text(["Known", "redacted", "redacted"])
     for number in (1, 2):
-        await rows(page).nth(number).get_by_role("button", name="The whole event").click()
+        await rows(page).nth(number).get_by_role("button", name="Show details").click()
     assert "Secret" not in await page.locator("body").inner_text()
 
     # Canary events are there for who asks for them.
     await demo.write("redacted", Rec(change(1, domain="canary", title="Canary")))
-    await expect(page.get_by_text("canary events (1 hidden)")).to_be_visible()
+    await expect(page.get_by_text("Show canary (test) events (1 hidden)")).to_be_visible()
     await expect(page.get_by_text("Canary", exact=True)).to_be_hidden()
-    await page.get_by_role("checkbox", name="canary events").check()
+    await page.get_by_role("checkbox", name="Show canary (test) events").check()
     await expect(page.get_by_text("Canary", exact=True)).to_be_visible()
 
 

@@ -46,7 +46,7 @@ async def test_axe_finds_no_serious_violation(
     )
     await demo.write("looked.at", *map(Rec, [*events, redacted]))
     await expect(rows(page)).to_have_count(8)
-    await rows(page).first.get_by_role("button", name="The whole event").click()
+    await rows(page).first.get_by_role("button", name="Show details").click()
     await page.get_by_role("button", name="JavaScript").click()
     await page.get_by_label("by").select_option("wiki")
     await demo.write("looked.at", Rec(change(9, domain="canary")), Rec(change(10)))
@@ -84,11 +84,11 @@ async def test_a_large_event_that_comes_in_pieces_keeps_its_characters(page: Pag
     event = json.dumps(change(1, comment="aЖ" * 130_000), ensure_ascii=False)
     await demo.write("looked.at", Rec(event.encode()))
     await expect(rows(page)).to_have_count(1)
-    box = page.get_by_role("searchbox", name="Filter the events")
+    box = page.get_by_role("searchbox", name="Search the events")
     await box.fill("aжaж")
     await expect(rows(page)).to_have_count(1)
     await box.fill("\ufffd")
-    await expect(page.get_by_text("No event matches the filter.")).to_be_visible()
+    await expect(page.get_by_text("No event matches the search.")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [360, *(pytest.param(width, marks=pytest.mark.slow) for width in (390, 768, 1280))])
@@ -98,7 +98,7 @@ async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: in
     await start(page)
     long = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
     await demo.write("looked.at", Rec(change(1, title=long, user=long, comment=long)))
-    await rows(page).first.get_by_role("button", name="The whole event").click()
+    await rows(page).first.get_by_role("button", name="Show details").click()
     await page.get_by_role("button", name="curl").click()
     await expect(page.locator("#code")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") == width
@@ -111,6 +111,7 @@ async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: in
 @pytest.mark.slow
 async def test_who_uses_the_keyboard_gets_past_the_streams_at_once(page: Page, demo: Demo) -> None:
     await open_page(page, demo, "one")
+    await page.keyboard.press("Tab")
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="Skip to the events")).to_be_focused()
     await page.keyboard.press("Enter")

@@ -38,7 +38,7 @@ async def test_a_stream_that_does_not_exist_is_named_and_another_choice_works(
     await page.get_by_role("button", name="Remove nobody").click()
     await expect(connected(page)).to_be_visible()
     await expect(page.get_by_role("alert")).to_be_hidden()
-    await expect(page).to_have_url(f"{demo.site.url}/v2/ui#/?streams=one")
+    await expect(page).to_have_url(f"{demo.site.url}/v2/ui#/?streams=one&run=1")
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ async def test_nothing_chosen_and_no_date_are_said_at_once(page: Page, demo: Dem
     await page.get_by_label("Date and time, UTC").fill("")
     await page.get_by_role("radio", name="a date (UTC)").check()
     await press_start(page)
-    await expect(page.get_by_role("alert")).to_have_text("Give the date to start from.")
+    await expect(page.get_by_role("alert")).to_have_text("Enter a start date.")
 
 
 async def test_a_gap_that_the_server_says_is_counted_and_named(page: Page, demo: Demo) -> None:
@@ -110,8 +110,8 @@ async def test_a_gap_that_the_server_says_is_counted_and_named(page: Page, demo:
     await expect(rows(page)).to_have_count(2)
     await expect(fact(page, "Gaps")).to_have_text("1")
     await expect(note(page, "Gaps")).to_have_text(f"last in {demo.topic('cut')}")
-    await expect(fact(page, "Repeated")).to_have_text("0")
-    await expect(note(page, "Behind now")).to_have_text("live, but a quiet stream")
+    await expect(fact(page, "Duplicates")).to_have_text("0")
+    await expect(note(page, "Delay")).to_have_text("live, no new events")
 
 
 # A connection that stands, and no events.
@@ -156,8 +156,9 @@ SILENCE = """async () => {
   await run("no answer", { every: 100, count: 50, seconds: 12, answer: { status: "unknown", said: [] } });
   return found;
 }"""
-READY = "Usually they come more often. The service reports no problem."
-SAID = "The service says: Kafka cannot be reached; the list is old."
+WAITS = "This page stays connected and shows events as soon as they come."
+READY = f"Usually they come more often. The service reports no problem. {WAITS}"
+SAID = f"The service says: Kafka cannot be reached; the list is old. {WAITS}"
 
 
 async def test_a_silence_is_worth_saying_by_how_often_events_come_and_the_service_is_asked_at_most_every_ten_seconds(
@@ -174,7 +175,7 @@ async def test_a_silence_is_worth_saying_by_how_often_events_come_and_the_servic
         "replayed": {"began": None, "asked": 0, "told": None, "after": None},
         "never, usually lively": {"began": 10, "asked": 1, "told": SAID, "after": None},
         "never, not known": {"began": None, "asked": 0, "told": None, "after": None},
-        "no answer": {"began": 10, "asked": 1, "told": "The service cannot be asked why.", "after": None},
+        "no answer": {"began": 10, "asked": 1, "told": f"The service does not say why. {WAITS}", "after": None},
     }
 
 
@@ -187,11 +188,11 @@ async def test_a_lively_stream_that_falls_silent_is_said_until_an_event_comes(pa
     await expect(page.get_by_text(re.compile(r"^No events for 1\d s\.$"))).to_be_visible()
     await expect(page.get_by_role("alert")).to_have_text(READY)
     await expect(page.get_by_role("status").filter(has_text="Connected, but no events arrive")).to_be_visible()
-    await expect(note(page, "Behind now")).to_have_text("nothing arrives")
+    await expect(note(page, "Delay")).to_have_text("nothing arrives")
     await demo.write("busy", Rec(change(20)))
     await expect(page.get_by_text("No events for")).to_be_hidden()
     await expect(page.get_by_role("status").filter(has_text=re.compile("^Connected$"))).to_be_visible()
-    await expect(note(page, "Behind now")).to_have_text("live")
+    await expect(note(page, "Delay")).to_have_text("live")
 
 
 @pytest.mark.slow

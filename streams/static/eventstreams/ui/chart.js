@@ -1,4 +1,4 @@
-// Events per second over the last minutes, by stream or by wiki: bars on a canvas, and a table that says the same.
+// Events per second over the last minutes, by stream, wiki or type: bars on a canvas, and a table that says the same.
 
 import { $, duration, h, number, perSecond, short } from "./text.js";
 
@@ -6,6 +6,8 @@ const SECONDS = 180;
 const RECENT_SECONDS = 10;
 const TOP = 5;
 const OTHERS = "all others";
+const NONE = "none";
+const GROUPINGS = ["stream", "wiki", "type"];
 const PAD = { left: 38, right: 6, top: 8, bottom: 18 };
 
 export class Chart {
@@ -27,15 +29,33 @@ export class Chart {
     this.draw();
   }
 
-  add({ stream, wiki }) {
+  add(event) {
     const second = Math.floor(Date.now() / 1000);
     let last = this.#seconds.at(-1);
     if (last?.second !== second) {
-      last = { second, stream: new Map(), wiki: new Map() };
+      last = { second, stream: new Map(), wiki: new Map(), type: new Map() };
       this.#seconds.push(last);
     }
-    last.stream.set(stream, (last.stream.get(stream) ?? 0) + 1);
-    last.wiki.set(wiki || "none", (last.wiki.get(wiki || "none") ?? 0) + 1);
+    for (const grouping of GROUPINGS) {
+      const name = event[grouping] || NONE;
+      last[grouping].set(name, (last[grouping].get(name) ?? 0) + 1);
+    }
+  }
+
+  /** Counts of at most the last `seconds`, the current one among them: a total, Maps by type and wiki. */
+  recent(seconds) {
+    const now = Math.floor(Date.now() / 1000);
+    const recent = this.#seconds.filter(({ second }) => second > now - seconds);
+    const counts = { total: 0, type: new Map(), wiki: new Map() };
+    for (const one of recent) {
+      for (const count of one.stream.values()) counts.total += count;
+      for (const grouping of ["type", "wiki"]) {
+        for (const [name, count] of one[grouping]) {
+          if (name !== NONE) counts[grouping].set(name, (counts[grouping].get(name) ?? 0) + count);
+        }
+      }
+    }
+    return { total: counts.total, types: counts.type, wikis: counts.wiki };
   }
 
   clear() {
@@ -44,7 +64,7 @@ export class Chart {
     this.draw();
   }
 
-  /** The second that is still going on is left out: it would always be too low. */
+  /** The current second is left out: its count is not complete. */
   draw() {
     const now = Math.floor(Date.now() / 1000);
     this.#seconds = this.#seconds.filter(({ second }) => second >= now - SECONDS);
@@ -96,7 +116,7 @@ export class Chart {
     );
     this.#table.replaceChildren(...rows);
     const all = groups.reduce((sum, { rate }) => sum + rate, 0);
-    const most = groups.length ? `, most of them of ${groups[0].name}` : "";
+    const most = groups.length ? `, most of them from ${groups[0].name}` : "";
     this.#canvas.ariaLabel = `Events per second over the last ${duration(SECONDS * 1000)}: ${perSecond(all)} now${most}`;
   }
 

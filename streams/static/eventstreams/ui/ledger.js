@@ -1,15 +1,16 @@
-// The account of what was received.
+// Counts what was received.
 
 const WINDOW_SECONDS = 10;
 
 export class Ledger {
+  startedAt = Date.now();
   events = 0;
   bytes = 0;
   /** Events whose offset had come before: none, if the server and this page do what they promise. */
   repeated = 0;
   /** Offsets that no event had. Kafka's numbering may have holes: transactions, records that are no events. */
   skipped = 0;
-  /** What the server said to be missing. */
+  /** What the server reported as missing. */
   gaps = [];
   canaries = 0;
   connections = 0;
@@ -17,7 +18,7 @@ export class Ledger {
   lagMs = null;
   /** When the last event came, in ms. */
   lastAt = null;
-  /** The server has said that it had nothing to send: however old the last event is, there is no newer one. */
+  /** The server reported that it has nothing to send: however old the last event is, there is no newer one. */
   isUpToDate = false;
   #next = new Map();
   #seconds = [];
@@ -53,6 +54,7 @@ export class Ledger {
   }
 
   clear() {
+    this.startedAt = Date.now();
     this.events = this.bytes = this.canaries = 0;
     this.#seconds = [];
   }

@@ -10,7 +10,7 @@ const FLUSH_MS = 200;
 const READING_MS = 2000;
 const SCROLLED_PX = 300;
 
-/** The newest, as many as may be kept. */
+/** The newest items, at most KEPT and about KEPT_CHARS characters. */
 class Kept {
   items = [];
   #chars = 0;
@@ -28,11 +28,12 @@ class Kept {
 }
 
 /**
- * All that come are kept, the newest KEPT of them, and the newest KEPT that match the filter. What is new is shown once
- * in a frame of the screen, and not while somebody reads: the list must not run away under a pointer.
+ * Keeps the newest KEPT events, and the newest KEPT that match the filter. New ones are shown at most once in a frame of
+ * the screen, and not while somebody reads: the list must not move under a pointer.
  */
 export class EventList {
   isPaused = false;
+  #isOpen = false;
   #list = $("list");
   #head = $("events");
   #news = $("news");
@@ -60,6 +61,12 @@ export class EventList {
       this.#head.scrollIntoView({ block: "start" });
       this.#head.focus({ preventScroll: true });
     });
+  }
+
+  /** Whether events can come: an empty list says so. */
+  set isOpen(isOpen) {
+    this.#isOpen = isOpen;
+    this.#sayNone();
   }
 
   add(item, event) {
@@ -115,13 +122,13 @@ export class EventList {
     });
   }
 
-  /** Why the list is to stand still, "" if it is not. */
+  /** Why the list stands still, "" if it does not. */
   #held() {
     if (this.isPaused) return "paused";
-    if (this.#list.querySelector(".is-open")) return "while one is unfolded";
+    if (this.#list.querySelector(".is-open")) return "paused while an event is open";
     const focused = this.#list.querySelector(":focus-visible");
-    if (focused || performance.now() - this.#readAt < READING_MS) return "while you are there";
-    return this.#head.getBoundingClientRect().top < -SCROLLED_PX ? "while you are further down" : "";
+    if (focused || performance.now() - this.#readAt < READING_MS) return "paused while you point at the list";
+    return this.#head.getBoundingClientRect().top < -SCROLLED_PX ? "paused while you scroll" : "";
   }
 
   #wait() {
@@ -145,21 +152,27 @@ export class EventList {
 
   #say(held = "") {
     this.#news.hidden = !this.#waiting;
-    const kept = this.#waiting > KEPT ? `, the newest ${KEPT} of them kept` : "";
-    this.#news.textContent = `Show ${some(this.#waiting, "new event")} (held ${held}${kept})`.replace("held paused", "paused");
+    const kept = this.#waiting > KEPT ? `, only the newest ${KEPT} kept` : "";
+    this.#news.textContent = `Show ${some(this.#waiting, "new event")} (${held}${kept})`;
     const { isEmpty } = this.#filter;
     $("kept").textContent =
       `${number(this.#shown)} shown; this page keeps the newest ${KEPT}` +
       `${isEmpty ? "" : `, and the newest ${KEPT} that match`}. Times are UTC.`;
     $("none").hidden = this.#shown > 0;
-    $("none").textContent = isEmpty || !this.#all.items.length ? "No events yet: choose streams, and start." : "No event matches the filter.";
+    this.#sayNone();
+  }
+
+  #sayNone() {
+    let text = this.#isOpen ? "Waiting for the first event." : "No events yet. Choose streams, then press Start.";
+    if (this.#all.items.length && !this.#filter.isEmpty) text = "No event matches the search.";
+    if ($("none").textContent !== text) $("none").textContent = text;
   }
 
   #row(item) {
     const { at, type, wiki, title, link, user, stream } = item;
     const heading = title || stream || "an event without a title";
-    const fold = h("button", { type: "button", className: "fold", ariaExpanded: "false", title: "The whole event" });
-    fold.ariaLabel = `The whole event: ${heading}`;
+    const fold = h("button", { type: "button", className: "fold", ariaExpanded: "false", title: "Show details" });
+    fold.ariaLabel = `Show details: ${heading}`;
     const time = Number.isNaN(at)
       ? h("span", { className: "time" }, "–")
       : h("time", { className: "time", dateTime: new Date(at).toISOString(), title: new Date(at).toISOString() }, clock(at));
@@ -177,12 +190,16 @@ export class EventList {
         this.#only("wiki", wiki),
         name,
         user === null
-          ? h("span", { className: "user is-redacted", title: "Who it was has been removed from this event" }, "redacted")
+          ? h("span", { className: "user is-redacted", title: "The user was removed from this event" }, "redacted")
           : h("bdi", { className: "user" }, user),
         h("span", { className: "stream", title: stream }, short(stream)),
       ),
     );
-    fold.addEventListener("click", () => unfold(row, fold, item));
+    const toggle = () => unfold(row, fold, item);
+    fold.addEventListener("click", toggle);
+    row.firstElementChild.addEventListener("click", ({ target }) => {
+      if (!target.closest("a, button") && getSelection().isCollapsed) toggle();
+    });
     return row;
   }
 

@@ -1,7 +1,11 @@
 // The demo page: wires its parts together.
 
+import { readAddress, toQuery, writeAddress } from "./address.js";
+import { Begin } from "./begin.js";
 import { Chart } from "./chart.js";
 import { Filter, item } from "./events.js";
+import { showFacts } from "./facts.js";
+import { rememberId } from "./ids.js";
 import { Ledger } from "./ledger.js";
 import { EventList } from "./list.js";
 import { Picker } from "./picker.js";
@@ -9,23 +13,27 @@ import { words, wordsOfSilence } from "./problems.js";
 import { Silence, ask } from "./silence.js";
 import { SNIPPETS } from "./snippets.js";
 import { Connection } from "./sse.js";
-import { $, bytes, clock, copy, duration, h, isoSeconds, number, perSecond } from "./text.js";
+import { $, copy, duration, h, isoSeconds, number } from "./text.js";
 
-const HOUR_MS = 3_600_000;
 const RATES_MS = 30_000;
+const RETRY_MS = 5000;
 const APPLY_MS = 400;
-const LIVE_MS = 10_000;
+const REMEMBER_MS = 5000;
+const MINUTE_SECONDS = 60;
 const WIDE = matchMedia("(min-width: 900px)");
 
 const picker = new Picker(changed);
+const begin = new Begin(changed, resume);
 const list = new EventList(onlyThese);
 const chart = new Chart();
 let ledger = new Ledger();
 let silence = new Silence(ask);
 let connection = null;
+let isWanted = false;
 let state = { phase: "stopped" };
 let keepaliveSeconds = 0;
 let applying = 0;
+let rememberedId = "";
 
 // The streams and the address.
 
@@ -38,51 +46,54 @@ async function loadStreams() {
     picker.fill(found);
   } catch (problem) {
     picker.say(words(problem instanceof Error ? { type: "unreachable" } : problem));
+    if (!picker.isFilled) setTimeout(loadStreams, RETRY_MS);
   }
 }
 
-/** `#/?streams=a,b`, as the old demo page had it. */
-function readAddress() {
-  const query = new URLSearchParams(location.hash.split("?")[1] ?? "");
+/** What is chosen, but for where it starts: last ids are kept under it. */
+function choice() {
+  return [
+    ["streams", picker.chosen.join(",")],
+    ["look", $("filter").value.trim()],
+  ];
+}
+
+function keepInAddress() {
+  writeAddress([...choice(), ...begin.pairs, ["run", isWanted && "1"]]);
+}
+
+function takeFromAddress() {
+  const query = readAddress();
   picker.choose((query.get("streams") ?? "").split(",").filter(Boolean));
+  begin.read(query);
+  $("filter").value = query.get("look") ?? "";
+  applyFilter();
+  return query.get("run") === "1";
 }
 
-function writeAddress() {
-  const names = picker.chosen.map(encodeURIComponent).join(",");
-  history.replaceState(null, "", names ? `#/?streams=${names}` : "#/");
-}
-
-function sinceMs() {
-  const { value } = document.querySelector("[name=start]:checked");
-  if (value === "hour") return Date.now() - HOUR_MS;
-  return value === "date" ? Date.parse(`${$("date").value}Z`) : null;
-}
-
-/** Where the chosen streams are, without a quote in it. */
-function streamUrl() {
+/** The address of the chosen streams, without a quote in it. */
+function streamUrl(more = []) {
   const names = picker.chosen.map((name) => encodeURIComponent(name).replaceAll("'", "%27")).join(",");
-  const since = sinceMs();
-  return `${location.origin}/v2/stream/${names}${since === null ? "" : `?since=${isoSeconds(since)}`}`;
+  const since = begin.sinceMs;
+  const query = toQuery([["since", since === null ? "" : isoSeconds(since)], ...more]).replaceAll("'", "%27");
+  return `${location.origin}/v2/stream/${names}${query && "?"}${query}`;
 }
 
 // Starting and stopping.
 
-/** Why it cannot start, "" if it can. */
-function obstacle() {
-  if (!picker.chosen.length) return "Choose a stream first.";
-  if (picker.chosen.length > picker.maxStreams) return `At most ${picker.maxStreams} streams can be joined.`;
-  return Number.isNaN(sinceMs()) ? "Give the date to start from." : "";
-}
-
 function start() {
   stop();
-  const text = obstacle();
+  const text = picker.obstacle || begin.obstacle;
   if (text) {
-    state = { phase: "stopped", text };
-    if (!picker.chosen.length) $("search").focus();
-    showState();
+    stop(text);
+    if (picker.obstacle) {
+      $("choice").open = true;
+      $("search").focus();
+    }
     return;
   }
+  isWanted = true;
+  keepInAddress();
   ledger = new Ledger();
   silence = new Silence(ask);
   clear();
@@ -91,7 +102,7 @@ function start() {
     $("choice").open = false;
     scrollTo(0, 0);
   }
-  const own = new Connection(streamUrl(), keepaliveSeconds * 3000, {
+  const own = new Connection(streamUrl(), begin.id, () => keepaliveSeconds * 3000, {
     state: (now) => {
       if (connection !== own) return;
       state = now;
@@ -103,12 +114,12 @@ function start() {
       showState();
     },
     since: (time) => {
-      if (connection === own) sayStart(`The service starts from ${time.replace("T", " ").replace("Z", " UTC")}.`);
+      if (connection === own) begin.say(`The service starts from ${time.replace("T", " ").replace("Z", " UTC")}.`);
     },
     event: take,
     gap: (gaps) => {
       ledger.missing(gaps);
-      showFacts();
+      showState();
     },
     idle: () => {
       ledger.isUpToDate = true;
@@ -121,29 +132,59 @@ function start() {
   own.run();
 }
 
-/** What the service made of the date that was chosen. */
-function sayStart(text) {
-  $("understood").textContent = text;
-}
-
-function stop() {
+/** `text` says why, where nobody pressed Stop. */
+function stop(text = "") {
   const old = connection;
-  sayStart("");
+  remember();
+  begin.say("");
   connection = null;
+  isWanted = false;
+  rememberedId = "";
   old?.stop();
   silence.closed();
-  state = { phase: "stopped" };
+  state = { phase: "stopped", text };
+  keepInAddress();
   showState();
 }
 
 /** A change of what is to be shown takes effect at once, as soon as the hand has come to rest. */
 function changed() {
-  writeAddress();
+  keepInAddress();
   hideSnippet();
   clearTimeout(applying);
-  if (!connection) showState();
-  else if (obstacle()) stop();
-  else applying = setTimeout(() => connection && start(), APPLY_MS);
+  if (!connection) {
+    if (state.text) state = { phase: "stopped" };
+    begin.say("");
+    showState();
+  } else if (picker.obstacle) stop(`Stopped. ${picker.obstacle}`);
+  else if (begin.obstacle) begin.say(`${begin.obstacle} Until then the stream continues as it was.`);
+  else {
+    begin.say("");
+    applying = setTimeout(() => connection && !begin.obstacle && start(), APPLY_MS);
+  }
+}
+
+/** For somebody who has never been here: a lively stream, and a quiet one from an hour ago. */
+function watchAtOnce() {
+  const { name, rate } = picker.forNewcomers;
+  picker.choose([name]);
+  begin.read(new URLSearchParams(rate > 0.2 ? "" : "since=hour"));
+  start();
+  $("toggle").focus(); // the button that was pressed is gone
+}
+
+function resume(choice, id) {
+  location.hash = `#/?${choice}&${toQuery([["id", id]])}&run=1`;
+}
+
+/** Keep the last id in this browser. */
+function remember() {
+  const id = connection?.lastId;
+  if (!id || id === rememberedId) return;
+  rememberedId = id;
+  rememberId(toQuery(choice()), id);
+  $("ids-box").hidden = false;
+  if ($("ids-box").open) begin.showIds(resume);
 }
 
 function take({ data, id }) {
@@ -163,7 +204,7 @@ function clear() {
   ledger.clear();
   list.clear();
   chart.clear();
-  showFacts();
+  showState();
 }
 
 function pause(isPaused) {
@@ -171,7 +212,7 @@ function pause(isPaused) {
   $("pause").textContent = isPaused ? "Resume" : "Pause";
 }
 
-// What is said.
+// What the page says.
 
 const PHASES = {
   stopped: "Not connected",
@@ -184,37 +225,24 @@ const PHASES = {
 
 function showState() {
   const { problem, text } = state;
-  const silent = silentWords();
+  const silent = silence.forMs === null ? "" : wordsOfSilence(silence);
   const phase = silent ? "silent" : state.phase;
   if ($("phase").textContent !== PHASES[phase]) $("phase").textContent = PHASES[phase];
   $("phase").dataset.phase = phase;
+  const isNew = !picker.chosen.length && !connection;
+  $("welcome").hidden = !isNew;
   $("toggle").textContent = connection && phase !== "refused" ? "Stop" : "Start";
-  $("toggle").classList.toggle("is-primary", $("toggle").textContent === "Start");
-  const said = problem ? words(problem) : (text ?? silent);
+  $("toggle").classList.toggle("is-primary", !isNew && $("toggle").textContent === "Start");
+  const said = problem ? words(problem) : text || silent;
   // Outside of what screen readers are told at each change.
   $("silent").textContent = silent ? `No events for ${duration(silence.forMs)}.` : "";
   if ($("said").textContent !== said) $("said").textContent = said;
   $("problem").hidden = !said;
   $("problem").dataset.phase = phase;
   $("retry").hidden = phase !== "waiting";
-  showFacts();
-}
-
-const silentWords = () => (silence.forMs === null ? "" : wordsOfSilence(silence));
-
-function showFacts() {
-  const { phase, until } = state;
-  const isOpen = phase === "open";
-  $("next").textContent = phase === "waiting" ? `Trying again in ${duration(Math.max(1000, until - Date.now()))}.` : "";
-  fact("since", isOpen ? clock(ledger.openSince) : "–", isOpen ? `for ${duration(Date.now() - ledger.openSince)}` : "");
-  fact("reconnects", number(ledger.reconnects));
-  fact("events", number(ledger.events), `${perSecond(ledger.perSecond)} per second`);
-  fact("bytes", bytes(ledger.bytes), ledger.events ? `${bytes(ledger.bytes / ledger.events)} an event` : "");
-  fact("repeated", number(ledger.repeated), `${number(ledger.skipped)} offsets skipped`);
-  const last = ledger.gaps.at(-1);
-  fact("gaps", number(ledger.gaps.length), last ? `last in ${last.topic}` : "said by the server");
-  fact("behind", ...(silentWords() ? ["–", "nothing arrives"] : behind()));
-  fact("last", ledger.lastAt === null ? "–" : duration(Date.now() - ledger.lastAt), ledger.lastAt === null ? "" : "ago");
+  list.isOpen = state.phase === "open";
+  const seconds = Math.min(MINUTE_SECONDS, Math.ceil((Date.now() - ledger.startedAt) / 1000));
+  showFacts(state, ledger, Boolean(silent), { seconds, ...chart.recent(seconds) });
   const id = connection?.lastId ?? "";
   $("last-id").textContent = id || "–";
   $("copy-id").hidden = !id;
@@ -222,21 +250,9 @@ function showFacts() {
   $("canary-count").textContent = hidden ? ` (${number(hidden)} hidden)` : "";
 }
 
-function behind() {
-  const { lagMs, isUpToDate } = ledger;
-  if (lagMs === null) return ["–", ""];
-  if (lagMs < LIVE_MS) return [`${(lagMs / 1000).toFixed(1)} s`, "live"];
-  return isUpToDate ? ["0 s", "live, but a quiet stream"] : [duration(lagMs), "replaying history"];
-}
-
-function fact(name, value, note = "") {
-  const box = $(`fact-${name}`);
-  const [first, second] = box.children;
-  if (first.textContent !== value) first.textContent = value;
-  if (second.textContent !== note) second.textContent = note;
-}
-
 // Copies.
+
+const COPIED = { curl: "curl command copied.", JavaScript: "JavaScript copied.", Python: "Python copied." };
 
 function hideSnippet() {
   $("snippet").hidden = true;
@@ -247,17 +263,17 @@ async function showSnippet(name, button) {
   const isShown = button.ariaPressed === "true";
   hideSnippet();
   if (isShown) return;
-  const why = picker.chosen.length && !Number.isNaN(sinceMs()) ? "" : obstacle();
-  const text = why ? "" : SNIPPETS[name](streamUrl());
+  const why = picker.obstacle || begin.obstacle;
+  const text = why ? "" : SNIPPETS[name](streamUrl([["lastEventId", begin.id]]));
   button.ariaPressed = "true";
   $("snippet").hidden = false;
   $("code").textContent = text;
   $("code").hidden = !text;
   const copied = text && (await copy(text));
-  $("copied").textContent = why || (copied ? `${name} copied; it runs as it stands.` : "Select it to copy it.");
+  $("copied").textContent = why || (copied ? COPIED[name] : "Could not copy. Select the text and copy it yourself.");
 }
 
-// The filter.
+// The search within what came.
 
 function applyFilter() {
   list.show({ filter: new Filter($("filter").value) });
@@ -268,6 +284,7 @@ function onlyThese(field, value) {
   const others = $("filter").value.replace(new RegExp(`(^|\\s)${field}=("[^"]*"|\\S+)`), "").trim();
   $("filter").value = [others, term].filter(Boolean).join(" ");
   applyFilter();
+  keepInAddress();
   $("filter").focus();
 }
 
@@ -279,19 +296,18 @@ for (const name of Object.keys(SNIPPETS)) {
   $("copy-as").append(button);
 }
 $("choice-form").addEventListener("submit", (event) => event.preventDefault());
+$("watch").addEventListener("click", watchAtOnce);
 $("toggle").addEventListener("click", () => (connection && state.phase !== "refused" ? stop() : start()));
 $("pause").addEventListener("click", () => pause(!list.isPaused));
 $("clear").addEventListener("click", clear);
 $("retry").addEventListener("click", () => connection?.retryNow());
-$("filter").addEventListener("input", applyFilter);
+$("filter").addEventListener("input", () => {
+  applyFilter();
+  keepInAddress();
+});
 $("canaries").addEventListener("change", ({ target }) => list.show({ showsCanaries: target.checked }));
 $("by").addEventListener("change", ({ target }) => {
   chart.by = target.value;
-});
-for (const radio of document.querySelectorAll("[name=start]")) radio.addEventListener("change", changed);
-$("date").addEventListener("input", () => {
-  document.querySelector("[name=start][value=date]").checked = true;
-  changed();
 });
 $("copy-id").addEventListener("click", async () => {
   const done = await copy(connection?.lastId ?? "");
@@ -303,27 +319,34 @@ $("save").addEventListener("click", () => {
   h("a", { href: url, download: "events.ndjson" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 });
-$("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address has its own use of the part after #
-  $("events").focus();
-});
+for (const link of document.querySelectorAll(".skip")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault(); // the address has its own use of the part after #
+    $(link.dataset.to).focus();
+  });
+}
 addEventListener("hashchange", () => {
-  readAddress();
-  if (connection) changed();
+  if (takeFromAddress()) start();
+  else changed();
 });
-WIDE.addEventListener("change", () => {
-  $("choice").open = true;
-});
+addEventListener("pagehide", remember);
+function unfoldWhereThereIsRoom() {
+  $("choice").open = WIDE.matches || !isWanted;
+  $("chart-box").open = WIDE.matches;
+}
+WIDE.addEventListener("change", unfoldWhereThereIsRoom);
 setInterval(() => {
   chart.draw();
   if (!document.hidden) silence.check(Date.now(), picker.rate);
   showState();
 }, 1000);
 setInterval(() => document.hidden || loadStreams(), RATES_MS);
+setInterval(remember, REMEMBER_MS);
 
-$("date").value = isoSeconds(Date.now() - 24 * HOUR_MS).slice(0, 16);
-readAddress();
-list.show({ filter: new Filter($("filter").value), showsCanaries: $("canaries").checked });
+const wasRunning = takeFromAddress();
+list.show({ showsCanaries: $("canaries").checked });
+unfoldWhereThereIsRoom();
 showState();
 chart.draw();
 loadStreams();
+if (wasRunning) start();

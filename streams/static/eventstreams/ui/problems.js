@@ -4,33 +4,36 @@ const SAID = {
   unreachable: "The server cannot be reached.",
   broken: "The connection broke.",
   ended: "The server ended the connection.",
-  silent: "Nothing has been heard from the server for too long, so the connection was given up.",
-  no_stream: "What answers at this address is not a stream of events.",
+  silent: "No data from the server for too long; the connection was closed.",
+  no_stream: "The server did not send an event stream.",
   too_many_requests: "Too many streams are open from your network address.",
   kafka_unavailable: "The server cannot reach Kafka at the moment.",
   no_topics_available: "These streams have no topics in Kafka yet, so there is nothing to send.",
   no_stream_configuration: "The server does not know its streams yet.",
-  no_redaction_list: "The server has not read its list of redacted pages yet, and sends nothing before.",
+  no_redaction_list: "The server is still loading its redaction list. No events until then.",
   draining: "The server is about to stop; another one will take over.",
-  overloaded: "The server has as many connections as it allows.",
+  overloaded: "The server is full.",
 };
+const WITHDRAWN = "No longer exposed";
+const WAITS = "This page stays connected and shows events as soon as they come.";
 
-/** What to say of a silence (see silence.js), "" where nothing is the matter. */
+/** What to say about a silence (see silence.js), "" where nothing is wrong. */
 export function wordsOfSilence({ isLively, answer }) {
   if (!answer) return isLively ? "Asking the service why." : "";
-  if (answer.said.length) return `The service says: ${answer.said.join("; ").replace(/\.$/, "")}.`;
-  if (answer.status === "unknown") return "The service cannot be asked why.";
-  return isLively ? "Usually they come more often. The service reports no problem." : "";
+  if (answer.said.length) return `The service says: ${answer.said.join("; ").replace(/\.$/, "")}. ${WAITS}`;
+  if (answer.status === "unknown") return `The service does not say why. ${WAITS}`;
+  return isLively ? `Usually they come more often. The service reports no problem. ${WAITS}` : "";
 }
 
 /** One or two sentences about a problem (see sse.js). */
 export function words({ status, type, title, detail = "" }) {
   if (type === "not_found") {
     const names = detail.slice(detail.indexOf(":") + 1).trim();
-    return `There is no stream named ${names || "like that"} here. Choose from the list.`;
+    const sentence = `There is no stream named ${names || "like that"} here. Choose from the list.`;
+    return detail.startsWith(WITHDRAWN) ? `This server has withdrawn a stream. ${sentence}` : sentence;
   }
   if (SAID[type]) return SAID[type];
-  if (status === 429) return "The server has had too many requests.";
+  if (status === 429) return "The server received too many requests.";
   if (status >= 500) return `The server has a problem (${status}). ${detail}`.trim();
   return `The server refused (${status}${title ? `, ${title}` : ""}). ${detail}`.trim();
 }

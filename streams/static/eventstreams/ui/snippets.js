@@ -1,13 +1,13 @@
-// The same streams by other means; each of these runs as it stands.
+// The same streams with other clients; each of these runs unchanged.
 
-const FIRST = "Follows the streams, and after an interruption goes on after the last event that it had.";
+const FIRST = "Follows the streams; after an interruption it resumes after the last event that it received.";
 
 /** `url` is percent-encoded and so has neither quotes nor backslashes in it. */
 export const SNIPPETS = {
   curl: (url) => `curl -N '${url}'\n`,
 
   JavaScript: (url) => `// ${FIRST}
-// For browsers and for Node.js 18 or newer. (In browsers, EventSource does much of this by itself.)
+// For browsers and for Node.js 18 or newer. (In browsers, EventSource can do much of this.)
 async function follow(url, take) {
   let id = "";
   for (;;) {
@@ -28,7 +28,7 @@ async function follow(url, take) {
         }
       }
     } catch (error) {
-      console.error("connecting again:", error.message);
+      console.error("reconnecting:", error.message);
     }
     await new Promise((done) => setTimeout(done, 5000));
   }
@@ -41,7 +41,7 @@ follow("${url}", (event) => {
 
   Python: (url) => `"""${FIRST}
 
-With the standard library alone.
+Uses only the standard library.
 """
 import http.client
 import json
@@ -69,7 +69,7 @@ def follow(url):
                             last_id = fields["id"]
                         fields = {}
         except (OSError, http.client.HTTPException) as error:
-            print("connecting again:", error, file=sys.stderr)
+            print("reconnecting:", error, file=sys.stderr)
         time.sleep(5)
 
 

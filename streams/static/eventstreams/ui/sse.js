@@ -1,4 +1,4 @@
-// A connection that comes back by itself and goes on after the last event it had.
+// A connection that reconnects and resumes after the last event it received.
 //
 // By fetch rather than EventSource: this page shows what EventSource keeps to itself. That is the status and the words
 // of a refusal (429, 404, 503), for which EventSource has one bare "error"; comments, `:gap` among them; the wait until
@@ -79,9 +79,10 @@ export class Connection {
   #isTold = false;
   #openedAt = null;
 
-  /** Without anything from the server for `silenceMs` the connection is given up; 0: never. */
-  constructor(url, silenceMs, on) {
+  /** Resumes after `lastId`, if there is one. After `silenceMs()` without any data the connection is closed; 0: never. */
+  constructor(url, lastId, silenceMs, on) {
     this.#url = url;
+    this.lastId = lastId;
     this.#silenceMs = silenceMs;
     this.#on = on;
   }
@@ -91,7 +92,8 @@ export class Connection {
       this.#on.state({ phase: "connecting" });
       const { problem, isFinal, waitMs } = await this.#once();
       if (this.#stopped) break;
-      if (isFinal) {
+      // A stream that was there a moment ago may come back: its configuration may have been changed by mistake.
+      if (isFinal && !(problem.status === 404 && this.#openedAt !== null)) {
         this.#on.state({ phase: "refused", problem });
         return;
       }
@@ -106,7 +108,7 @@ export class Connection {
     this.#endWait?.();
   }
 
-  /** Do not wait any longer. */
+  /** Reconnect now, if it waits. */
   retryNow() {
     this.#endWait?.();
   }
@@ -132,7 +134,7 @@ export class Connection {
     return { problem: await this.#read(response.body.getReader()) };
   }
 
-  /** Before the first event there is no id to go on from; then it is the time at which the connection first stood. */
+  /** Before the first event there is no id to resume after; then it is the time of the first connection. */
   #address() {
     const url = new URL(this.#url);
     if (!this.lastId && this.#openedAt !== null && !url.searchParams.has("since")) {
@@ -169,7 +171,8 @@ export class Connection {
     const decoder = new TextDecoder(); // keeps the first bytes of a character whose last ones are still to come
     for (;;) {
       let piece;
-      const watchdog = this.#silenceMs && setTimeout(() => this.#attempt.abort("silent"), this.#silenceMs);
+      const silenceMs = this.#silenceMs();
+      const watchdog = silenceMs && setTimeout(() => this.#attempt.abort("silent"), silenceMs);
       try {
         piece = await reader.read();
       } catch {

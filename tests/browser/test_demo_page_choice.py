@@ -1,0 +1,220 @@
+"""The demo page as people come to it: at once, by keyboard, by phone, with an address or an id that somebody kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from playwright.async_api import Page, expect
+
+from tests.browser.demo import Demo, change, connected, demo_site, fact, open_page, rows, start, titles
+from tests.browser.kit import Complaints
+from tests.integration.kit import Rec
+
+UI = "/static/eventstreams/ui"
+NOT_CONNECTED = "Not connected"
+
+
+async def test_a_newcomer_needs_one_button_and_gets_figures_in_plain_words(page: Page, demo: Demo) -> None:
+    await page.goto(f"{demo.site.url}/v2/ui/")
+    await page.get_by_role("button", name="Watch recent changes").click()
+    await expect(connected(page)).to_be_visible()
+    await expect(page.get_by_role("button", name="Watch recent changes")).to_be_hidden()
+    await expect(page.get_by_role("button", name="Stop")).to_be_focused()
+    await demo.write("recent", *(Rec(change(number)) for number in range(3)))
+    await expect(page.get_by_role("link", name="Page 2", exact=True)).to_be_visible()
+    plain = re.compile(r"\d+ (edits|events) in the last (\d+ s|minute).*(all|most) on enwiki\.$")
+    await expect(page.locator("#summary")).to_have_text(plain)
+
+
+async def test_what_came_is_summed_up_in_a_sentence(page: Page, demo: Demo) -> None:
+    await open_page(page, demo)
+    sentences = await page.evaluate(
+        """async (url) => {
+          const { sentence } = await import(url);
+          const say = (seconds, types, wikis = {}) => {
+            const maps = { types: new Map(Object.entries(types)), wikis: new Map(Object.entries(wikis)) };
+            const total = Object.values(types).reduce((a, b) => a + b, 0);
+            return sentence({ total, seconds, ...maps });
+          };
+          return [
+            say(60, { edit: 1240 }, { dewiki: 200, enwiki: 1040 }),
+            say(12, { edit: 1 }, { enwiki: 1 }),
+            say(60, { edit: 5, update: 0, new: 3, create: 1, log: 2 }, { enwiki: 11 }),
+            say(60, { thanked: 7 }),
+            say(60, {}),
+          ];
+        }""",
+        f"{UI}/facts.js",
+    )
+    assert sentences == [
+        "1,240 edits in the last minute, most on enwiki.",
+        "1 edit in the last 12 s, on enwiki.",
+        "11 events in the last minute: 5 edits, 4 new pages, 2 others; all on enwiki.",
+        "7 events in the last minute.",
+        "No events in the last minute.",
+    ]
+
+
+async def test_by_keyboard_the_controls_come_first_and_the_list_of_streams_is_one_stop(page: Page, demo: Demo) -> None:
+    await open_page(page, demo)
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the controls")).to_be_focused()
+    stops = await tab_stops(page, until="now")
+    assert stops.index("Start") < stops.index("Search the streams") < stops.index("now")
+    search, now = stops.index("Search the streams"), stops.index("now")
+    assert len(stops[search + 1 : now]) == 1, "one stop, however many streams there are"
+    await page.get_by_role("link", name="Skip to the controls").press("Enter")
+    await expect(page.get_by_role("button", name="Start", exact=True)).to_be_focused()
+
+    # Within the list the arrow keys move, also past what the search hides.
+    await page.get_by_role("searchbox", name="Search the streams").fill("the stream called")
+    boxes = page.locator("#streams li:not([hidden]) input")
+    await page.keyboard.press("ArrowDown")
+    await expect(boxes.first).to_be_focused()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Space")
+    await expect(boxes.nth(1)).to_be_checked()
+    await page.keyboard.press("End")
+    await expect(boxes.last).to_be_focused()
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Tab")
+    await expect(boxes.last).to_be_focused()
+
+
+async def tab_stops(page: Page, *, until: str) -> list[str]:
+    """Names of what the Tab key reaches next."""
+    stops: list[str] = []
+    while until not in stops:
+        assert len(stops) < 30, stops
+        await page.keyboard.press("Tab")
+        name = """(document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()"""
+        stops.append(await page.evaluate(name))
+    return stops
+
+
+async def test_on_a_phone_the_first_event_is_on_the_first_screen_and_a_tap_unfolds_it(page: Page, demo: Demo) -> None:
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await open_page(page, demo, "looked.at")
+    await start(page)
+    await demo.write("looked.at", Rec(change(1)))
+    await expect(rows(page)).to_have_count(1)
+    box = await rows(page).first.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] < 700
+    await expect(page.get_by_role("img", name="Events per second")).to_be_hidden()
+    await page.get_by_text("Events per second").click()
+    await expect(page.get_by_role("img", name="Events per second")).to_be_visible()
+    await rows(page).first.locator(".user").click()
+    await expect(rows(page).first.locator(".tree")).to_contain_text('user: "Grace"')
+    await rows(page).first.locator(".user").click()
+    await expect(rows(page).first.locator(".tree")).to_be_hidden()
+
+
+async def test_the_address_holds_what_the_page_shows(page: Page, demo: Demo) -> None:
+    at = 1_700_000_000_000
+    await demo.write("looked.at", Rec(change(1, title="Kept"), at=at), Rec(change(2, title="Other"), at=at + 1))
+    await open_page(page, demo, "looked.at", "quiet")
+    await page.get_by_label("Date and time, UTC").fill("2023-11-14T22:13")
+    await page.get_by_role("searchbox", name="Search the events").fill('title="kept" user=grace')
+    await start(page)
+    address = page.url
+    look = "look=title%3D%22kept%22%20user%3Dgrace"
+    assert address.endswith(f"#/?streams=looked.at,quiet&{look}&since=2023-11-14T22:13Z&run=1")
+
+    async def shows_the_same(shown: Page) -> None:
+        await expect(connected(shown)).to_be_visible()
+        await expect(rows(shown)).to_have_count(1)
+        assert await titles(shown) == ["Kept"]
+        await expect(shown.get_by_role("radio", name="a date (UTC)")).to_be_checked()
+        await expect(shown.get_by_role("searchbox", name="Search the events")).to_have_value('title="kept" user=grace')
+        await expect(shown.get_by_role("checkbox", name="quiet")).to_be_checked()
+
+    await shows_the_same(page)
+    await page.reload()
+    await shows_the_same(page)
+    other = await page.context.new_page()
+    await other.goto(address)
+    await shows_the_same(other)
+    await other.close()
+    await page.get_by_role("button", name="Stop").click()
+    await page.reload()
+    await expect(page.get_by_role("checkbox", name="quiet")).to_be_checked()
+    await expect(page.get_by_role("status").filter(has_text=NOT_CONNECTED)).to_be_visible()
+    assert page.url == address.replace("&run=1", "")
+
+
+async def test_an_id_that_was_kept_resumes_exactly(page: Page, demo: Demo) -> None:
+    await open_page(page, demo, "resumed")
+    await start(page)
+    await demo.write("resumed", Rec(change(1)))
+    await expect(rows(page)).to_have_count(1)
+    await page.get_by_role("button", name="Stop").click()
+    await demo.write("resumed", Rec(change(2)), Rec(change(3)))
+
+    # This browser kept it, also while the page was closed.
+    await page.goto("about:blank")
+    await open_page(page, demo)
+    await page.get_by_text("Last ids in this browser").click()
+    await page.get_by_role("button", name="Resume resumed").click()
+    await expect(rows(page)).to_have_count(2)
+    assert await titles(page) == ["Page 3", "Page 2"]
+    await expect(fact(page, "Duplicates")).to_have_text("0")
+    await expect(page.get_by_role("radio", name="after an event id")).to_be_checked()
+
+    # Pasted, as it may come from another program.
+    await page.get_by_role("button", name="Stop").click()
+    box = page.get_by_label("Event id", exact=True)
+    pasted = await box.input_value()
+    await box.fill("[{")
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(page.get_by_role("alert")).to_have_text("This is not an event id. Paste the whole id, from [ to ].")
+    await box.fill(pasted)
+    await start(page)
+    await expect(rows(page)).to_have_count(2)
+    await page.reload()
+    await expect(rows(page)).to_have_count(2)
+
+    await page.get_by_text("Last ids in this browser").click()
+    await page.get_by_role("button", name="Forget them").click()
+    await expect(page.get_by_text("Last ids in this browser")).to_be_hidden()
+
+
+async def test_a_date_that_is_cleared_while_the_stream_runs_leaves_it_running(page: Page, demo: Demo) -> None:
+    await open_page(page, demo, "looked.at")
+    await page.get_by_role("radio", name="a date (UTC)").check()
+    await start(page)
+    await page.get_by_label("Date and time, UTC").fill("")
+    said = "Enter a start date. Until then the stream continues as it was."
+    await expect(page.get_by_role("status").filter(has_text=said)).to_be_visible()
+    await demo.write("looked.at", Rec(change(1, title="Still running")))
+    await expect(page.get_by_role("link", name="Still running")).to_be_visible()
+    await expect(connected(page)).to_be_visible()
+    await page.get_by_role("button", name="Remove looked.at").click()
+    await expect(page.get_by_role("alert")).to_have_text("Stopped. Choose a stream first.")
+
+
+@pytest.mark.slow
+async def test_a_withdrawn_stream_is_named_with_what_the_page_does_and_may_come_back(
+    page: Page, kafka: Any, tmp_path: Path, complaints: Complaints
+) -> None:
+    complaints.allow("404")
+    with demo_site(kafka, tmp_path, stream_config_ttl=1) as demo:
+        demo.site.start()
+        configuration = next(tmp_path.glob("streams-*.yaml"))
+        streams = configuration.read_text()
+        await open_page(page, demo, "two")
+        await start(page)
+        configuration.write_text(yaml.safe_dump({k: v for k, v in yaml.safe_load(streams).items() if k != "two"}))
+        sentence = re.compile(r"There is no stream named two here\. Choose from the list\.")
+        await expect(page.get_by_role("alert")).to_have_text(re.compile("^This server has withdrawn a stream"))
+        await expect(page.get_by_role("alert")).to_have_text(sentence)
+        await expect(page.get_by_text(re.compile(r"Trying again in \d+ s"))).to_be_visible()
+        await page.get_by_role("button", name="Try now").click()
+        await expect(page.get_by_text(re.compile(r"Trying again in \d+ s"))).to_be_visible()
+        configuration.write_text(streams)
+        await demo.write("two", Rec(change(1)))
+        await expect(rows(page)).to_have_count(1, timeout=60_000)
