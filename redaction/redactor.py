@@ -64,8 +64,17 @@ _BLANKED = {
     "log_params": _EMPTY_OBJECT,
 }
 
+# What becomes of a member by its name, where nothing stands in for its value.
+_KEPT, _COMMENT, _REMOVED = msgspec.Raw(b"kept"), msgspec.Raw(b"its texts become empty"), msgspec.Raw(b"removed")
+_FATES: dict[str, msgspec.Raw] = {}
+_NAME_IN_A_SCHEMA = re.compile("[a-z][a-z0-9_]{0,40}")
+
 MAX_DOMAINS, MAX_DOMAIN_BYTES = 10_000, 300
-"""Maximum number and length of the domains of which it is remembered whether they are listed: Wikimedia has 1,000."""
+"""Size of the cache of domains, and the longest domain that it takes (bytes): Wikimedia has 1,000."""
+MAX_SPELLINGS, MAX_SPELLING = 4_096, 400
+"""Size of the cache of titles that are not listed, and the longest title that it takes (characters)."""
+MAX_NAMES = 2_000
+"""Size of the cache of what becomes of members, by their names."""
 
 _JSON_BLANKS = b" \t\n\r"
 _AUTHORITY = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)", re.IGNORECASE)
@@ -78,7 +87,7 @@ class Redactor:
     Raises TypeError for a title that is not text (YAML's own typing makes 7 of ``007`` and False of ``No``).
     """
 
-    __slots__ = ("_anywhere", "_everything", "_matches", "_of_domain", "_pages", "_titles", "version")
+    __slots__ = ("_anywhere", "_everything", "_matches", "_of_domain", "_pages", "_titles", "_unlisted", "version")
 
     def __init__(self, pages: Mapping[str, Iterable[str]], version: int = 0) -> None:
         self.version = version
@@ -101,6 +110,8 @@ class Redactor:
         self._everything = functools.reduce(lambda all_, titles: all_ | titles, self._titles.values(), self._anywhere)
         self._of_domain: dict[bytes, _Titles] = {}
         """What is listed on a domain, as events spell it."""
+        self._unlisted: set[str | None] = {None, ""}
+        """Titles, as events spell them, that are listed on no domain: one edit has events in many streams."""
         self._matches: dict[Identity, int] = {}
 
     def __len__(self) -> int:
@@ -144,9 +155,11 @@ class Redactor:
             titles = self._of_domain.get(bytes(meta.get("domain", _MISSING)))
             if titles is None:
                 titles = self._titles_of_domain(event, meta)
-            if not titles or not _is_any_listed(spellings := _page_titles(event), titles):
+            if not titles or self._unlisted.issuperset(spellings := _page_titles(event)):
                 return False
-            self._count(spellings, titles)
+            if not (keys := self._listed_keys(spellings, titles)):
+                return False
+            self._count(keys, titles)
             redacted = _redacted(event, keeps_performer=_is_page_change(event, meta), is_event=True)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
@@ -190,8 +203,20 @@ class Redactor:
             return self._titles.get(domain, self._anywhere)
         return self._everything
 
-    def _count(self, spellings: Iterable[str | None], titles: _Titles) -> None:
-        keys = {key for spelling in spellings if spelling for key in _keys(spelling)}
+    def _listed_keys(self, spellings: Iterable[str | None], titles: _Titles) -> set[str]:
+        """Return those of the titles, normalised, that are among `titles`."""
+        found: set[str] = set()
+        for spelling in spellings:
+            if spelling:
+                keys = title_keys(spelling)
+                found |= titles.keys() & keys
+                if len(spelling) <= MAX_SPELLING and self._everything.keys().isdisjoint(keys):
+                    if len(self._unlisted) > MAX_SPELLINGS:
+                        self._unlisted = {None, ""}
+                    self._unlisted.add(spelling)
+        return found
+
+    def _count(self, keys: Iterable[str], titles: _Titles) -> None:
         lists = (self._anywhere, *self._titles.values()) if titles is self._everything else (titles,)
         for page in {each[key] for each in lists for key in keys if key in each}:
             self._matches[page] = self._matches.get(page, 0) + 1
@@ -209,13 +234,18 @@ def _text_of(raw: msgspec.Raw) -> str:
 def _page_titles(event: Fields) -> list[str | None]:
     """Every title that the event gives its page, before and after it, as it is spelled there."""
     found: list[str | None] = []
-    for name in ("title", "page_title"):
-        if name in event:
-            found.append(_decode_text(event[name]))
-    # A move's old title stands in prior_state (page/move, page/change) and in the redirect that was left behind.
-    for name in ("page", "created_redirect_page", "new_redirect_page"):
-        if name in event and (page := _decode_page(event[name])) is not None:
-            found.append(page.page_title)
+    # Written out, without loops: this runs for each event of a listed domain.
+    if "title" in event:
+        found.append(_decode_text(event["title"]))
+    if "page_title" in event:
+        found.append(_decode_text(event["page_title"]))
+    if "page" in event and (page := _decode_page(event["page"])) is not None:
+        found.append(page.page_title)
+    # A move's old title stands in the redirect that was left behind and in prior_state (page/move, page/change).
+    if "created_redirect_page" in event and (page := _decode_page(event["created_redirect_page"])) is not None:
+        found.append(page.page_title)
+    if "new_redirect_page" in event and (page := _decode_page(event["new_redirect_page"])) is not None:
+        found.append(page.page_title)
     if "prior_state" in event and (state := _decode_prior_state(event["prior_state"])) is not None:
         found.append(state.page_title)
         if state.page is not None:
@@ -231,28 +261,6 @@ def _page_titles(event: Fields) -> list[str | None]:
             # Old log entries: the parameters by position, the title first.
             found.append(params.split("\n", 1)[0] if isinstance(params, str) else params[0])
     return found
-
-
-def _keys(title: str) -> Iterable[str]:
-    """What a title stands for, normalised: remembered, since one edit has events in many streams.
-
-    What is longer than any title of MediaWiki (255 bytes and a namespace) is not kept.
-    """
-    return _remembered_keys(title) if len(title) < 400 else title_keys(title)
-
-
-def _is_any_listed(spellings: Iterable[str | None], titles: _Titles) -> bool:
-    for spelling in spellings:
-        if spelling:
-            for key in _keys(spelling):
-                if key in titles:
-                    return True
-    return False
-
-
-@functools.lru_cache(maxsize=4096)
-def _remembered_keys(title: str) -> tuple[str, ...]:
-    return tuple(title_keys(title))
 
 
 def _is_page_change(event: Fields, meta: Fields) -> bool:
@@ -298,14 +306,30 @@ def _redacted_key(key: bytes) -> bytes | None:
 
 
 def _rewritten_member(name: str, raw: msgspec.Raw, is_comment: bool) -> _Rewritten | None:
-    """What a member's value becomes; None where the member is removed."""
+    """Return what a member's value becomes; None if the member is removed."""
+    fate = _FATES.get(name) or _fate(name)
+    if fate is _KEPT:
+        return _rewrite(raw, is_comment)
+    if fate is _REMOVED:
+        return None
+    return _rewrite(raw, True) if fate is _COMMENT else fate
+
+
+def _fate(name: str) -> msgspec.Raw:
+    """Return what becomes of a member with this name: a mark, or what stands in for its value."""
     folded = name.casefold()
     # All words for those who act have one or the other.
     if ("er" in folded or "or" in folded) and _names_somebody(name):
-        return None
-    if blank := _BLANKED.get(folded):
-        return blank
-    return _rewrite(raw, is_comment or "comment" in folded or folded == "summary")
+        fate = _REMOVED
+    elif blank := _BLANKED.get(folded):
+        fate = blank
+    else:
+        fate = _COMMENT if "comment" in folded or folded == "summary" else _KEPT
+    # The names that a schema gives are the same in all events. The name of a person, which the key of a map may be, is
+    # not kept: MediaWiki begins it with a capital letter.
+    if len(_FATES) < MAX_NAMES and _NAME_IN_A_SCHEMA.fullmatch(name):
+        _FATES[name] = fate
+    return fate
 
 
 def _rewrite(raw: msgspec.Raw, is_comment: bool) -> _Rewritten:

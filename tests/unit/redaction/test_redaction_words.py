@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from redaction import redactor
 from redaction.redactor import Redactor
 from streams.core.events import Record, encode
 from tests.support.events.edits import names_somebody
@@ -57,6 +58,7 @@ def test_a_key_that_names_somebody_is_removed_at_any_depth(key: str) -> None:
     event = listed(**{key: {}}, a=[[inner], inner])
     event["meta"][key] = 1
     assert redact(event) == listed(a=[[{"kept": 1}], {"kept": 1}])
+    assert redact(event) == listed(a=[[{"kept": 1}], {"kept": 1}]), "what becomes of a key is remembered"
     assert redact(listed(), json.dumps(inner).encode())["meta"]["key"] == '{"kept":1}'
     assert names_somebody(key), "the tests' own reading of the contract"
 
@@ -128,3 +130,13 @@ def test_each_match_of_a_page_is_counted_once_for_an_event() -> None:
         redactor.redact(msgspec.json.decode(json.dumps(event), type=dict[str, msgspec.Raw]))
     assert redactor.taken_matches() == {(RU, "foo_bar"): 3, (RU, "b"): 1, ("de.wikipedia.org", "foo_bar"): 1}
     assert redactor.taken_matches() == {}
+
+
+def test_a_person_s_name_that_is_a_key_is_not_kept_in_memory_and_the_names_of_members_are_bounded() -> None:
+    for name in ("Alice Example", "Änne", "192.0.2.7", "10"):
+        event = listed(a={name: {"user": name, "b": 1}})
+        assert redact(event) == listed(a={name: {"b": 1}})
+        assert name not in redactor._FATES
+    for number in range(redactor.MAX_NAMES + 10):
+        assert redact(listed(**{f"n{number}": 1, f"n{number}_user": 1})) == listed(**{f"n{number}": 1})
+    assert len(redactor._FATES) <= redactor.MAX_NAMES
