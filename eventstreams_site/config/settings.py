@@ -1,0 +1,240 @@
+"""The settings of the service, each written once: name, type, rule, default and help.
+
+The keys are those of the service that this one replaces. Source: wire contract, "Configuration". The README's table is
+this one: a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eventstreams_site.config import values
+
+_MIB = 1024 * 1024
+
+
+def _setting(
+    parse: Callable[[object, Path], Any],
+    default: object,
+    help: str,
+    *,
+    shown: str | None = None,
+    secret: bool = False,
+    null_counts: bool = False,
+) -> Any:  # what dataclasses take for a field
+    about = {"parse": parse, "help": help, "shown": shown, "secret": secret, "null_counts": null_counts}
+    return field(default_factory=lambda: default, repr=not secret, metadata=about)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The configuration of one process. Secret values are not in the repr."""
+
+    stream_config_uri: str | None = _setting(
+        values.uri,
+        None,
+        "where the streams are described: path or URL (`file:`, `http:`, `https:`) of YAML or JSON; without "
+        "it, `stream_config_overrides` describes them",
+        shown="none",
+    )
+    stream_config_uri_options: Mapping[str, Any] = _setting(
+        values.uri_options,
+        {},
+        "for `http:` — `headers`, a mapping of names to texts",
+        secret=True,
+    )
+    stream_config_object_path: str | None = _setting(
+        values.text("keys joined by dots"),
+        None,
+        "keys joined by dots that lead to the mapping of streams inside that document",
+        shown="none",
+    )
+    stream_config_ttl: float = _setting(
+        values.seconds,
+        0.0,
+        "seconds between refreshes of the stream configuration and the schemas; 0: they are read once",
+    )
+    stream_config_defaults: Mapping[str, Mapping[str, Any]] = _setting(
+        values.stream_settings,
+        {},
+        "stream name → settings that fill, deeply, what the described streams lack; with `topics`, they "
+        "describe a whole stream",
+    )
+    stream_config_overrides: Mapping[str, Mapping[str, Any]] = _setting(
+        values.stream_settings,
+        {},
+        "stream name → settings that win, deeply; streams that are not described are added",
+    )
+    allowed_streams: tuple[str, ...] | None = _setting(
+        values.texts,
+        None,
+        "the only streams that are exposed, by canonical name",
+        shown="all",
+    )
+    schema_base_uris: tuple[str, ...] = _setting(
+        values.uris,
+        (),
+        "where the service looks for schemas and for what their `$ref`s name, in this order: paths or URLs",
+    )
+    schema_uri_options: Mapping[str, Any] = _setting(
+        values.uri_options,
+        {},
+        "as `stream_config_uri_options`, for schemas",
+        secret=True,
+    )
+    schema_latest_version: str = _setting(
+        values.text("text; quote it if it looks like a number"),
+        "latest",
+        "the version in the path of a schema that is found by its title",
+    )
+    admin_uri_hosts: tuple[str, ...] = _setting(
+        values.hosts,
+        (),
+        "hosts of `http(s):` URLs that admins may give a stream as `$schema`, such as `schema.example.org` "
+        "(ports 80 and 443) or `schema.example.org:8443`; the service follows redirects to these hosts only. "
+        "If empty, admins may only give paths, which are looked up below `schema_base_uris`",
+    )
+    admin_topics: tuple[str, ...] | None = _setting(
+        values.texts,
+        None,
+        "patterns (`*`, `?`, `[…]`) of the topics that admins may give a stream, such as `eqiad.mediawiki.*`; "
+        "without them, the topics of all streams that are fetched or in this file. Kafka's own topics "
+        "(`__consumer_offsets`) need a pattern that begins with `__`",
+        shown="those of the configuration",
+    )
+    client_ip_connection_limit: int = _setting(
+        values.integer(0),
+        0,
+        "concurrent connections of one client address (IPv6: of one /64); 0: any number",
+    )
+    mediawiki_redacted_pages: Mapping[str, tuple[str, ...]] = _setting(
+        values.redacted_pages,
+        {},
+        "domain → list of page titles, text as written (impossible titles, such as URLs, stop startup); they "
+        "are redacted in addition to those that admins list ([docs/redaction.md](docs/redaction.md))",
+    )
+    redacted_pages_min: int = _setting(
+        values.integer(0),
+        0,
+        "redacted pages that the database must have: with fewer at startup (the wrong database, a lost list) "
+        "the server is not ready and streams answer `no_redaction_list`; fewer later is `degraded`",
+    )
+    cors: str = _setting(
+        values.cors_origin,
+        "*",
+        "the value of `Access-Control-Allow-Origin`: `*` or one origin; `false` or empty: no cross-origin access",
+        null_counts=True,
+    )
+    stream_ui_enabled: bool = _setting(
+        values.boolean,
+        False,
+        "whether to serve the demo page (`/v2/ui`); if so, `/` leads to it, else to the documentation",
+    )
+    kafka: Mapping[str, Any] = _setting(
+        values.mapping,
+        {},
+        "librdkafka's settings: `metadata.broker.list`, `security.protocol`, `ssl.*`, `sasl.*`, `fetch.*` and "
+        "others; a warning names each setting that has no counterpart",
+        secret=True,
+    )
+    keepalive_seconds: float = _setting(
+        values.seconds,
+        15.0,
+        "idle seconds after which the server sends a sign of life; 0: never",
+    )
+    max_streams: int = _setting(
+        values.integer(1),
+        50,
+        "streams that one request can join",
+    )
+    client_ip_header: str = _setting(
+        values.matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header"),
+        "X-Client-IP",
+        "the header that holds the client's address, believed only from `trusted_proxies`, which must set it "
+        "themselves",
+    )
+    trusted_proxies: tuple[values.Network, ...] = _setting(
+        values.networks,
+        values.PRIVATE_NETWORKS,
+        "networks whose peers are believed",
+        shown="loopback and private networks",
+    )
+    redis_url: str | None = _setting(
+        values.matching(r"(?:rediss?|unix)://\S+", "a redis://, rediss:// or unix:// URL"),
+        None,
+        "no effect in this version: each process counts the connections of an address separately. A warning "
+        "says so at startup",
+        shown="none",
+        secret=True,
+    )
+    max_connections: int = _setting(
+        values.integer(0),
+        10_000,
+        "concurrent connections of one server process; 0: any number",
+    )
+    history_readers: int = _setting(
+        values.integer(1),
+        8,
+        "clients that may read, at the same time, events older than those in memory",
+    )
+    ring_bytes: int = _setting(
+        values.integer(1),
+        8 * _MIB,
+        "maximum bytes of the newest events of each partition in memory; all feeds together may use the same "
+        "amount again",
+    )
+    history_cache_bytes: int = _setting(
+        values.integer(0),
+        8 * _MIB,
+        "maximum bytes of recently read older events in memory; 0: none; clients that read them may use the "
+        "same amount again",
+    )
+    gather_seconds: float = _setting(
+        values.seconds,
+        0.03,
+        "seconds for which events wait for each other, to share a write, if a process has more than 50 live "
+        "clients; a lone event waits half as long again; 0: never",
+    )
+    drain_seconds: float = _setting(
+        values.seconds,
+        5.0,
+        "seconds over which the server ends the streams when it stops",
+    )
+
+
+class Setting(NamedTuple):
+    """One key of the configuration, as `Config` declares it.
+
+    `parse` is a rule of `values.py`. A null is not parsed: it means the default, unless `null_counts`. The value of a
+    `secret` setting never appears in a message. `help` is Markdown. `shown` describes a default that a number or a
+    text does not explain.
+    """
+
+    name: str
+    parse: Callable[[object, Path], Any]
+    default: Any
+    help: str
+    shown: str | None
+    secret: bool
+    null_counts: bool
+
+    @property
+    def row(self) -> str:
+        """Return the row of this setting in the README's table."""
+        return f"| `{self.name}` | {self.shown or f'`{_yaml(self.default)}`'} | {self.help} |"
+
+
+def _yaml(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, int | float):
+        return f"{default:.10g}"
+    return "[]" if default == () else str(default)
+
+
+_DEFAULTS = Config()
+SETTINGS = tuple(Setting(each.name, default=getattr(_DEFAULTS, each.name), **each.metadata) for each in fields(Config))
+"""Every key there is, in the order of the documentation."""
