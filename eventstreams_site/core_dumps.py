@@ -1,4 +1,4 @@
-"""No core dumps: the memory of a server holds records that are not yet redacted, and what was freed of them."""
+"""Switches core dumps off: the memory of a server holds records that are not yet redacted."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def forbid_core_dumps() -> None:
-    """Let neither the kernel nor another user's debugger write down this process's memory; forked ones inherit that.
+    """Keep the kernel and other users' debuggers from writing down the memory of this process and those it forks.
 
-    The limit alone does not do: the kernel ignores it where core dumps are piped to a program (core(5)).
+    The limit alone is not enough: the kernel ignores it if core dumps are piped to a program (core(5)).
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform != "linux":

@@ -1,4 +1,4 @@
-"""Threads that ask the database, each over its own connection: one that hangs holds up no other, nor the stop.
+"""Threads that query the database, each over its own connection: one that hangs delays neither the others nor the stop.
 
 concurrent.futures would join its threads when the interpreter ends; these are daemons.
 """
@@ -20,20 +20,19 @@ from django.db import connections
 T = TypeVar("T")
 
 WARM = 2
-"""Threads that take turns, so that their connections are open: where each answer takes two seconds, a query can be
-asked each second."""
+"""Threads that always run and take turns: if each answer takes two seconds, there can still be a query each second."""
 MAX_THREADS = 4
-"""Maximum number of threads of one `DatabaseThreads`, the stuck ones included."""
+"""Maximum number of threads of one `DatabaseThreads`, including those that are stuck."""
 DEADLINE_SECONDS = 2.0
-"""Where no thread is idle and the newest query has waited this long, a further thread is started."""
+"""Seconds that the newest query runs before a further thread is started, if no thread is idle."""
 IDLE_SECONDS = 30.0
-"""A further thread that is not needed for this time ends, and closes its connection."""
+"""Seconds after which a further thread that is not needed ends and closes its connection."""
 SERVER_SECONDS = 2.0
-"""The database gives a statement up after this time, also where it waits for a lock."""
+"""Seconds after which the database cancels a statement, even if it waits for a lock."""
 ANSWER_SECONDS = 4.0
-"""An answer of PostgreSQL that takes longer, of which the network may take half, is given up with its connection."""
+"""Maximum seconds for an answer of PostgreSQL; then its connection is closed. The network may take half of them."""
 CONNECT_SECONDS = 8
-"""Connecting takes several round trips."""
+"""Maximum seconds for connecting, which takes several round trips."""
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": SERVER_SECONDS},
@@ -48,7 +47,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 class DatabaseThreads:
-    """At most MAX_THREADS threads. To be used in an event loop."""
+    """Runs queries in at most MAX_THREADS threads. Use it in an event loop."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -57,9 +56,9 @@ class DatabaseThreads:
         self._asked_at = self._needed_at = float("-inf")
 
     def run(self, query: Callable[[], T]) -> asyncio.Future[T] | None:
-        """Begin to ask; None where all threads are busy. The future's exception is the query's.
+        """Begin a query; return None if all threads are busy. The future's exception is the query's.
 
-        Raises RuntimeError where the system has no further thread.
+        Raises RuntimeError if the system cannot start a thread.
         """
         now = time.monotonic()
         is_late = not self._idle and self._count < MAX_THREADS and now > self._asked_at + DEADLINE_SECONDS
@@ -99,7 +98,7 @@ class DatabaseThreads:
         return answer
 
     def close(self) -> None:
-        """Let the idle threads end. Those that are busy are left behind: they end with the process."""
+        """End the idle threads. Busy ones are left behind: they end with the process."""
         for thread in self._idle:
             thread.end()
         self._idle.clear()
@@ -129,15 +128,15 @@ def _limit_this_threads_connection() -> None:
     given = ours.settings_dict["OPTIONS"]
     limits = dict(_OPTIONS.get(ours.vendor, {}))
     if "options" in limits and given.get("options"):
-        limits["options"] += f" {given['options']}"  # what DATABASE_URL says comes last, and wins
+        limits["options"] += f" {given['options']}"  # DATABASE_URL comes last, and wins
     ours.settings_dict["OPTIONS"] = {**given, **limits}
     connect = ours.get_new_connection
 
     def get_new_connection(parameters: dict[str, Any]) -> Any:
         connection = connect(parameters)
-        if ours.vendor == "postgresql":  # psycopg would wait for ever where the server hangs, or something in between
+        if ours.vendor == "postgresql":  # psycopg would wait forever if the server or the network hangs
             connection.wait = functools.partial(connection.wait, timeout=ANSWER_SECONDS)
         return connection
 
-    ours.get_new_connection = get_new_connection
+    ours.get_new_connection = get_new_connection  # type: ignore[method-assign, assignment]
     connections["default"] = ours

@@ -33,6 +33,7 @@ LOGS = STATE / "log"
 
 KAFKA_PORT = 9092
 PORT = 8092
+MAX_PORT = 65_535
 READY_SECONDS = 60
 STOP_SECONDS = 10
 
@@ -41,7 +42,7 @@ _LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 
 
 class DevServerError(Exception):
-    """Something could not be started, or ended by itself; the text says what, and what to do."""
+    """Something could not be started, or ended unexpectedly; the text says what, and what to do."""
 
 
 class Child(NamedTuple):
@@ -52,7 +53,7 @@ class Child(NamedTuple):
     log: Path
 
     def check(self) -> None:
-        """Raises DevServerError if it has ended."""
+        """Check that it runs. Raises DevServerError if it has ended."""
         code = self.process.poll()
         if code is not None:
             raise DevServerError(f"{self.name} ended (exit {code}); {self.log} ends with:\n{last_lines(self.log)}")
@@ -74,7 +75,7 @@ def main() -> int:
         return 1
     finally:
         for number in signals:
-            signal.signal(number, signal.SIG_IGN)  # the way down takes its seconds, and is not to be cut short
+            signal.signal(number, signal.SIG_IGN)  # stopping takes seconds, and must not be interrupted
         stack.close()
 
 
@@ -101,7 +102,7 @@ def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
         demo = _manage("The demo producer", *_DEMO, environ=environ, stack=stack)
         children.append(demo)
     else:
-        _say(f"No demo events are written, since {brokers} is not on this machine.")
+        _say(f"The demo writes no events, since {brokers} is not on this machine.")
     arguments = ("serve", "--host", HOST, "--port", str(port))
     children.append(_manage("The server", *arguments, environ=environ, stack=stack))
     _wait_until_ready(port, children)
@@ -116,7 +117,7 @@ def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
 
 def _port(environ: Mapping[str, str]) -> int:
     text = environ.get("PORT") or str(PORT)
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65_536:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_PORT:
         raise DevServerError(f"PORT is {text!r}; expected a number from 1 to 65535")
     if not port_is_free(int(text)):
         raise DevServerError(f"Port {text} on {HOST} is in use: stop what listens there, or try PORT=8093 make run")
@@ -124,13 +125,13 @@ def _port(environ: Mapping[str, str]) -> int:
 
 
 def _kafka(config: Config, environ: dict[str, str], stack: ExitStack) -> tuple[LocalKafka | None, str]:
-    """The local Kafka (None if the configuration's answers) and the brokers; `environ` is made to lead there."""
+    """Return the local Kafka (None if the configured one answers) and the brokers; `environ` then names them."""
     options = kafka_options(config.kafka)
     client = options.client
     configured = str(client["bootstrap_servers"])
     if options.is_memory:
         return None, IN_MEMORY
-    # One that wants TLS or a password was written down on purpose: whether it answers is for the server to find out.
+    # A Kafka with TLS or a password was configured on purpose: the server finds out whether it answers.
     if client["security_protocol"] != "PLAINTEXT" or answers(configured):
         _say(f"Using Kafka at {configured}.")
         return None, configured
@@ -187,7 +188,7 @@ def _is_debug(environ: Mapping[str, str]) -> bool:
 
 
 def _login(admin: Child | None) -> str:
-    """How to log in to the admin."""
+    """Return how to log in to the admin."""
     if admin is None:
         return "needs `.venv/bin/python manage.py createsuperuser`"
     if admin.process.wait() != 0:
@@ -206,9 +207,9 @@ def _welcome(port: int, config: Config, login: str, demo: Child | None) -> None:
                 "",
                 "EventStreams is up. Open",
                 *(f"    {page}" for page in pages),
-                "or watch the events go by:",
+                "or watch the events:",
                 f"    curl -N {site}/v2/stream/recentchange",
-                *([f"The demo writes the last hour first, then live; {demo.log} says how far it is."] if demo else []),
+                *([f"The demo writes an hour of history, then live events: see {demo.log}."] if demo else []),
                 f"Logs are in {LOGS}. Ctrl-C stops everything.",
             )
         )

@@ -1,4 +1,4 @@
-"""Middleware of Django's, where it does not fit a service behind a proxy."""
+"""Replaces middleware of Django that does not fit a service behind a proxy."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from django.middleware.csrf import CsrfViewMiddleware
 
 
 class SameHostOrigin(CsrfViewMiddleware):
-    """Takes a form from a page of this site also where a proxy ends TLS.
+    """Accepts forms from the pages of this site, even if a proxy ends TLS.
 
-    Django compares the browser's Origin (https://example.org:8443) with what it is asked by itself: http, and a Host
-    that may have lost its port. Here an Origin is the site's own as well if it is https and its host is that of the
-    Host header, with the port of the Host header where that has one; or if its host is one of those that
-    DJANGO_ALLOWED_HOSTS names.
+    Django compares the browser's Origin (https://example.org:8443) with its own request: http, and a Host that may have
+    lost its port. Here an https Origin is the site's own, too, if its host is that of the Host header (and its port, if
+    the Host header has one), or if DJANGO_ALLOWED_HOSTS names its host.
     """
 
     def _origin_verified(self, request: HttpRequest) -> bool:
-        return super()._origin_verified(request) or _is_own(request, request.META["HTTP_ORIGIN"])
+        is_verified: bool = super()._origin_verified(request)  # type: ignore[misc] # django-stubs lacks it
+        return is_verified or _is_own(request, request.META["HTTP_ORIGIN"])
 
 
 def _is_own(request: HttpRequest, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The composition root: a Config becomes the running parts of one process, wired up here and nowhere else."""
+"""The composition root: turns a Config into the running parts of one process. Only this module wires them up."""
 
 from __future__ import annotations
 
@@ -37,20 +37,19 @@ from streams.schemas.registry import Schemas
 log = logging.getLogger(__name__)
 
 FINISH_SECONDS = 1.1
-"""Maximum seconds in which answers are completed once nobody new is let in: somewhat longer than who is told `draining`
-is held."""
+"""Maximum seconds for completing answers once no new client is let in; `draining` answers take nearly as long."""
 STALL_SECONDS = 3.0
-"""A partition that Kafka has not answered for stands still after so long, and twice the time that Kafka may wait."""
+"""Seconds without an answer after which a partition counts as unread, besides twice the time that Kafka may wait."""
 LAST_WRITE_SECONDS = 1.5
 """Maximum seconds in which the counts of matched events are written at the end."""
 MEMORY_BYTES = 256_000_000
 """Maximum bytes of the records that are kept where there is no Kafka."""
 CLOSE_SECONDS = 0.3
-"""What runs in the background has this time to end."""
+"""Maximum seconds for background tasks to end."""
 
 
 class Process:
-    """All that runs in one server process: `service` is what the edge sees of it."""
+    """All parts of one server process; `service` is what the edge sees of them."""
 
     def __init__(self, config: Config, beside: Callable[[RecordSource], Awaitable[None]] | None = None) -> None:
         """`beside` runs in the background, given the source that the process reads."""
@@ -82,7 +81,7 @@ class Process:
             ),
         )
         self._redactor: Redactor | None = None
-        """The one in force; None before any."""
+        """The redactor in force; None before the first."""
         self._matches = MatchWriter()
         self._watch = Watch(
             Followed(
@@ -124,12 +123,12 @@ class Process:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start what runs in the background, once."""
+        """Start the background tasks, once."""
         if not self._tasks:
             service = self.service
             background = (
                 self._watch.run(),
-                # Apart: it is not what admins wait for.
+                # Separate: `poll_now` is for what admins wait for.
                 Watch(Followed("which pages matched events", self._matches.write, lambda _: None)).run(),
                 service.refresh.run_forever(),
                 service.schemas.run_forever(),
@@ -157,9 +156,9 @@ class Process:
                 each.abort()
 
     async def finish(self) -> None:
-        """Wait until all that is being answered has been: clients that were connecting, and who is told `draining`.
+        """Wait until all answers that have begun are complete, at most FINISH_SECONDS.
 
-        Meanwhile, write what was counted of redacted pages.
+        Meanwhile, write the counts of matched events.
         """
         writing = asyncio.ensure_future(self._write_matches())
         await self._answered()
@@ -177,15 +176,15 @@ class Process:
             await asyncio.sleep(0.02)
 
     async def close(self) -> None:
-        """End what runs in the background."""
+        """End the background tasks."""
         if self._tasks:
             for task in self._tasks:
                 task.cancel()
-            # Kafka, the database and whatever else these wait for may hang; the process ends all the same.
+            # Kafka or the database may hang; the process ends nevertheless.
             await asyncio.wait([*self._tasks, asyncio.ensure_future(self.service.hub.close())], timeout=CLOSE_SECONDS)
 
     def _apply_list(self, listed: Listed) -> None:
-        """Take over what was read of the redaction list."""
+        """Put a redaction list from the database in force, unless it has fewer pages than it must have."""
         service, minimum = self.service, self._config.redacted_pages_min
         lacks = ""
         if listed.count < minimum:
@@ -207,10 +206,10 @@ class Process:
         service.metrics.redaction_version.set(listed.version)
         if listed.redactor is not self._redactor:
             self._redact_with(listed.redactor)
-            log.info("The redaction list, version %s, has %s pages", listed.version, len(listed.redactor))
+            log.info("Using version %s of the redaction list, with %s pages", listed.version, len(listed.redactor))
 
     def _redact_with(self, redactor: Redactor) -> None:
-        """Swap the redactor, and let go of all that was made with an older list, wherever it is held (invariant 5)."""
+        """Swap the redactor, and drop everything that was made with an older list (invariant 5)."""
         service = self.service
         self._count_matches()
         self._encoder.redactor = self._redactor = redactor
@@ -245,7 +244,7 @@ class Process:
             self._matches.add(self._redactor.taken_matches())
 
     def _apply_catalogue(self, catalogue: Catalogue) -> None:
-        """Swap the catalogue, whole; who follows a stream that has changed is ended, nobody else notices."""
+        """Swap the catalogue. Only clients of changed streams are disconnected."""
         streams = catalogue.streams.values()
         self.service.hub.set_topics(topic for stream in streams for topic in (*stream.topics, *stream.topics_allowed))
         self.service.catalogue = catalogue

@@ -1,6 +1,4 @@
-"""The ASGI application of one process: streams to Channels, the admin to Django, all else answered from memory; common
-headers around all three.
-"""
+"""The ASGI application of one process: streams go to Channels, the admin to Django; memory answers all other paths."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from streams.http.service import SCOPE_KEY, Service
 
 
 def application_of(service: Service) -> ASGIApp:
-    """Serves `service`; starts it with the first request where the server has not."""
+    """Return an application for `service`. Its first request starts the service, if the server has not done so."""
     # Channels' consumers need Django's settings to be there when they are imported.
     from streams.http.consumers import StreamConsumer
     from streams.http.public import PublicRoutes
@@ -37,7 +35,7 @@ def application_of(service: Service) -> ASGIApp:
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
-            raise ValueError(f"Only HTTP is served here, not {scope['type']}")
+            raise ValueError(f"This application serves HTTP only, not {scope['type']}")
         await service.start()
         scope[SCOPE_KEY] = service
         service.answering += 1

@@ -1,8 +1,7 @@
-"""Django's settings, out of the environment: DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, DATABASE_URL and
-DJANGO_LOG_LEVEL.
+"""Django's settings, from environment variables.
 
-The service's own configuration is another matter (`eventstreams_site.config`): the service reads it when it starts, so
-that `manage.py migrate` and its like need none.
+They are DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, DATABASE_URL and DJANGO_LOG_LEVEL. The service reads its
+own configuration (`eventstreams_site.config`) when it starts, so commands such as `manage.py migrate` need none.
 """
 
 from __future__ import annotations
@@ -48,14 +47,14 @@ def _allowed_hosts() -> list[str]:
     hosts = [host.strip() for host in os.environ.get("DJANGO_ALLOWED_HOSTS", "").split(",") if host.strip()]
     if hosts:
         return hosts
-    # Only the admin looks at the Host header; public routes are answered under any name.
+    # Only the admin checks the Host header; public routes accept any name.
     return ["localhost", "127.0.0.1", "[::1]"] if DEBUG else ["*"]
 
 
 _DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
-    # Readers do not wait for writers, and a writer that waits for another gets its turn instead of an error.
+    # Readers do not wait for writers, and a writer waits for another instead of failing.
     "django.db.backends.sqlite3": {"init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"},
-    # Each process asks every second: it must find out within seconds that nobody answers.
+    # Each process queries every second: it must notice within seconds that the database does not answer.
     "django.db.backends.postgresql": {"connect_timeout": 5, "tcp_user_timeout": 10_000},
 }
 
@@ -64,13 +63,13 @@ def _database() -> dict[str, Any]:
     url = os.environ.get("DATABASE_URL")
     if not url:
         folder = BASE_DIR / ".local"
-        with contextlib.suppress(OSError):  # SQLite will say what is wrong, if it is ever asked
+        with contextlib.suppress(OSError):  # SQLite reports what is wrong when it is first used
             folder.mkdir(exist_ok=True)
         url = "sqlite:///" + quote(str(folder / "eventstreams.sqlite3"))
     try:
-        database = dict(dj_database_url.parse(url))
+        database: dict[str, Any] = dict(dj_database_url.parse(url))
     except ValueError:
-        # Its own words may quote the password.
+        # The parser's message may quote the password.
         raise ImproperlyConfigured(
             "DATABASE_URL is not a database URL; expected one such as postgres://user:password@host:5432/name or "
             "sqlite:////absolute/path, with special characters in the password percent-encoded"
@@ -151,9 +150,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# Guessing passwords is throttled: after some failures of one user name from one address it is over for a while. Of both
-# together, so that nobody can lock out somebody else. Many names from one address are stopped before they get here
-# (eventstreams_site/gate/address_throttle.py).
+# Failed logins of one user name from one address lock this pair for a while: nobody can lock out somebody else.
+# eventstreams_site/gate/address_throttle.py stops an address that tries many names.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
@@ -203,29 +201,29 @@ LOGGING = {
     "filters": {
         "seldom": {"()": "eventstreams_site.logs.lines.RepeatLimit", "burst": 10},
         "once": {"()": "eventstreams_site.logs.lines.RepeatLimit"},
-        "of_strangers": {"()": "eventstreams_site.logs.lines.RepeatLimit", "demote": True},
+        "of_clients": {"()": "eventstreams_site.logs.lines.RepeatLimit", "demote": True},
     },
     "handlers": {
         "stderr": {"()": "eventstreams_site.logs.lines.Handler", "formatter": "line", "filters": ["seldom"]},
         "once": {"()": "eventstreams_site.logs.lines.Handler", "formatter": "line", "filters": ["once"]},
-        # What anybody can provoke (a Host that is none, too many fields of a form) is worth a line, not a traceback.
-        "of_strangers": {
+        # What clients can provoke (an invalid Host, a form with too many fields) gets a line without a traceback.
+        "of_clients": {
             "()": "eventstreams_site.logs.lines.Handler",
             "formatter": "brief",
-            "filters": ["of_strangers"],
+            "filters": ["of_clients"],
         },
     },
     "root": {"handlers": ["stderr"], "level": _log_level()},
     "loggers": {
         "django": {"handlers": [], "level": _log_level()},  # Django's own handlers would write each line twice
-        # Anybody can ask for what is not there, as often as they like. A fault of ours is said, not for each of them.
+        # Clients can request missing pages at any rate. An internal error is logged, but not for each request.
         "django.request": {"handlers": ["once"], "propagate": False, "level": "ERROR"},
-        "django.security": {"handlers": ["of_strangers"], "propagate": False},
-        # It says each failed try (the engine says when Kafka goes and comes back), and at DEBUG all that it fetches,
-        # before it is redacted.
+        "django.security": {"handlers": ["of_clients"], "propagate": False},
+        # It would log each failed attempt (the engine logs when Kafka fails and recovers), and at DEBUG all events,
+        # before redaction.
         "aiokafka": {"level": "CRITICAL"},
-        "axes": {"handlers": ["of_strangers"], "propagate": False, "level": "WARNING"},  # not each login
+        "axes": {"handlers": ["of_clients"], "propagate": False, "level": "WARNING"},  # not each login
         "daphne": {"handlers": ["once"], "propagate": False, "level": "WARNING"},
-        "eventstreams_site.gate.gate": {"handlers": ["of_strangers"], "propagate": False},
+        "eventstreams_site.gate.gate": {"handlers": ["of_clients"], "propagate": False},
     },
 }

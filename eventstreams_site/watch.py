@@ -1,6 +1,6 @@
-"""What admins change, followed by polling: the database is asked once a second, in threads of its own.
+"""Follows what admins change: polls the database once a second, in dedicated threads.
 
-No broker is needed and no notification can be missed; an outage of the database leaves all as it is.
+Polling needs no broker and misses no notification. During an outage of the database, the last values stay in force.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ T = TypeVar("T")
 
 POLL_SECONDS = 1.0
 BEHIND_SECONDS = 3.5
-"""With news older than this, a change may take more than 5 seconds until it is in force: that is reported. A database
-at two seconds a round trip gives news that are at most three seconds old."""
+"""Age of a value, in seconds, from which it is reported as old: a change may then take more than 5 seconds to apply.
+A database with round trips of two seconds gives values that are at most three seconds old."""
 LOG_SECONDS = 30.0
-"""A failure that lasts is logged this often."""
+"""Seconds between two lines about a failure that lasts."""
 LOG_AGAIN_SECONDS = 5.0
-"""One that comes soon after the last was over is logged at most this often."""
+"""Seconds after the end of a failure before the next one is logged."""
 
 
 class Followed(Generic[T]):
-    """Something in the database. `read(last)` is called in a thread, with what `take` was last given or None; `take`
-    in the event loop.
+    """A value in the database.
 
-    `read` returns None where nothing has changed. `seen` is called after each successful reading.
+    Args:
+        what: The value's name in messages.
+        fetch: Called in a thread, with the last value given to `on_change`, or None. Returns None if nothing changed.
+        on_change: Called in the event loop with each new value.
+        on_success: Called in the event loop after each successful fetch.
     """
 
     def __init__(
@@ -46,10 +49,10 @@ class Followed(Generic[T]):
     ) -> None:
         self.what = what
         self.asked_at = time.monotonic()
-        """When the question was asked whose answer is the newest that was taken."""
+        """When the query began that gave the newest value (time.monotonic)."""
         self.wake = asyncio.Event()
         self._is_due = False
-        """No thread was free for a question: it is asked as soon as an answer has come."""
+        """No thread was free: the next query begins as soon as an answer has arrived."""
         self._fetch = fetch
         self._on_change = on_change
         self._on_success = on_success
@@ -59,20 +62,20 @@ class Followed(Generic[T]):
 
     @property
     def behind(self) -> float:
-        """Return how old the newest news is, in seconds."""
+        """Return the age of the value in seconds."""
         return time.monotonic() - self.asked_at
 
     async def follow(self) -> None:
-        """Ask until the task is cancelled: every second, also while an earlier answer is still awaited."""
+        """Query every second until the task is cancelled, even while an earlier answer is awaited."""
         threads = DatabaseThreads("watch")
         waits: set[asyncio.Task[None]] = set()
         try:
             while True:
                 self.wake.clear()
                 try:
-                    answer = threads.run(self._question(self._last))
+                    answer = threads.run(self._query(self._last))
                 except RuntimeError as error:  # no thread can be started
-                    self._say(str(error))
+                    self._log_failure(str(error))
                     answer = None
                 self._is_due = answer is None
                 if answer is not None:
@@ -83,32 +86,32 @@ class Followed(Generic[T]):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self.wake.wait()
                 if self.behind > BEHIND_SECONDS:
-                    self._say("no answer from the database for %.0f s" % self.behind)
+                    self._log_failure("no answer from the database for %.0f s" % self.behind)
         finally:
             for task in waits:
                 task.cancel()
             threads.close()
 
-    def _question(self, last: T | None) -> Callable[[], T | None]:
-        def ask() -> T | None:
+    def _query(self, last: T | None) -> Callable[[], T | None]:
+        def fetch() -> T | None:
             try:
                 return self._fetch(last)
             except Exception:
-                connections.close_all()  # this thread's: the next question makes a new one
+                connections.close_all()  # this thread's: the next query makes a new one
                 raise
 
-        return ask
+        return fetch
 
     async def _apply(self, answer: asyncio.Future[T | None], last: T | None, asked_at: float) -> None:
         try:
             new = await answer
             if asked_at < self.asked_at or last is not self._last:
-                return  # a later question was answered first
+                return  # a later query was answered first
             if new is not None:
                 self._on_change(new)
                 self._last = new
         except Exception as error:
-            self._say(f"{type(error).__name__}: {error} (has `manage.py migrate` been run?)")
+            self._log_failure(f"{type(error).__name__}: {error} (has `manage.py migrate` been run?)")
         else:
             self.asked_at = asked_at
             self._on_success()
@@ -120,7 +123,7 @@ class Followed(Generic[T]):
             if self._is_due:
                 self.wake.set()
 
-    def _say(self, why: str) -> None:
+    def _log_failure(self, why: str) -> None:
         if time.monotonic() >= self._next_log:
             self._is_failure_logged = True
             self._next_log = time.monotonic() + LOG_SECONDS
@@ -128,23 +131,23 @@ class Followed(Generic[T]):
 
 
 class Watch:
-    """Follows each of `followed` by itself: one that hangs holds up no other."""
+    """Follows several values, each separately: one that hangs delays no other."""
 
     def __init__(self, *followed: Followed[Any]) -> None:
         self._followed = followed
 
     def poll_now(self) -> None:
-        """Look now rather than within a second: there is something new."""
+        """Query now rather than within a second: there is something new."""
         for each in self._followed:
             each.wake.set()
 
     @property
     def behind(self) -> dict[str, float]:
-        """Return what is not as new as it should be, and how old the news is in seconds."""
+        """Return the names and ages, in seconds, of values that are too old."""
         return {each.what: each.behind for each in self._followed if each.behind > BEHIND_SECONDS}
 
     async def run(self) -> None:
-        """Follow until the task is cancelled. It then ends at once, whatever the database does."""
+        """Follow until the task is cancelled. It then ends at once, even if the database hangs."""
         async with asyncio.TaskGroup() as tasks:
             for each in self._followed:
                 tasks.create_task(each.follow())

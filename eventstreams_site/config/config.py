@@ -50,7 +50,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
     _check_kafka(parsed["kafka"], origins.get("kafka", "the defaults"))
     if parsed["redis_url"] is not None:
         logger.warning(
-            "redis_url has no effect in this version: each process counts the connections of an address for itself"
+            "redis_url has no effect in this version: each process counts the connections of an address separately"
         )
     return Config(**parsed)
 

@@ -1,4 +1,4 @@
-"""The rules that the values of the configuration are held to.
+"""Rules for the values of the configuration.
 
 Each rule takes the value as YAML gives it and the folder that relative paths start from, returns the value of the
 attribute of `Config`, and raises InvalidValueError.
@@ -33,7 +33,7 @@ PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
 
 
 class InvalidValueError(Exception):
-    """A value that a setting's parser refuses; `at` says where inside the setting (``[2]``, ``.headers``)."""
+    """A value that a rule refuses; `at` says where inside the setting (``[2]``, ``.headers``)."""
 
     def __init__(self, value: object, expected: str, at: str = "") -> None:
         super().__init__(expected)
@@ -41,7 +41,7 @@ class InvalidValueError(Exception):
 
 
 def text(expected: str) -> Callable[[object, Path], str]:
-    """Text that is not empty."""
+    """Return a rule for text that is not empty."""
 
     def parse(value: object, _: Path) -> str:
         if not isinstance(value, str) or not value:
@@ -52,7 +52,7 @@ def text(expected: str) -> Callable[[object, Path], str]:
 
 
 def matching(pattern: str, expected: str) -> Callable[[object, Path], str]:
-    """Text that the whole of `pattern` matches."""
+    """Return a rule for text that the whole of `pattern` matches."""
 
     def parse(value: object, _: Path) -> str:
         if not isinstance(value, str) or re.fullmatch(pattern, value, re.ASCII) is None:
@@ -63,7 +63,7 @@ def matching(pattern: str, expected: str) -> Callable[[object, Path], str]:
 
 
 def integer(lowest: int) -> Callable[[object, Path], int]:
-    """An integer; true and false are none."""
+    """Return a rule for integers; true and false are none."""
 
     def parse(value: object, _: Path) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
@@ -74,21 +74,21 @@ def integer(lowest: int) -> Callable[[object, Path], int]:
 
 
 def seconds(value: object, _: Path) -> float:
-    """A duration in seconds, with or without a fraction."""
+    """Take a duration in seconds, with or without a fraction."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise InvalidValueError(value, "a number of seconds, at least 0")
     return float(value)
 
 
 def boolean(value: object, _: Path) -> bool:
-    """True or false."""
+    """Take true or false."""
     if not isinstance(value, bool):
         raise InvalidValueError(value, "true or false")
     return value
 
 
 def mapping(value: object, _: Path) -> Mapping[str, Any]:
-    """A mapping whose keys are text."""
+    """Take a mapping whose keys are text."""
     if not isinstance(value, dict):
         raise InvalidValueError(value, "a mapping")
     for key in value:
@@ -98,7 +98,7 @@ def mapping(value: object, _: Path) -> Mapping[str, Any]:
 
 
 def stream_settings(value: object, folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Stream name to a mapping of settings."""
+    """Take a mapping of stream names to mappings of settings."""
     streams = {}
     for name, settings in mapping(value, folder).items():
         if settings is not None and not isinstance(settings, dict):
@@ -108,7 +108,7 @@ def stream_settings(value: object, folder: Path) -> Mapping[str, Mapping[str, An
 
 
 def uri_options(value: object, folder: Path) -> Mapping[str, Any]:
-    """Options of a fetch; `headers` is a mapping of text to text."""
+    """Take the options of a fetch; `headers` is a mapping of text to text."""
     options = mapping(value, folder)
     headers = options.get("headers")
     if headers is not None and not isinstance(headers, dict):
@@ -120,7 +120,7 @@ def uri_options(value: object, folder: Path) -> Mapping[str, Any]:
 
 
 def texts(value: object, _: Path) -> tuple[str, ...]:
-    """A list of texts."""
+    """Take a list of texts."""
     if not isinstance(value, list):
         raise InvalidValueError(value, "a list of texts, such as [first, second]")
     for index, item in enumerate(value):
@@ -130,7 +130,7 @@ def texts(value: object, _: Path) -> tuple[str, ...]:
 
 
 def uri(value: object, folder: Path) -> str:
-    """An absolute path, or the URL as it is."""
+    """Return an absolute path, or the URL as it is."""
     if not isinstance(value, str) or not value:
         raise InvalidValueError(value, "a path, or a file:, http: or https: URL")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", value)
@@ -142,7 +142,7 @@ def uri(value: object, folder: Path) -> str:
 
 
 def uris(value: object, folder: Path) -> tuple[str, ...]:
-    """A list of paths and URLs."""
+    """Take a list of paths and URLs."""
     absolute = []
     for index, item in enumerate(texts(value, folder)):
         try:
@@ -153,7 +153,7 @@ def uris(value: object, folder: Path) -> tuple[str, ...]:
 
 
 def hosts(value: object, folder: Path) -> tuple[str, ...]:
-    """A list of hosts, each with or without a port, in one spelling."""
+    """Take a list of hosts with or without a port, and return them in one spelling."""
     found = []
     for index, text in enumerate(texts(value, folder)):
         try:
@@ -165,9 +165,10 @@ def hosts(value: object, folder: Path) -> tuple[str, ...]:
 
 
 def redacted_pages(value: object, folder: Path) -> Mapping[str, tuple[str, ...]]:
-    """Domain, as events have it, to list of page titles. What could match no event is refused: it would redact nothing.
+    """Take a mapping of domains, as events have them, to lists of page titles.
 
-    As in the admin, the mobile site's domain stands for that of its wiki.
+    Titles that can match no event are refused: they would redact nothing. As in the admin, the domain of the mobile
+    site stands for that of its wiki.
     """
     pages: dict[str, tuple[str, ...]] = {}
     for domain, titles in mapping(value, folder).items():
@@ -179,21 +180,25 @@ def redacted_pages(value: object, folder: Path) -> Mapping[str, tuple[str, ...]]
         if not isinstance(titles, list):
             raise InvalidValueError(titles, "a domain, and under it a list of page titles", at)
         for index, title in enumerate(titles):
-            expected = "a page title (quote one that has a colon or begins with a sign)"
-            try:
-                if not isinstance(title, str):
-                    raise InvalidValueError(title, expected, f"{at}[{index}]")
-                if is_address(title):
-                    raise NotAPageError("this is the address of a page; write its title alone")
-                checked_title(title)
-            except NotAPageError as error:
-                raise InvalidValueError(title, f"{expected}: {error}", f"{at}[{index}]") from None
+            _check_title(title, f"{at}[{index}]")
         pages[name] = (*pages.get(name, ()), *titles)
     return pages
 
 
+def _check_title(title: object, at: str) -> None:
+    expected = "a page title (quote one that has a colon or begins with a sign)"
+    if not isinstance(title, str):
+        raise InvalidValueError(title, expected, at)
+    if is_address(title):
+        raise InvalidValueError(title, f"{expected}: this is the address of a page; write its title alone", at)
+    try:
+        checked_title(title)
+    except NotAPageError as error:
+        raise InvalidValueError(title, f"{expected}: {error}", at) from None
+
+
 def cors_origin(value: object, _: Path) -> str:
-    """Gives "*" or one origin (WHATWG Fetch allows no list); the empty text where it is switched off."""
+    """Take "*", one origin (WHATWG Fetch allows no list) or false, which becomes the empty text."""
     if value is None or value is False or value == "":
         return ""
     if isinstance(value, str) and re.fullmatch(r"\*|https?://[^\s/,*]+", value, re.ASCII):
@@ -202,7 +207,7 @@ def cors_origin(value: object, _: Path) -> str:
 
 
 def networks(value: object, folder: Path) -> tuple[Network, ...]:
-    """A list of addresses and networks, IPv4 or IPv6."""
+    """Take a list of addresses and networks, IPv4 or IPv6."""
     parsed = []
     for index, item in enumerate(texts(value, folder)):
         try:

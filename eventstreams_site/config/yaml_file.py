@@ -1,4 +1,4 @@
-"""Reading the configuration's YAML: no key twice, no secret in a message, and titles of pages as they are written."""
+"""Reads the YAML of the configuration: no duplicate key, no secret in a message, titles of pages as written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_file(path: Path) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise ConfigError(f"{FILE_VARIABLE}: {path} holds {type(given).__name__}, expected a mapping of settings")
+        raise ConfigError(f"{FILE_VARIABLE}: {path} has {type(given).__name__}; expected a mapping of settings")
     return given
 
 
@@ -57,7 +57,7 @@ def read_yaml(text: str, origin: str, key: str | None) -> Any:
             loader.dispose()
     except DuplicateKeyError as twice:
         # PyYAML keeps the last, and a list of redacted pages, say, would be lost.
-        raise ConfigError(f"{twice.key}: it is there again at line {twice.line} of {origin}; keep one") from None
+        raise ConfigError(f"{twice.key}: duplicate key at line {twice.line} of {origin}; keep one of them") from None
     except yaml.MarkedYAMLError as error:
         # Neither the lines around the place nor what PyYAML quotes of them: there may be a password.
         mark = error.problem_mark

@@ -1,7 +1,7 @@
-"""Failed logins of one address: after some of them, its logins are refused before a password is looked at.
+"""Counts failed logins of one address: after FAILURES of them, its logins are refused before a password is compared.
 
-django-axes locks one name from one address, and learns of a failure when the password has been compared. Whoever tries
-many names is stopped here, before any of that costs anything.
+django-axes locks one name from one address, and learns of a failure after the password was compared. A client that
+tries many names is stopped here, before its tries cost anything.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MAX_ADDRESSES = 10_000
 
 
 class LoginThrottle:
-    """Counts logins that are being tried as failed: many at a time are no way around it."""
+    """Counts a login as failed while it is being tried: sending many at a time is no way around the limit."""
 
     def __init__(self) -> None:
         self._tries: OrderedDict[str, deque[float]] = OrderedDict()
         """Address → when each of its tries counted in the window began (time.monotonic, seconds), oldest first."""
 
     def seconds_locked(self, address: str) -> float:
-        """Return how long the address has to wait, 0 where it may try."""
+        """Return how many seconds the address has to wait; 0 if it may try."""
         tries = self._tries.get(address)
         if not tries:
             return 0.0
@@ -34,13 +34,14 @@ class LoginThrottle:
         return WINDOW_SECONDS - (now - tries[0]) if len(tries) >= FAILURES else 0.0
 
     def begin(self, address: str) -> None:
+        """Count a try."""
         self._tries.setdefault(address, deque()).append(time.monotonic())
         self._tries.move_to_end(address)
         if len(self._tries) > MAX_ADDRESSES:
             self._tries.popitem(last=False)
 
     def forgive(self, address: str) -> None:
-        """The try was none, or it succeeded."""
+        """Take back the newest try: it succeeded, or was not made."""
         tries = self._tries.get(address)
         if tries:
             tries.pop()

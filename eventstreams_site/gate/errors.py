@@ -1,4 +1,4 @@
-"""What Django answers when it has no answer: a page for a browser, else problem+json."""
+"""Django's answers to unknown paths and to failures: a page for a browser, else problem+json."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from streams.http.problems import problem_headers
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer a path that does not exist (404)."""
     if _wants_page(request):
         return render(request, "404.html", {"path": request.path[:200]}, status=404)
     return _problem(request, PathNotFound(request.path))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """A database that is away is said as such; all else is in the log."""
+    """Answer a failure: 503 if the database cannot be reached, else 500. The log has the details."""
     is_away = isinstance(sys.exception(), OperationalError | InterfaceError)
     error = DatabaseAway() if is_away else InternalError()
     if not _wants_page(request):

@@ -1,6 +1,6 @@
-"""Before Django: what nobody waits for, what is too much, and logins that are only guesses do not get there.
+"""Stands before Django and refuses requests that are too large or too many, and logins that are only guesses.
 
-Whatever is refused here costs neither a thread nor a look at the database; public routes do not come this way at all.
+A refused request uses neither a thread nor the database. Public routes do not come this way at all.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BODIES_BYTES = 32 * 1024 * 1024
 
 
 class Gate:
-    """An ASGI application around Django's."""
+    """An ASGI application around Django's, which it protects."""
 
     def __init__(self, django: ASGIApp) -> None:
         self._django = django
@@ -45,6 +45,7 @@ class Gate:
         self._page: Made[str] = Made()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request: pass it to Django, or refuse it."""
         service: Service = scope[SCOPE_KEY]
         messages = await _request(receive)
         if messages is None:
@@ -60,14 +61,14 @@ class Gate:
             self._bodies -= size
 
     async def _admit(self, scope: Any, receive: Any, send: Any, messages: list[Any], size: int) -> None:
-        """Raises TooManyLogins, ContentTooLarge, AdminOverloaded."""
+        """Pass a request to Django. Raises TooManyLogins, ContentTooLarge, AdminOverloaded."""
         service: Service = scope[SCOPE_KEY]
         address = client_ip(scope, service.settings.client_ip_header, service.settings.trusted_proxies)
         is_login = scope["method"] == "POST" and scope["path"] == LOGIN
         cookies = (value for name, value in scope["headers"] if name == b"cookie")
         is_stranger = is_login or not says_it_has_session(cookies)
         if is_login and (seconds := self._throttle.seconds_locked(address)):
-            log.warning("Logins from %s are refused: %s have failed", address, FAILURES)
+            log.warning("Refusing logins from %s: %s of them have failed", address, FAILURES)
             raise TooManyLogins(FAILURES, seconds)
         if is_stranger and size > STRANGERS_BODY_BYTES:
             raise ContentTooLarge(STRANGERS_BODY_BYTES)
@@ -85,7 +86,7 @@ class Gate:
                 self._count(service)
                 async with ThreadSensitiveContext(executor=turn.begun.result()):
                     status = await self._run(scope, messages, leaving, send)
-            # One that left while its password was compared has tried it: whoever leaves early gets no more tries.
+            # A client that leaves while its password is compared has used up its try: leaving early gains nothing.
             if is_login and (status not in (200, 429, None) or not turn.begun.done()):
                 self._throttle.forgive(address)
         finally:
@@ -94,7 +95,7 @@ class Gate:
             self._count(service)
 
     async def _run(self, scope: Any, messages: list[Any], leaving: asyncio.Future[Any], send: Any) -> int | None:
-        """Return the status that Django answers with, None where the client leaves before."""
+        """Return the status of Django's answer; None if the client leaves before that."""
         left = iter(messages)
         status: int | None = None
 
@@ -113,7 +114,7 @@ class Gate:
         return status
 
     async def _refusal(self, scope: Any, error: EventStreamsError) -> Answer:
-        """A page for a browser, else problem+json."""
+        """Return a page for a browser, else problem+json."""
         found = problem(scope, error)
         if not wants_page(scope):
             return found
@@ -129,7 +130,7 @@ class Gate:
 
 
 async def _request(receive: Any) -> list[Any] | None:
-    """Return the messages of the request, None where the client has left."""
+    """Return the messages of the request; None if the client has left."""
     messages = []
     while True:
         message = await receive()
@@ -141,5 +142,5 @@ async def _request(receive: Any) -> list[Any] | None:
 
 
 def says_it_has_session(cookies: Iterable[bytes]) -> bool:
-    """Return whether there is a session's cookie: a made-up one costs a look at the database, but no more."""
+    """Return whether there is a cookie of a session. A forged one costs one database query, no more."""
     return any(f"{settings.SESSION_COOKIE_NAME}=".encode() in each for each in cookies)

@@ -1,7 +1,7 @@
-"""Which requests may use Django, and in which thread: a bounded number that run, and a bounded number that wait.
+"""Decides which requests may use Django, and in which thread. The numbers that run and that wait are bounded.
 
-Django makes a thread for each request, and ends it on the event loop, which waits for it. Here threads are kept, one
-for each request that runs (a lane); requests without a session share a single one.
+Django would start a thread for each request, and join it on the event loop. Here the threads stay: one for each request
+that runs (a lane); requests without a session share a single one.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Any
 from streams.core.errors import AdminOverloaded
 
 LANES = 6
-"""Requests that run at a time: three may be tests of a redaction, which take up to a minute each."""
+"""Maximum number of requests that run at a time: three may be tests of a redaction, of up to a minute each."""
 STRANGERS = 1
-"""Of these, requests without a session: comparing a password takes a third of a second of a core."""
+"""Maximum number of these without a session: comparing a password takes a third of a second of a core."""
 WAITING = 64
-"""Requests with a session that wait for a lane."""
+"""Maximum number of requests with a session that wait for a lane."""
 STRANGERS_WAITING = 16
-"""Requests without a session that wait: the last one waits for a few seconds."""
+"""Maximum number of requests without a session that wait: the last one waits for a few seconds."""
 PER_ADDRESS = 12
-"""Requests of one address that run or wait: a browser opens six connections."""
+"""Maximum number of requests of one address that run or wait: a browser opens six connections."""
 
 
 class Lane(Executor):
-    """One thread, made when it is first needed. It is a daemon: a database that hangs does not hold up the exit."""
+    """One thread, started when first needed. It is a daemon: a database that hangs does not delay the exit."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -38,6 +38,7 @@ class Lane(Executor):
         self._thread: threading.Thread | None = None
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Run a function in the thread, after those submitted before (concurrent.futures)."""
         future: Future[Any] = Future()
 
         def work() -> None:
@@ -68,7 +69,7 @@ class _Kind:
 
 @dataclass(eq=False)
 class Turn:
-    """A request's place: `begun` gives its lane when there is one for it."""
+    """The place of a request in the queue: `begun` gives its lane once one is free."""
 
     address: str
     kind: _Kind
@@ -76,7 +77,7 @@ class Turn:
 
 
 class Lanes:
-    """Each `ask` is to be followed by `end`."""
+    """The lanes and the queues before them. Call `end` after each `ask`."""
 
     def __init__(self) -> None:
         self._free = [Lane(f"django-{number}") for number in range(LANES)]
@@ -86,10 +87,12 @@ class Lanes:
 
     @property
     def running(self) -> int:
+        """Return how many requests run."""
         return LANES - len(self._free)
 
     @property
     def waiting(self) -> int:
+        """Return how many requests wait."""
         return len(self._strangers.waiting) + len(self._known.waiting)
 
     def ask(self, address: str, *, is_stranger: bool) -> Turn:

@@ -1,6 +1,4 @@
-"""The throttle of the admin's login (django-axes): whose tries are counted together, and what is said to who is locked
-out.
-"""
+"""Settings of the login throttle (django-axes): which tries count together, and the page of a locked login."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ LONGEST_NAME = 150
 
 
 def client_address(request: HttpRequest) -> str:
-    """By the rules that hold for the clients of streams: `client_ip_header`, believed only from `trusted_proxies`."""
+    """Return the client's address by the rules for streams (`client_ip_header`, `trusted_proxies`)."""
     scope: Any = getattr(request, "scope", {})
     service: Service | None = scope.get(SCOPE_KEY)
     if service is None:
@@ -28,12 +26,13 @@ def client_address(request: HttpRequest) -> str:
 
 
 def username(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
-    """Return the name that was tried, as short as the database's field is, or PostgreSQL refuses the record of it."""
+    """Return the name that was tried, cut to the length of the database field: PostgreSQL refuses longer ones."""
     given = (credentials or request.POST).get("username") or ""
     return str(given).replace("\0", "")[:LONGEST_NAME]
 
 
 def locked_out(request: HttpRequest, *_: object) -> HttpResponse:
+    """Answer a login that is locked (429)."""
     seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
     context = {
         **admin.site.each_context(request),

@@ -1,5 +1,5 @@
 """The log.
 
-- `lines.py`: what its lines look like, and how often strangers can cause one.
-- `backlog.py`: a bounded queue before stderr: no line waits for whoever reads it.
+- `lines.py`: the format of a line, and how often clients can cause one.
+- `backlog.py`: a bounded queue before stderr, so that a reader that stalls delays nothing.
 """

@@ -1,8 +1,8 @@
-"""A text stream whose writes never wait: what is written goes through a bounded queue to a thread.
+"""A text stream whose writes never wait: a bounded queue leads to a thread that writes.
 
-Whoever reads stderr may stop (a full pipe, a terminal that is held): then what is written is dropped and counted, and
-when there is a reader again a line says how much. The thread is begun by the first write in each process, since threads
-do not survive a fork.
+The reader of stderr may stop reading (a full pipe, a terminal on hold). Further lines are then dropped and counted;
+once the reader continues, a line says how many. The first write in each process starts the thread, since threads do not
+survive a fork.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections import deque
 
 MAX_LINES = 10_000
 MAX_BYTES = 2 * 1024 * 1024
-"""Of the lines that wait to be written."""
+"""Maximum number and bytes of the lines that wait to be written."""
 FLUSH_SECONDS = 2.0
-"""Seconds that the end of a process waits until its last lines are written."""
+"""Maximum seconds that the end of a process waits for its last lines."""
 STUCK_SECONDS = 5.0
-"""Seconds that one line has been waiting to be written, after which the log counts as stuck."""
+"""Seconds of writing one line after which the log counts as stuck."""
 
 
 class Backlog(io.TextIOBase):
@@ -32,40 +32,44 @@ class Backlog(io.TextIOBase):
         self._max_lines = max_lines
         self._max_bytes = max_bytes
         self.dropped = 0
-        """Texts that were thrown away, since the start of the process."""
+        """Lines that were dropped since the start of the process."""
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
-        """What waits in another process is written there."""
+        """Start with an empty queue: the parent process writes what waits there."""
         self._changed = threading.Condition()  # a write may come while one is made, from a finaliser that warns
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
-        self._said = self.dropped = 0
+        self._reported = self.dropped = 0
         self._thread: threading.Thread | None = None
         self._writing_since: float | None = None
-        self._is_given_up = self._is_closed = False
+        self._has_timed_out = self._is_closed = False
 
     # A text stream, as far as handlers, print() and warnings need one.
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def fileno(self) -> int:
+        """Return the descriptor that the thread writes to. Raises OSError if there is none."""
         if self._descriptor is None:
             raise OSError("there is no such stream")
         return self._descriptor
 
     def isatty(self) -> bool:
+        """Return whether the descriptor is a terminal."""
         return self._descriptor is not None and os.isatty(self._descriptor)
 
     def flush(self) -> None:
-        """Nothing: `drain` is what waits."""
+        """Do nothing: only `drain` waits."""
 
     def close(self) -> None:
-        """Nothing: it is open as long as the process."""
+        """Do nothing: the stream is open as long as the process runs."""
 
     def write(self, text: str) -> int:
+        """Queue a text, or drop and count it if the queue is full; return its length."""
         if self._descriptor is None:
             return len(text)
         data = text.encode("utf-8", "backslashreplace")
@@ -77,25 +81,25 @@ class Backlog(io.TextIOBase):
             self._bytes += len(data)
             self._changed.notify_all()
             if self._thread is None:
-                self._begin(self._descriptor)
+                self._start_thread(self._descriptor)
         return len(text)
 
-    def _begin(self, descriptor: int) -> None:
+    def _start_thread(self, descriptor: int) -> None:
         thread = threading.Thread(target=self._run, args=(descriptor, self._changed), name="log", daemon=True)
-        with contextlib.suppress(RuntimeError):  # no thread can be had now: the next write tries again
+        with contextlib.suppress(RuntimeError):  # no thread can be started now: the next write tries again
             thread.start()
             self._thread = thread
 
     def drain(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait until all is written, `seconds` at most and only the first time; return whether it is."""
+        """Wait until all is written, at most `seconds` and only the first time; return whether it is."""
         with self._changed:
-            is_done = self._changed.wait_for(lambda: not self._waiting, 0 if self._is_given_up else seconds)
-            self._is_given_up = not is_done
+            is_done = self._changed.wait_for(lambda: not self._waiting, 0 if self._has_timed_out else seconds)
+            self._has_timed_out = not is_done
             return is_done
 
     @property
     def is_stuck(self) -> bool:
-        """Whether nobody has read for a while, or ever will."""
+        """Return whether the reader has stalled or has closed the pipe."""
         since = self._writing_since
         return self._is_closed or (since is not None and time.monotonic() - since > STUCK_SECONDS)
 
@@ -112,16 +116,16 @@ class Backlog(io.TextIOBase):
                 self._bytes -= len(data)
                 if not is_written:
                     self.dropped += 1
-                if not self._waiting and self.dropped > self._said and is_written:
-                    line = f"{now()} WARNING {__name__}: {self.dropped - self._said} lines of the log were dropped: "
-                    self._said = self.dropped
-                    self._waiting.append(f"{line}nobody read them\n".encode())
+                if not self._waiting and self.dropped > self._reported and is_written:
+                    lines, self._reported = self.dropped - self._reported, self.dropped
+                    text = f"{now()} WARNING {__name__}: {lines} lines of the log were dropped: nobody read them\n"
+                    self._waiting.append(text.encode())
                     self._bytes += len(self._waiting[0])
                 changed.notify_all()
 
 
 def _write(descriptor: int, data: bytes) -> bool:
-    """Whether it could be written: all of it, however long that takes."""
+    """Write all of it, however long that takes; return False if nobody can ever read it."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
@@ -133,4 +137,5 @@ def _write(descriptor: int, data: bytes) -> bool:
 
 
 def now() -> str:
+    """Return the local time as in other lines of the log."""
     return time.strftime("%Y-%m-%d %H:%M:%S") + f",{time.time() % 1 * 1000:03.0f}"

@@ -1,6 +1,6 @@
-"""The log: what its lines look like, and that no line waits for whoever reads stderr (`backlog.py`).
+"""The format of the log's lines, and a limit for those that repeat. A reader of stderr that stalls delays none.
 
-A line is made, with its traceback, where it is logged: no record crosses threads.
+Each line is formatted, with its traceback, in the thread that logs it: no record crosses threads.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from collections import OrderedDict
 from eventstreams_site.logs.backlog import Backlog, now
 
 LONGEST_LINE = 8_000
-"""Characters of a message: what strangers send, up to 64 kB, may be a part of it."""
+"""Maximum characters of a line: it may quote a request of up to 64 kB."""
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class LineFormatter(logging.Formatter):
-    """One line for each record (a traceback follows on its own): a text from outside cannot forge a second one."""
+    """One line for each record, followed by its traceback: a client's text cannot forge a second line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return the line, with escaped line ends and at most LONGEST_LINE characters."""
         text = super().formatMessage(record)
         if len(text) > LONGEST_LINE:
             text = f"{text[:LONGEST_LINE]} ({len(text)} characters in all)"
@@ -32,19 +33,20 @@ class LineFormatter(logging.Formatter):
 
 
 class BriefFormatter(LineFormatter):
-    """Without the traceback."""
+    """One line for each record, without its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line alone."""
         record.message = record.getMessage()
         record.asctime = self.formatTime(record)
         return self.formatMessage(record)
 
 
-# A process that was started without them may have a client's socket under their numbers.
+# In a process that was started without them, a client's socket may have their numbers.
 stderr = Backlog(2 if sys.__stderr__ is not None else None)
-"""Where all of the log goes."""
+"""All of the log goes here."""
 stdout = Backlog(1 if sys.__stdout__ is not None else None)
-"""Nothing of ours, but what print() writes."""
+"""Only print() writes here."""
 
 
 class Handler(logging.StreamHandler[Backlog]):
@@ -54,25 +56,26 @@ class Handler(logging.StreamHandler[Backlog]):
         super().__init__(stderr)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """A message that cannot be formatted must not be printed to the true stderr, which may block."""
-        stderr.write(f"{now()} ERROR {record.name}: a line of the log could not be made of {record.msg!r:.200}\n")
+        """Log that a line cannot be formatted; the true stderr, which may block, is not used."""
+        stderr.write(f"{now()} ERROR {record.name}: this message cannot be formatted: {record.msg!r:.200}\n")
 
     def close(self) -> None:
+        """Wait until the last lines are written, within bounds."""
         stderr.drain()
         super().close()
 
 
 class RepeatLimit(logging.Filter):
-    """At most `burst` lines of a kind in SECONDS; the next one says how many were left out.
+    """Passes at most `burst` lines of a kind in SECONDS; the next one says how many were suppressed.
 
-    A kind is a logger, a level and a text without its arguments; a text that has none may be made of what somebody
-    sent, and is none. With `demote` an ERROR becomes a WARNING: strangers cause it.
+    A kind is a logger, a level and a text without its arguments. A text without arguments may quote a client, so it
+    does not count as part of the kind. With `demote` an ERROR becomes a WARNING: clients can cause it.
     """
 
     SECONDS = 10.0
     MAX_KINDS = 500
     suppressed = 0
-    """Lines that were left out in this process, by all filters."""
+    """Lines that all filters of this process have suppressed."""
 
     def __init__(self, burst: int = 1, demote: bool = False) -> None:
         super().__init__()
@@ -80,13 +83,14 @@ class RepeatLimit(logging.Filter):
         self._demote = demote
         self._lock = threading.RLock()
         self._kinds: OrderedDict[tuple[object, ...], list[float]] = OrderedDict()
-        """Kind → when its window began (time.monotonic), lines in it, lines left out."""
+        """Kind → start of its window (time.monotonic), lines in it, lines suppressed."""
         os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is logged."""
         if self._demote and record.levelno >= logging.ERROR:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
         if record.levelno < logging.WARNING:
@@ -109,13 +113,13 @@ class RepeatLimit(logging.Filter):
             if len(self._kinds) > self.MAX_KINDS:
                 self._kinds.popitem(last=False)
         if suppressed:
-            record.msg = f"{record.getMessage()} ({suppressed:.0f} more of this kind were left out)"
+            record.msg = f"{record.getMessage()} ({suppressed:.0f} more of this kind were suppressed)"
             record.args = None
         return True
 
 
 def take_standard_streams() -> None:
-    """From now on, nothing that prints to stderr or stdout waits either: warnings, excepthooks, print()."""
+    """Send warnings, excepthooks and print() through the backlogs too, so that they never wait."""
     take_warnings()
     for stream in (sys.stderr, sys.stdout):
         if stream is not None:
@@ -124,7 +128,7 @@ def take_standard_streams() -> None:
 
 
 def take_warnings() -> None:
-    """Log warnings, from now on; Twisted would take them for a log that nobody reads."""
+    """Log Python's warnings; Twisted would send them to a log that nobody reads."""
     logging.captureWarnings(False)
     logging.captureWarnings(True)
 

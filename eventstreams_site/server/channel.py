@@ -1,5 +1,6 @@
-"""One HTTP connection and its requests, as far as Twisted and Daphne read them: what is too large, too slow or no
-request is answered here, with the headers of every answer, and no application sees it.
+"""One HTTP connection: reads requests, and refuses those that are too large, too slow or invalid.
+
+A refusal has the headers of every answer; no application sees the request.
 """
 
 from __future__ import annotations
@@ -31,21 +32,22 @@ from streams.http.headers import is_private
 log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 64 * 1024
-"""Of a request line with all headers: an id of many partitions is long."""
+"""Maximum bytes of a request line with all headers: an id of many partitions is long."""
 MAX_HEADER_LINES = 500
+"""Maximum number of headers of a request."""
 PUBLIC_BODY_BYTES = 16 * 1024
-"""Public routes do nothing with a body: so much is read over, for who sends one all the same. Without a session it
-holds for the admin too: the form of its login is small."""
+"""Maximum bytes of a body for public routes, which ignore it. The admin has the same limit for requests without a
+session: the form of its login is small."""
 ADMIN_BODY_BYTES = 4 * 1024 * 1024
-"""Imports are of at most 1 MiB (redaction/imports/lists.py); form data around them."""
+"""Maximum bytes of a body for the admin: imports have at most 1 MiB (redaction/imports/lists.py) and form data."""
 REQUEST_SECONDS = 30.0
-"""From the first byte of a request until it has to be complete; the idle timer begins anew with every byte."""
+"""Maximum seconds from the first byte of a request to its last; the idle timer restarts with every byte."""
 LINGER_SECONDS = 2.0
 """Seconds that a refused client may continue to send: closing at once would reset its answer (RFC 9112, 9.6)."""
 HALF_CLOSED_SECONDS = 5.0
-"""Seconds that a client which has ended its input may wait for its answer: it may as well have left."""
-LOOK_SECONDS = 1.0
-"""Seconds between two looks whether such a client has reset its connection."""
+"""Maximum seconds for answering a client that has ended its input: it may have left."""
+RESET_CHECK_SECONDS = 1.0
+"""Seconds between two checks whether such a client has reset its connection."""
 
 _CONTROLS = bytes(code for code in (*range(32), 127) if code != ord("\t"))
 """No header may hold these (RFC 9110, 5.5); bytes from 0x80 on are taken as they are."""
@@ -59,25 +61,28 @@ class StreamChannel(HTTPChannel):
     MAX_LENGTH = MAX_HEADER_BYTES
     totalHeadersSize = MAX_HEADER_BYTES  # noqa: N815 (Twisted's name)
     connection: ClientConnection
+    _dataBuffer: list[bytes]  # noqa: N815
     body_limit = PUBLIC_BODY_BYTES
     input_has_ended = False
-    """The client will send nothing more, and may still wait for an answer (`nc -N`)."""
+    """The client has ended its input, and may still wait for an answer (`nc -N`)."""
     _deadline: Any = None
     _reset_check: Any = None
     _header_lines = 0
     _ignores_input = False
-    """Whatever still comes is not looked at."""
+    """Further bytes are not read."""
 
     @property
     def _service(self) -> Any:
         return self.factory.server.service
 
     def connectionMade(self) -> None:  # noqa: N802
+        """Begin (Twisted)."""
         super().connectionMade()
         self.connection = ClientConnection(self.transport, self._service.metrics.cut.inc)
         self._service.connections.add(self.connection)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        """Clean up (Twisted)."""
         self._service.connections.discard(self.connection)
         self.connection.close()
         self._stop_clock()
@@ -86,11 +91,12 @@ class StreamChannel(HTTPChannel):
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Read a part of a request, and notice a reset that came with it (Twisted)."""
         if not self._ignores_input:
             self._read(data)
         if self._abortingCall is None and self.connection.is_reset:
-            # A reset is reported once. Where there was something to read before it, nobody would ever see it: uvloop
-            # closes its handle without a word to Twisted.
+            # A reset is reported once. If there was something to read before it, uvloop closes its handle and never
+            # informs Twisted.
             self.connection.abort()
 
     def _read(self, data: bytes) -> None:
@@ -103,7 +109,7 @@ class StreamChannel(HTTPChannel):
             self.refuse(InternalError())
 
     def readConnectionLost(self) -> None:  # noqa: N802
-        """The client has ended its input. It is called again when an answer is complete and reading is resumed."""
+        """Note that the client has ended its input; called again when reading resumes after an answer (Twisted)."""
         self.input_has_ended = True
         if self._handlingRequest:
             if self.requests and self.requests[0].is_endless:
@@ -116,19 +122,22 @@ class StreamChannel(HTTPChannel):
             self.loseConnection()
 
     def _check_for_reset(self, seconds: float) -> None:
-        """Nothing is read any more, so nobody else would see that the connection is reset."""
+        """Close the connection once it is reset, or after `seconds`: nothing is read, so nothing else would notice."""
         if seconds <= 0 or self.connection.is_reset:
             self.connection.close_connection()
         else:
-            self._reset_check = self.callLater(LOOK_SECONDS, self._check_for_reset, seconds - LOOK_SECONDS)
+            self._reset_check = self.callLater(
+                RESET_CHECK_SECONDS, self._check_for_reset, seconds - RESET_CHECK_SECONDS
+            )
 
     def writeConnectionLost(self) -> None:  # noqa: N802
-        """After a refusal; the rest is up to the client, and to the time it is given."""
+        """Do nothing: after a refusal, the client has LINGER_SECONDS to close (Twisted)."""
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802
+        """Read the request line or a header, within bounds (Twisted)."""
         is_first = not hasattr(self, "_command")
         if is_first:
-            # The target is as good as its percent-encoded form: Twisted takes some of these bytes, Daphne none.
+            # Twisted accepts some of these bytes, Daphne none; percent-encoding keeps the target's meaning.
             line = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
         else:
             self._header_lines += 1
@@ -140,12 +149,14 @@ class StreamChannel(HTTPChannel):
             super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
+        """Refuse a line that is too long (Twisted)."""
         if hasattr(self, "_command"):
             self.refuse(HeadersTooLarge(f"{MAX_HEADER_BYTES} bytes"))
         else:
             self.refuse(UriTooLong(MAX_HEADER_BYTES))
 
     def headerReceived(self, line: bytes) -> bool:  # noqa: N802
+        """Read a header; return False if the request is refused (Twisted)."""
         if len(line.translate(None, _CONTROLS)) != len(line):
             self.refuse(BadRequest("A header has a control character"))
             return False
@@ -157,9 +168,10 @@ class StreamChannel(HTTPChannel):
         return received
 
     def allHeadersReceived(self) -> None:  # noqa: N802
+        """Refuse CONNECT and bodies that are too long (Twisted)."""
         cookies = self.requests[-1].requestHeaders.getRawHeaders(b"cookie", [])
-        is_staffs = is_private(path_of(self._path)) and says_it_has_session(cookies)
-        self.body_limit = ADMIN_BODY_BYTES if is_staffs else PUBLIC_BODY_BYTES
+        is_admin = is_private(path_of(self._path)) and says_it_has_session(cookies)
+        self.body_limit = ADMIN_BODY_BYTES if is_admin else PUBLIC_BODY_BYTES
         if self._command == b"CONNECT":
             self.refuse(MethodNotAllowed("CONNECT"))
         elif self.length is not None and self.length > self.body_limit:
@@ -168,10 +180,11 @@ class StreamChannel(HTTPChannel):
             super().allHeadersReceived()
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Read a part of a body (Twisted)."""
         if self._ignores_input:
             return
         if self._handlingRequest and sum(map(len, self._dataBuffer)) + len(data) > self._optimisticEagerReadSize:
-            # Twisted would read no further, and not notice that the client leaves. The answer is still given.
+            # Twisted would read no further, and not notice that the client leaves. The answer is still sent.
             self._ignores_input = True
             self.persistent = False
             self._dataBuffer = []
@@ -179,13 +192,14 @@ class StreamChannel(HTTPChannel):
         super().rawDataReceived(data)
 
     def allContentReceived(self) -> None:  # noqa: N802
+        """Pass a complete request on (Twisted)."""
         self._stop_clock()
         self._header_lines = 0
         if not self._ignores_input:
             super().allContentReceived()
 
     def refuse(self, error: EventStreamsError) -> None:
-        """Answer in the application's place, and close."""
+        """Answer instead of an application, and close the connection."""
         if self._ignores_input:
             return
         self._ignores_input = True
@@ -230,12 +244,15 @@ class StreamChannel(HTTPChannel):
 
 
 class StreamFactory(HTTPFactory):
+    """Makes a channel for each connection."""
+
     protocol = StreamChannel
 
     def log(self, request: Any) -> None:
-        """Twisted would write a line for each request, which nobody sees."""
+        """Do nothing: Twisted would log each request."""
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
+        """Return the channel of a new connection (Twisted)."""
         channel = super().buildProtocol(addr)
         channel.requestFactory = StreamRequest
         return channel

@@ -1,4 +1,4 @@
-"""How many connections a process can have: it may open only so many files, and Kafka and the database come first."""
+"""Bounds the connections of a process by its limit of open files; some files are kept for Kafka and the database."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from eventstreams_site.server.listening import ListenError
 log = logging.getLogger(__name__)
 
 FILES = 40
-"""Kept for the database, logs, modules, threads and what a request of the admin opens."""
+"""Files kept for the database, logs, modules, threads and requests of the admin."""
 BROKERS = 3
-"""Brokers for whose connections descriptors are kept: one for each reader of history, and three more."""
+"""Brokers for whose connections files are kept: for each broker one per reader of history, and three more."""
 MAX_OTHERS = 1_000
 """Maximum number of connections that are kept for other requests than streams."""
 MIN_CONNECTIONS = 16
+"""Fewest connections with which a process starts."""
 ROOM_SECONDS = 1.0
-"""Where there is no room, a connection without a request is closed once it is this old."""
+"""Age, in seconds, from which a connection without a request is closed if there is no room."""
 LOOK_SECONDS = 0.05
+"""Seconds between two attempts to make room."""
 
 
 class Places(NamedTuple):
@@ -48,26 +50,26 @@ def raise_limit() -> int:
 
 
 def places_of(limit: int, history_readers: int) -> Places:
-    """Divide the files that a process may open. Raises ListenError where they are too few."""
+    """Divide the files that a process may open. Raises ListenError if they are too few."""
     reserve = FILES + BROKERS * (history_readers + 3)
     connections = limit - reserve
     if connections < MIN_CONNECTIONS:
         raise ListenError(
-            f"A process may have {limit} files open, which is too few: it needs {reserve + MIN_CONNECTIONS}; raise the "
-            "limit (`ulimit -n`)"
+            f"A process may have only {limit} open files, and needs {reserve + MIN_CONNECTIONS}: raise the limit "
+            "(`ulimit -n`)"
         )
     return Places(limit, connections, connections - min(connections // 4, MAX_OTHERS))
 
 
 def bounded(config: Config) -> tuple[Config, Places]:
-    """Raise the limit, bound `max_connections` by it, and say so in the log. Raises ListenError."""
+    """Raise the limit of open files, bound `max_connections` by it, and log that. Raises ListenError."""
     places = places_of(raise_limit(), config.history_readers)
     if 0 < config.max_connections <= places.streams:
         log.info("At most %s streams in a process (max_connections)", config.max_connections)
         return config, places
     log.warning(
-        "At most %s streams in a process, although max_connections is %s: it may have %s files open, and some are kept "
-        "for Kafka, the database and other requests; raise the limit (`ulimit -n`) for more",
+        "At most %s streams in a process, although max_connections is %s: a process may have %s open files, and some "
+        "are kept for Kafka, the database and other requests; raise the limit (`ulimit -n`) for more",
         places.streams,
         config.max_connections or "any number",
         places.limit,
@@ -76,25 +78,25 @@ def bounded(config: Config) -> tuple[Config, Places]:
 
 
 class Room:
-    """Whether there is room for a further connection; those without a request make room, the oldest first."""
+    """Knows whether there is room for a further connection, and closes connections without a request to make room."""
 
     def __init__(self, places: Places, count: Callable[[], int]) -> None:
-        """`count` says how many connections there are."""
+        """Make room within `places`; `count` returns the number of connections."""
         self._places = places
         self._count = count
         self._opened: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
-        """When each connection was opened, the oldest first."""
+        """When each connection was opened (time.monotonic), the oldest first."""
         self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
-        """Those that had no request when room was last looked for."""
+        """Connections that had no request at the last attempt to make room."""
         self._is_making_room = False
 
     def opened(self, channel: Any) -> None:
-        """Note a connection that has begun."""
+        """Add a new connection."""
         self._opened[channel] = time.monotonic()
 
     @property
     def is_crowded(self) -> bool:
-        """Whether few places are left: who is told to come back is not held."""
+        """Return whether few places are left: refused clients are then disconnected at once."""
         others = self._places.connections - self._places.streams
         return self._count() > self._places.connections - others // 2
 
@@ -104,7 +106,7 @@ class Room:
         return max(0, self._places.connections - self._count())
 
     def has_room(self) -> bool:
-        """Return whether a connection can be accepted now; where not, some room will be made. In an event loop."""
+        """Return whether a connection can be accepted now; if not, begin to make room. Call it in the event loop."""
         if self._count() < self._places.connections:
             return True
         if not self._is_making_room:
@@ -113,7 +115,7 @@ class Room:
         return False
 
     def make_room(self) -> None:
-        """Close connections that had no request at the last look either: one may have come that was not read yet."""
+        """Close connections that have no request, now and at the last attempt: one may not be read yet."""
         now = time.monotonic()
         waiting = [
             channel

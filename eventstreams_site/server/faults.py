@@ -1,4 +1,4 @@
-"""FaultLog beneath the applications, which only Twisted's log would have: said at a bounded rate, and counted."""
+"""Counts faults beneath the applications, and logs them at a bounded rate. Only Twisted's log would have them."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from twisted.logger import LogLevel, eventAsText
 log = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
-"""Seconds between two lines: who can provoke a fault can do it as often as they like."""
+"""Seconds between two lines: a client may provoke a fault at any rate."""
 
 
 class FaultLog:
-    """`count` is called for each fault."""
+    """Logs faults; calls `count` for each."""
 
     def __init__(self, count: Callable[[], None]) -> None:
         self._count = count
         self._next_log = 0.0
-        self._unsaid = 0
+        self._suppressed = 0
 
     def report(self, what: str) -> None:
-        """Report the exception that is being handled."""
-        self._say(what, sys.exc_info()[1])
+        """Count and log the exception that is being handled."""
+        self._log(what, sys.exc_info()[1])
 
     def observe(self, event: Mapping[str, Any]) -> None:
-        """Observe Twisted's log (ILogObserver)."""
+        """Count and log a warning or error of Twisted (ILogObserver)."""
         failure = event.get("log_failure")
         if failure is not None:
             error = failure.value.with_traceback(failure.getTracebackObject())
-            self._say("Twisted reports a failure", error)
+            self._log("Twisted reports a failure", error)
         elif event.get("log_level") in (LogLevel.warn, LogLevel.error, LogLevel.critical):  # Python's warnings too
-            self._say(f"Twisted reports: {eventAsText(dict(event), includeTimestamp=False)}", None)
+            self._log(f"Twisted reports: {eventAsText(dict(event), includeTimestamp=False)}", None)
 
-    def _say(self, what: str, error: BaseException | None) -> None:
+    def _log(self, what: str, error: BaseException | None) -> None:
         self._count()
         now = time.monotonic()
         if now < self._next_log:
-            self._unsaid += 1
+            self._suppressed += 1
             return
         self._next_log = now + LOG_SECONDS
-        log.error("%s (%s more were not logged)", what, self._unsaid, exc_info=error)
-        self._unsaid = 0
+        log.error("%s (%s more were suppressed)", what, self._suppressed, exc_info=error)
+        self._suppressed = 0

@@ -1,7 +1,7 @@
-"""How much a client's socket takes: writing and waiting for one streaming response.
+"""Writes one streaming response at the pace of its client's socket.
 
-Daphne's own `send()` never waits; a client that reads nothing would cost all that is sent to it. Twisted tells a
-push producer when the socket's buffer is full and when it has emptied; here that becomes something to await.
+Daphne's `send()` never waits: the process would buffer everything for a client that reads nothing. Twisted tells a push
+producer when the socket's buffer is full and when it is empty again; `Flow` makes that awaitable.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from streams.engine.tail.fanout import Chunk
 from streams.http.service import ClientGone
 
 SLICE_BYTES = 64 * 1024
-"""Of a large event, so much is handed to the transport at a time."""
+"""Maximum bytes of a large event that are given to the transport at a time."""
 MAX_WRITE_BYTES = 80 * 1024
-"""A chunk up to this size, as nearly all are, is handed over whole: a stream can then end at any time, not only when
-its client has taken the rest of a chunk."""
+"""Maximum bytes of a chunk that is given to the transport whole, as nearly all are. The stream can then end at any
+time, not only after its client has taken the rest of a chunk."""
 FULL_BYTES = 4 * 1024
-"""A transport that holds more than so much takes nothing further: Twisted's own bound is 64 kB."""
+"""Bytes from which a transport counts as full; Twisted's own bound is 64 kB."""
 UNSENT_BYTES = 64 * 1024
-"""The kernel keeps no more unsent bytes than this for a client (TCP_NOTSENT_LOWAT): 4 MB otherwise."""
+"""Maximum unsent bytes that the kernel keeps for a client (TCP_NOTSENT_LOWAT); otherwise 4 MB."""
 DEAD_PEER_MS = 60_000
-"""A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT, RFC 5482)."""
+"""Milliseconds without an acknowledgement after which a connection is closed (TCP_USER_TIMEOUT, RFC 5482)."""
 
 
 _NO_HEADERS = Headers()
@@ -38,7 +38,7 @@ _NO_HEADERS = Headers()
 
 @implementer(IPushProducer)
 class Flow:
-    """The streaming response of one Twisted request. `open` after its first body chunk, `close` before its last."""
+    """The streaming response of one Twisted request. Call `open` after its first chunk, `close` before its last."""
 
     __slots__ = ("_connection", "_direct", "_ends_at", "_is_chunked", "_is_open", "_request", "_resumed", "paused")
 
@@ -52,6 +52,7 @@ class Flow:
         self._direct: Connection | None = None
 
     def open(self) -> None:
+        """Begin to observe the socket, and limit what the kernel buffers."""
         if self._is_open or self._request.channel is None:
             return
         self._is_open = True
@@ -67,6 +68,7 @@ class Flow:
                 handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
 
     def close(self) -> None:
+        """End the observation; all but the last chunk is written."""
         if self._is_open:
             self._is_open = False
             self._ends_at = self._connection.expected
@@ -74,7 +76,7 @@ class Flow:
                 self._request.unregisterProducer()
 
     def stay_open(self) -> bool:
-        """From here on, the client has left when it ends its input; False where it has ended it already."""
+        """From now on, treat the end of the client's input as its leaving; return False if that has already ended."""
         self._request.is_endless = True
         return self._request.channel is not None and not self._request.channel.input_has_ended
 
@@ -86,10 +88,7 @@ class Flow:
             await asyncio.shield(self._resumed)
 
     async def write(self, parts: tuple[bytes, ...]) -> None:
-        """Write one HTTP chunk; it returns when all of it is on its way, at most a slice of it in our buffers.
-
-        Raises ClientGone.
-        """
+        """Write one HTTP chunk; return once at most a slice of it waits in this process. Raises ClientGone."""
         size = sum(map(len, parts))
         head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
         self._connection.expect(len(head) + size + len(tail))
@@ -103,9 +102,9 @@ class Flow:
                 self._put(view[start : start + SLICE_BYTES])
 
     def try_write(self, chunk: Chunk) -> bool:
-        """Write one HTTP chunk straight to the socket; False, with nothing written, where that cannot be done now.
+        """Write one HTTP chunk directly to the socket; return False, with nothing written, if that is impossible now.
 
-        What the socket does not take of it waits in the transport.
+        What the socket does not take waits in the transport.
         """
         transport = self._direct
         if transport is None or self.paused or chunk.nbytes > MAX_WRITE_BYTES or not _is_empty(transport):
@@ -116,7 +115,7 @@ class Flow:
             data = chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
         try:
             sent = transport.socket.send(data)
-        except OSError:  # full, or gone: the pull loop finds out
+        except OSError:  # full or closed: the pull loop finds out
             return False
         if sent < len(data):
             self._connection.expect(len(data) - sent)
@@ -128,7 +127,7 @@ class Flow:
 
     @property
     def is_over(self) -> bool:
-        """Whether the response has ended and all of it has left this process."""
+        """Return whether the response has ended and all of it has left this process."""
         return self._ends_at is not None and self._connection.sent >= self._ends_at
 
     def abort(self) -> None:
@@ -156,22 +155,25 @@ class Flow:
     # Twisted's IPushProducer.
 
     def pauseProducing(self) -> None:  # noqa: N802
+        """Pause: the buffer is full."""
         self.paused = True
 
     def resumeProducing(self) -> None:  # noqa: N802
+        """Resume: the buffer is empty."""
         self.paused = False
         if self._resumed is not None:
             self._resumed.set_result(None)
             self._resumed = None
 
     def stopProducing(self) -> None:  # noqa: N802
+        """Resume: the client has left, as the next write finds out."""
         self.resumeProducing()
 
 
 def reset_by_peer(request: Any) -> ClientGone:
-    """Let go of a connection that its peer has reset.
+    """Abort a connection that its peer has reset, and return the error to raise.
 
-    uvloop closes its handle of such a socket without a word to Twisted, and raises RuntimeError at the next write.
+    uvloop closes its handle of such a socket without informing Twisted, and raises RuntimeError at the next write.
     """
     if request.channel is not None:
         request.channel.forceAbortClient()
@@ -179,7 +181,7 @@ def reset_by_peer(request: Any) -> ClientGone:
 
 
 def _is_empty(transport: Connection) -> bool:
-    """Whether all that was written has gone to the kernel; what is written directly must not overtake the rest."""
+    """Return whether the kernel has taken all earlier bytes: a direct write must not overtake them."""
     return (
         transport.connected
         and not transport.disconnecting

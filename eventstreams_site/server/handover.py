@@ -1,6 +1,6 @@
-"""What the supervisor and a worker tell each other, over one Unix socket (unix(7), SOCK_SEQPACKET) for each worker.
+"""The messages between the supervisor and a worker, over one Unix socket (unix(7), SOCK_SEQPACKET) for each worker.
 
-Down: a connection, as a descriptor (SCM_RIGHTS), or that it is time to stop. Up: reports, which are signs of life too.
+Down: connections, as descriptors (SCM_RIGHTS), and the order to stop. Up: reports, which are the heartbeat too.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import NamedTuple
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5
-"""Seconds between the reports of a worker that has nothing new to say."""
+"""Maximum seconds between two reports of a worker."""
 FULL_SECONDS = 0.05
-"""Seconds between those of a worker that waits for room: it is given nothing before it reports some."""
+"""Seconds between the reports of a worker without room: it gets no connections until it reports room."""
 MAX_TAKEN = 100
 """Maximum number of connections taken before anything else has its turn."""
 LOG_SECONDS = 30.0
@@ -30,19 +30,18 @@ _REPORT = struct.Struct("!BIII")
 
 
 class State(IntEnum):
-    """Whether a worker takes connections."""
+    """What a worker does with connections."""
 
     READY = 0
     FULL = 1
-    """It has as many as it may have open files."""
+    """It takes none: it has as many as its open files allow."""
     DRAINING = 2
-    """Whoever comes is told so."""
+    """It takes them, and answers `draining`."""
     CLOSED = 3
 
 
 class Report(NamedTuple):
-    """`connections` are those that a worker has now, `taken` all that it was ever handed, `room` how many it can still
-    take."""
+    """The report of a worker: its connections now, those it has taken since it started, and room for how many more."""
 
     state: State
     connections: int
@@ -51,7 +50,7 @@ class Report(NamedTuple):
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
-    """Return the supervisor's end and the worker's; neither blocks."""
+    """Return two connected non-blocking sockets: the supervisor's and the worker's."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setblocking(False)
@@ -62,7 +61,7 @@ def channel() -> tuple[socket.socket, socket.socket]:
 
 
 def send_connection(to: socket.socket, connection: socket.socket) -> bool:
-    """Hand a connection to a worker; False where it takes nothing now."""
+    """Send a connection to a worker; return False if it cannot take one now."""
     try:
         socket.send_fds(to, [_CONNECTION], [connection.fileno()])
     except OSError:  # it has ended, or hangs
@@ -71,7 +70,7 @@ def send_connection(to: socket.socket, connection: socket.socket) -> bool:
 
 
 def tell_to_stop(to: socket.socket) -> bool:
-    """Tell a worker to drain; False where that did not get through."""
+    """Tell a worker to drain; return False if the message cannot be sent."""
     try:
         to.send(_STOP)
     except OSError:
@@ -80,7 +79,7 @@ def tell_to_stop(to: socket.socket) -> bool:
 
 
 def last_report(of: socket.socket) -> Report | None:
-    """Return the newest report of a worker, None where there is no new one. Raises EOFError where it has ended."""
+    """Return the newest report of a worker; None if there is no new one. Raises EOFError if the worker has ended."""
     last = None
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -99,7 +98,7 @@ def last_report(of: socket.socket) -> Report | None:
 
 
 class SupervisorLink:
-    """Takes connections from the supervisor, and reports to it. To be used in an event loop."""
+    """Takes connections from the supervisor, and reports to it. Use it in an event loop."""
 
     def __init__(
         self,
@@ -108,7 +107,7 @@ class SupervisorLink:
         stop: Callable[[], None],
         look: Callable[[], tuple[State, int, int]],
     ) -> None:
-        """`look` says the state, the number of connections and the room for more."""
+        """Prepare; `look` returns the state, the number of connections and the room for more."""
         self._channel = channel
         self._adopt = adopt
         self._stop = stop
@@ -118,12 +117,12 @@ class SupervisorLink:
         self._next_log = float("-inf")
 
     def start(self) -> None:
-        """Take what comes from now on."""
+        """Begin to take connections and to report."""
         asyncio.get_running_loop().add_reader(self._channel, self._take)
         self._report_forever()
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Stop taking connections."""
         if not self._is_closed:
             self._is_closed = True
             asyncio.get_running_loop().remove_reader(self._channel)

@@ -1,4 +1,4 @@
-"""Listening for connections and accepting them, whatever accept(2) says: no error of it ends the service."""
+"""Listens for connections and accepts them. No error of accept(2) ends the service."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
-"""Connections that wait to be accepted (the kernel bounds it by net.core.somaxconn): many come back at once."""
+"""Maximum number of connections that wait to be accepted (the kernel bounds it by net.core.somaxconn)."""
 MAX_PORT = 65_535
 MAX_ACCEPTED = 100
 """Maximum number of connections accepted before anything else has its turn."""
 PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 1.0
-"""Rests after an error that will not pass at once; each following one is twice as long, up to this."""
+"""Pause after an error that lasts, in seconds; each further one is twice as long, up to this maximum."""
 LOG_SECONDS = 30.0
-"""An error that lasts is logged this often."""
+"""Seconds between two lines about an error that lasts."""
 FULL_SECONDS = 0.02
-"""Seconds for which those who come wait in the backlog, where there is no room for them."""
+"""Seconds for which newcomers wait in the backlog if there is no room for them."""
 
 _OF_ONE_CONNECTION = {
     errno.ECONNABORTED,
@@ -39,15 +39,15 @@ _OF_ONE_CONNECTION = {
     errno.ETIMEDOUT,
     errno.EPERM,
 }
-"""accept(2) hands on what befell the connection that was to be accepted: the next one may be fine."""
+"""Errors of the connection that was to be accepted (accept(2)): the next one may be fine."""
 
 
 class ListenError(Exception):
-    """The address cannot be listened on."""
+    """The server cannot listen on the address."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a non-blocking socket that listens there. Raises ListenError."""
+    """Return a non-blocking socket that listens on the address. Raises ListenError."""
     if not 0 <= port <= MAX_PORT:
         raise ListenError(f"Cannot listen on {host} port {port}: a port is a number from 0 to {MAX_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -60,19 +60,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Acceptor:
-    """Accepts connections. After an error such as "too many open files" it has to `rest`, or it would spin."""
+    """Accepts connections. It pauses after an error such as "too many open files", or it would spin."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.paused_until = float("-inf")
         """Nothing is accepted before this time (time.monotonic, seconds)."""
         self.failed_at = float("-inf")
-        """When it last had to rest because of an error (time.monotonic, seconds)."""
+        """When it last paused because of an error (time.monotonic, seconds)."""
         self._listener = listener
         self._pause = PAUSE_SECONDS
         self._next_log = float("-inf")
 
     def accept(self) -> Iterator[socket.socket]:
-        """Yield connections that wait, at most MAX_ACCEPTED; the one who takes them closes them."""
+        """Yield waiting connections, at most MAX_ACCEPTED; the caller closes them."""
         error: OSError | None = None
         for _ in range(MAX_ACCEPTED):
             if time.monotonic() < self.paused_until:
@@ -92,17 +92,17 @@ class Acceptor:
             self.fail(error)
 
     def pause(self, seconds: float) -> None:
-        """Accept nothing for a while: those who come wait in the backlog."""
+        """Accept nothing for a while: newcomers wait in the backlog."""
         self.paused_until = time.monotonic() + seconds
 
     def fail(self, error: OSError) -> None:
-        """Rest after an error of the system, and log it."""
+        """Pause after an error of the system, and log it."""
         now = self.failed_at = time.monotonic()
         self.pause(self._pause)
         self._pause = min(2 * self._pause, MAX_PAUSE_SECONDS)
         if now >= self._next_log:
             self._next_log = now + LOG_SECONDS
-            log.error("Cannot accept connections, trying again: %s", os.strerror(error.errno or 0) or error)
+            log.error("Cannot accept connections, retrying: %s", os.strerror(error.errno or 0) or error)
 
 
 class Listening:
@@ -118,7 +118,7 @@ class Listening:
         self._is_closed = False
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Begin to accept."""
         self._resume()
         log.info("Listening on http://%s:%s", *self._listener.getsockname()[:2])
 
@@ -127,7 +127,7 @@ class Listening:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     def close(self) -> None:
-        """Accept nothing more: who comes is refused by the system."""
+        """Stop accepting: the system refuses newcomers."""
         if not self._is_closed:
             self._is_closed = True
             asyncio.get_running_loop().remove_reader(self._listener)
@@ -146,8 +146,8 @@ class Listening:
                     self._acceptor.pause(FULL_SECONDS)
         else:
             self._acceptor.pause(FULL_SECONDS)
-        rest = self._acceptor.paused_until - time.monotonic()
-        if rest > 0 and not self._is_closed:
+        pause = self._acceptor.paused_until - time.monotonic()
+        if pause > 0 and not self._is_closed:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._listener)
-            loop.call_later(rest, self._resume)
+            loop.call_later(pause, self._resume)

@@ -1,4 +1,4 @@
-"""One HTTP request: from what Twisted has read to an ASGI scope, and the answers that no application gives."""
+"""Turns a request that Twisted has read into an ASGI scope, and answers requests that no application sees."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from streams.http.problems import problem_headers
 
 
 class StreamRequest(WebRequest):
+    """One HTTP request."""
+
     is_endless = False
-    """Whether the answer is a stream that has begun: a client that ends its input has then left."""
+    """The answer is a stream that has begun: a client that ends its input has then left."""
     _body_bytes = 0
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+        """Read a part of the body, within bounds (Twisted)."""
         self._body_bytes += len(data)
-        if self._body_bytes > self.channel.body_limit:  # of chunks, which say no length beforehand
+        if self._body_bytes > self.channel.body_limit:  # a chunked body, whose length is unknown until its end
             self.channel.refuse(ContentTooLarge(self.channel.body_limit))
         else:
             super().handleContentChunk(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
-        """Twisted would take forms apart, which nobody reads here."""
+        """Start the application; Twisted would first parse forms (Twisted)."""
         self.method, self.uri, self.clientproto = command, path, version
         self.path, _, self.query_string = path.partition(b"?")
         self.content.seek(0)
@@ -37,8 +40,8 @@ class StreamRequest(WebRequest):
     def process(self) -> None:
         """Start the application.
 
-        Daphne's own would refuse bytes such as 0x85 in headers, begin a WebSocket where it is asked to upgrade (which
-        may be ignored: RFC 9110, 7.8), and take the path's root from a header that anybody may send.
+        Daphne's own method would refuse bytes such as 0x85 in headers, begin a WebSocket if a client asks for an
+        upgrade (which may be ignored: RFC 9110, 7.8), and take `root_path` from a header that any client may send.
         """
         self.request_start = time.time()
         self.client_addr, server_addr = (
@@ -68,15 +71,15 @@ class StreamRequest(WebRequest):
         self.application_queue.put_nowait({"type": "http.request", "body": self.content.read(), "more_body": False})
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:  # noqa: N802
-        """Twisted does not know every code's phrase."""
+        """Set the status with its phrase; Twisted does not know all phrases."""
         super().setResponseCode(code, message or phrase(code))
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Answer in the place of an application that has failed; Daphne would send its own page."""
+        """Answer instead of an application that has failed; Daphne would send its own page."""
         if self._response_started:
             self.channel.forceAbortClient()
             return
-        error = InternalError() if status >= 500 else BadRequest(body)
+        error = InternalError() if status >= HTTPStatus.INTERNAL_SERVER_ERROR else BadRequest(body)
         headers, content = refusal(error, self.method, self.uri, self.server.service.settings.cors)
         self.handle_reply({"type": "http.response.start", "status": error.status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": content})
@@ -85,13 +88,13 @@ class StreamRequest(WebRequest):
 def refusal(
     error: EventStreamsError, method: bytes, target: bytes, cors: str
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of the answer to a request that no application sees."""
+    """Return headers and body of the answer to a request that no application sees."""
     body = json.dumps(error.problem(method.decode("latin-1"), target.decode("latin-1"))).encode()
     return [*problem_headers(error, len(body)), *common_headers(path_of(target), cors.encode())], body
 
 
 def page_too_large(target: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body for somebody who uploads a list in the admin: a browser shows the answer."""
+    """Return headers and body for an upload in the admin that is too large: a browser shows the answer."""
     body = render_to_string("413.html").encode()
     headers = [
         (b"Content-Type", b"text/html; charset=utf-8"),
@@ -102,12 +105,12 @@ def page_too_large(target: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 
 def path_of(target: bytes) -> str:
-    """The path that a request's target names, decoded."""
+    """Return the decoded path of a request's target."""
     return unquote(origin_form(target).partition(b"?")[0].decode("latin-1"))
 
 
 def origin_form(target: bytes) -> bytes:
-    """A request target may be a whole URL (RFC 9112, 3.2.2): without scheme and host."""
+    """Return a request's target without scheme and host: it may be a whole URL (RFC 9112, 3.2.2)."""
     for scheme in (b"http://", b"https://"):
         if target.lower().startswith(scheme):
             _, slash, rest = target[len(scheme) :].partition(b"/")
@@ -116,4 +119,5 @@ def origin_form(target: bytes) -> bytes:
 
 
 def phrase(status: int) -> bytes:
+    """Return the reason phrase of a status."""
     return HTTPStatus(status).phrase.encode()

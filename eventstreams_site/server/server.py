@@ -44,27 +44,29 @@ from streams.http.service import ClientGone
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 10.0
-"""How often applications are looked for that go on after their client has left."""
+"""Seconds between two searches for applications that still run after their client has left."""
 SWITCH_SECONDS = 0.0001
+"""Time slice of a thread (sys.setswitchinterval)."""
 GC_THRESHOLD = 50_000
+"""New objects from which the garbage collector runs."""
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 256 * 1024
 STOP_SECONDS = 3.0
-"""Seconds after the drain at which the process ends, whatever it still waits for."""
+"""Maximum seconds from the end of the drain to the end of the process."""
 LEFT_SECONDS = 0.1
-"""Applications that are cancelled have this time to end."""
+"""Maximum seconds for cancelled applications to end."""
 LOG_SECONDS = 30.0
-"""What may befall any connection is logged this often."""
+"""Seconds between two lines about connections that cannot be served."""
 
 
 class Intake(Protocol):
-    """Where the connections come from."""
+    """The source of connections."""
 
     def start(self) -> None:
-        """Take what comes from now on."""
+        """Begin to take connections."""
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop taking connections."""
 
 
 def serve(
@@ -82,8 +84,10 @@ def serve(
 
 
 def serve_connections(config: Config, places: descriptors.Places, channel: socket.socket) -> NoReturn:
-    """Run a server for the connections whose descriptors come over `channel`, until it is stopped or that is closed;
-    then end the process."""
+    """Run a server for the connections that arrive over `channel` until it is stopped or `channel` is closed.
+
+    Then end the process.
+    """
     _tune()
     server = StreamServer(Process(config), places)
 
@@ -97,15 +101,12 @@ def serve_connections(config: Config, places: descriptors.Places, channel: socke
 
 
 def _tune() -> None:
-    """Let the event loop have the interpreter within 0.1 ms of a thread that computes (5 ms otherwise, each
-    time that the loop has made a system call).
+    """Tune the interpreter and glibc for many clients.
 
-    Collect cycles seldom: with thousands of clients there are many objects that live long, and hardly any garbage.
-
-    Ask glibc to give large blocks back to the system when they are freed; elsewhere nothing is done.
-
-    After the first large block has been freed it would keep the next ones (mallopt(3), M_MMAP_THRESHOLD): one client
-    that reads a 10 MB record would cost tens of MB for good.
+    The event loop gets the interpreter back within 0.1 ms while a thread computes: by default, it would wait 5 ms after
+    each system call. The garbage collector runs rarely: thousands of clients are many objects that live long, and make
+    hardly any garbage. glibc returns large blocks to the system (mallopt(3), M_MMAP_THRESHOLD): otherwise it would keep
+    them after the first was freed, and one client that reads a 10 MB record would cost tens of MB forever.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
@@ -116,7 +117,7 @@ def _tune() -> None:
 
 
 class Inbox:
-    """What a stream's application is told: its request, and that the client has left. An asyncio.Queue takes 2 kB."""
+    """The ASGI messages for a stream's application: its request, and the disconnect. An asyncio.Queue takes 2 kB."""
 
     __slots__ = ("_messages", "_waiter")
 
@@ -125,11 +126,13 @@ class Inbox:
         self._waiter: asyncio.Future[None] | None = None
 
     def put_nowait(self, message: Any) -> None:
+        """Add a message."""
         self._messages.append(message)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def get(self) -> Any:
+        """Wait for a message and return it."""
         while not self._messages:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -137,7 +140,7 @@ class Inbox:
 
 
 class StreamServer(Server):
-    """Serves the connections that it is given (`adopt`), by its `intake`."""
+    """Serves the connections that its intake gives to `adopt`."""
 
     _intake: Intake
 
@@ -149,7 +152,7 @@ class StreamServer(Server):
             verbosity=1,
             signal_handlers=False,
         )
-        self.endpoints = []
+        self.endpoints: list[str] = []
         self.faults = FaultLog(process.service.metrics.faults.labels("serving connections").inc)
         self.service = process.service
         self.room = descriptors.Room(places, lambda: len(self.service.connections))
@@ -161,7 +164,7 @@ class StreamServer(Server):
 
     @property
     def http_factory(self) -> StreamFactory:
-        """`run` makes a factory of its own and listens with what it finds here."""
+        """Return the factory of our channels; Daphne's `run` sets its own, which is ignored."""
         return self._factory
 
     @http_factory.setter
@@ -169,7 +172,7 @@ class StreamServer(Server):
         self._factory = StreamFactory(self)
 
     def run_with(self, intake: Intake, *, ignoring: Collection[int] = ()) -> NoReturn:
-        """Serve what `intake` brings until a signal says otherwise (see `signals.handle`), then end the process."""
+        """Serve the connections of `intake` until a signal stops the server, then end the process."""
         self._intake = intake
         globalLogPublisher.addObserver(self.faults.observe)  # Daphne sends Twisted's log to nowhere
         reactor.callWhenRunning(take_warnings)
@@ -183,8 +186,8 @@ class StreamServer(Server):
             signals.handle(self.stop, ignoring=ignoring)
             await self._process.start()
             self._intake.start()
-        except Exception:  # Twisted would say nothing, and the process go on deaf
-            log.exception("The server could not be started")
+        except Exception:  # Twisted would not log it, and the process would run without serving
+            log.exception("Cannot start the server")
             signals.end(1)
 
     def adopt(self, connection: socket.socket) -> None:
@@ -196,10 +199,10 @@ class StreamServer(Server):
                 transport = reactor.adoptStreamConnection(fileno, family, self.http_factory)
                 self.room.opened(transport.protocol)
             except OSError as error:
-                # Its client has gone already. Else there is no descriptor for Twisted's copy of it.
+                # ENOTCONN: its client has left. Otherwise there is no descriptor for Twisted's copy of the socket.
                 if error.errno != errno.ENOTCONN and time.monotonic() >= self._next_log:
                     self._next_log = time.monotonic() + LOG_SECONDS
-                    log.error("A connection was closed, it cannot be served: %s", error)
+                    log.error("Closed a connection that cannot be served: %s", error)
 
     def stop(self) -> None:
         """Stop the server, once."""
@@ -208,7 +211,8 @@ class StreamServer(Server):
             super().stop()
 
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
-        _take_absolute_form_apart(scope)
+        """Start the application for a request; return the queue of its messages (Daphne)."""
+        _use_origin_form(scope)
         is_public = scope["type"] == "http" and not is_private(scope["path"])
         queue = self._open(protocol, scope) if is_public else super().create_application(protocol, scope)
         self.connections[protocol]["application_instance"].add_done_callback(functools.partial(self._reap, protocol))
@@ -226,6 +230,7 @@ class StreamServer(Server):
         return inbox
 
     def protocol_disconnected(self, protocol: Any) -> None:
+        """Tell the application that its client has left (Daphne)."""
         flow = self._flows.pop(protocol, None)
         if flow is not None:
             flow.stopProducing()
@@ -236,7 +241,7 @@ class StreamServer(Server):
                 del self.connections[protocol]
 
     async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
-        """Stock Daphne swallows what is sent to a client that has left, and registers nobody for backpressure."""
+        """Send a message of an application. Raises ClientGone; Daphne would ignore that, and has no backpressure."""
         connection = self.connections.get(protocol)
         if connection is None or connection.get("disconnected"):
             raise ClientGone
@@ -254,36 +259,38 @@ class StreamServer(Server):
             flow.open()
 
     def application_checker(self) -> None:
-        """Stock Daphne goes through all connections each second, and ends doing so, for the life of the process, where
-        an application fails after its response began. Here each application is looked at when it has ended; what is
-        left to do from time to time is to find those that outlive their client.
+        """Cancel applications that outlive their client.
+
+        Daphne checks all connections each second, and stops doing so forever once an application fails after its
+        response began. Here `_reap` deals with each application when it ends.
         """
         now = time.time()
         for details in self.connections.values():
             if now - details.get("disconnected", now) > self.application_close_timeout:
                 log.warning(
-                    "An application goes on %s s after its client left; ending it", now - details["disconnected"]
+                    "A request handler still runs %s s after its client disconnected; cancelling it",
+                    now - details["disconnected"],
                 )
                 details["application_instance"].cancel()
         reactor.callLater(CHECK_SECONDS, self.application_checker)
 
     def timeout_checker(self) -> None:
-        """Stock Daphne asks every connection every two seconds; a stream has no end, and others have a deadline."""
+        """Do nothing: Daphne would look for requests that take long; streams have no end, others a deadline."""
 
     def _reap(self, protocol: Any, application: asyncio.Future[Any]) -> None:
-        """The application has ended: so must its response, if that has begun; if not, an error is the response."""
+        """End the response of an application that has ended; answer with an error if it has not begun."""
         details = self.connections[protocol]
         del details["application_instance"]
         error = None if application.cancelled() else application.exception()
         if error is not None:
-            log.error("An application failed", exc_info=error)
+            log.error("A request handler failed", exc_info=error)
         # Where the response ends only now, `protocol_disconnected` is called, which forgets the connection.
         if "disconnected" in details:
             del self.connections[protocol]
             return
         if error is None and not self.service.draining and not protocol.channel.connection.is_reset:
             how = "was cancelled" if application.cancelled() else "ended"
-            log.error("An application %s before its answer was complete", how)
+            log.error("A request handler %s before its answer was complete", how)
         if protocol._response_started:
             if protocol.channel is not None:
                 protocol.channel.forceAbortClient()
@@ -291,12 +298,12 @@ class StreamServer(Server):
             protocol.basic_error(500, b"", "")
 
     def kill_all_applications(self) -> defer.Deferred[None]:
-        """Before the reactor stops: end the streams cleanly, then whatever is left."""
+        """End the streams cleanly, then everything else, before the reactor stops (Daphne)."""
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._stop()))
 
     async def _stop(self) -> None:
         signals.end_within(self._process.drain_seconds + STOP_SECONDS)
-        log.info("Stopping: %s streams are being ended", len(self.service.clients))
+        log.info("Stopping: ending %s streams", len(self.service.clients))
         await self._process.drain()
         self._intake.close()
         await self._process.finish()
@@ -312,8 +319,8 @@ class StreamServer(Server):
             await asyncio.wait(left, timeout=LEFT_SECONDS)
 
 
-def _take_absolute_form_apart(scope: MutableMapping[str, Any]) -> None:
-    """Applications are to see the path of a target in absolute form, too."""
+def _use_origin_form(scope: MutableMapping[str, Any]) -> None:
+    """Give applications the path, even if the request's target is a whole URL."""
     raw: bytes = scope.get("raw_path", b"")
     path = origin_form(raw)
     if path is not raw:

@@ -1,8 +1,8 @@
-"""What each signal does to a server process, and the end of a process: nothing stalls it.
+"""What each signal does to a server process; and how a process ends, which nothing can stall.
 
-SIGTERM, SIGINT and SIGQUIT drain; a second one ends at once. SIGUSR1 writes the stacks of all threads to stderr. What
-would otherwise kill without a word (SIGHUP, SIGUSR2, SIGALRM …) is logged and changes nothing. Only the standard
-library is imported: `manage.py` calls `at_start` in its first line.
+SIGTERM, SIGINT and SIGQUIT drain; a second one ends the process at once. SIGUSR1 writes the stacks of all threads to
+stderr. Signals that would otherwise kill silently (SIGHUP, SIGUSR2, SIGALRM …) are logged and change nothing. This
+module imports the standard library only: `manage.py` calls `at_start` in its first line.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import logging
 import os
 import signal
@@ -26,15 +27,14 @@ IGNORED = frozenset(
     {signal.SIGHUP, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO}
     | {signal.SIGPWR, signal.SIGSTKFLT, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1)}
 )
-"""Their default is to end the process, and nobody sends them to a server for that. (Python ignores SIGPIPE.)"""
+"""By default these would end the process, and nobody sends them for that. (Python ignores SIGPIPE.)"""
 FLUSH_SECONDS = 0.3
-"""What is still to be logged has this time; whoever reads it may have stalled."""
+"""Maximum seconds for writing the last lines of the log: its reader may have stalled."""
 ALARM_SECONDS = 0.3
-"""The stacks of a process that does not end are written within this time."""
+"""Seconds for writing the stacks of a process that does not end."""
 
 log = logging.getLogger(__name__)
 
-_stacks: TextIO | None = None
 _SS_DISABLE = 2
 
 
@@ -45,7 +45,7 @@ class _Stack(ctypes.Structure):
 
 
 def at_start() -> None:
-    """Heed signals from now on: the first process of a container gets none that it has no handler for."""
+    """Handle signals from now on: the first process of a container receives only those that it has handlers for."""
     for number in STOP:
         signal.signal(number, lambda *_: os._exit(0))
     for number in (*IGNORED, STACKS):
@@ -53,26 +53,26 @@ def at_start() -> None:
 
 
 def dump_stacks_on_signal(*, chain: bool = False) -> None:
-    """On SIGUSR1, and on a fault such as a segmentation fault: also where the interpreter itself hangs.
+    """Write the stacks on SIGUSR1 and on faults such as a segmentation fault, even if the interpreter hangs.
 
-    With `chain`, the handler that SIGUSR1 has already is called as well.
+    With `chain`, the existing handler of SIGUSR1 is called as well.
     """
     faulthandler.enable(_stderr())
-    faulthandler.unregister(STACKS)  # what a fork has inherited
+    faulthandler.unregister(STACKS)  # inherited by a fork
     faulthandler.register(STACKS, _stderr(), all_threads=True, chain=chain)
-    # faulthandler gave this thread a stack of some kilobytes for all signals, which a few that come together overflow.
+    # faulthandler gave this thread a stack of some kilobytes for all signals, which several at once overflow.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(None, _SS_DISABLE, 0)), None)
 
 
 def handle(stop: Callable[[], None], *, ignoring: Collection[int] = ()) -> None:
-    """In an event loop: call `stop` at the first signal to stop, end at once at the second one."""
+    """Call `stop` at the first signal to stop, end at once at the second one. Call it in the event loop."""
     loop = asyncio.get_running_loop()
-    heeded: list[int] = []
+    received: list[int] = []
 
     def stop_or_end(number: int) -> None:
-        heeded.append(number)
-        if len(heeded) > 1:
+        received.append(number)
+        if len(received) > 1:
             log.warning("%s again: ending at once", signal.Signals(number).name)
             end(1)
         stop()
@@ -80,20 +80,20 @@ def handle(stop: Callable[[], None], *, ignoring: Collection[int] = ()) -> None:
     dump_stacks_on_signal()
     for number in STOP - set(ignoring):
         loop.add_signal_handler(number, stop_or_end, number)
-    for number in ignoring:
-        signal.signal(number, signal.SIG_IGN)
-    for number in IGNORED:
-        loop.add_signal_handler(number, ignore, number)
+    for other in ignoring:
+        signal.signal(other, signal.SIG_IGN)
+    for other in IGNORED:
+        loop.add_signal_handler(other, ignore, other)
 
 
 def ignore(number: int) -> None:
     """Log that a signal changes nothing."""
     name = signal.Signals(number).name if number < signal.SIGRTMIN else f"signal {number}"
-    log.warning("%s is ignored: restart to read a new configuration, SIGTERM stops", name)
+    log.warning("%s is ignored: restart to load a new configuration, SIGTERM stops", name)
 
 
 def end_within(seconds: float) -> None:
-    """See to it that the process has ended by then, whatever hangs: with its stacks in the log, or without a word."""
+    """End the process after `seconds`, even if something hangs: with its stacks in the log, if possible."""
     faulthandler.dump_traceback_later(max(0.1, seconds - ALARM_SECONDS), file=_stderr(), exit=True)
     with contextlib.suppress(RuntimeError, ValueError):
         asyncio.get_running_loop().remove_signal_handler(signal.SIGALRM)
@@ -102,19 +102,17 @@ def end_within(seconds: float) -> None:
 
 
 def end(status: int) -> NoReturn:
-    """End the process now. Threads that still wait for something are not waited for."""
+    """End the process now, without waiting for threads."""
     flush = threading.Thread(target=logging.shutdown, daemon=True)
     flush.start()
     flush.join(FLUSH_SECONDS)
     os._exit(status)
 
 
+@functools.cache
 def _stderr() -> TextIO:
-    """Return stderr; where it is a pipe, so that writing never blocks: the log's reader may have stalled."""
-    global _stacks
-    if _stacks is None:
-        _stacks = sys.stderr
-        with contextlib.suppress(OSError):
-            if stat.S_ISFIFO(os.fstat(2).st_mode):
-                _stacks = open(os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK), "w")  # noqa: SIM115
-    return _stacks
+    """Return stderr; if it is a pipe, one whose writes never block: the log's reader may have stalled."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(2).st_mode):
+            return open(os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK), "w")
+    return sys.stderr

@@ -1,8 +1,8 @@
-"""`serve --workers N`: N server processes behind one listening socket.
+"""The supervisor of `serve --workers N`: N server processes behind one listening socket.
 
-The supervisor accepts, hands each connection to the worker that has the fewest, and looks after the workers: one
-that ends or hangs is replaced. Processes that accept from a shared socket by themselves share badly: the kernel wakes
-the same one again and again. Nothing is copied or forwarded after a connection was handed over.
+The supervisor accepts connections, sends each to the worker that has the fewest, and replaces workers that end or hang.
+(If processes accept from a shared socket, the kernel wakes the same one again and again.) Once a connection is sent to
+a worker, the supervisor has no part in it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ def run_workers(config: Config, host: str, port: int, count: int) -> NoReturn:
 
 
 class Supervisor:
+    """Accepts for the workers, and looks after them."""
+
     def __init__(self, config: Config, places: Places, listener: socket.socket, count: int) -> None:
         self._config = config
         self._places = places
@@ -74,6 +76,7 @@ class Supervisor:
         self._wake, self._waker = socket.socketpair()
 
     def run(self) -> None:
+        """Run until a signal stops it and all workers have ended."""
         for each in (self._wake, self._waker):
             each.setblocking(False)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
@@ -86,7 +89,7 @@ class Supervisor:
             self._accept_or_not(time.monotonic())
             for key, _ in self._selector.select(self._seconds_to_wait(time.monotonic())):
                 if key.fileobj is self._wake:
-                    self._heed(self._wake.recv(1024))
+                    self._handle_signals(self._wake.recv(1024))
                 elif key.fileobj is self._listener:
                     self._accept()
                 elif not key.data.hear(time.monotonic()):
@@ -100,8 +103,8 @@ class Supervisor:
         for connection in self._acceptor.accept():
             with connection:
                 now = time.monotonic()
-                if not any(worker.hand(connection, now) for worker in self._takers(now)):
-                    log.warning("No worker took a connection, which was closed")
+                if not any(worker.send(connection, now) for worker in self._takers(now)):
+                    log.warning("Closed a connection that no worker took")
             if not self._takers(now):
                 return
 
@@ -161,7 +164,7 @@ class Supervisor:
             worker.is_silent = is_silent
             if is_silent:
                 log.warning(
-                    "Worker %s has not reported for %.0f s: the others get its connections", worker.pid, silent_for
+                    "Worker %s has not reported for %.0f s: new connections go to the others", worker.pid, silent_for
                 )
             else:
                 log.warning("Worker %s reports again", worker.pid)
@@ -193,10 +196,10 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         if self._stop_at is None and not worker.is_replaced:
             wait = self._next_wait(now - worker.started_at)
-            log.error("Worker %s ended with %s; starting another in %.0f s", worker.pid, code, wait)
+            log.error("Worker %s exited with %s; restarting in %.0f s", worker.pid, code, wait)
             self._replace(worker, now + wait)
         else:
-            log.info("Worker %s ended with %s", worker.pid, code)
+            log.info("Worker %s exited with %s", worker.pid, code)
         return True
 
     def _next_wait(self, lived: float) -> float:
@@ -215,7 +218,7 @@ class Supervisor:
                 raise
         except OSError as error:
             wait = self._next_wait(0.0)
-            log.error("Cannot start a worker: %s; trying again in %.0f s", error, wait)
+            log.error("Cannot start a worker: %s; retrying in %.0f s", error, wait)
             self._start_at.append(now + wait)
             self._start_at.sort()
             return
@@ -230,7 +233,7 @@ class Supervisor:
 
     # Signals.
 
-    def _heed(self, numbers: bytes) -> None:
+    def _handle_signals(self, numbers: bytes) -> None:
         for number in numbers:
             if number in signals.STOP:
                 self._stop(number)

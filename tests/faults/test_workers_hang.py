@@ -45,7 +45,7 @@ async def test_a_stopped_worker_gets_no_connections_and_gets_them_again_when_it_
             await crowd.connect(site.port, PATH, SSE)
         os.kill(stopped, signal.SIGSTOP)
         try:
-            await logs(site, f"Worker {stopped} has not reported for 3 s: the others get its connections")
+            await logs(site, f"Worker {stopped} has not reported for 3 s: new connections go to the others")
             for _ in range(6):
                 assert await answers(site) < NOTICE_SECONDS
         finally:

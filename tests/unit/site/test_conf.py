@@ -345,10 +345,12 @@ def test_a_kafka_setting_without_effect_is_named_in_a_warning(tmp_path: Path, ca
     ],
 )
 def test_a_key_that_stands_twice_is_refused_at_any_depth(tmp_path: Path, text: str, key: str, line: int) -> None:
-    with pytest.raises(ConfigError, match=rf"^{key}: it is there again at line {line} of the file .*; keep one$"):
+    with pytest.raises(ConfigError, match=rf"^{key}: duplicate key at line {line} of the file .*; keep one of them$"):
         load(tmp_path, text)
 
 
 def test_a_key_that_stands_twice_in_a_variable_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="it is there again at line 1 of the variable EVENTSTREAMS_KAFKA; keep one"):
+    with pytest.raises(
+        ConfigError, match="duplicate key at line 1 of the variable EVENTSTREAMS_KAFKA; keep one of them"
+    ):
         load(tmp_path, "", kafka="{a: 1, a: 2}")

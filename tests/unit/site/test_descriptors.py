@@ -21,7 +21,7 @@ def test_something_is_left_for_everything_else(limit: int, readers: int) -> None
 
 
 def test_too_few_files_end_the_start_with_a_sentence() -> None:
-    with pytest.raises(ListenError, match="may have 64 files open, which is too few: it needs 89; raise the limit"):
+    with pytest.raises(ListenError, match="may have only 64 open files, and needs 89: raise the limit"):
         places_of(64, 8)
 
 

@@ -62,5 +62,5 @@ def test_the_log_has_one_line_in_a_while_and_the_metric_all(
     assert len(caplog.records) == 1
     now += module.LOG_SECONDS
     fail(twisted)
-    assert "(99 more were not logged)" in caplog.text
+    assert "(99 more were suppressed)" in caplog.text
     assert len(counted) == 101

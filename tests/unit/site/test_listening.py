@@ -73,7 +73,7 @@ def test_after_an_error_of_the_system_it_rests_and_says_why_once(
     assert rests == pytest.approx([0.2, 0.4, 0.8, 1.0])
     assert accepted(acceptor) == 2
     said = [record.getMessage() for record in caplog.records]
-    assert said == [f"Cannot accept connections, trying again: {os.strerror(getattr(errno, error))}"]
+    assert said == [f"Cannot accept connections, retrying: {os.strerror(getattr(errno, error))}"]
 
 
 def test_nothing_but_errors_of_connections_is_no_reason_to_spin() -> None:
@@ -118,7 +118,7 @@ def test_a_fork_that_fails_is_tried_again_ever_more_seldom(
     assert len(first._start_at) == 2
     assert waits == sorted(waits)
     assert waits[-1] <= supervisor.MAX_RESTART_SECONDS
-    assert "Cannot start a worker: [Errno 11] Resource temporarily unavailable; trying again in 1 s" in caplog.text
+    assert "Cannot start a worker: [Errno 11] Resource temporarily unavailable; retrying in 1 s" in caplog.text
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -137,10 +137,10 @@ def test_a_connection_goes_to_the_worker_that_has_the_fewest(first: Any) -> None
     for worker, connections in ((busy, 7), (free, 5), (hanging, 0), (draining, 0)):
         worker.heard_at = now
         worker.report = worker.report._replace(connections=connections, room=100)
-    hanging._handed_at.append(now - 1.0)  # it has not taken what it was given
+    hanging._sent_at.append(now - 1.0)  # it has not taken what it was given
     draining.report = draining.report._replace(state=supervisor.State.DRAINING)
     first._workers = {worker.pid: worker for worker in (busy, free, hanging, draining)}
     assert first._takers(now) == [free, busy, hanging]
     hanging.is_silent = True
-    free._handed_at.extend([now] * 3)  # on their way count
+    free._sent_at.extend([now] * 3)  # on their way count
     assert first._takers(now) == [busy, free]

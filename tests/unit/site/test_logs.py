@@ -31,7 +31,7 @@ def test_of_a_kind_there_is_one_line_in_a_while_and_the_next_says_what_was_left_
     now[0] = RepeatLimit.SECONDS
     line = record("by %s", 5)
     assert seldom.filter(line)
-    assert line.getMessage() == "by 5 (4 more of this kind were left out)"
+    assert line.getMessage() == "by 5 (4 more of this kind were suppressed)"
     assert all(seldom.filter(record("by %s", n, level=logging.INFO)) for n in range(5))
 
 
