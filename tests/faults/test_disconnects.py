@@ -104,7 +104,7 @@ async def test_hundreds_of_clients_that_vanish_leave_nothing_behind(
         await settles(site, descriptors)
         await asyncio.to_thread(site.stop)
         log = site.log.read_text()
-    assert "Stopping: 0 streams are being ended" in log
+    assert "Stopping: ending 0 streams" in log
     assert "Traceback" not in log
     assert "took too long" not in log
 

@@ -40,7 +40,7 @@ in_both = pytest.mark.parametrize("command", [ONE, WORKERS], ids=["one process",
 async def processes_of(site: Site) -> list[int]:
     """The process that was started, and its workers, all of which serve."""
     children = Path(f"/proc/{site.pid}/task/{site.pid}/children").read_text().split()
-    await logs(site, "The redaction list, version", max(1, len(children)))
+    await logs(site, "Using version", max(1, len(children)))
     return [site.pid, *map(int, children)]
 
 

@@ -83,7 +83,7 @@ async def test_a_worker_that_hangs_is_replaced_with_its_stacks_in_the_log(
         assert f"Worker {hanging} has not reported for 15 s: its stacks follow, then it is killed" in log
         assert "most recent call first" in log
         assert ("hang_in_c" in log) is (how == "in C")
-        await logs(site, "The redaction list, version", 3)
+        await logs(site, "Using version", 3)
         async with asyncio.timeout(20):
             while len(workers := (await processes_of(site))[1:]) != 2:
                 await asyncio.sleep(0.1)
@@ -101,7 +101,7 @@ async def test_a_worker_that_is_told_to_stop_is_replaced_at_once(kafka: Any, top
         _, told, other = await processes_of(site)
         followers = [await crowd.connect(site.port, PATH, SSE) for _ in range(20)]
         os.kill(told, signal.SIGTERM)
-        await logs(site, "The redaction list, version", 3)
+        await logs(site, "Using version", 3)
         async with asyncio.timeout(30):
             while Path(f"/proc/{told}").exists():
                 await answers(site)

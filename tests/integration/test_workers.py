@@ -46,7 +46,7 @@ async def becomes(condition: Callable[[], bool]) -> None:
 
 async def all_take_connections(site: Site, workers: list[int]) -> None:
     """Wait until each worker has been handed one: until its first report, a worker gets none."""
-    await becomes(lambda: site.log.read_text().count("The redaction list, version") >= len(workers))
+    await becomes(lambda: site.log.read_text().count("Using version") >= len(workers))
     before = [sockets_of(pid) for pid in workers]
     held = []
     try:
