@@ -18,6 +18,7 @@ from django.core.management import execute_from_command_line
 
 
 def main() -> None:
+    """Run a command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "eventstreams_site.settings")
     try:
         if sys.argv[1:2] not in ([], ["help"]):

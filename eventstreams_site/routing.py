@@ -15,8 +15,8 @@ from streams.http.service import SCOPE_KEY, Service
 def application_of(service: Service) -> ASGIApp:
     """Return an application for `service`. Its first request starts the service, if the server has not done so."""
     # Channels' consumers need Django's settings to be there when they are imported.
-    from streams.http.consumers import StreamConsumer
-    from streams.http.public import PublicRoutes
+    from streams.http.consumers import StreamConsumer  # noqa: PLC0415
+    from streams.http.public import PublicRoutes  # noqa: PLC0415
 
     stream = StreamConsumer.as_asgi()
     public = PublicRoutes()

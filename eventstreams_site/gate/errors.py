@@ -13,7 +13,7 @@ from streams.core.errors import DatabaseAway, EventStreamsError, InternalError, 
 from streams.http.problems import problem_headers
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 (Django calls it)
     """Answer a path that does not exist (404)."""
     if _wants_page(request):
         return render(request, "404.html", {"path": request.path[:200]}, status=404)

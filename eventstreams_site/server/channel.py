@@ -148,7 +148,7 @@ class StreamChannel(HTTPChannel):
         else:
             super().lineReceived(line)
 
-    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002, N802
         """Refuse a line that is too long (Twisted)."""
         if hasattr(self, "_command"):
             self.refuse(HeadersTooLarge(f"{MAX_HEADER_BYTES} bytes"))

@@ -74,7 +74,7 @@ class StreamRequest(WebRequest):
         """Set the status with its phrase; Twisted does not know all phrases."""
         super().setResponseCode(code, message or phrase(code))
 
-    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:  # noqa: ARG002 (Daphne's)
         """Answer instead of an application that has failed; Daphne would send its own page."""
         if self._response_started:
             self.channel.forceAbortClient()

@@ -168,7 +168,7 @@ class StreamServer(Server):
         return self._factory
 
     @http_factory.setter
-    def http_factory(self, stock: HTTPFactory) -> None:
+    def http_factory(self, stock: HTTPFactory) -> None:  # noqa: ARG002
         self._factory = StreamFactory(self)
 
     def run_with(self, intake: Intake, *, ignoring: Collection[int] = ()) -> NoReturn:

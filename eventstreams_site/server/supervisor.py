@@ -270,7 +270,7 @@ def _work(config: Config, places: Places, channel: socket.socket) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signals.at_start()
-        from eventstreams_site.server.server import serve_connections
+        from eventstreams_site.server.server import serve_connections  # noqa: PLC0415 (it imports the reactor)
 
         serve_connections(config, places, channel)
         status = 0
