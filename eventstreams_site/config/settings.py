@@ -119,8 +119,9 @@ class Config:
     redacted_pages_min: int = _setting(
         values.integer(0),
         0,
-        "redacted pages that the database must have: with fewer at startup (the wrong database, a lost list) "
-        "the server is not ready and streams answer `no_redaction_list`; fewer later is `degraded`",
+        "redacted pages that the database must have: while it has fewer (the wrong database, a lost list) the "
+        "server is not ready and new streams get the error `no_redaction_list`; pages that are held count as well "
+        "([docs/redaction.md](docs/redaction.md))",
     )
     cors: str = _setting(
         values.cors_origin,
