@@ -113,7 +113,7 @@ class Config:
     mediawiki_redacted_pages: Mapping[str, tuple[str, ...]] = _setting(
         values.redacted_pages,
         {},
-        "domain → list of page titles, text as written (impossible titles, such as URLs, stop startup); they "
+        "domain → list of page titles, taken literally, even `007` (impossible titles, such as URLs, stop startup); they "
         "are redacted in addition to those that admins list ([docs/redaction.md](docs/redaction.md))",
     )
     redacted_pages_min: int = _setting(
