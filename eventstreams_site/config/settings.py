@@ -113,8 +113,8 @@ class Config:
     mediawiki_redacted_pages: Mapping[str, tuple[str, ...]] = _setting(
         values.redacted_pages,
         {},
-        "domain → list of page titles, taken literally, even `007` (impossible titles, such as URLs, stop startup); they "
-        "are redacted in addition to those that admins list ([docs/redaction.md](docs/redaction.md))",
+        "domain → list of page titles, taken literally, even `007` (impossible titles, such as URLs, stop startup); "
+        "they are redacted in addition to those that admins list ([docs/redaction.md](docs/redaction.md))",
     )
     redacted_pages_min: int = _setting(
         values.integer(0),
@@ -138,7 +138,8 @@ class Config:
         values.mapping,
         {},
         "librdkafka's settings: `metadata.broker.list`, `security.protocol`, `ssl.*`, `sasl.*`, `fetch.*` and "
-        "others; a warning names each setting that has no counterpart",
+        "others; a warning names each setting that has no counterpart. `metadata.broker.list: memory`: no Kafka, the "
+        "server keeps invented events in its memory (for a first look)",
         secret=True,
     )
     keepalive_seconds: float = _setting(
