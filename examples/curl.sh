@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Follows streams with curl, one event (JSON) a line. After an interruption, also of this script, it goes on after the
-# last event that it had.
+# Follow streams with curl, one event (JSON) per line. After an interruption, also of this script, it resumes after the
+# last event that it received.
 #
 #   ./curl.sh [URL [FILE]]
 #
-# FILE keeps the id of the last event; without such a file it starts from now. One file is for one URL.
+# FILE keeps the id of the last event; without that file, streaming starts now. Use one file per URL.
 set -u
 url=${1:-http://127.0.0.1:8092/v2/stream/recentchange}
 file=${2:-${0%.sh}.last-id}
@@ -19,7 +19,7 @@ while true; do
   curl=$!
   status='' event=message data=''
 
-  # An idle server gives a sign of life every 15 seconds: after 60 without one, the connection is dead.
+  # An idle server sends a keep-alive every 15 seconds: after 60 without one, the connection is dead.
   while IFS= read -r -t 60 -u 3 line; do
     case $line in
       'event: '*) event=${line#event: } ;;
@@ -27,13 +27,13 @@ while true; do
       'data: '*) data=${line#data: } ;;
       'retry: '*) wait=$(((${line#retry: } + 999) / 1000)) ;;
       'status: '*) status=${line#status: } ;;
-      '{'*) printf '%s\n' "$line" >&2 ;; # an answer that is no stream says why
+      '{'*) printf '%s\n' "$line" >&2 ;; # an answer that is not a stream says why
       '')
         if [ -n "$data" ] && [ "$event" = error ]; then
-          printf 'the server says: %s\n' "$data" >&2 # it ends the stream now, and has said when to come back
+          printf 'error from the server: %s\n' "$data" >&2 # it ends the stream now, and `retry` says when to reconnect
         elif [ -n "$data" ]; then
           case $data in
-            *'"domain":"canary"'* | *'"domain": "canary"'*) ;; # a probe of the pipeline
+            *'"domain":"canary"'* | *'"domain": "canary"'*) ;; # a test event
             *) printf '%s\n' "$data" ;;
           esac
           printf '%s\n' "$id" > "$file.new" && mv -f "$file.new" "$file"
@@ -48,9 +48,9 @@ while true; do
 
   case $status in
     429) [ "$wait" -ge 10 ] || wait=10 ;;
-    4??) exit 1 ;; # the request is wrong: no such stream, or an id of another one
+    4??) exit 1 ;; # the request is wrong: there is no such stream, or the id is of another one
   esac
-  printf 'connecting again in %s s\n' "$wait" >&2
+  printf 'reconnecting in %s s\n' "$wait" >&2
   sleep "$wait"
   wait=$((wait * 2 > 60 ? 60 : wait * 2))
 done

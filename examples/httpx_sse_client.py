@@ -1,9 +1,9 @@
-"""Follows streams with httpx-sse, one event (JSON) a line; goes on after the last event, also when it is restarted.
+"""Follow streams with httpx-sse, one event (JSON) per line; resume after the last event, even after a restart.
 
     pip install httpx-sse
     python httpx_sse_client.py [URL [FILE]]
 
-FILE keeps the id of the last event; without such a file it starts from now. One file is for one URL.
+FILE keeps the id of the last event; without that file, streaming starts now. Use one file per URL.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ FILE = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).with_suffix(".
 
 
 def follow(last_id: str) -> Iterator[ServerSentEvent]:
-    """Events after the one with that id; "" for those from now on. httpx-sse itself does not connect again."""
+    """Yield the events after the one with this id, or from now on for "". httpx-sse itself does not reconnect."""
     wait = 1.0
-    # httpx would give up after 5 seconds of silence; an idle server gives a sign of life every 15.
+    # httpx would give up after 5 seconds of silence; an idle server sends a keep-alive every 15.
     with httpx.Client(timeout=httpx.Timeout(10, read=60)) as client:
         while True:
             try:
@@ -33,25 +33,25 @@ def follow(last_id: str) -> Iterator[ServerSentEvent]:
                     if answer.status_code != 200:
                         said = answer.read().decode()
                         if answer.status_code < 500 and answer.status_code != 429:
-                            sys.exit(said)  # the request is wrong: no such stream, or an id of another one
+                            sys.exit(said)  # the request is wrong: there is no such stream, or the id is of another one
                         wait = float(answer.headers.get("Retry-After", 5))
-                        print("connecting again:", said, file=sys.stderr)
+                        print("reconnecting:", said, file=sys.stderr)
                     else:
                         for sse in source.iter_sse():
-                            if sse.event == "error":  # the stream ends now
+                            if sse.event == "error":  # the stream ends after it
                                 wait = (sse.retry or 5000) / 1000
-                                print("the server says:", sse.data, file=sys.stderr)
+                                print("error from the server:", sse.data, file=sys.stderr)
                             else:
                                 yield sse
                                 last_id, wait = sse.id, 1.0
             except httpx.TransportError as error:
-                print("connecting again:", error, file=sys.stderr)
+                print("reconnecting:", error, file=sys.stderr)
             time.sleep(wait)
             wait = min(wait * 2, 60.0)
 
 
 def keep(last_id: str) -> None:
-    """Whole or not at all."""
+    """Save the id; the file is replaced as a whole, never half written."""
     new = FILE.with_suffix(".new")
     new.write_text(last_id)
     new.replace(FILE)
@@ -59,6 +59,6 @@ def keep(last_id: str) -> None:
 
 for sse in follow(FILE.read_text() if FILE.exists() else ""):
     event = json.loads(sse.data)
-    if event["meta"].get("domain") != "canary":  # a probe of the pipeline
+    if event["meta"].get("domain") != "canary":  # a test event
         print(json.dumps(event), flush=True)
     keep(sse.id)

@@ -1,9 +1,9 @@
-"""Follows streams with Pywikibot's EventStreams, one event (JSON) a line; goes on after the last event that it had.
+"""Follow streams with Pywikibot's EventStreams, one event (JSON) per line; resume after the last event.
 
     pip install pywikibot requests-sse
     python pywikibot_client.py [URL [FILE]]
 
-FILE keeps the id of the last event for the next start; without such a file it starts from now. One file is for one URL.
+FILE keeps the id of the last event for the next start; without that file, streaming starts now. Use one file per URL.
 """
 
 from __future__ import annotations
@@ -27,44 +27,47 @@ from pywikibot.comms.eventstreams import EventStreams
 URL = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8092/v2/stream/recentchange"
 FILE = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).with_suffix(".last-id")
 
-pywikibot.config.max_retries = 4  # the wait doubles with each: by default, an hour of outage becomes two
+pywikibot.config.max_retries = 4  # the wait doubles each time: by default, an outage of an hour lasts two
 
 
 class Follower:
-    """`last_id` is that of the event which came last: EventStreams has it, and gives only the event."""
+    """Follows one URL; `last_id` is the id of the last event, which EventStreams knows but does not give."""
 
     def __init__(self, last_id: str) -> None:
         self.last_id = last_id
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """EventStreams itself discards canary events, says what the server says of errors, and connects again."""
+        """Yield events; EventStreams discards canary events, logs the server's errors and reconnects."""
         while True:
             stream = EventStreams(
                 url=URL,
-                site=None,  # it would be asked who we are; a bot gives its own
+                site=None,  # a bot gives its own, which tells the server who it is
                 retry=1000,  # ms
-                # As a header: what it makes of `latest_event_id` is lost when an error is the first thing to come.
+                # As a header: its `latest_event_id` is lost if an error comes first.
                 headers={"Last-Event-ID": self.last_id},
-                on_message=self._heard,
+                on_message=self._remember,
             )
             wait = 5.0
             try:
                 yield from stream
             except InvalidStatusCodeError as error:
+                answer = error.response
                 if error.status_code < 500 and error.status_code != 429:
-                    sys.exit(error.response.text)  # the request is wrong: no such stream, or an id of another one
-                wait = float(error.response.headers.get("Retry-After", wait))
-                pywikibot.warning(f"Connecting again: {error}")
+                    # The request is wrong: there is no such stream, or the id is of another one.
+                    sys.exit(answer.text if answer is not None else str(error))
+                if answer is not None:
+                    wait = float(answer.headers.get("Retry-After", wait))
+                pywikibot.warning(f"Reconnecting: {error}")
             except requests.RequestException as error:
-                pywikibot.warning(f"Connecting again: {error}")
+                pywikibot.warning(f"Reconnecting: {error}")
             time.sleep(wait)
 
-    def _heard(self, message: MessageEvent) -> None:
+    def _remember(self, message: MessageEvent) -> None:
         self.last_id = message.last_event_id
 
 
 def keep(last_id: str) -> None:
-    """Whole or not at all."""
+    """Save the id; the file is replaced as a whole, never half written."""
     new = FILE.with_suffix(".new")
     new.write_text(last_id)
     new.replace(FILE)

@@ -1,9 +1,9 @@
-"""Follows streams with requests-sse, one event (JSON) a line; goes on after the last event, also when it is restarted.
+"""Follow streams with requests-sse, one event (JSON) per line; resume after the last event, even after a restart.
 
     pip install requests-sse
     python requests_sse_client.py [URL [FILE]]
 
-FILE keeps the id of the last event; without such a file it starts from now. One file is for one URL.
+FILE keeps the id of the last event; without that file, streaming starts now. Use one file per URL.
 """
 
 from __future__ import annotations
@@ -23,43 +23,46 @@ FILE = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).with_suffix(".
 
 
 def follow(last_id: str) -> Iterator[MessageEvent]:
-    """Events after the one with that id; "" for those from now on."""
+    """Yield the events after the one with this id, or from now on for ""."""
     while True:
         source = EventSource(
             URL,
             latest_event_id=last_id,
-            reconnection_time=timedelta(seconds=1),  # doubled before each try, without a bound
-            max_connect_retry=4,  # so after 30 seconds of tries it gives up, and we begin anew
-            timeout=60,  # an idle server gives a sign of life every 15 seconds
+            reconnection_time=timedelta(seconds=1),  # doubled before each attempt, without a limit
+            max_connect_retry=4,  # so it gives up after 30 seconds, and we start again
+            timeout=60,  # an idle server sends a keep-alive every 15 seconds
         )
         wait = 5.0
         try:
             with source:
                 for message in source:
                     if message.type == "error":
-                        print("the server says:", message.data, file=sys.stderr)
-                        continue  # the stream ends now, and the source comes back when the server has said
+                        print("error from the server:", message.data, file=sys.stderr)
+                        continue  # the stream ends after it, and the source reconnects when the server has told it to
                     yield message
                     last_id = message.last_event_id
         except InvalidStatusCodeError as error:
+            answer = error.response
             if error.status_code < 500 and error.status_code != 429:
-                sys.exit(error.response.text)  # the request is wrong: no such stream, or an id of another one
-            wait = float(error.response.headers.get("Retry-After", wait))
-            print("connecting again:", error, file=sys.stderr)
+                # The request is wrong: there is no such stream, or the id is of another one.
+                sys.exit(answer.text if answer is not None else str(error))
+            if answer is not None:
+                wait = float(answer.headers.get("Retry-After", wait))
+            print("reconnecting:", error, file=sys.stderr)
         except requests.RequestException as error:
-            print("connecting again:", error, file=sys.stderr)
+            print("reconnecting:", error, file=sys.stderr)
         time.sleep(wait)
 
 
 def keep(last_id: str) -> None:
-    """Whole or not at all."""
+    """Save the id; the file is replaced as a whole, never half written."""
     new = FILE.with_suffix(".new")
     new.write_text(last_id)
     new.replace(FILE)
 
 
 for message in follow(FILE.read_text() if FILE.exists() else ""):
-    event = json.loads(message.data)
-    if event["meta"].get("domain") != "canary":  # a probe of the pipeline
+    event = json.loads(message.data or "{}")
+    if event["meta"].get("domain") != "canary":  # a test event
         print(json.dumps(event), flush=True)
     keep(message.last_event_id)

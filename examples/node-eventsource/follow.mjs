@@ -1,10 +1,10 @@
-// Follows streams with Node's package eventsource, one event (JSON) a line; goes on after the last event, also when it
-// is restarted.
+// Follow streams with Node's package eventsource, one event (JSON) per line; resume after the last event, even after a
+// restart.
 //
 //   npm install
 //   node follow.mjs [URL [FILE]]
 //
-// FILE keeps the id of the last event; without such a file it starts from now. One file is for one URL.
+// FILE keeps the id of the last event; without that file, streaming starts now. Use one file per URL.
 
 import { EventSource } from "eventsource";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -16,21 +16,21 @@ let lastId = existsSync(file) ? readFileSync(file, "utf8") : "";
 
 function follow() {
   const source = new EventSource(url, {
-    // A source sends the ids that it has had itself; the one of an earlier source, or an earlier start, is ours to send.
+    // A source resends its own ids; we send the id of an earlier source, or of an earlier run.
     fetch: (address, init) => fetch(address, { ...init, headers: { "Last-Event-ID": lastId, ...init.headers } }),
   });
   source.addEventListener("message", ({ data, lastEventId }) => {
     const event = JSON.parse(data);
-    if (event.meta.domain !== "canary") console.log(JSON.stringify(event)); // canary: a probe of the pipeline
+    if (event.meta.domain !== "canary") console.log(JSON.stringify(event)); // canary: a test event
     lastId = lastEventId;
-    writeFileSync(`${file}.new`, lastId); // whole or not at all
+    writeFileSync(`${file}.new`, lastId); // replaced as a whole, never half written
     renameSync(`${file}.new`, file);
   });
-  // Not `onerror`, which is not told of the server's own `event: error`.
+  // Not `onerror`, which does not get the server's own `event: error`.
   source.addEventListener("error", ({ data, message, code }) => {
-    console.error(data ? `the server says: ${data}` : `connecting again: ${message ?? "the connection has ended"}`);
-    if (source.readyState !== EventSource.CLOSED) return; // it comes back by itself
-    if (code < 500 && code !== 429) process.exit(1); // the request is wrong: no such stream, or an id of another one
+    console.error(data ? `error from the server: ${data}` : `reconnecting: ${message ?? "the connection has ended"}`);
+    if (source.readyState !== EventSource.CLOSED) return; // it reconnects automatically
+    if (code < 500 && code !== 429) process.exit(1); // the request is wrong: there is no such stream, or the id is of another one
     setTimeout(follow, 5000);
   });
 }

@@ -5,10 +5,10 @@
 - `texts.py`, `fields.py`: texts and fields that the admin of the redaction list uses too.
 - `sync_runs.py`: synchronisations, and applying one that is held.
 - `overview.py`: the front page.
-- `process.py`: what this process knows: its clients, streams and connection to Kafka.
+- `process.py`: the process that serves the page: its clients, its streams, its connection to Kafka.
 - `topic_facts.py`: what Kafka has of a stream's topics. `missing_topics.py`: topics that Kafka does not have.
 
-The pages only ask and show: `streams.catalogue.edits` writes.
+The pages only read and show; `streams.catalogue.edits` writes.
 """
 
 from __future__ import annotations

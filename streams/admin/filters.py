@@ -1,4 +1,4 @@
-"""The filters of the list of streams. What they ask is not in the database: it is what the layers make of it."""
+"""The filters of the list of streams. The database cannot answer them: they depend on the effective settings."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ def _by_admin(stream: Listed, last: datetime | None) -> bool:
 
 
 class OverviewFilter(admin.SimpleListFilter):
-    """`choices_by_value` is what can be chosen: value → label and whether a stream is such a one.
+    """A filter by a test of each stream.
 
-    The test is also given when the last synchronisation began that changed something.
+    `choices_by_value` maps each value to its label and its test. The test also gets the time at which the last
+    synchronisation began that changed something.
     """
 
     choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the values and their labels."""
         return [(value, label) for value, (label, _) in self.choices_by_value.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[ConfiguredStream]:
+        """Return the streams that pass the chosen test."""
         chosen = self.choices_by_value.get(self.value() or "")
         if chosen is None:
             return queryset
@@ -49,16 +52,20 @@ class OverviewFilter(admin.SimpleListFilter):
 
 
 class StateFilter(OverviewFilter):
-    title = "clients can read it"
+    """By whether clients can read the stream."""
+
+    title = "exposed"
     parameter_name = "state"
     choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
-        "exposed": ("Yes: exposed", lambda stream, _: stream.state is State.EXPOSED),
+        "exposed": ("Yes", lambda stream, _: stream.state is State.EXPOSED),
         "hidden": ("No", lambda stream, _: stream.state is not State.EXPOSED),
-        "unfit": ("No: cannot be served", lambda stream, _: stream.state is State.UNFIT),
+        "unfit": ("No: unusable", lambda stream, _: stream.state is State.UNFIT),
     }
 
 
 class SchemaFilter(OverviewFilter):
+    """By whether the settings name a schema."""
+
     title = "schema"
     parameter_name = "schema"
     choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
@@ -68,15 +75,19 @@ class SchemaFilter(OverviewFilter):
 
 
 class TopicsFilter(OverviewFilter):
+    """By whether Kafka has the topics of an exposed stream."""
+
     title = "topics in Kafka"
     parameter_name = "topics"
     choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
         "missing": ("Some or all missing", lambda stream, _: bool(stream.missing)),
-        "there": ("All there", lambda stream, _: stream.missing == ()),
+        "there": ("None missing", lambda stream, _: stream.missing == ()),
     }
 
 
 class ChangedFilter(OverviewFilter):
+    """By who changed the stream since the last synchronisation that changed something."""
+
     title = "changed"
     parameter_name = "changed"
     choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
@@ -87,9 +98,11 @@ class ChangedFilter(OverviewFilter):
 
 
 class EditedFilter(OverviewFilter):
-    title = "admins’ part"
+    """By what admins have set."""
+
+    title = "admin changes"
     parameter_name = "edited"
     choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
         "override": ("Has an override", lambda stream, _: bool(stream.row.override)),
-        "only": ("Defined only here", lambda stream, _: stream.row.fetched is None and bool(stream.row.override)),
+        "only": ("Defined by admins only", lambda stream, _: stream.row.fetched is None and bool(stream.row.override)),
     }

@@ -1,4 +1,4 @@
-"""What admins fill in for a stream. Every field says itself what is wrong with it."""
+"""The forms for a stream. Each field reports what is wrong with its value."""
 
 from __future__ import annotations
 
@@ -22,24 +22,31 @@ from streams.schemas.search import is_path
 Allowed = ConfiguredStream.Allowed
 
 MAX_OVERRIDE = 100_000
-"""Characters."""
+"""Maximum characters of an override."""
 
 
 def pretty(value: object) -> str:
+    """Return the value as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 class OverrideField(forms.CharField):
-    """Gives the settings as plain JSON values; an empty text is none."""
+    """A field for settings as JSON; cleaned, a dictionary of plain values, {} for an empty text."""
 
     def __init__(self, **options: Any) -> None:
         attrs = {"rows": 12, "class": "vLargeTextField streams-json", "spellcheck": "false", "autocomplete": "off"}
         super().__init__(required=False, max_length=MAX_OVERRIDE, widget=forms.Textarea(attrs=attrs), **options)
 
     def prepare_value(self, value: Any) -> Any:
+        """Return the text to show."""
         return value if isinstance(value, str) else pretty(value)
 
     def clean(self, value: Any) -> dict[str, Any]:
+        """Return the settings.
+
+        Raises:
+            ValidationError: The text is not a JSON object that a database can store.
+        """
         text: str = super().clean(value)
         if not text.strip():
             return {}
@@ -47,16 +54,16 @@ class OverrideField(forms.CharField):
             found = json.loads(text, object_pairs_hook=no_key_twice, parse_constant=_no_constant)
         except json.JSONDecodeError as error:
             raise ValidationError(
-                f"It is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+                f"This is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
             ) from None
         except RecursionError:
-            raise ValidationError("It is nested too deep.") from None
+            raise ValidationError("This JSON is nested too deeply.") from None
         except DuplicateKeyError as error:
             raise ValidationError(sentence(error)) from None
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if not isinstance(found, dict):
-            raise ValidationError('It is not an object of settings, such as {"topics": ["one", "two"]}.')
+            raise ValidationError('Expected an object of settings, such as {"topics": ["one", "two"]}.')
         try:
             settings: dict[str, Any] = plain(found)
         except (NotStorableError, RecursionError) as error:
@@ -69,25 +76,25 @@ def _no_constant(name: str) -> Any:
 
 
 def schema_faults(override: Mapping[str, Any], hosts: Collection[str]) -> Iterator[str]:
-    """What is wrong with that which the service would fetch by: admins cannot send it just anywhere.
+    """Yield why the override may not name its schema so: admins must not make the service fetch from anywhere.
 
-    A schema is named by its path below `schema_base_uris`, or by the http(s) URL of one of the `hosts`.
+    A schema is named by its path below `schema_base_uris`, or by an http(s) URL at one of the `hosts`.
     """
     uri, title = override.get("$schema"), override.get("schema_title")
     if isinstance(uri, str) and uri and not is_path(uri) and not is_at(uri, hosts):
         url = f", or an http or https URL at {' or '.join(sorted(hosts))}" if hosts else ""
         yield (
-            f"$schema has to be a path such as /mediawiki/page/change/1.0.0{url} "
+            f"$schema must be a path such as /mediawiki/page/change/1.0.0{url} "
             "(the setting admin_uri_hosts names the hosts that admins may use)"
         )
     if isinstance(title, str) and title and not is_path(f"/{title}"):
-        yield "schema_title has to be a path such as mediawiki/page/change"
+        yield "schema_title must be a path such as mediawiki/page/change"
 
 
 class EditForm(forms.Form):
-    """The admin's part of the stream `name`, held against everything else that is said about streams (`layers`).
+    """What an admin sets for the stream `name`, checked together with all other settings (`layers`).
 
-    Cleaned, it has `wanted`. `seen` is the fingerprint of what was there when the form was shown.
+    Once it is valid, `wanted` has the result. `seen` is the fingerprint of what was set when the form was shown.
     """
 
     allowed = forms.ChoiceField(
@@ -97,11 +104,11 @@ class EditForm(forms.Form):
             (Allowed.NO, "no"),
         ],
         widget=forms.RadioSelect,
-        help_text="Whether clients can read it. As configured: allowed_streams of the configuration file says so.",
+        help_text="Whether clients can read it. As configured: allowed_streams in the configuration file decides.",
     )
     override = OverrideField(
-        help_text="JSON, merged deeply over all other settings: what it names wins, a list as a whole. "
-        "null sets a value to nothing. Empty: no override."
+        help_text="JSON. Merged over all other settings. Lists are replaced, not merged. null clears a value. "
+        "Empty: no override."
     )
     seen = forms.CharField(required=False, widget=forms.HiddenInput, max_length=32)
 
@@ -116,6 +123,7 @@ class EditForm(forms.Form):
         self.stream, self._row, self._layers, self._hosts = name, row, layers, hosts
 
     def clean(self) -> dict[str, Any]:
+        """Check the edit against all layers, and set `wanted`."""
         cleaned = super().clean() or self.cleaned_data
         name = self.stream or cleaned.get("name")
         if name is None or not {"allowed", "override"} <= cleaned.keys():
@@ -130,12 +138,12 @@ class EditForm(forms.Form):
 
 
 class AddForm(EditForm):
-    """A stream that nothing else describes."""
+    """A stream that nothing else defines."""
 
     name = forms.CharField(
         strip=True,
         widget=forms.TextInput(attrs={"class": "vTextField", "spellcheck": "false", "autocomplete": "off"}),
-        help_text="As clients ask for it: /v2/stream/name. Neither commas, slashes nor blanks.",
+        help_text="Clients will read it at /v2/stream/name. No commas, slashes or spaces.",
     )
     field_order = ("name", "allowed", "override", "seen")
 
@@ -144,11 +152,16 @@ class AddForm(EditForm):
         self.initial["override"] = {"topics": []}
 
     def clean_name(self) -> str:
+        """Return the name.
+
+        Raises:
+            ValidationError: No stream can have it, or one has it already.
+        """
         name: str = self.cleaned_data["name"]
         try:
             make_stream(check_name(name), [{"topics": ["any"]}])
         except (InvalidStreamError, NotStorableError) as error:
             raise ValidationError(sentence(error)) from None
         if name in self._layers.names() or ConfiguredStream.objects.filter(name=name).exists():
-            raise ValidationError("There is a stream of this name already: change that one.")
+            raise ValidationError("A stream with this name exists already. Edit that one.")
         return name

@@ -1,4 +1,4 @@
-"""Topics of exposed streams that Kafka does not have: said once, when they have been missing for a moment."""
+"""Topics of exposed streams that Kafka does not have: logged once, when two checks agree."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from streams.admin.topic_facts import absent_topics
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+"""Seconds between two checks."""
 NAMED = 10
-"""Maximum number of streams that a line of the log names."""
+"""Maximum number of streams named in one line of the log."""
 
 Missing = Mapping[str, tuple[str, ...]]
 
 
 def missing_by_stream(process: Running | None) -> Missing:
-    """Return the topics that Kafka does not have, by stream; empty where Kafka was not asked yet."""
+    """Return the topics that Kafka does not have, by stream; empty before Kafka was asked."""
     absent = absent_topics(process)
     if absent is None or process is None or process.catalogue is None:
         return {}
@@ -31,7 +32,7 @@ def missing_by_stream(process: Running | None) -> Missing:
 
 
 async def tell_forever(process: Callable[[], Running]) -> None:
-    """Log what is missing when it has changed and two looks agree: Kafka is asked a moment after a new catalogue."""
+    """Check forever, and log each change that two checks confirm: Kafka is asked a moment after a new catalogue."""
     said: Missing = {}
     before: Missing = {}
     while True:
@@ -44,13 +45,14 @@ async def tell_forever(process: Callable[[], Running]) -> None:
 
 
 def tell(missing: Missing) -> None:
+    """Log which topics are missing."""
     if not missing:
-        logger.info("Kafka has all topics of the streams that are exposed")
+        logger.info("Kafka has all topics of the exposed streams")
         return
     named = [f"{name} ({', '.join(topics)})" for name, topics in list(missing.items())[:NAMED]]
-    more = f" and {len(missing) - NAMED} more streams, which the admin names" if len(missing) > NAMED else ""
+    more = f" and {len(missing) - NAMED} more streams (see the admin)" if len(missing) > NAMED else ""
     logger.warning(
-        "Kafka does not have some topics, of which no event is sent until somebody creates them: %s%s",
+        "Topics missing from Kafka; no events of them are sent until they are created: %s%s",
         ", ".join(named),
         more,
     )

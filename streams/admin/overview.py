@@ -1,4 +1,4 @@
-"""All streams at a glance: what the admin's list shows, searches and filters by. The catalogue is compiled once."""
+"""All streams at a glance, for the admin's list, its search and its filters. The catalogue is compiled once."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ OVERVIEW = "_streams_overview"
 
 
 class State(StrEnum):
+    """Whether clients can read a stream, and if not, why."""
+
     EXPOSED = "exposed"
     DENIED = "denied"
     NOT_ALLOWED = "not allowed"
-    UNFIT = "cannot be served"
+    UNFIT = "unusable"
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One stream. `reason` says more about its state; `missing` are its topics that Kafka does not have.
+    """One stream in the list. `reason` explains its state; `missing` are its topics that Kafka does not have.
 
-    Kafka is only asked for the topics of exposed streams: `missing` is None for others, and where it is not known.
+    Kafka is only asked for the topics of exposed streams: `missing` is None for others, and before Kafka answered.
+    `clients` is the number of clients of this process, None if unknown.
     """
 
     row: ConfiguredStream
@@ -43,14 +46,16 @@ class Listed:
 
     @property
     def topics(self) -> list[str]:
+        """The topics in the effective settings."""
         return _texts(self.settings.get("topics"))
 
     @property
     def has_schema(self) -> bool:
+        """Whether the effective settings name a schema."""
         return bool(self.settings.get("$schema") or self.settings.get("schema_title"))
 
     def matches(self, words: list[str]) -> bool:
-        """Whether every word is found in its name, topics, aliases, description or schema; letter case is ignored."""
+        """Return whether every word is in the name, topics, aliases, description or schema, ignoring letter case."""
         keys = ("description", "schema_title", "$schema")
         texts = [self.row.name, *self.topics, *_texts(self.settings.get("stream_aliases"))]
         everything = "\n".join([*texts, *(str(self.settings.get(key) or "") for key in keys)]).casefold()
@@ -58,9 +63,10 @@ class Listed:
 
 
 class Overview:
-    """As the database, the configuration file and this process have it at this moment."""
+    """All streams as the database, the configuration file and this process have them now."""
 
     def __init__(self, request: HttpRequest) -> None:
+        """Read the database; use `of`, which does so once for each request."""
         self.config: AdminConfig = config_of(request)
         self.process = running(request)
         self.rows = read_rows()
@@ -69,7 +75,7 @@ class Overview:
 
     @classmethod
     def of(cls, request: HttpRequest) -> Overview:
-        """One for each request."""
+        """Return the overview of this request, made on first use."""
         found = getattr(request, OVERVIEW, None)
         if found is None:
             found = cls(request)
@@ -78,17 +84,18 @@ class Overview:
 
     @cached_property
     def catalogue(self) -> Catalogue:
+        """The catalogue of what the database has now."""
         return compile_catalogue(self.layers, 0)
 
     @cached_property
     def last_change(self) -> datetime | None:
-        """When the last synchronisation began that changed something."""
+        """When the last synchronisation that changed something began."""
         runs = SyncRun.objects.filter(outcome__in=(SyncRun.Outcome.CHANGED, SyncRun.Outcome.APPLIED))
         return runs.order_by("-id").values_list("at", flat=True).first()
 
     @cached_property
     def streams(self) -> dict[int, Listed]:
-        """By key."""
+        """The streams by primary key."""
         skipped = dict(self.catalogue.skipped)
         clients = self._clients()
         return {row.pk: self._listed(row, skipped, clients) for row in self.rows.values()}
@@ -119,7 +126,7 @@ class Overview:
         if edit is not None and edit.allowed is False:
             return State.DENIED, "by an admin"
         if self.layers.allows(name):
-            return State.UNFIT, "nothing describes it any more"
+            return State.UNFIT, "no longer defined anywhere"
         return State.NOT_ALLOWED, "allowed_streams does not name it"
 
     def _clients(self) -> dict[str, int] | None:

@@ -1,6 +1,6 @@
 """The process that serves a page of the admin, as that page sees it.
 
-The views run in threads of their own; what is asked of the engine is asked on the process's event loop.
+Views run in threads; calls of the engine run on the process's event loop.
 """
 
 from __future__ import annotations
@@ -26,45 +26,71 @@ class AdminConfig(StreamConfigSource, Protocol):
     """The part of the service's configuration that the admin needs."""
 
     @property
-    def admin_uri_hosts(self) -> Collection[str]: ...
+    def admin_uri_hosts(self) -> Collection[str]:
+        """Hosts that admins may name in URLs of schemas."""
 
 
 class Client(Protocol):
+    """An open stream."""
+
     @property
-    def stream_names(self) -> Collection[str]: ...
+    def stream_names(self) -> Collection[str]:
+        """The canonical names of the streams that the client reads."""
 
 
 class Settings(Protocol):
+    """The part of the edge's settings that the admin needs."""
+
     @property
-    def max_streams(self) -> int: ...
+    def max_streams(self) -> int:
+        """Maximum number of streams in one request."""
 
 
 class Running(Protocol):
     """The service of this process (`streams.http.service.Service`, a layer above this)."""
 
     @property
-    def catalogue(self) -> Catalogue | None: ...
+    def catalogue(self) -> Catalogue | None:
+        """The streams that it exposes; None before they are known."""
+
     @property
-    def clients(self) -> Iterable[Client]: ...
+    def clients(self) -> Iterable[Client]:
+        """Its open streams."""
+
     @property
-    def hub(self) -> Hub: ...
+    def hub(self) -> Hub:
+        """Its reader of Kafka's tail."""
+
     @property
-    def source(self) -> RecordSource: ...
+    def source(self) -> RecordSource:
+        """Its connection to Kafka."""
+
     @property
-    def refresh(self) -> Refresh: ...
+    def refresh(self) -> Refresh:
+        """Its refreshes of the stream configuration."""
+
     @property
-    def schemas(self) -> Schemas: ...
+    def schemas(self) -> Schemas:
+        """The schemas of its streams."""
+
     @property
-    def configured_pages(self) -> Mapping[str, Sequence[str]]: ...
+    def configured_pages(self) -> Mapping[str, Sequence[str]]:
+        """The redacted pages of the configuration file: domain → titles."""
+
     @property
-    def settings(self) -> Settings: ...
-    def unready(self) -> list[str]: ...
-    def degraded(self) -> list[str]: ...
+    def settings(self) -> Settings:
+        """The settings of the edge."""
+
+    def unready(self) -> list[str]:
+        """Return why it is not ready."""
+
+    def degraded(self) -> list[str]:
+        """Return its problems that do not make it unready."""
 
 
 @dataclass(frozen=True, slots=True)
 class _NoConfig:
-    """Where a page is not served by the service: nothing is configured."""
+    """The configuration of a page that the service does not serve: nothing is configured."""
 
     stream_config_uri: str | None = None
     stream_config_uri_options: Mapping[str, Any] = field(default_factory=dict)
@@ -77,12 +103,13 @@ class _NoConfig:
 
 
 def running(request: HttpRequest) -> Running | None:
-    """None outside of the service (in a test, under another server)."""
+    """Return the service that serves the request; None outside it (in a test, under another server)."""
     found: Running | None = getattr(request, "scope", {}).get(SERVICE_KEY)
     return found
 
 
 def config_of(request: HttpRequest) -> AdminConfig:
+    """Return the configuration of the service that serves the request."""
     process = running(request)
     if process is None:
         return _NoConfig()
@@ -92,9 +119,9 @@ def config_of(request: HttpRequest) -> AdminConfig:
 
 
 def clients_of(process: Running | None, names: Collection[str]) -> int | None:
-    """How many clients of this process follow one of the streams now; None where that is not known."""
+    """Return how many clients of this process read one of the streams now; None if unknown."""
     if process is None:
         return None
     wanted = set(names)
-    # The event loop goes on adding and removing: what is looked at is a copy.
+    # A copy: meanwhile the event loop adds and removes clients.
     return sum(1 for client in list(process.clients) if not wanted.isdisjoint(client.stream_names))

@@ -1,4 +1,4 @@
-"""One stream as its page shows it: what it is made of, what Kafka has, and what an edit would make of it."""
+"""One stream on its page: its settings and their sources, its topics in Kafka, and the preview of an edit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from streams.models import ConfiguredStream
 
 
 class Line(NamedTuple):
-    """An effective value: the way to it, its JSON, and the layer that it comes from."""
+    """An effective value: its path, its JSON, and the layer that it comes from."""
 
     path: str
     value: str
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A value that an edit changes; `kind` is added, removed or changed, and the JSON that is not there is empty."""
+    """A value that an edit changes; `kind` is added, removed or changed. `before` and `after` are JSON, or empty."""
 
     path: str
     kind: str
@@ -41,6 +41,8 @@ class Difference(NamedTuple):
 
 
 class TopicLine(NamedTuple):
+    """A topic in the table of topics: texts, empty if unknown."""
+
     topic: str
     number: int
     offsets: str
@@ -51,13 +53,14 @@ class TopicLine(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What edits of one or more streams bring about."""
+    """What edits of one or more streams would change."""
 
     after: Catalogue
     affected: AffectedStreams
 
 
 def effect_of(overview: Overview, wanted: Mapping[str, Wanted]) -> Effect:
+    """Return what writing `wanted` would change."""
     layers = overview.layers
     edits = {**layers.edits, **{name: each.edit for name, each in wanted.items()}}
     after = compile_catalogue(layers._replace(edits=edits), 0)
@@ -65,16 +68,30 @@ def effect_of(overview: Overview, wanted: Mapping[str, Wanted]) -> Effect:
 
 
 def state_line(explanation: Explanation) -> SafeString:
+    """Return whether the stream is exposed, and if not, why."""
     if not explanation.reason:
         return format_html('<span class="streams-state streams-{}">{}</span>', State.EXPOSED, State.EXPOSED)
     return format_html('<span class="streams-state streams-hidden">not exposed</span> {}', explanation.reason)
 
 
+def state_change(before: str, after: str, *, is_new: bool) -> str:
+    """Return what becomes of a stream, after its name: `will be exposed`. Reasons are those why it is not exposed."""
+    if is_new:
+        return f"is new. It will not be exposed: {after}" if after else "is new. It will be exposed"
+    if before == after:
+        return f"stays unexposed: {after}" if after else "stays exposed"
+    if not after:
+        return f"will be exposed. Now it is not: {before}"
+    return f"will {'still not' if before else 'no longer'} be exposed ({after})"
+
+
 def lines_of(explanation: Explanation) -> list[Line]:
+    """Return the effective settings, a line for each value."""
     return [Line(dotted(path), _json(value), origin.value) for path, value, origin in explanation.values]
 
 
 def differences(before: Explanation, after: Explanation) -> Iterator[Difference]:
+    """Yield the effective values that are not the same before and after an edit."""
     old = {value.path: _json(value.value) for value in before.values}
     new = {value.path: _json(value.value) for value in after.values}
     for path in dict.fromkeys([*old, *new]):
@@ -84,7 +101,7 @@ def differences(before: Explanation, after: Explanation) -> Iterator[Difference]
 
 
 def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
-    """The context of a stream's page."""
+    """Return the context of a stream's page."""
     explanation = explain(row.name, overview.layers)
     in_file = _mapping(overview.config.stream_config_overrides.get(row.name))
     default = _mapping(overview.config.stream_config_defaults.get(row.name))
@@ -110,15 +127,12 @@ def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
 
 
 def preview_of(name: str, wanted: Wanted, overview: Overview, effect: Effect) -> dict[str, Any]:
-    """The context of the page that asks whether an edit is to be applied."""
+    """Return the context of the page that asks for confirmation of an edit."""
     layers: Layers = overview.layers
     before, after = explain(name, layers), explain(name, layers.with_edit(name, wanted.edit))
     missing, unknown = missing_of(wanted, overview)
     return {
-        "is_new": name not in overview.rows,
-        "before": state_line(before),
-        "after": state_line(after),
-        "is_same_state": before.reason == after.reason,
+        "state_change": state_change(before.reason, after.reason, is_new=name not in overview.rows),
         "differences": list(differences(before, after)),
         "problems": after.problems,
         "missing": missing,
@@ -129,7 +143,7 @@ def preview_of(name: str, wanted: Wanted, overview: Overview, effect: Effect) ->
 
 
 def missing_of(wanted: Wanted, overview: Overview) -> tuple[list[str], str]:
-    """The topics of an override that Kafka does not have, and why that is not known."""
+    """Return the topics of an override that Kafka does not have, and why that is unknown."""
     topics = [
         topic
         for key in ("topics", "topics_allowed")
@@ -142,38 +156,39 @@ def missing_of(wanted: Wanted, overview: Overview) -> tuple[list[str], str]:
 
 
 def is_removable(row: ConfiguredStream, overview: Overview) -> bool:
-    """Whether nothing but this row makes the stream: else the next synchronisation would bring it back."""
+    """Return whether only this row defines the stream; otherwise the next synchronisation would re-create it."""
     return row.fetched is None and row.name not in overview.layers.in_file()
 
 
 def schema_line(name: str, overview: Overview) -> str:
-    """Where the schema of the stream was found by this process, or why it was not."""
+    """Return where this process found the schema of the stream, or why it did not."""
     process, stream = overview.process, overview.catalogue.streams.get(name)
     if process is None:
-        return "This page is not served by the service: what became of it is not known here."
+        return "Unknown: this page is not served by the service."
     if stream is None:
-        return "It is looked for only where a stream is exposed."
+        return "Schemas are only looked up for exposed streams."
     schema, problem = process.schemas.of(name), process.schemas.problems.get(name)
     if schema is not None:
         return f"Found at {schema.uri}" + (f", but not refreshed: {problem}." if problem else ".")
     if problem:
-        return f"None that could be used, so the stream is documented without: {problem}."
+        return f"No usable schema, so the stream is documented without one: {problem}."
     if stream.schema_uri or stream.schema_title:
-        return "Not looked for yet, or schema_base_uris names no place to look."
+        return "Not looked up yet, or schema_base_uris is empty."
     return "None configured."
 
 
 def _facts(name: str, overview: Overview) -> Facts:
     stream = overview.catalogue.streams.get(name)
     if overview.process is None:
-        return Facts((), "This page is not served by the service: what Kafka has is not known here.")
+        return Facts((), "Unknown: this page is not served by the service.")
     if stream is None:
-        return Facts((), "Kafka is asked only for the topics of streams that are exposed.")
+        return Facts((), "Kafka is only asked for the topics of exposed streams.")
     found: Facts = async_to_sync(topic_facts)(overview.process, (*stream.topics, *stream.topics_allowed))
     return found
 
 
 def topic_line(facts: TopicFacts, now_ms: float) -> TopicLine:
+    """Return the line of a topic; `now_ms` is the time in milliseconds since the epoch."""
     newest = facts.newest
     return TopicLine(
         facts.topic,

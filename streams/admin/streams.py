@@ -1,7 +1,6 @@
-"""The admin of the streams: what each is made of, the admins' part of it, and who may read it.
+"""The admin of the streams: the list, each stream's page, edits, and their history.
 
-The views only ask and show: `streams.catalogue.edits` is the only writer, `streams.core` the only place that
-knows the rules.
+The views only read and show: `streams.catalogue.edits` is the only writer, and only `streams.core` knows the rules.
 """
 
 from __future__ import annotations
@@ -42,26 +41,31 @@ else:
 
 __all__ = ["ConfiguredStreamAdmin", "SyncRunAdmin"]
 
-LIVE = "it is live in every process within 3 seconds"
+LIVE = "it takes effect in every process within 3 seconds"
 TEMPLATES = "admin/streams/configuredstream"
 HISTORY_PAGE = 100
+"""Maximum changes on one page of the history."""
 TOPICS_SHOWN = 2
+"""Maximum topics of a stream that the list names."""
 
 
 @admin.register(ConfiguredStream)
 class ConfiguredStreamAdmin(StreamAdmin):
+    """The list of streams and the pages of each."""
+
     list_display = ("name", "state", "allowed", "override_keys", "topics", "clients")
     list_filter = ("allowed", StateFilter, SchemaFilter, TopicsFilter, ChangedFilter, EditedFilter)
     search_fields = ("name",)
-    search_help_text = "Words of the name, an alias, a topic, the description or the schema."
+    search_help_text = "Search name, alias, topic, description or schema."
     show_facets = admin.ShowFacets.NEVER
     list_max_show_all = 2000
     actions = ("allow", "deny", "as_configured")
 
     # The list.
 
-    @admin.display(description="clients can read it")
+    @admin.display(description="exposed")
     def state(self, stream: ConfiguredStream) -> SafeString:
+        """Return the state of the stream, and why it is not exposed."""
         listed = self._listed(stream)
         return format_html(
             '<span class="streams-state streams-{}">{}</span>{}',
@@ -72,34 +76,39 @@ class ConfiguredStreamAdmin(StreamAdmin):
 
     @admin.display(description="override")
     def override_keys(self, stream: ConfiguredStream) -> str:
+        """Return the settings that admins override."""
         return ", ".join(stream.override) or "–"
 
     @admin.display(description="topics")
     def topics(self, stream: ConfiguredStream) -> SafeString:
+        """Return the first topics, and how many Kafka does not have."""
         listed = self._listed(stream)
         missing = listed.missing or ()
         return format_html(
             '<span class="streams-topics">{}</span>{}',
             ", ".join(listed.topics[:TOPICS_SHOWN]) + (" …" if len(listed.topics) > TOPICS_SHOWN else "") or "–",
-            format_html(' <strong class="admin-bad">{} not in Kafka</strong>', len(missing)) if missing else "",
+            format_html(' <strong class="admin-bad">{} missing from Kafka</strong>', len(missing)) if missing else "",
         )
 
-    @admin.display(description="clients here")
+    @admin.display(description="clients (this process)")
     def clients(self, stream: ConfiguredStream) -> str:
+        """Return how many clients of this process read the stream."""
         clients = self._listed(stream).clients
-        return "not known" if clients is None else str(clients)
+        return "unknown" if clients is None else str(clients)
 
     def _listed(self, stream: ConfiguredStream) -> Listed:
         overview: Overview = stream._overview  # type: ignore[attr-defined]  # see get_changelist_instance
-        return overview.streams.get(stream.pk) or Listed(stream, State.UNFIT, "it is new", {}, None, None)
+        return overview.streams.get(stream.pk) or Listed(stream, State.UNFIT, "just added", {}, None, None)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list, each of whose rows knows the overview."""
         found = super().get_changelist_instance(request)
         for stream in found.result_list:
             stream._overview = Overview.of(request)
         return found
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, with how the configuration stands."""
         overview = Overview.of(request)
         more = {
             "title": "Streams",
@@ -115,6 +124,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ConfiguredStream], search_term: str
     ) -> tuple[QuerySet[ConfiguredStream], bool]:
+        """Return the streams in which all words are found."""
         words = search_term.split()
         if not words:
             return queryset, False
@@ -122,6 +132,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
         return queryset.filter(pk__in=[pk for pk, stream in streams.items() if stream.matches(words)]), False
 
     def get_urls(self) -> list[URLPattern]:
+        """Return Django's URLs and ours."""
         view = self.admin_site.admin_view
         own = [
             path("allowed/", view(self.allowed_view), name="streams_allowed"),
@@ -134,11 +145,12 @@ class ConfiguredStreamAdmin(StreamAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Show one stream, and take an edit of it."""
         row = self.get_object(request, object_id)
         if not self.has_view_or_change_permission(request, row):
             raise PermissionDenied
         if row is None:
-            messages.warning(request, "This stream is not there any more.")
+            messages.warning(request, "This stream no longer exists.")
             return self._to_list()
         overview = Overview.of(request)
         may_change = self.has_change_permission(request, row)
@@ -170,6 +182,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Add a stream."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         overview = Overview.of(request)
@@ -188,11 +201,11 @@ class ConfiguredStreamAdmin(StreamAdmin):
         return TemplateResponse(request, f"{TEMPLATES}/add.html", context)
 
     def _save(self, request: HttpRequest, form: EditForm, overview: Overview) -> HttpResponse:
-        """Write an edit, or first show what it brings about: always where settings change or clients are cut off."""
+        """Write an edit, after a preview if it changes settings or disconnects clients."""
         name, wanted = form.stream or "", form.wanted
         row = overview.rows.get(name)
         if row is not None and Wanted.of(row).fingerprint == wanted.fingerprint:
-            messages.info(request, f"“{name}” is as it was.")
+            messages.info(request, f"No changes to “{name}”.")
             return self._to_stream(row.pk)
         effect = effect_of(overview, {name: wanted})
         must_ask = bool(effect.affected.names) or Wanted.of(row).override != wanted.override
@@ -200,7 +213,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             context = {
                 **self.admin_site.each_context(request),
                 **preview_of(name, wanted, overview, effect),
-                "title": "Apply this?",
+                "title": "Apply these changes?",
                 "opts": self.opts,
                 "name": name,
                 "form": form,
@@ -211,28 +224,29 @@ class ConfiguredStreamAdmin(StreamAdmin):
         except ChangedMeanwhileError as error:
             messages.error(request, f"Nothing was saved. {error}")
         else:
-            messages.success(request, f"“{name}” is saved; {LIVE}.")
+            messages.success(request, f"“{name}” was saved; {LIVE}.")
             for topic in missing_of(wanted, overview)[0] if must_ask else ():
-                messages.warning(request, f"Kafka does not have the topic {topic} of “{name}”: check its name.")
+                messages.warning(request, f"The topic {topic} of “{name}” is missing from Kafka: check its name.")
         kept = ConfiguredStream.objects.filter(name=name).values_list("pk", flat=True).first()
         return self._to_list() if kept is None else self._to_stream(kept)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Remove a stream that only admins have defined."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
         row = self.get_object(request, object_id)
         if row is None:
-            messages.warning(request, "This stream is not there any more.")
+            messages.warning(request, "This stream no longer exists.")
             return self._to_list()
         overview = Overview.of(request)
         if not is_removable(row, overview):
-            messages.error(request, f"“{row.name}” is described elsewhere and would come back: deny it instead.")
+            messages.error(request, f"“{row.name}” is defined elsewhere and would be re-created; deny it instead.")
             return self._to_stream(row.pk)
         if request.method == "POST":
             if edits.remove(row.name, request.user):  # type: ignore[arg-type]  # nobody is anonymous here
-                messages.success(request, f"“{row.name}” is removed; {LIVE}.")
+                messages.success(request, f"“{row.name}” was removed; {LIVE}.")
             return self._to_list()
         exposed = [row.name] if row.name in overview.catalogue.streams else []
         context = {
@@ -249,21 +263,25 @@ class ConfiguredStreamAdmin(StreamAdmin):
 
     @admin.action(description="Allow: clients can read them", permissions=["change"])
     def allow(self, request: HttpRequest, queryset: QuerySet[ConfiguredStream]) -> HttpResponse | None:
+        """Allow the chosen streams."""
         return self._set_allowed(request, queryset, Allowed.YES)
 
     @admin.action(description="Deny: clients cannot read them …", permissions=["change"])
     def deny(self, request: HttpRequest, queryset: QuerySet[ConfiguredStream]) -> HttpResponse | None:
+        """Deny the chosen streams."""
         return self._set_allowed(request, queryset, Allowed.NO)
 
     @admin.action(description="As configured: allowed_streams decides …", permissions=["change"])
     def as_configured(self, request: HttpRequest, queryset: QuerySet[ConfiguredStream]) -> HttpResponse | None:
+        """Let the configuration decide on the chosen streams."""
         return self._set_allowed(request, queryset, Allowed.AS_CONFIGURED)
 
     def get_actions(self, request: HttpRequest) -> Any:
+        """Return the actions, without Django's deletion."""
         return {name: each for name, each in super().get_actions(request).items() if name != "delete_selected"}
 
     def allowed_view(self, request: HttpRequest) -> HttpResponse:
-        """What the question of the actions leads to."""
+        """Take the answer to the question that an action has asked."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         allowed = request.POST.get("allowed", "")
@@ -285,7 +303,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
         if allowed is Allowed.YES:
             unfit = {name: why for name, why in effect.after.skipped if name in wanted}
             for name, why in unfit.items():
-                messages.warning(request, f"“{name}” stays as it is: {why}.")
+                messages.warning(request, f"“{name}” was not changed: {why}.")
             wanted = {name: each for name, each in wanted.items() if name not in unfit}
         if effect.affected.names and not _is_confirmed(request, effect.affected.names):
             context = {
@@ -300,11 +318,11 @@ class ConfiguredStreamAdmin(StreamAdmin):
             }
             return TemplateResponse(request, f"{TEMPLATES}/allowed.html", context)
         changed = edits.write(wanted, request.user)
-        text = counted(len(changed), "stream is", "streams are")
+        text = counted(len(changed), "stream", "streams")
         if changed:
             messages.success(request, f"{text} set to “{allowed.label}”; {LIVE}: {named(changed)}.")
         else:
-            messages.info(request, "Nothing has changed.")
+            messages.info(request, "No changes.")
         return None
 
     # The history.
@@ -312,15 +330,16 @@ class ConfiguredStreamAdmin(StreamAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Redirect to the history of one stream."""
         if not self.has_view_permission(request):
-            raise PermissionDenied  # where it leads to names the stream
+            raise PermissionDenied  # the address of that page has the stream's name
         row = self.get_object(request, object_id)
         return HttpResponseRedirect(
             reverse("admin:streams_history", query={"q": row.name} if row is not None else None)
         )
 
     def all_history_view(self, request: HttpRequest) -> HttpResponse:
-        """Who changed what of which stream, and when; of those that are removed, too."""
+        """Show who changed what of which stream, and when, including streams that were removed."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         of_streams = ContentType.objects.get_for_model(ConfiguredStream)
@@ -333,7 +352,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
         keys = dict(ConfiguredStream.objects.values_list("name", "pk"))
         context = {
             **self.admin_site.each_context(request),
-            "title": "Changes of streams",
+            "title": "Change history",
             "opts": self.opts,
             "query": query,
             "page": page,
@@ -349,6 +368,6 @@ class ConfiguredStreamAdmin(StreamAdmin):
 
 
 def _is_confirmed(request: HttpRequest, affected: Collection[str]) -> bool:
-    """Whether the admin was asked, about all streams whose clients it ends."""
+    """Whether the admin has confirmed that clients of all these streams are disconnected."""
     asked: Mapping[str, str] = request.POST
     return asked.get("step") == "apply" and set(affected) <= set(asked.get("confirmed", "").split(","))

@@ -1,4 +1,4 @@
-"""Synchronisations in the admin: what has been, how it stands, "Sync now", and applying what is held."""
+"""Synchronisations in the admin: their history, the state of the last one, "Sync now", and applying a held one."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ BACK = {
     "streams": "admin:streams_configuredstream_changelist",
     "runs": "admin:streams_syncrun_changelist",
 }
-"""Where "Sync now" leads back to."""
+"""The pages to which "Sync now" returns."""
 OPEN = 20
-"""A list of so many names is shown at once."""
+"""Maximum names in a list that is shown unfolded."""
 MESSAGES = 20
 """Maximum number of problems that one synchronisation shows as messages; the list of streams has all of them."""
-NO_SERVICE = "This page is not served by the service: there is nothing to synchronise with here."
+NO_SERVICE = "This page is not served by the service, so it cannot synchronise."
 
 
 def sync_state(request: HttpRequest) -> dict[str, Any]:
-    """How the stream configuration stands, for this process and in the history."""
+    """Return the state of the stream configuration, in this process and in the history."""
     process = running(request)
     last_good_at = process.refresh.last_good_at if process else None
     last = process.refresh.last if process else None
-    # What was fetched, of a run that is held, may be large.
+    # `pending`, the document of a held run, may be large.
     newest = SyncRun.objects.defer("pending").first()
     held = SyncRun.objects.defer("pending").filter(pending__isnull=False).first()
     if last is not None:
@@ -74,12 +74,13 @@ def sync_state(request: HttpRequest) -> dict[str, Any]:
 
 
 def may_sync(request: HttpRequest) -> bool:
+    """Return whether the user may synchronise."""
     user: Any = request.user
     return bool(user.has_perm(MAY_SYNC))
 
 
 def say(request: HttpRequest, result: SyncResult) -> None:
-    """What a synchronisation did, as a message."""
+    """Add messages that tell what a synchronisation did."""
     if result.outcome in {Outcome.FAILED, Outcome.HELD}:
         level = messages.ERROR if result.outcome is Outcome.FAILED else messages.WARNING
         messages.add_message(request, level, f"Nothing was changed. {result.error}")
@@ -89,12 +90,12 @@ def say(request: HttpRequest, result: SyncResult) -> None:
         for what in ("added", "removed", "changed", "withdrawn")
         if (names := getattr(result, what))
     ]
-    text = "; ".join(parts) or "nothing has changed since the last time"
+    text = "; ".join(parts) or "no changes since the last time"
     is_applied = result.outcome is Outcome.APPLIED
-    done = "Applied what was fetched from" if is_applied else "Synchronised with"
+    done = "Applied the configuration fetched from" if is_applied else "Synchronised with"
     messages.success(request, f"{done} {result.source} in {result.seconds:.1f} s: {text}.")
     for name, reason in result.left_out:
-        messages.warning(request, f"Stream {name} is left out: {reason}.")
+        messages.warning(request, f"Stream {name} was skipped: {reason}.")
     touched = {*result.added, *result.changed}
     for name, reason in [each for each in result.problems if each.name in touched][:MESSAGES]:
         messages.warning(request, f"Stream {name}: {reason}.")
@@ -102,7 +103,7 @@ def say(request: HttpRequest, result: SyncResult) -> None:
 
 @admin.register(SyncRun)
 class SyncRunAdmin(RunAdmin):
-    """Read-only, but for what is held."""
+    """The history of synchronisations: read-only, except that a held one can be applied."""
 
     list_display = ("when", "result", "what", "by_whom", "took", "error")
     list_display_links = ("when",)
@@ -118,44 +119,54 @@ class SyncRunAdmin(RunAdmin):
 
     @admin.display(description="at (UTC)", ordering="id")
     def when(self, run: SyncRun) -> str:
+        """Return when it began."""
         return moment(run.at)
 
     @admin.display(description="outcome", ordering="outcome")
     def result(self, run: SyncRun) -> SafeString:
+        """Return how it ended."""
         text = "held" if run.outcome == Outcome.HELD else run.outcome
         return format_html('<span class="streams-state streams-{}">{}</span>', run.outcome, text)
 
     @admin.display(description="streams")
     def what(self, run: SyncRun) -> str:
+        """Return how many streams it changed."""
         parts = [f"{len(names)} {what}" for what in ("added", "removed", "changed") if (names := getattr(run, what))]
-        parts += [f"{len(run.left_out)} left out"] if run.left_out else []
+        parts += [f"{len(run.left_out)} skipped"] if run.left_out else []
         return ", ".join(parts) or "–"
 
     @admin.display(description="by")
     def by_whom(self, run: SyncRun) -> str:
-        return run.by or "the service itself"
+        """Return who asked for it."""
+        return run.by or "the service"
 
     @admin.display(description="took")
     def took(self, run: SyncRun) -> str:
+        """Return how long it took."""
         return f"{run.seconds:.2f} s"
 
     @admin.display(description="added")
     def added_names(self, run: SyncRun) -> SafeString | str:
+        """Return the streams that it added."""
         return _list(run.added)
 
     @admin.display(description="removed")
     def removed_names(self, run: SyncRun) -> SafeString | str:
+        """Return the streams that it removed."""
         return _list(run.removed)
 
     @admin.display(description="changed")
     def changed_names(self, run: SyncRun) -> SafeString | str:
+        """Return the streams that it changed."""
         return _list(run.changed)
 
-    @admin.display(description="left out")
+    @admin.display(description="skipped")
     def left_out_names(self, run: SyncRun) -> SafeString | str:
+        """Return the streams that it skipped, with the reasons."""
         return _list([f"{name}: {reason}" for name, reason in run.left_out])
 
     def get_urls(self) -> list[URLPattern]:
+        """Return Django's URLs and ours."""
         view = self.admin_site.admin_view
         own = [
             path("sync/", view(self.sync_view), name="streams_sync"),
@@ -164,18 +175,21 @@ class SyncRunAdmin(RunAdmin):
         return own + super().get_urls()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list."""
         more = {"title": "Synchronisations", "sync": sync_state(request), "back": "runs"}
         return super().changelist_view(request, {**more, **(extra_context or {})})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Show one synchronisation."""
         run = self.get_object(request, object_id)
         waits = run is not None and run.pending is not None and may_sync(request)
         more = {"title": "Synchronisation", "waits": waits}
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
 
     def sync_view(self, request: HttpRequest) -> HttpResponse:
+        """Synchronise now."""
         if not may_sync(request) or request.method != "POST":
             raise PermissionDenied
         process = running(request)
@@ -184,7 +198,7 @@ class SyncRunAdmin(RunAdmin):
             messages.error(request, NO_SERVICE)
             return back
         try:
-            # On the process's own loop: it knows what was fetched last, and does one at a time.
+            # On the process's event loop: there, one runs at a time, and the last document is known.
             result = async_to_sync(process.refresh.run)(by=request.user.get_username())
         except DatabaseError as error:
             messages.error(request, f"Nothing was changed. The database: {error}")
@@ -193,7 +207,7 @@ class SyncRunAdmin(RunAdmin):
         return back
 
     def apply_view(self, request: HttpRequest, run: int) -> HttpResponse:
-        """Asks, and applies what is held exactly as it was fetched then."""
+        """Ask for confirmation, then apply the held synchronisation exactly as it was fetched."""
         if not may_sync(request):
             raise PermissionDenied
         to_runs = HttpResponseRedirect(reverse(BACK["runs"]))
@@ -207,17 +221,17 @@ class SyncRunAdmin(RunAdmin):
             else:
                 say(request, result)
                 if overview.process is not None:
-                    # It goes on saying that something is held until it has asked again.
+                    # Until it has synchronised again, the process still reports a held configuration.
                     async_to_sync(overview.process.refresh.run)(by=request.user.get_username())
             return to_runs
         if held is None:
-            messages.warning(request, "This synchronisation does not wait for anything.")
+            messages.warning(request, "This synchronisation is not awaiting approval.")
             return to_runs
         after = compile_catalogue(layers_of(overview.config, overview.rows, held.pending), 0)
         affected = affected_streams(overview.catalogue.streams.values(), after)
         context = {
             **self.admin_site.each_context(request),
-            "title": "Apply what is held",
+            "title": "Apply the held synchronisation",
             "opts": self.opts,
             "run": held,
             "affected": affected,
@@ -231,12 +245,15 @@ class SyncRunAdmin(RunAdmin):
         return TemplateResponse(request, "admin/streams/syncrun/apply.html", context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds one."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: SyncRun | None = None) -> bool:
+        """Nobody changes one."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: SyncRun | None = None) -> bool:
+        """Nobody deletes one."""
         return False
 
 

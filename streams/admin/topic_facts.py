@@ -1,4 +1,4 @@
-"""What Kafka holds of a stream's topics, for the admin: asked now, with little patience."""
+"""What Kafka has of a stream's topics, for the admin: asked when the page is opened, with a short timeout."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from streams.engine.lookups import Lookups
 from streams.engine.source import Bounds, SourceError, SourceUnavailableError, answered
 
 PATIENCE_SECONDS = 2.0
-AWAY = "Kafka cannot be reached now."
+"""Maximum seconds to wait for Kafka."""
+AWAY = "Kafka cannot be reached."
 NO_ANSWER = f"Kafka did not answer within {PATIENCE_SECONDS:g} seconds."
-NOT_ALL = "Kafka does not answer for some of it: {}."
-NONE = "Kafka does not answer: {}."
-NOT_ASKED = "Kafka has not been asked for topics yet."
+NOT_ALL = "Kafka did not answer for some partitions: {}."
+NONE = "Kafka did not answer: {}."
+NOT_ASKED = "This process has not received the list of topics from Kafka yet."
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionFacts:
-    """Offsets of what is retained (`end` is the next one), and the times of its oldest and newest event in ms.
+    """What one partition retains: its offsets (`end` is the next one), and the times of its oldest and newest event.
 
-    None: it holds none, or none with a time.
+    Times are in milliseconds since the epoch; None: there is no event, or none with a time.
     """
 
     partition: int
@@ -36,7 +37,7 @@ class PartitionFacts:
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """`count` is the number of partitions that the topic has, 0 where Kafka has no such topic."""
+    """One topic; `count` is its number of partitions, 0 if Kafka does not have it."""
 
     topic: str
     count: int
@@ -44,45 +45,49 @@ class TopicFacts:
 
     @property
     def offsets(self) -> int:
-        """How many are retained, in all partitions."""
+        """Number of offsets that are retained, in all partitions."""
         return sum(each.end - each.begin for each in self.partitions)
 
     @property
     def oldest(self) -> int | None:
+        """Time of the oldest event (ms)."""
         return min((each.oldest for each in self.partitions if each.oldest is not None), default=None)
 
     @property
     def newest(self) -> int | None:
+        """Time of the newest event (ms)."""
         return max((each.newest for each in self.partitions if each.newest is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`problem` says why nothing, or not all, is known."""
+    """What is known of some topics; `problem` says why that is not everything."""
 
     topics: tuple[TopicFacts, ...] = ()
     problem: str = ""
 
 
 def known_topics(process: Running | None) -> Mapping[str, int] | None:
-    """The topics of exposed streams that Kafka has, with the number of their partitions; None where it was not asked
-    yet. It is never asked for the others."""
+    """Return the topics of exposed streams that Kafka has, with the number of their partitions.
+
+    None before Kafka answered; it is never asked for the topics of other streams.
+    """
     if process is None or not process.hub.has_metadata:
         return None
     return process.source.partitions
 
 
 def absent_topics(process: Running | None) -> Set[str] | None:
-    """Return the topics of exposed streams that, as Kafka says, do not exist; None where it was not asked yet."""
+    """Return the topics of exposed streams that do not exist in Kafka; None before Kafka answered."""
     if process is None or not process.hub.has_metadata:
         return None
     return process.source.absent
 
 
 async def missing_topics(process: Running | None, topics: Iterable[str]) -> tuple[list[str], str]:
-    """Return those of the topics, of whatever stream, that Kafka does not have, and why that is not known.
+    """Return which of the topics, exposed or not, Kafka does not have, and why that is unknown.
 
-    To be awaited on the process's event loop; takes PATIENCE_SECONDS at most.
+    Await it on the process's event loop; it takes at most PATIENCE_SECONDS.
     """
     wanted = list(dict.fromkeys(topics))
     if process is None or not process.hub.available:
@@ -96,7 +101,10 @@ async def missing_topics(process: Running | None, topics: Iterable[str]) -> tupl
 
 
 async def topic_facts(process: Running, topics: Iterable[str]) -> Facts:
-    """To be awaited on the process's event loop; takes PATIENCE_SECONDS at most."""
+    """Return what Kafka has of the topics.
+
+    Await it on the process's event loop; it takes at most PATIENCE_SECONDS.
+    """
     known = known_topics(process)
     if known is None:
         return Facts((), NOT_ASKED)
@@ -108,7 +116,7 @@ async def topic_facts(process: Running, topics: Iterable[str]) -> Facts:
     brokers: defaultdict[int, list[TopicPartition]] = defaultdict(list)
     for tp in partitions:
         brokers[process.source.broker_of(tp)].append(tp)
-    # Each broker is waited for in a task of its own, so that a silent one hides nothing of the others.
+    # Each broker has its own task, so that a silent one does not hide what the others answer.
     looks = [asyncio.ensure_future(_look(process.hub.lookups, some)) for some in brokers.values()]
     if looks:
         await asyncio.wait(looks, timeout=PATIENCE_SECONDS)
@@ -128,14 +136,14 @@ async def topic_facts(process: Running, topics: Iterable[str]) -> Facts:
     for tp in partitions:
         if tp in good:
             by_topic[tp.topic].append(good[tp])
-    topics = tuple(TopicFacts(topic, count, tuple(by_topic[topic])) for topic, count in counts.items())
-    return Facts(topics, (NOT_ALL if good else NONE).format("; ".join(why[:3])) if why else "")
+    facts = tuple(TopicFacts(topic, count, tuple(by_topic[topic])) for topic, count in counts.items())
+    return Facts(facts, (NOT_ALL if good else NONE).format("; ".join(why[:3])) if why else "")
 
 
 async def _look(
     lookups: Lookups, partitions: Iterable[TopicPartition]
 ) -> dict[TopicPartition, PartitionFacts | SourceError]:
-    """One broker's partitions; one that does not exist any more is missing."""
+    """Return the facts of one broker's partitions; one that no longer exists is missing."""
     found: dict[TopicPartition, PartitionFacts | SourceError] = {}
     bounds = await lookups.bounds(partitions)
     oldest = await lookups.at_times(dict.fromkeys(answered(bounds), 0))

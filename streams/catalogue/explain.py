@@ -102,11 +102,11 @@ def _fault(name: str, layers: Layers) -> str | None:
 
 def _why_not(name: str, layers: Layers) -> str:
     if name not in layers.names():
-        return "nothing describes it any more"
+        return "no longer defined anywhere"
     if layers.allows(name):
         return _fault(name, layers) or ""
     edit = layers.edits.get(name)
-    return "allowed_streams does not name it" if edit is None or edit.allowed is None else "an admin has denied it"
+    return "allowed_streams does not name it" if edit is None or edit.allowed is None else "denied by an admin"
 
 
 def leaves(settings: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

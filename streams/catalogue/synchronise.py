@@ -264,4 +264,4 @@ def _say(result: SyncResult) -> None:
     elif result.recorded:
         logger.info("The stream configuration of %s is %s%s", result.source, result.outcome.value, names)
         for name, reason in result.left_out:
-            logger.warning("Stream %s is left out: %s", name, reason)
+            logger.warning("Stream %s was skipped: %s", name, reason)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
 from typing import Any
 
 from streams.core import formats
@@ -85,7 +85,7 @@ class Subscription:
         self._taking_slot: asyncio.Future[None] | None = None
         self._last_chunk_at = 0.0
 
-    async def chunks(self) -> AsyncIterator[Chunk]:
+    async def chunks(self) -> AsyncGenerator[Chunk, None]:
         """All that the client is to be sent, without end."""
         self._last_chunk_at = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""The group of those who look after the streams."""
+"""The group of the admins of streams."""
 
 from django.apps.registry import Apps
 from django.contrib.auth.management import create_permissions

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
             name="left_out",
             field=models.JSONField(
                 default=list,
-                help_text="Streams of the source that cannot be kept, each a list of its name and the reason.",
+                help_text="Streams of the source that were skipped, each a list of its name and the reason.",
             ),
         ),
     ]

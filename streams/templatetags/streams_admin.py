@@ -1,4 +1,4 @@
-"""What the templates of the admin ask for themselves."""
+"""Tags that the admin's templates use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def sync_state(context: Mapping[str, Any]) -> dict[str, Any]:
-    """How the stream configuration stands; for the admin's front page, which no view of ours makes."""
+    """Return the state of the stream configuration; for the admin's front page, which is Django's view."""
     return sync_runs.sync_state(context["request"])
 
 
 class Trouble(NamedTuple):
-    """What is wrong with the process that serves the page; without sentences, nothing."""
+    """What is wrong with the process that serves the page; nothing if there are no sentences."""
 
     is_ready: bool
     sentences: list[str]
@@ -29,7 +29,7 @@ class Trouble(NamedTuple):
 
 @register.simple_tag(takes_context=True)
 def trouble(context: Mapping[str, Any]) -> Trouble:
-    """Return what `/readyz` says of this process; asks no database."""
+    """Return what `/readyz` reports for this process, without a query."""
     process = running(context["request"]) if "request" in context else None
     if process is None:
         return Trouble(True, [])

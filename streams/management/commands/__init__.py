@@ -1,0 +1,1 @@
+"""Commands of `manage.py`: the server, synchronising, and what development needs."""

@@ -12,27 +12,33 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventstreams_site.config.config import ConfigError, load_config
+from eventstreams_site.config.config import load_config
+from eventstreams_site.config.yaml_file import ConfigError
 from streams.core.durations import parse_duration
 from streams.engine.kafka.options import kafka_options
 from streams.local.demo import DemoPlan, run_demo
 
 
 class Command(BaseCommand):
-    help = "Writes the events of an invented world, in nine streams that tell of the same edits, to Kafka until Ctrl-C."
-    requires_system_checks = ()  # it concerns none of the site's parts
+    """The command."""
+
+    help = "Writes invented events, in nine streams that describe the same edits, to Kafka until Ctrl-C."
+    requires_system_checks = ()  # it uses no part of the site
 
     def add_arguments(self, parser: CommandParser) -> None:
+        """Add our options."""
         parser.add_argument("--rate", type=_rate, default=10.0, help="recentchange events per second (default: 10)")
         parser.add_argument(
             "--backfill",
             type=_duration,
             default=0.0,
-            help="first write a history of that length (30m, 1h, 2d), as far as it is not there yet (default: none)",
+            help="first write a history of this length (30m, 1h, 2d), unless it exists already (default: none)",
         )
-        parser.add_argument("--history-only", action="store_true", help="end when the history is written")
-        parser.add_argument("--brokers", help="host:port,... (default: those of the service's configuration)")
-        parser.add_argument("--partitions", type=int, default=1, help="of each topic that is created (default: 1)")
+        parser.add_argument("--history-only", action="store_true", help="exit when the history is written")
+        parser.add_argument("--brokers", help="host:port,... (default: from the service's configuration)")
+        parser.add_argument(
+            "--partitions", type=int, default=1, help="partitions of each topic that is created (default: 1)"
+        )
         parser.add_argument("--seed", help="the same seed at the same times gives the same events (default: random)")
 
     def handle(
@@ -46,6 +52,7 @@ class Command(BaseCommand):
         seed: str | None,
         **options: Any,
     ) -> None:
+        """Write events until Ctrl-C."""
         plan = DemoPlan(rate, backfill, seed or secrets.token_hex(8), partitions, live=not history_only)
         try:
             client = dict(kafka_options(load_config(os.environ).kafka).client)

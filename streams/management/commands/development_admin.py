@@ -1,4 +1,4 @@
-"""`manage.py development_admin`: somebody to log in as, for `make run`. Never outside DJANGO_DEBUG."""
+"""`manage.py development_admin`: a superuser to log in as, for `make run`. Only under DJANGO_DEBUG."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ NAME = "admin"
 
 
 class Command(BaseCommand):
-    help = f"Make the superuser {NAME!r} with a password of chance, kept in .local, and say how to log in."
+    """The command."""
+
+    help = f"Make the superuser {NAME!r} with a random password, kept in .local, and print how to log in."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Make the user, unless there is one, and print the password."""
         if not settings.DEBUG:
-            raise CommandError("this is for development only (DJANGO_DEBUG); use `manage.py createsuperuser`")
+            raise CommandError("This command is for development only (DJANGO_DEBUG). Use `manage.py createsuperuser`")
         users = get_user_model().objects
         kept = Path(settings.BASE_DIR) / ".local" / "admin-password"
         user = users.filter(username=NAME).first()

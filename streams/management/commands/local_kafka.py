@@ -14,19 +14,23 @@ from streams.local.kafka import LocalKafka, LocalKafkaError
 
 
 class Command(BaseCommand):
-    help = "Runs a local Kafka (fetched through Maven, run by Java) until Ctrl-C; its data stay in the folder."
-    requires_system_checks = ()  # it concerns none of the site's parts
+    """The command."""
+
+    help = "Runs a local Kafka (fetched through Maven, run by Java) until Ctrl-C; its data is kept in the folder."
+    requires_system_checks = ()  # it uses no part of the site
 
     def add_arguments(self, parser: CommandParser) -> None:
+        """Add our options."""
         parser.add_argument(
             "--folder",
             type=Path,
             default=settings.BASE_DIR / ".local" / "kafka",
-            help="where configuration, data and log are kept (default: .local/kafka)",
+            help="folder of configuration, data and log (default: .local/kafka)",
         )
         parser.add_argument("--port", type=int, default=9092, help="port on 127.0.0.1 (default: 9092)")
 
     def handle(self, *, folder: Path, port: int, **options: Any) -> None:
+        """Run Kafka until a signal comes."""
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())

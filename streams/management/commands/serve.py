@@ -11,9 +11,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 
 class Command(BaseCommand):
-    help = "Serve the streams: Daphne with backpressure and a clean stop. Configuration: EVENTSTREAMS_CONFIG."
+    """The command."""
+
+    help = "Serve the streams. The path of the configuration file is in EVENTSTREAMS_CONFIG."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add our options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         parser.add_argument("--port", type=int, default=8092, help="port to listen on (default: %(default)s)")
         parser.add_argument(
@@ -21,12 +24,13 @@ class Command(BaseCommand):
             type=int,
             default=1,
             metavar="N",
-            help="processes that share the port, each with a reader of Kafka of its own: one for each core is plenty "
+            help="processes that share the port, each with its own Kafka reader; at most one per core is useful "
             "(default: %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # Before anything imports Twisted's reactor, which takes the event loop that is there.
+        """Serve until a signal comes."""
+        # Before anything imports Twisted's reactor, which takes the event loop that is installed.
         import uvloop
 
         uvloop.install()
@@ -36,18 +40,19 @@ class Command(BaseCommand):
         forbid_core_dumps()
         if not settings.DEBUG and not os.environ.get("DATABASE_URL", "").strip():
             raise CommandError(
-                "DATABASE_URL is not set. The list of redacted pages is in the database: with an empty one of its own "
-                "the server would redact nothing. Set it, such as to postgres://user:password@host:5432/name or "
-                "sqlite:////absolute/path. (For development, DJANGO_DEBUG=true does without.)"
+                "DATABASE_URL is not set. The list of redacted pages is in the database: with a new, empty database, "
+                "nothing would be redacted. Set it, for example to postgres://user:password@host:5432/name or "
+                "sqlite:////absolute/path. (For development, DJANGO_DEBUG=true works without it.)"
             )
-        from eventstreams_site.config.config import ConfigError, load_config
+        from eventstreams_site.config.config import load_config
+        from eventstreams_site.config.yaml_file import ConfigError
         from eventstreams_site.logs.lines import take_standard_streams
         from eventstreams_site.server.listening import ListenError
         from eventstreams_site.server.supervisor import run_workers
         from streams.engine.kafka.options import kafka_options
 
         if options["workers"] < 1:
-            raise CommandError(f"--workers is {options['workers']}; at least one process is needed")
+            raise CommandError(f"--workers is {options['workers']}; use 1 or more")
         try:
             config = load_config(os.environ)
         except ConfigError as error:

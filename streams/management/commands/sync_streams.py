@@ -11,37 +11,42 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from eventstreams_site.config.config import ConfigError, load_config
+from eventstreams_site.config.config import load_config
+from eventstreams_site.config.yaml_file import ConfigError
 from streams.catalogue.synchronise import SyncResult, synchronise
 from streams.models import SyncRun
 
 BY = "sync_streams"
-"""In the history, in place of a user's name."""
+"""What the history shows in place of a user's name."""
 
 FAILED, HELD = 1, 3
 STATUS = {SyncRun.Outcome.FAILED: FAILED, SyncRun.Outcome.HELD: HELD}
 
 
 class Command(BaseCommand):
+    """The command."""
+
     help = (
-        "Fetches the stream configuration from stream_config_uri and writes what has changed into the database; every "
-        "server process takes it over within seconds. Prints what has changed, and what is left out or has no effect. "
-        "A change that would withdraw all exposed streams, or at least five that are more than a fifth, is held, "
-        "unless forced. Exit status: 0 done, 1 failed (what was there stays), 3 held."
+        "Fetches the stream configuration from stream_config_uri and writes changes into the database; every server "
+        "process applies them within seconds. Prints the changes, and what was skipped or has no effect. A change that "
+        "would withdraw all exposed streams, or more than a fifth of them and at least five, is held, unless --force "
+        "is given. Exit status: 0 done, 1 failed (nothing was changed), 3 held."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only say what would change; write nothing")
+        """Add our options."""
+        parser.add_argument("--dry-run", action="store_true", help="only print what would change; write nothing")
         parser.add_argument("--force", action="store_true", help="apply the change even if it would be held")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *args: Any, dry_run: bool, force: bool, as_json: bool, **options: Any) -> None:
+        """Synchronise, print the result, and exit with its status."""
         try:
             result = synchronise(load_config(os.environ), dry_run=dry_run, force=force, by=BY)
         except ConfigError as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
-            raise CommandError(f"the database: {error} (has `manage.py migrate` been run?)") from None
+            raise CommandError(f"Database error: {error} (did you run `manage.py migrate`?)") from None
         if as_json:
             self.stdout.write(json.dumps(public(result, dry_run), ensure_ascii=False))
         else:
@@ -50,7 +55,7 @@ class Command(BaseCommand):
 
 
 def public(result: SyncResult, dry_run: bool) -> dict[str, Any]:
-    """What `--json` prints; `withdrawn` are the streams that clients can read now and could not afterwards."""
+    """Return what `--json` prints; `withdrawn` are the streams that clients can read before, but not after."""
     return {
         "outcome": result.outcome.value,
         "dry_run": dry_run,
@@ -67,7 +72,7 @@ def public(result: SyncResult, dry_run: bool) -> dict[str, Any]:
 
 
 def lines(result: SyncResult, dry_run: bool) -> Iterator[str]:
-    """The same for people."""
+    """Yield the lines that are printed without `--json`."""
     outcome = result.outcome.value
     if result.error:
         yield f"{outcome}: {result.error}"
@@ -79,6 +84,6 @@ def lines(result: SyncResult, dry_run: bool) -> Iterator[str]:
             yield f"{what} ({len(names)}):"
             yield from (f"  {name}" for name in names)
     for name, reason in result.left_out:
-        yield f"left out: {name}: {reason}"
+        yield f"skipped: {name}: {reason}"
     for name, reason in result.problems:
         yield f"check: {name}: {reason}"

@@ -50,7 +50,7 @@ def test_every_page_says_that_the_process_is_degraded_and_why() -> None:
     client = admin(troubled([], [AWAY, "the list is old."]))
     for page in pages():
         text = text_of(client.get(page))
-        assert f"This server process has trouble: {AWAY}. The list is old." in text, page
+        assert f"This server process has problems: {AWAY}. The list is old." in text, page
         assert "not ready" not in text
 
 

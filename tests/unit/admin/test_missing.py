@@ -34,11 +34,11 @@ async def test_missing_topics_are_logged_once_and_that_they_are_there(
         await eventually(lambda: caplog.records)
         await asyncio.sleep(0.1)
         (said,) = caplog.messages
-        assert said.startswith("Kafka does not have some topics")
+        assert said.startswith("Topics missing from Kafka")
         assert said.endswith(": a (gone), c (typo)")
         of.source.absent = frozenset()
         await eventually(lambda: len(caplog.records) == 2)
-        assert caplog.messages[1] == "Kafka has all topics of the streams that are exposed"
+        assert caplog.messages[1] == "Kafka has all topics of the exposed streams"
     finally:
         task.cancel()
 

@@ -113,8 +113,8 @@ def test_the_list_says_why_a_stream_cannot_be_read_which_topics_lack_and_who_rea
     answer = service_client(staff("ada", GROUP), of).get(STREAMS)
     rows = [as_read(row) for row in answer.content.decode().split("<tr>")[2:]]
     shown = {row.split()[0]: row for row in rows}
-    assert shown["a"] == "a exposed as configured – t, gone 1 not in Kafka 2"
-    assert "cannot be served topics is not a list of texts but 'x'" in shown["broken"]
+    assert shown["a"] == "a exposed as configured – t, gone 1 missing from Kafka 2"
+    assert "unusable topics is not a list of texts but 'x'" in shown["broken"]
     assert "denied by an admin no" in shown["denied"]
     assert "not allowed allowed_streams does not name it" in shown["unlisted"]
     assert "1 of 4 streams are exposed." in text_of(answer)
@@ -123,8 +123,8 @@ def test_the_list_says_why_a_stream_cannot_be_read_which_topics_lack_and_who_rea
 def test_without_the_service_the_list_says_what_is_not_known_here(admin: Client) -> None:
     stream("a")
     text = text_of(admin.get(STREAMS))
-    assert "Which topics Kafka has is not known now." in text
-    assert "not known" in text
+    assert "It is unknown which topics Kafka has." in text
+    assert "unknown" in text
     assert listed(admin, topics="missing") == []
 
 
@@ -175,7 +175,7 @@ def test_what_kafka_has_of_each_topic_is_said() -> None:
     assert (gone.topic, gone.number) == ("gone", 0)
     assert spare.topic == "spare"
     text = text_of(answer)
-    assert text.count("Kafka does not have this topic.") == 1
+    assert text.count("This topic is missing from Kafka.") == 1
     assert "1 client of this server process reads it now." in text
 
 
@@ -200,8 +200,8 @@ def test_where_kafka_is_away_the_page_says_so_and_works(away: str, monkeypatch: 
     assert answer.status_code == 200
     text = text_of(answer)
     said = {
-        "said": "Kafka cannot be reached now.",
-        "silent": "Kafka does not answer: the source is switched off.",
+        "said": "Kafka cannot be reached.",
+        "silent": "Kafka did not answer: the source is switched off.",
         "stalled": "Kafka did not answer within 2 seconds.",
     }
     assert said[away] in text
@@ -218,8 +218,8 @@ def test_one_silent_broker_hides_nothing_of_what_the_others_say() -> None:
     of = process(source=source)
     source.silent = {2}
     text = text_of(service_client(staff("ada", GROUP), of).get(page_of(row)))
-    assert "Kafka does not answer for some of it: broker 2: no answer." in text
-    assert "7" in text.split("Kafka does not answer")[1] or "7 " in text
+    assert "Kafka did not answer for some partitions: broker 2: no answer." in text
+    assert "7" in text.split("Kafka did not answer")[1] or "7 " in text
 
 
 def test_kafka_is_not_asked_for_topics_of_streams_that_nobody_can_read() -> None:
@@ -227,13 +227,13 @@ def test_kafka_is_not_asked_for_topics_of_streams_that_nobody_can_read() -> None
     source = MemorySource()
     source.create("a")
     text = text_of(service_client(staff("ada", GROUP), process(source=source)).get(page_of(row)))
-    assert "Kafka is asked only for the topics of streams that are exposed." in text
+    assert "Kafka is only asked for the topics of exposed streams." in text
 
 
 def test_without_the_service_a_page_says_what_it_does_not_know(admin: Client) -> None:
     text = text_of(admin.get(page_of(stream("a"))))
-    assert "what the configuration file says is not known here" in text
-    assert "what Kafka has is not known here" in text
+    assert "so the settings of the configuration file are unknown and not shown" in text
+    assert "Unknown: this page is not served by the service" in text
 
 
 @pytest.mark.parametrize(
@@ -242,8 +242,13 @@ def test_without_the_service_a_page_says_what_it_does_not_know(admin: Client) ->
         ({}, None, {}, "Schema: None configured."),
         ({"$schema": "/x/1"}, Schema("/srv/x/1", {}), {}, "Schema: Found at /srv/x/1."),
         ({"$schema": "/x/1"}, Schema("/srv/x/1", {}), {"rc": "500; kept"}, "/srv/x/1, but not refreshed: 500; kept."),
-        ({"$schema": "/x/1"}, None, {"rc": "/x/1 is at none of /srv"}, "documented without: /x/1 is at none of /srv."),
-        ({"schema_title": "x"}, None, {}, "Schema: Not looked for yet, or schema_base_uris names no place to look."),
+        (
+            {"$schema": "/x/1"},
+            None,
+            {"rc": "/x/1 is at none of /srv"},
+            "documented without one: /x/1 is at none of /srv.",
+        ),
+        ({"schema_title": "x"}, None, {}, "Schema: Not looked up yet, or schema_base_uris is empty."),
     ],
 )
 def test_the_page_of_a_stream_says_what_became_of_its_schema(

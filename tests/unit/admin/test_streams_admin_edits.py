@@ -46,12 +46,12 @@ def test_an_override_shows_its_effect_before_it_is_applied(admin: Client) -> Non
         ("x.new", "added", "", "true"),
         ("description", "added", "", '"<b>"'),
     ]
-    assert "No client is cut off by this." in text_of(preview)
+    assert "No clients will be disconnected." in text_of(preview)
     assert "<b>" not in preview.content.decode()
     assert (now("a"), Version.of(Version.STREAMS)) == (Wanted({}), before)
 
     applied = admin.post(page_of(row), edit(row, override, step="apply", confirmed=""), follow=True)
-    assert messages(applied) == ["“a” is saved; it is live in every process within 3 seconds."]
+    assert messages(applied) == ["“a” was saved; it takes effect in every process within 3 seconds."]
     row = ConfiguredStream.objects.get(name="a")
     assert row.override == json.loads(override)
     assert (row.edited_by, row.fetched) == ("ada", {"topics": ["t"], "x": {"one": 1, "gone": 1}})
@@ -70,14 +70,14 @@ def test_what_changes_nothing_writes_nothing(admin: Client) -> None:
     row = stream("a", override={"x": 1})
     before = Version.of(Version.STREAMS)
     answer = admin.post(page_of(row), edit(row, '{"x": 1}', step="apply", confirmed="a"), follow=True)
-    assert messages(answer) == ["“a” is as it was."]
+    assert messages(answer) == ["No changes to “a”."]
     assert (Version.of(Version.STREAMS), LogEntry.objects.count()) == (before, 0)
 
 
 def test_allowing_cuts_nobody_off_and_is_applied_at_once(admin: Client) -> None:
     row = stream("a", allowed=NO)
     answer = admin.post(page_of(row), edit(row, allowed=YES), follow=True)
-    assert messages(answer) == ["“a” is saved; it is live in every process within 3 seconds."]
+    assert messages(answer) == ["“a” was saved; it takes effect in every process within 3 seconds."]
     assert now("a").allowed == YES
 
 
@@ -99,7 +99,7 @@ def test_what_cuts_clients_off_says_how_many_are_connected_and_asks(
     question = client.post(page_of(row), edit(row, override, allowed))
     assert (question.context["affected"].withdrawn, question.context["affected"].moved) == (withdrawn, moved)
     cut = withdrawn + moved
-    said = "2 clients of this server process read this stream now and will be cut off."
+    said = "2 clients of this server process read this stream now and will be disconnected."
     assert (said in text_of(question)) == bool(cut)
     assert now("a") == Wanted({})
     # To say "apply" without having been asked about all of it does not help.
@@ -117,23 +117,23 @@ def test_what_cuts_clients_off_says_how_many_are_connected_and_asks(
             "{",
             YES,
             "override",
-            "It is not JSON: Expecting property name enclosed in double quotes at line 1, column 2.",
+            "This is not JSON: Expecting property name enclosed in double quotes at line 1, column 2.",
         ),
-        ("[]", YES, "override", "It is not an object of settings, such as"),
-        ('"topics"', YES, "override", "It is not an object of settings"),
+        ("[]", YES, "override", "Expected an object of settings, such as"),
+        ('"topics"', YES, "override", "Expected an object of settings"),
         ('{"a": 1, "a": 2}', YES, "override", 'It has "a" twice; keep one.'),
         ('{"a": NaN}', YES, "override", "JSON has no NaN."),
         ('{"a": 1e999}', YES, "override", "Its settings have a number that JSON has not"),
         ('{"a": "\\u0000"}', YES, "override", "Its settings have a text with NUL"),
         ('{"a":' * 60_000, YES, "override", "Ensure this value has at most 100000 characters"),
-        ('{"a":' * 3000 + "1" + "}" * 3000, YES, "override", "It is nested too deep."),
+        ('{"a":' * 3000 + "1" + "}" * 3000, YES, "override", "This JSON is nested too deeply."),
         ('{"a":' * 70 + "1" + "}" * 70, YES, "override", "Its settings are nested deeper than 64 levels."),
         ('{"topics": []}', AS_CONFIGURED, "override", "It has no topics."),
         ('{"topics": null}', AS_CONFIGURED, "override", "It has no topics."),
         ('{"topics": "t"}', AS_CONFIGURED, "override", "Topics is not a list of texts but 't'."),
         ('{"topics": ["a b"]}', NO, "override", "'a b' is no legal topic name"),
         ('{"stream_aliases": ["b"]}', AS_CONFIGURED, "override", "Its alias b is the name of another stream."),
-        ('{"$schema": "http://evil.example/x"}', AS_CONFIGURED, "override", "$schema has to be a path such as"),
+        ('{"$schema": "http://evil.example/x"}', AS_CONFIGURED, "override", "$schema must be a path such as"),
         ("{}", "perhaps", "allowed", "Select a valid choice."),
     ],
 )
@@ -195,7 +195,7 @@ def test_an_admin_may_name_a_schema_by_a_path_or_at_a_host_that_is_configured(sc
 def test_a_schemas_title_is_a_path_below_the_base(admin: Client, title: str) -> None:
     row = stream("a")
     errors = admin.post(page_of(row), edit(row, json.dumps({"schema_title": title}))).context["form"].errors
-    assert errors == {"override": ["Schema_title has to be a path such as mediawiki/page/change."]}
+    assert errors == {"override": ["Schema_title must be a path such as mediawiki/page/change."]}
 
 
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(admin: Client) -> None:
@@ -229,23 +229,23 @@ def test_a_stream_is_defined_here_with_a_preview() -> None:
     assert "mine is new. It will be exposed" in text_of(preview)
     assert not ConfiguredStream.objects.exists()
     answer = add(admin, "mine", step="apply", confirmed="")
-    assert messages(answer) == ["“mine” is saved; it is live in every process within 3 seconds."]
+    assert messages(answer) == ["“mine” was saved; it takes effect in every process within 3 seconds."]
     row = ConfiguredStream.objects.get(name="mine")
     assert (row.fetched, row.override, row.edited_by) == (None, {"topics": ["t"]}, "ada")
-    assert "The source does not describe this stream." in text_of(admin.get(page_of(row)))
+    assert "The source does not define this stream." in text_of(admin.get(page_of(row)))
 
 
 def test_it_is_said_where_a_new_stream_would_not_be_exposed() -> None:
     client = service_client(staff("ada", GROUP), process(allowed_streams=["other"]))
-    assert "It will be not exposed allowed_streams does not name it" in text_of(add(client, "mine"))
+    assert "It will not be exposed: allowed_streams does not name it" in text_of(add(client, "mine"))
     assert "It will be exposed" in text_of(add(client, "mine", allowed=YES))
 
 
 @pytest.mark.parametrize(
     ("name", "override", "field", "error"),
     [
-        ("a", '{"topics": ["t"]}', "name", "There is a stream of this name already: change that one."),
-        ("in-file", '{"topics": ["t"]}', "name", "There is a stream of this name already: change that one."),
+        ("a", '{"topics": ["t"]}', "name", "A stream with this name exists already. Edit that one."),
+        ("in-file", '{"topics": ["t"]}', "name", "A stream with this name exists already. Edit that one."),
         ("x,y", '{"topics": ["t"]}', "name", "Its name is empty or has a comma"),
         ("/x/", '{"topics": ["t"]}', "name", "Its name is a regular expression, not a stream."),
         ("x" * 256, '{"topics": ["t"]}', "name", "Its name is longer than 255 characters"),
@@ -277,10 +277,10 @@ def test_a_stream_that_is_defined_only_here_is_removed_after_a_question() -> Non
     client = service_client(staff("ada", GROUP), process([["mine"]]))
     assert f'href="{STREAMS}{row.pk}/delete/"' in client.get(page_of(row)).content.decode()
     question = client.get(f"{STREAMS}{row.pk}/delete/")
-    assert "1 client of this server process reads this stream now and will be cut off." in text_of(question)
+    assert "1 client of this server process reads this stream now and will be disconnected." in text_of(question)
     before = Version.of(Version.STREAMS)
     answer = client.post(f"{STREAMS}{row.pk}/delete/", {}, follow=True)
-    assert messages(answer) == ["“mine” is removed; it is live in every process within 3 seconds."]
+    assert messages(answer) == ["“mine” was removed; it takes effect in every process within 3 seconds."]
     assert not ConfiguredStream.objects.exists()
     assert Version.of(Version.STREAMS) == before + 1
     assert LogEntry.objects.get().change_message == 'topics: ["t"] → nothing'
@@ -292,7 +292,7 @@ def test_a_stream_that_would_come_back_is_not_removed_but_denied() -> None:
     for row in rows:
         assert "/delete/" not in client.get(page_of(row)).content.decode()
         answer = client.post(f"{STREAMS}{row.pk}/delete/", {}, follow=True)
-        assert messages(answer) == [f"“{row.name}” is described elsewhere and would come back: deny it instead."]
+        assert messages(answer) == [f"“{row.name}” is defined elsewhere and would be re-created; deny it instead."]
     # Also not where the source has come to describe it since the question.
     assert not edits.remove("fetched", staff("grace"))
     assert ConfiguredStream.objects.count() == 2
@@ -300,7 +300,7 @@ def test_a_stream_that_would_come_back_is_not_removed_but_denied() -> None:
 
 def test_a_stream_that_is_gone_is_said_to_be_gone(admin: Client) -> None:
     for path in ("4711/change/", "4711/delete/"):
-        assert messages(admin.get(STREAMS + path, follow=True)) == ["This stream is not there any more."]
+        assert messages(admin.get(STREAMS + path, follow=True)) == ["This stream no longer exists."]
 
 
 # What is mistyped, and what admins may not give.
@@ -343,11 +343,11 @@ def test_a_topic_that_kafka_does_not_have_is_named_before_and_after_saving() -> 
     sent = edit(row, '{"topics": ["there", "tehre"], "topics_allowed": ["gone"]}')
     preview = text_of(client.post(page_of(row), sent))
     for topic in ("tehre", "gone"):
-        assert f"Kafka does not have the topic {topic}:" in preview
-    assert "Kafka does not have the topic there" not in preview
+        assert f"The topic {topic} is missing from Kafka:" in preview
+    assert "The topic there is missing" not in preview
     answer = client.post(page_of(row), sent | {"step": "apply", "confirmed": "a"}, follow=True)
     assert [each for each in messages(answer) if "Kafka" in each] == [
-        f"Kafka does not have the topic {topic} of “a”: check its name." for topic in ("tehre", "gone")
+        f"The topic {topic} of “a” is missing from Kafka: check its name." for topic in ("tehre", "gone")
     ]
 
 
@@ -357,4 +357,4 @@ def test_where_kafka_is_away_the_preview_says_that_it_does_not_know() -> None:
     of = process(source=source)
     of.hub.available = False
     text = text_of(service_client(staff("ada", GROUP), of).post(page_of(row), edit(row, '{"topics": ["t"]}')))
-    assert "Whether Kafka has these topics is not known: Kafka cannot be reached now." in text
+    assert "It is unknown whether Kafka has these topics: Kafka cannot be reached." in text

@@ -53,12 +53,12 @@ def test_many_are_denied_at_once_after_a_question_and_allowed_again() -> None:
     client = service_client(staff("ada", GROUP), process([["a", "b"], ["b"], ["c"]]))
     question = act(client, "deny", *rows[:2])
     assert question.context["affected"].withdrawn == ("a", "b")
-    assert "2 clients of this server process read these streams now and will be cut off." in text_of(question)
+    assert "2 clients of this server process read these streams now and will be disconnected." in text_of(question)
     assert not ConfiguredStream.objects.filter(allowed=NO).exists()
     before = Version.of(Version.STREAMS)
     data = {name: question.context[name] for name in ("streams", "allowed")} | {"step": "apply", "confirmed": "a,b"}
     answer = client.post(STREAMS + "allowed/", data, follow=True)
-    assert messages(answer) == ["2 streams are set to “no”; it is live in every process within 3 seconds: a, b."]
+    assert messages(answer) == ["2 streams set to “no”; it takes effect in every process within 3 seconds: a, b."]
     assert sorted(ConfiguredStream.objects.filter(allowed=NO).values_list("name", flat=True)) == ["a", "b"]
     assert Version.of(Version.STREAMS) == before + 1
     assert [entry.change_message for entry in LogEntry.objects.all()] == ["allowed: as configured → no"] * 2
@@ -90,8 +90,8 @@ def test_of_many_those_that_cannot_be_served_stay_as_they_are_with_the_reason(ad
     rows = [stream("good", allowed=NO), stream("broken", {})]
     answer = act(admin, "allow", *rows)
     assert messages(answer) == [
-        "“broken” stays as it is: it has no topics.",
-        "1 stream is set to “yes”; it is live in every process within 3 seconds: good.",
+        "“broken” was not changed: it has no topics.",
+        "1 stream set to “yes”; it takes effect in every process within 3 seconds: good.",
     ]
     assert (now("good").allowed, now("broken").allowed) == (YES, AS_CONFIGURED)
 

@@ -50,7 +50,7 @@ def test_the_age_of_the_last_good_sync_is_said(ada: User, path: str) -> None:
     of.refresh.last = result(Outcome.UNCHANGED)
     of.refresh.last_good_at = time.time() - 3 * 3600
     text = text_of(service_client(ada, of).get(path))
-    assert "Last good synchronisation: 3 h ago by this server process, from http://source/streams" in text
+    assert "Last successful synchronisation: 3 h ago by this server process, from http://source/streams" in text
     assert "1 stream is exposed." in text
     assert "synchronisation failed" not in text
 
@@ -62,7 +62,7 @@ def test_a_failure_is_said_with_its_reason_and_the_age_of_the_last_good_sync_too
     of.refresh.last_good_at = time.time() - 90
     text = text_of(service_client(ada, of).get(path))
     assert "The last synchronisation failed: http://source/streams: 500" in text
-    assert "Last good synchronisation: 90 s ago" in text
+    assert "Last successful synchronisation: 90 s ago" in text
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -72,7 +72,7 @@ def test_what_is_held_is_said_and_leads_to_where_it_is_applied(ada: User, path: 
     of.refresh.last = result(Outcome.HELD, error=held.error)
     answer = service_client(ada, of).get(path)
     text = text_of(answer)
-    assert text.count("A synchronisation waits for being applied. it would withdraw 3 of 4 streams Look at it") == 1
+    assert text.count("A synchronisation is awaiting approval. it would withdraw 3 of 4 streams Review it") == 1
     assert "The last synchronisation failed" not in text
     assert f'href="{RUNS}{held.pk}/change/"' in answer.content.decode()
 
@@ -80,15 +80,15 @@ def test_what_is_held_is_said_and_leads_to_where_it_is_applied(ada: User, path: 
 def test_a_process_that_has_had_no_good_sync_yet_says_so(ada: User) -> None:
     run(Outcome.FAILED, error="nobody answers")
     text = text_of(service_client(ada, process()).get("/admin/"))
-    assert "This server process has not had a good synchronisation yet." in text
+    assert "This server process has not synchronised successfully yet." in text
     assert "The last synchronisation failed: nobody answers" in text
 
 
 def test_without_the_service_it_is_said_that_it_is_not_known_here(ada: User) -> None:
     client = client_of(ada)
-    assert "how its configuration stands is not known here" in text_of(client.get("/admin/"))
+    assert "The state of the configuration is unknown" in text_of(client.get("/admin/"))
     assert messages(client.post(SYNC, {}, follow=True)) == [
-        "This page is not served by the service: there is nothing to synchronise with here."
+        "This page is not served by the service, so it cannot synchronise."
     ]
 
 
@@ -100,7 +100,7 @@ def test_without_the_service_it_is_said_that_it_is_not_known_here(ada: User) -> 
     [
         (
             result(Outcome.UNCHANGED),
-            ["Synchronised with http://source/streams in 0.1 s: nothing has changed since the last time."],
+            ["Synchronised with http://source/streams in 0.1 s: no changes since the last time."],
         ),
         (
             result(
@@ -113,7 +113,7 @@ def test_without_the_service_it_is_said_that_it_is_not_known_here(ada: User) -> 
             [
                 "Synchronised with http://source/streams in 0.1 s: "
                 "12 added: s0, s1, s2, s3, s4, s5, s6, s7, s8, s9 and 2 more; 1 changed: b; 1 withdrawn: c.",
-                "Stream d is left out: its name is too long.",
+                "Stream d was skipped: its name is too long.",
             ],
         ),
         (
@@ -152,7 +152,7 @@ def test_the_list_says_what_each_run_did_newest_first(ada: User) -> None:
     run(Outcome.FAILED, error="<b>500</b>")
     answer = client_of(ada).get(RUNS)
     rows = [as_read(row).split(" ", 2)[2] for row in answer.content.decode().split("<tr>")[2:]]
-    assert rows[0].startswith("failed – the service itself 0.25 s <b>500</b>")
+    assert rows[0].startswith("failed – the service 0.25 s <b>500</b>")
     assert rows[1].startswith("changed 2 added, 1 removed grace 0.25 s")
     assert "<b>500" not in answer.content.decode()
     assert len(client_of(ada).get(RUNS, {"outcome__exact": "failed"}).context["cl"].result_list) == 1
@@ -183,12 +183,12 @@ def test_what_is_held_is_applied_after_a_question_exactly_as_it_was_fetched(ada:
     assert f'href="{path}"' in client.get(f"{RUNS}{held.pk}/change/").content.decode()
     question = client.get(path)
     assert (question.context["affected"].withdrawn, question.context["affected"].moved) == (("b", "c"), ("a",))
-    assert "3 clients of this server process read these streams now and will be cut off." in text_of(question)
+    assert "3 clients of this server process read these streams now and will be disconnected." in text_of(question)
     before = Version.of(Version.STREAMS)
     assert ConfiguredStream.objects.count() == 3
     answer = client.post(path, {}, follow=True)
     (said,) = messages(answer)
-    assert said.startswith("Applied what was fetched from http://source/streams in ")
+    assert said.startswith("Applied the configuration fetched from http://source/streams in ")
     assert said.endswith("1 added: d; 2 removed: b, c; 1 changed: a; 2 withdrawn: b, c.")
     assert dict(ConfiguredStream.objects.values_list("name", "fetched")) == {
         "a": {"topics": ["other"]},
@@ -201,7 +201,7 @@ def test_what_is_held_is_applied_after_a_question_exactly_as_it_was_fetched(ada:
     assert of.refresh.asked_by == ["ada"], "this process asks again: it still says that something is held"
     # Only once.
     assert messages(client.post(path, {}, follow=True))[0].startswith("It no longer waits")
-    assert messages(client.get(path, follow=True)) == ["This synchronisation does not wait for anything."]
+    assert messages(client.get(path, follow=True)) == ["This synchronisation is not awaiting approval."]
 
 
 # What is left out, ignored, missing.
@@ -217,8 +217,8 @@ def test_what_is_amiss_is_said_where_people_look(ada: User, path: str) -> None:
     of = process(source=source, admin_topics=None)
     of.refresh.last = result(Outcome.UNCHANGED, left_out=(Problem("false", "quote it"),))
     text = text_of(service_client(ada, of).get(path))
-    assert "1 stream of the source is left out false: quote it" in text
-    assert "Kafka does not have topics of 1 stream a: gone" in text
+    assert "1 stream of the source was skipped false: quote it" in text
+    assert "1 stream has topics missing from Kafka a: gone" in text
     if path != RUNS:
         for said in (
             "a: its setting desciption has no effect; did you mean description?",
@@ -232,7 +232,7 @@ def test_a_run_says_what_it_left_out(ada: User) -> None:
     of = process()
     row = run(Outcome.CHANGED, left_out=[["false", "quote it"]])
     client = service_client(ada, of)
-    assert "1 left out" in text_of(client.get(RUNS))
+    assert "1 skipped" in text_of(client.get(RUNS))
     assert "false: quote it" in text_of(client.get(f"{RUNS}{row.pk}/change/"))
 
 

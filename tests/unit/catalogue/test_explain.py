@@ -78,11 +78,11 @@ def test_every_value_is_that_of_its_layer_and_without_the_layer_it_is_not_there_
         (Layers({"a": TOPICS}, allowed=["b"]), "allowed_streams does not name it"),
         (Layers({"a": TOPICS}, allowed=["b"], edits={"a": Edit({"x": 1})}), "allowed_streams does not name it"),
         (Layers({"a": TOPICS}, allowed=["b"], edits={"a": Edit({}, True)}), ""),
-        (Layers({"a": TOPICS}, edits={"a": Edit({}, False)}), "an admin has denied it"),
+        (Layers({"a": TOPICS}, edits={"a": Edit({}, False)}), "denied by an admin"),
         (Layers({"a": {}}), "it has no topics"),
         (Layers({"a": "text"}), "its configuration is not a mapping but 'text'"),
         (Layers({}, {"a": TOPICS}), ""),
-        (Layers({}, {"a": {"description": "d"}}), "nothing describes it any more"),
+        (Layers({}, {"a": {"description": "d"}}), "no longer defined anywhere"),
         (
             Layers({"a": TOPICS}, edits={"a": Edit({"topics": ["other"]})}),
             "admins may not give a stream the topic other: no other stream of the configuration has it, and the "
@@ -92,7 +92,7 @@ def test_every_value_is_that_of_its_layer_and_without_the_layer_it_is_not_there_
             Layers({"a": TOPICS}, edits={"a": Edit({"topics_allowed": ["other"]})}, admin_topics=["x"]),
             "admins may not give a stream the topic other: the setting admin_topics does not name it",
         ),
-        (Layers({"b": TOPICS}, edits={"a": Edit({}, True)}), "nothing describes it any more"),
+        (Layers({"b": TOPICS}, edits={"a": Edit({}, True)}), "no longer defined anywhere"),
     ],
 )
 def test_a_stream_that_is_not_exposed_has_the_reason(layers: Layers, reason: str) -> None:

@@ -167,7 +167,7 @@ def test_a_stream_that_cannot_be_kept_is_left_out_and_said(written: Written, cap
     result = written.sync()
     assert list(rows()) == ["a"]
     assert [problem.name for problem in result.left_out] == ["bad"]
-    assert "Stream bad is left out: its settings have" in caplog.text
+    assert "Stream bad was skipped: its settings have" in caplog.text
     assert written.sync().outcome == "unchanged"
     assert caplog.text.count("left out") == 1
 

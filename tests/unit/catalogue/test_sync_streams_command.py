@@ -69,7 +69,7 @@ def test_it_says_what_has_changed_for_people(source: Source) -> None:
     first, *rest = output.splitlines()
     assert first.startswith(f"changed: {source.path} (")
     assert rest[:8] == ["added (1):", "  g", "removed (1):", "  a", "changed (1):", "  b", "withdrawn (1):", "  a"]
-    assert rest[8].startswith("left out: left: its settings have")
+    assert rest[8].startswith("skipped: left: its settings have")
     assert rest[9:] == ["check: b: its setting desciption has no effect; did you mean description?"]
     status, output = source.command()
     assert (status, output.splitlines()[0].startswith("unchanged: ")) == (0, True)
@@ -159,7 +159,7 @@ def test_a_mistake_in_the_configuration_and_a_database_without_tables_are_errors
     site = Site(tmp_path, "127.0.0.1:9", some("a"))
     done = site.manage("sync_streams", DATABASE_URL=f"sqlite:///{tmp_path}/empty.sqlite3")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("CommandError: the database: no such table")
+    assert done.stderr.splitlines()[-1].startswith("CommandError: Database error: no such table")
     assert "has `manage.py migrate` been run?" in done.stderr
 
 

@@ -316,7 +316,7 @@ def test_no_form_is_taken_without_its_token() -> None:
     }.items():
         answer = client.post(LIST + path, data)
         assert answer.status_code == 403, path
-        assert "The form was not accepted" in answer.content.decode()
+        assert "The form was rejected" in answer.content.decode()
     assert listed() == [(RU, "A")]
 
 
