@@ -160,7 +160,7 @@ def test_a_mistake_in_the_configuration_and_a_database_without_tables_are_errors
     done = site.manage("sync_streams", DATABASE_URL=f"sqlite:///{tmp_path}/empty.sqlite3")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("CommandError: Database error: no such table")
-    assert "has `manage.py migrate` been run?" in done.stderr
+    assert "did you run `manage.py migrate`?" in done.stderr
 
 
 @pytest.mark.slow

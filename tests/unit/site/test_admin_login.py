@@ -51,9 +51,7 @@ def test_after_some_failures_the_right_password_does_not_help_either_and_it_is_s
     assert answer["Retry-After"] == "900"
     text = text_of(answer)
     assert "Too many failed logins." in text
-    assert (
-        f"After {LIMIT} wrong passwords for one user name from one address, login is locked for 15 minutes" in text
-    )
+    assert f"After {LIMIT} wrong passwords for one user name from one address, login is locked for 15 minutes" in text
     assert log_in().status_code == 429
     assert Client().get(LOGIN).status_code == 200
 
