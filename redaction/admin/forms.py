@@ -11,8 +11,8 @@ from django.core.exceptions import ValidationError
 from redaction.admin.configured import Configured, configured_identities
 from redaction.entries.evidence import Doubt, Evidence, judge
 from redaction.entries.slips import without_escapes
-from redaction.entries.titles import NotAPageError, Page, is_address, page_of_address
-from redaction.entries.typed import typed_domain, typed_title
+from redaction.entries.titles import NotAPageError, Page, is_address
+from redaction.entries.typed import page_at, typed_domain, typed_title
 from redaction.imports import lists
 from redaction.models import RedactedPage
 from streams.admin.texts import sentence
@@ -81,7 +81,7 @@ def clean_title(cleaned: dict[str, Any]) -> str:
     try:
         if not is_address(text):
             return typed_title(without_escapes(text))
-        page = page_of_address(text)
+        page = page_at(text)
     except NotAPageError as error:
         raise ValidationError(sentence(error)) from None
     given = cleaned.get("domain")

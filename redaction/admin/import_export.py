@@ -50,6 +50,7 @@ def import_view(model_admin: RedactedPageAdmin, request: HttpRequest, user: Any)
     if step == "edit" or not form.is_valid():
         return _ask(model_admin, request, form)
     listed, configured = changes.identities(), configured_identities(configured_pages(request))
+    form.parsed.accept({*listed, *configured})
     seen = model_admin.evidence.of(request)
     preview = lists.sort_out(form.parsed.entries, listed, configured, seen)
     is_import = step in (IMPORT, IMPORT_SUGGESTED, IMPORT_ALL)

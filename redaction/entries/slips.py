@@ -1,6 +1,8 @@
 """Titles that were copied together with something that is not a part of them. Pure: no Django.
 
-MediaWiki would allow most of them, so that whoever really means one can give the whole address of the page.
+Some are never right, though MediaWiki would allow them: a part of an address, a text in the wrong encoding. Others may
+be: a title can stand in quotation marks, or begin with a dash. Whoever means one gives the whole address of the page,
+which is copied and not typed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,13 @@ from urllib.parse import parse_qs, unquote
 _PATH = re.compile(r"/?wiki/|/wiki/", re.ASCII)
 _INDEX = re.compile(r"/?(?:w/)?index\.php\?(.*)", re.ASCII)
 _QUERY = re.compile(r"[?&][a-z_]+=\S*$", re.ASCII)
+_PARAMETER = re.compile(r"[?&]([a-z_]+)=", re.ASCII)
+_PARAMETERS = frozenset(
+    {"action", "curid", "diff", "fbclid", "from", "hl", "lang", "limit", "mobileaction", "namespace", "offset", "oldid"}
+    | {"page", "pagefrom", "printable", "redirect", "redlink", "search", "section", "setlang", "title", "useformat"}
+    | {"uselang", "useskin", "utm_campaign", "utm_medium", "utm_source", "variant", "veaction", "wprov"}
+)
+"""Names that MediaWiki, and whoever makes links to it, gives the parameters of an address."""
 _QUOTES = (('"', '"'), ("'", "'"), ("«", "»"), ("“", "”"), ("„", "“"), ("„", "”"), ("‘", "’"), ("”", "”"), ("`", "`"))
 _PERCENT = re.compile("%[0-9A-Fa-f]{2}")
 _BULLET = re.compile(r"[-*•–]\s+(?=\S)")
@@ -22,21 +31,25 @@ _CERTAIN = "ÃÂÐÑ"
 
 
 class Slip(NamedTuple):
-    """What is wrong with a title, and the title that is probably meant."""
+    """What is wrong with a title, and the title that is probably meant; `is_certain`: the title is never right."""
 
     why: str
     meant: str
     is_certain: bool = True
 
 
-def find_slip(title: str) -> Slip | None:
-    """Return the first slip in a title, None if it has none; `meant` has none."""
-    for find in (_listed, _quoted, _path, _query, _misread):
+def find_slip(title: str, *, of_address: bool = False) -> Slip | None:
+    """Return the first slip in a title, None if it has none; `meant` has none.
+
+    A title that is `of_address` was copied and not typed: quotation marks and the like belong to it.
+    """
+    for find in (_path, _query, _misread) if of_address else (_listed, _quoted, _path, _query, _misread):
         found = find(title)
         if found is not None:
             deeper = find_slip(found.meant)
             meant = deeper.meant if deeper else found.meant
-            return Slip(f"{found.why} “{meant}”", meant, found.is_certain)
+            is_certain = found.is_certain or (deeper is not None and deeper.is_certain)
+            return Slip(f"{found.why} “{meant}”", meant, is_certain)
     return None
 
 
@@ -65,7 +78,11 @@ def _path(title: str) -> Slip | None:
     path = _PATH.match(title)
     if path is None or not title[path.end() :].strip():
         return None
-    return Slip(f"“{path[0]}” is a part of an address: write the title alone,", title[path.end() :].strip())
+    meant = title[path.end() :].strip()
+    # Case does not matter where titles are compared, and is how this page is told from the slip.
+    real = f"W{path[0].lstrip('/')[1:]}{meant}"
+    why = f"“{path[0]}” is a part of an address: write “{real}” if the title really begins so, else the title alone,"
+    return Slip(why, meant)
 
 
 def _query(title: str) -> Slip | None:
@@ -75,7 +92,12 @@ def _query(title: str) -> Slip | None:
     first = re.search(r"\?[a-z_]+=", title, re.ASCII)
     start = first.start() if first else query.start()
     meant = title[:start].strip()
-    return Slip(f"“{title[start:][:60]}” is a part of an address: write the title alone,", meant) if meant else None
+    if not meant:
+        return None
+    is_known = not _PARAMETERS.isdisjoint(_PARAMETER.findall(title[start:]))
+    else_ = "" if is_known else " (or the whole address of the page, if it belongs to its title)"
+    why = f"“{title[start:][:60]}” is a part of an address: write the title alone{else_},"
+    return Slip(why, meant, is_certain=is_known)
 
 
 def _quoted(title: str) -> Slip | None:

@@ -30,7 +30,14 @@ _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#?[A-Za-z0-9]+);")
 
 
 class NotAPageError(ValueError):
-    """A text that names no page; says why, and what to write."""
+    """A text that names no page; says why, and what to write.
+
+    `page` is the domain and title that were refused, if there were both: the list may have them from before.
+    """
+
+    def __init__(self, why: str, page: Page | None = None) -> None:
+        super().__init__(why)
+        self.page = page
 
 
 class Page(NamedTuple):
@@ -88,8 +95,11 @@ def checked_title(text: str) -> str:
 
 
 def checked_page(domain: str, title: str) -> Page:
-    """Raises NotAPageError."""
-    return Page(checked_domain(domain), checked_title(title))
+    """Return the page of a domain and a title. Raises NotAPageError."""
+    try:
+        return Page(checked_domain(domain), checked_title(title))
+    except NotAPageError as error:
+        raise NotAPageError(str(error), Page(canonical_domain(domain), title.strip())) from None
 
 
 def is_address(text: str) -> bool:

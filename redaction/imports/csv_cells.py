@@ -12,7 +12,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 
 def escaped(cell: str) -> str:
     """Return the cell with an apostrophe before what a spreadsheet would run, and no line breaks."""
-    cell = " ".join(cell.splitlines()) if "\n" in cell or "\r" in cell else cell
+    cell = " ".join(cell.splitlines())
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 

@@ -14,8 +14,8 @@ from functools import partial
 from typing import NamedTuple
 
 from redaction.entries.evidence import Doubt, Evidence, judge
-from redaction.entries.slips import find_slip
-from redaction.entries.titles import HOST, WIKIMEDIA, NotAPageError, Page, checked_page, is_address, page_of_address
+from redaction.entries.titles import HOST, WIKIMEDIA, NotAPageError, Page, is_address
+from redaction.entries.typed import page_in_list
 from redaction.imports.csv_cells import unescaped
 from redaction.imports.yaml_lists import YamlError, looks_like_yaml, yaml_titles
 from redaction.imports.yaml_text import UnquotedSignError
@@ -55,11 +55,12 @@ class Entry(NamedTuple):
 
 
 class Invalid(NamedTuple):
-    """A line that names no page, and why."""
+    """A line that names no page that could be listed, and why; `page` as in `NotAPageError`."""
 
     line: int
     text: str
     why: str
+    page: Page | None = None
 
 
 @dataclass
@@ -76,17 +77,30 @@ class Parsed:
         return len(self.invalid) <= len(self.entries)
 
     def take(self, line: int, text: str, read: Callable[[], Page]) -> None:
-        """Raises UnreadableError where there are too many."""
+        """Note a line as the entry that `read` returns, or as invalid. Raises UnreadableError if there are too many."""
         try:
             self.entries.append(Entry(line, read()))
-        except (NotAPageError, UnquotedSignError) as error:
+        except NotAPageError as error:
+            self.refuse(line, text, str(error), error.page)
+        except UnquotedSignError as error:
             self.refuse(line, text, str(error))
         else:
             self._count()
 
-    def refuse(self, line: int, text: str, why: str) -> None:
-        self.invalid.append(Invalid(line, text.strip()[:200], why))
+    def refuse(self, line: int, text: str, why: str, page: Page | None = None) -> None:
+        """Note a line as invalid. Raises UnreadableError if there are too many lines."""
+        self.invalid.append(Invalid(line, text.strip()[:200], why, page))
         self._count()
+
+    def accept(self, identities: Collection[Identity]) -> None:
+        """Take as entries the invalid lines whose pages are listed all the same, since before they were refused."""
+        invalid, self.invalid = self.invalid, []
+        for bad in invalid:
+            if bad.page is not None and bad.page.identity in identities:
+                self.entries.append(Entry(bad.line, bad.page))
+            else:
+                self.invalid.append(bad)
+        self.entries.sort(key=lambda entry: entry.line)
 
     def _count(self) -> None:
         if len(self.entries) + len(self.invalid) > MAX_PAGES:
@@ -200,25 +214,17 @@ def _is_short(number: int, line: str, parsed: Parsed) -> bool:
 
 def _page(line: str, default_domain: str) -> Page:
     if is_address(line):
-        return page_of_address(line)
+        return page_in_list("", line)
     if "\t" in line:
         domain, _, title = line.partition("\t")
-        return _typed(domain, title)
+        return page_in_list(domain, title)
     # Titles may look like it too (Amazon.com, Inc.), but have a capital letter first.
     separated = _SEPARATED.fullmatch(line)
     if separated and (separated[1].islower() or WIKIMEDIA.fullmatch(separated[1])):
-        return _typed(separated[1], separated[2])
+        return page_in_list(separated[1], separated[2])
     if not default_domain:
         raise NotAPageError("it has no domain: write ru.wikipedia.org before the title, or choose a default domain")
-    return _typed(default_domain, line)
-
-
-def _typed(domain: str, title: str) -> Page:
-    page = checked_page(domain, title)
-    slip = find_slip(page.title)
-    if slip is not None and slip.is_certain:  # else it is shown as doubtful
-        raise NotAPageError(slip.why)
-    return page
+    return page_in_list(default_domain, line)
 
 
 class _Columns(NamedTuple):
@@ -271,9 +277,8 @@ def _csv_page(line: str, columns: _Columns, default_domain: str) -> Page:
     domain, title = cells[columns.domain], cells[columns.title]
     if columns.is_escaped:
         domain, title = unescaped(domain), unescaped(title)
-    if is_address(title):
-        return page_of_address(title)
-    return checked_page(domain or default_domain, title)
+    # An address says itself of which wiki it is; the cell before it may have the wiki's name in another form.
+    return page_in_list("", title) if is_address(title) else page_in_list(domain or default_domain, title)
 
 
 def _parse_yaml(text: str, default_domain: str, parsed: Parsed) -> None:

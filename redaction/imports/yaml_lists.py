@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 
 import yaml
 
-from redaction.entries.titles import HOST, NotAPageError, Page, checked_page
+from redaction.entries.titles import HOST, NotAPageError, Page
+from redaction.entries.typed import page_in_list
 from redaction.imports.yaml_text import PAGES_KEY, keep_as_text, may_be_cut
 
 _HOST_KEY = re.compile(rf"""["']?{HOST}["']?[ \t]*:[ \t]*(?:\[.*|[&#].*)?$""", re.IGNORECASE)
@@ -169,4 +170,4 @@ def _page(domain: yaml.ScalarNode, title: yaml.ScalarNode, text: str) -> Page:
         keep_as_text(scalar, text)
         if may_be_cut(scalar, text):
             raise NotAPageError("it ends where YAML sees a comment: quote the title")
-    return checked_page(domain.value, title.value)
+    return page_in_list(domain.value, title.value)

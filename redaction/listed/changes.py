@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from redaction.entries.titles import Page as Page
+from redaction.listed.in_force import identities_of
 from redaction.listed.in_force import read as read
 from redaction.listed.recording import BATCH, because
 from redaction.models import RedactedPage
@@ -44,8 +45,9 @@ def remove(pages: Sequence[RedactedPage], reason: str, by: AbstractBaseUser | No
 
 
 def identities() -> set[tuple[str, str]]:
-    """Those of all listed pages."""
-    return set(RedactedPage.objects.values_list("domain", "key"))
+    """Return those of all listed pages."""
+    rows = RedactedPage.objects.values_list("domain", "title", "key")
+    return {page for row in rows for page in identities_of(*row)}
 
 
 def name_of(user: AbstractBaseUser | None) -> str:

@@ -178,9 +178,8 @@ def _redactor(configured: Mapping[str, Sequence[str]], pages: Pages, version: in
 
 def held_pages(holds: Iterable[Hold]) -> list[tuple[str, str]]:
     """Domain and title of what is held and not listed again."""
-    listed = {
-        page for row in RedactedPage.objects.values_list("domain", "title", "key") for page in identities_of(*row)
-    }
+    rows = RedactedPage.objects.values_list("domain", "title", "key")
+    listed = {page for row in rows for page in identities_of(*row)}
     return sorted(
         {
             (domain, title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from redaction.entries.evidence import Evidence, judge
 from redaction.entries.slips import find_slip, without_escapes
 from redaction.entries.titles import NotAPageError, Page, checked_title
 from redaction.entries.typed import typed_domain, typed_page, typed_title
+from redaction.imports.lists import Format, parse
 from redaction.redactor import Redactor
 from tests.support.events.evidence import COMMONS, DE, RU, WIKIDATA, encoded, event, evidence
 
@@ -48,6 +50,10 @@ def test_a_title_that_no_page_has_is_refused_everywhere(title: str, remedy: str)
 )
 def test_a_title_that_a_page_may_have_is_taken(title: str) -> None:
     assert typed_title(title) == title
+
+
+def address(title: str) -> str:
+    return f"https://{RU}/wiki/{quote(title)}"
 
 
 def misread(text: str, encoding: str) -> str:
@@ -111,9 +117,48 @@ def test_ordinary_titles_are_no_slips(title: str) -> None:
     assert find_slip(title) is None
 
 
-def test_a_title_with_a_slip_can_be_given_as_an_address() -> None:
-    assert typed_page("", "https://ru.wikipedia.org/wiki/%C2%ABX%C2%BB") == Page(RU, "«X»")
-    assert typed_page(RU, "https://ru.wikipedia.org/wiki/wiki/X") == Page(RU, "wiki/X")
+@pytest.mark.parametrize("title", ["«X»", "- X", "X?ab=c", "Wiki/X"])
+def test_what_may_belong_to_a_title_can_be_given_as_an_address(title: str) -> None:
+    assert typed_page(RU, address(title)) == Page(RU, title)
+
+
+NEVER_RIGHT = ["wiki/X", "/wiki/X", "w/index.php?title=X", "X?action=history", "X&oldid=3", "Ð¤Ñ…", "CafÃ©"]
+
+
+@pytest.mark.parametrize("title", [*NEVER_RIGHT, "Special:Log", "я" * 128, "A[b]"])
+def test_what_is_never_right_is_refused_wherever_it_is_given(title: str) -> None:
+    for given in (title, address(title)):
+        with pytest.raises(NotAPageError):
+            typed_page(RU, given)
+        texts = {
+            Format.LINES: f"{RU}\t{given}",
+            Format.CSV: f'domain,title\n{RU},"{given}"',
+            Format.YAML: f"{RU}:\n  - {json.dumps(given)}",
+        }
+        for form, text in texts.items():
+            parsed = parse(text, form)
+            assert (parsed.entries, len(parsed.invalid)) == ([], 1), form
+            parsed.accept({Page(RU, title).identity})
+            assert [entry.page.identity for entry in parsed.entries] == [Page(RU, title).identity], "it is listed"
+            assert parsed.invalid == []
+
+
+def test_a_slip_that_may_be_right_is_never_right_with_another_in_it() -> None:
+    for title, is_certain in (("«X»", False), ("«wiki/X»", True), ("X?ab=c", False), ("X?ab=c&action=edit", True)):
+        slip = find_slip(title)
+        assert slip is not None
+        assert slip.is_certain == is_certain
+
+
+@pytest.mark.parametrize("form", [Format.LINES, Format.CSV, Format.YAML])
+def test_an_address_in_a_list_is_the_page_that_it_is_of(form: Format) -> None:
+    texts = {
+        Format.LINES: f"{address('A b')}\n",
+        Format.CSV: f"domain,title\n{RU},{address('A b')}\n",
+        Format.YAML: f"{RU}:\n  - {address('A b')}\n",
+    }
+    assert [entry.page for entry in parse(texts[form], form).entries] == [Page(RU, "A b")]
+    assert parse(f"de.wikipedia.org:\n  - {address('A')}\n", Format.YAML).entries == []
 
 
 def test_percent_escapes_stand_for_their_characters() -> None:

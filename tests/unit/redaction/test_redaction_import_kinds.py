@@ -88,7 +88,7 @@ def test_an_empty_list_gives_no_pages() -> None:
 def test_a_very_long_line_is_named_and_the_others_are_read(line: str, form: Format | None) -> None:
     parsed = parse(f"{line}\nru.wikipedia.org,B\n", form)
     assert [entry.page.title for entry in parsed.entries] == ["B"]
-    ((number, text, why),) = parsed.invalid
+    ((number, text, why, _),) = parsed.invalid
     assert (number, len(text)) == (1, 200)
     assert "characters: write one page on each line" in why
 

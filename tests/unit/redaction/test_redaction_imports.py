@@ -23,7 +23,7 @@ def pages(text: str, form: Format | None = None, default: str = "") -> list[tupl
 def invalid(text: str, form: Format | None = None, default: str = "") -> list[tuple[int, str, str]]:
     parsed = parse(text, form, default)
     assert parsed.entries == []
-    return [tuple(line) for line in parsed.invalid]
+    return [(bad.line, bad.text, bad.why) for bad in parsed.invalid]
 
 
 # Lines.

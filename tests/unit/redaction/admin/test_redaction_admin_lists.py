@@ -231,6 +231,21 @@ def test_what_is_exported_can_be_imported(admin: Client, path: str) -> None:
             assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row), row
 
 
+@pytest.mark.parametrize("path", ["export.csv", "export.yaml"])
+def test_what_the_list_has_from_elsewhere_is_listed_already_when_it_comes_back(admin: Client, path: str) -> None:
+    """Rows by a shell or an older version may be such as the admin refuses now."""
+    titles = [*AWKWARD, "wiki/X", "X?action=history", "Ð¤Ñ…", "«X»", "- X", "Special:Log", "я" * 200, "A[b]", "a\nb"]
+    for title in titles:
+        RedactedPage.objects.create(domain=RU, title=title)
+    for domain in ("de.m.wikipedia.org", "no host"):
+        RedactedPage.objects.create(domain=domain, title="wiki/X")
+    count = RedactedPage.objects.count()
+    upload = SimpleUploadedFile(path, admin.get(LIST + path).content)
+    context = admin.post(IMPORT, form("", "preview", upload=upload)).context
+    assert (context["invalid"], context["count"], context["doubtful_count"]) == (([], 0), 0, 0)
+    assert context["kinds"][0][:2] == ("Already on the list", count)
+
+
 def test_the_yaml_is_what_the_configuration_takes(admin: Client, tmp_path: Path) -> None:
     changes.add([Page(RU, title) for title in AWKWARD], "T1", None)
     exported = admin.get(LIST + "export.yaml").content.decode()
