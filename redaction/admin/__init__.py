@@ -3,6 +3,7 @@
 - `pages.py`: the list, and what admins do there. `forms.py`: its forms. `listing.py`: by which entry a page is listed.
 - `import_export.py`: many pages at once.
 - `configured.py`: the pages that the configuration file lists.
+- `check_page.py`, `check_form.py`: the page "Test a redaction", which runs `redaction/check/`.
 - `holds.py`: a list that is held. `matches.py`: when pages last matched.
 """
 

@@ -19,6 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from redaction.admin.check_page import redaction_test_urls
 from redaction.admin.configured import (
     configured_identities,
     configured_pages,
@@ -29,7 +30,6 @@ from redaction.admin.configured import (
 from redaction.admin.forms import PageForm, RemoveForm
 from redaction.admin.import_export import export_csv, export_yaml, import_view
 from redaction.admin.matches import MatchedFilter, match_text, with_match_texts, with_matches
-from redaction.check.views import redaction_test_urls
 from redaction.entries.evidence_reader import EvidenceReader
 from redaction.entries.titles import NotAPageError, Page, is_address, page_of_address
 from redaction.listed import changes, holds

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from redaction.marking import is_test_edit
+
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]*)?")
-MARK = "7e57ed17"
-"""How the request ids of test edits begin."""
-_TEST_EDIT = re.compile(rf'"request_id"\s*:\s*"{MARK}'.encode())
 
 
 class _Event(msgspec.Struct):
@@ -155,11 +154,6 @@ def _host(text: str) -> str:
 
 
 # What an event is
-
-
-def is_test_edit(event: bytes) -> bool:
-    """Whether an event, raw or served, is of a test edit. Nothing is parsed: it is asked of every event."""
-    return MARK.encode() in event and _TEST_EDIT.search(event) is not None
 
 
 class About(NamedTuple):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from redaction.check.findings import Proof, instant
-from redaction.check.page_filter import PageFilter, is_test_edit
+from redaction.check.page_filter import PageFilter
 from redaction.entries.evidence import Evidence, judge
 from redaction.entries.titles import Page
+from redaction.marking import is_test_edit
 from streams.core.positions import TopicPartition
 from streams.engine.source import Bounds, Found
 

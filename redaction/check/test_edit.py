@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaProducer
 
 from redaction.check.api_client import is_loopback
 from redaction.check.findings import instant
-from redaction.check.page_filter import MARK
+from redaction.marking import MARK
 from streams.core.catalogue import Stream
 from streams.engine.kafka.create_topics import create_topics
 

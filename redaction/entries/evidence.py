@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from redaction.check.page_filter import is_test_edit
 from redaction.entries.slips import find_slip
 from redaction.entries.titles import WIKIMEDIA, Page
+from redaction.marking import is_test_edit
 from streams.core.spelling import normalise_domain, normalise_title
 
 MAX_EVENTS = 20_000

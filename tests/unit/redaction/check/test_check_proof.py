@@ -8,7 +8,7 @@ import pytest
 
 from redaction.check import check as module
 from redaction.check.findings import Proof, Result, instant
-from redaction.check.page_filter import MARK
+from redaction.marking import MARK
 from tests.unit.redaction.check.test_check import NOW, T0, World, event
 
 TEST_EDIT = f"{MARK}-1111-4111-8111-111111111111"

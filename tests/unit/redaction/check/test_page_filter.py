@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from redaction.check.page_filter import MARK, About, about, is_of
+from redaction.check.page_filter import About, about, is_of
+from redaction.marking import MARK
 from tests.support.events.judged import (
     DOMAIN,
     PAGE_CHANGE,

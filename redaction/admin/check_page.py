@@ -23,11 +23,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Js
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from redaction.admin.check_form import CheckForm
 from redaction.admin.listing import listing
 from redaction.check.api_client import CheckError
 from redaction.check.check import Question, Raw, check
 from redaction.check.findings import Finding, Progress
-from redaction.check.form import CheckForm
 from redaction.models import RedactedPage
 from streams.admin.fields import admin_fields
 from streams.admin.process import Running, running
