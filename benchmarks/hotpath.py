@@ -1,7 +1,7 @@
 """CPU microseconds that each step costs one 1.4 kB event, without Kafka and sockets: prints JSON.
 
 Watches the path that every event takes: `encode` (decode, redact, encode; once in the process), `redact` (the same for
-an event of a listed page), `id` (once for each subscription), `frame` (Feed.extend: once for each subscription, live)
+an event of a listed page), `id` (once for each subscription), `frame` (Track.extend: once for each subscription, live)
 and `merge` (once for each client that is behind, out of memory). Only the thread's own CPU time counts, of the fastest
 round; "yardsticks" is that time by the time which the standard library needs just before to take an event apart and put
 it together again, the median of the rounds: a slow or busy machine changes it little.
@@ -29,6 +29,7 @@ from redaction.redactor import Redactor
 from streams.core.events import Event, Record, encode
 from streams.core.positions import IdWriter, Mark, Scope, TopicPartition
 from streams.engine.encoder import Encoder
+from streams.engine.faults import Faults
 from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
 from streams.engine.replay.history import History
@@ -36,6 +37,7 @@ from streams.engine.subscription import Subscription
 from streams.engine.tail.fanout import Pace
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.hub import Hub, HubLimits
+from streams.engine.tail.track import Track
 
 ROUNDS = 40
 EVENTS = 1_000
@@ -118,15 +120,18 @@ FEED_BYTES = 64 << 20
 
 def framed(events: Sequence[Event]) -> Feed:
     """A feed that has had all events, few at a time."""
-    feed = Feed(SELECTION, "benchmark", 15.0, 0.0, Pace(0.0), Metrics())
+    metrics = Metrics()
+    track = Track(SELECTION, "benchmark", Faults(metrics))
+    feed = Feed(SELECTION, track.vector, 15.0, 0.0, Pace(0.0), metrics)
+    track.add(feed)
     feed.max_bytes = FEED_BYTES
     for tp in TOPICS:
-        feed.place(tp, Mark(0, 0, 0))
+        track.place(tp, Mark(0, 0, 0))
     for number, tp in enumerate(TOPICS):
         own = events[number::PARTITIONS]
         for first in range(0, len(own), BATCH):
             some = own[first : first + BATCH]
-            feed.extend(tp, some, Mark(0, some[-1].offset + 1, some[-1].timestamp + 1), 0.0)
+            track.extend(tp, some, (), Mark(0, some[-1].offset + 1, some[-1].timestamp + 1), 0.0)
     return feed
 
 

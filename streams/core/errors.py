@@ -250,6 +250,17 @@ class Overloaded(Unavailable):
         super().__init__(f"This server has all the {limit} connections that it allows; try again in a while")
 
 
+class TooManyFeeds(Overloaded):
+    """A filter that nobody uses yet, while the server has as many different subscriptions as it keeps."""
+
+    def __init__(self, limit: int) -> None:
+        EventStreamsError.__init__(
+            self,
+            f"This server keeps {limit} different subscriptions, and all of them are in use; try again in a while, or "
+            "without a filter",
+        )
+
+
 class AdminOverloaded(Overloaded):
     def __init__(self) -> None:
         EventStreamsError.__init__(

@@ -83,6 +83,7 @@ class Metrics:
         self.faults = Counter("eventstreams_faults", "Faults of ours that were caught, by place", ["place"], registry=r)
         self.partitions = Gauge("eventstreams_hub_partitions", "Partitions that the hub reads", registry=r)
         self.feeds = Gauge("eventstreams_feeds", "Different subscriptions held in memory", registry=r)
+        self.feeds_refused = Counter("eventstreams_feeds_refused", "Filters refused because of max_feeds", registry=r)
         self.filters = Gauge("eventstreams_filters", "Different filters that clients use now", registry=r)
         self.filter_examined = Counter(
             "eventstreams_filter_events_examined",

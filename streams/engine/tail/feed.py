@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from streams.core import formats
-from streams.core.events import Event
 from streams.core.filters import NO_FILTER, Filter
-from streams.core.positions import Gap, IdWriter, Mark, Position, Scope, TopicPartition
+from streams.core.positions import Mark, Position, Scope, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.tail.fanout import Chunk, Fanout, Pace, Parts, Step
 
@@ -25,8 +23,6 @@ MAX_COPIED_BYTES = 256 * 1024
 """An event larger than this is not copied into a frame: its parts go out one after the other."""
 MARK_BYTES = 60
 """Bytes that a block costs in memory for each partition of its position."""
-PARTITION_BYTES = 850
-"""Bytes that a feed costs in memory for each of its partitions: its mark, and its part of the id."""
 OBJECT_BYTES = 560
 """Bytes that a block, or a step, costs in memory beside the bytes that are sent."""
 STEP_SHARE = 4
@@ -85,20 +81,23 @@ def _ndjson(sse: Parts) -> Parts:
 class Feed:
     """The blocks of one selection, oldest to newest, bounded by bytes; the newest is always kept.
 
-    `vector` is the feed's own position: after its newest block, and over what was no event since.
+    `vector` is the feed's position, which its track moves: after its newest block, and over what it did not want since.
     """
 
     def __init__(
-        self, selection: Selection, cluster: str, keepalive_seconds: float, now: float, pace: Pace, metrics: Metrics
+        self,
+        selection: Selection,
+        vector: dict[TopicPartition, Mark],
+        keepalive_seconds: float,
+        now: float,
+        pace: Pace,
+        metrics: Metrics,
     ) -> None:
         self.selection = selection
         self.clients = 0
         self.idle_since = 0.0
-        self.missing: set[TopicPartition] = set()
-        """Partitions of the selection that the hub has not positioned yet."""
-        self.vector: dict[TopicPartition, Mark] = {}
+        self.vector = vector
         self._max_bytes = BLOCK_BYTES
-        self._writer = IdWriter(cluster, selection.scope)
         self._blocks: deque[FeedBlock] = deque()
         self._first = 0
         self._bytes = 0
@@ -124,8 +123,8 @@ class Feed:
 
     @property
     def held_bytes(self) -> int:
-        """What the feed takes up in memory: its blocks in both formats, its steps, and its ids."""
-        return self._bytes + self._step_bytes + PARTITION_BYTES * len(self.vector)
+        """What the feed takes up in memory: its blocks in both formats, and its steps."""
+        return self._bytes + self._step_bytes
 
     @property
     def tip(self) -> int:
@@ -202,60 +201,30 @@ class Feed:
         """Wait until the feed has moved."""
         await self._changed.wait()
 
-    # What the hub does to it.
+    # What its track and the hub do to it.
 
-    def place(self, tp: TopicPartition, mark: Mark) -> None:
-        """A partition of the selection is read from `mark` on."""
-        self.missing.discard(tp)
-        self.vector[tp] = mark
-        self._writer.reset(self.vector)
-        self.wake()
+    def append(
+        self,
+        sse: Parts,
+        count: int,
+        after: dict[TopicPartition, Mark],
+        now: float,
+        ndjson: Parts | None = None,
+    ) -> None:
+        """Add a block of so many events, or a comment; `now` in seconds. To be followed by `wake`."""
+        block = FeedBlock(sse, count, after, ndjson)
+        self._blocks.append(block)
+        self._forget_steps()
+        self._bytes += block.held_bytes
+        self._new += count or 1
+        self._last_block_at = now
+        self._evict()
 
-    def await_later(self, tp: TopicPartition, mark: Mark) -> None:
-        """It is not known yet where the partition begins: ids say the mark's time, and no offset."""
-        self.vector[tp] = mark
-        self._writer.reset(self.vector)
-
-    def give_up(self, tp: TopicPartition) -> None:
-        """The partition is gone before it was ever read: nobody has to wait for it any more."""
-        self.missing.discard(tp)
-        if self.vector.pop(tp, None) is not None:
-            self._writer.reset(self.vector)
-        self.wake()
-
-    def name_cluster(self, cluster: str) -> None:
-        """Write ids of another cluster from now on."""
-        self._writer = IdWriter(cluster, self.selection.scope)
-        self._writer.reset(self.vector)
-
-    def miss(self, tp: TopicPartition, mark: Mark) -> None:
-        """Stand at `mark` without the events before it: all who follow have to read them from elsewhere."""
+    def miss(self) -> None:
+        """Go without events: all who follow have to read them from elsewhere. To be followed by `wake`."""
         self.forget()
         self._first += 1  # also who had the newest block is behind now
         self._new += 1
-        self.place(tp, mark)
-
-    def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
-        """New events of one partition, after which it stands at `mark`; `now` in seconds. To be followed by `wake`."""
-        frames: list[bytes] = []
-        size = first = 0
-        for index, event in enumerate(events):
-            json = event.json
-            large = len(json) > MAX_COPIED_BYTES
-            if frames and (size + len(json) > BLOCK_BYTES or large):
-                self._append_events(tp, (b"".join(frames),), index - first, events[index - 1], mark, now)
-                frames, first, size = [], index, 0
-            self._writer.set(tp, event.offset + 1, event.timestamp + 1)
-            frames += (formats.sse_head(self._writer.ids()), json, formats.SSE_TAIL)
-            size += len(json)
-            if large:
-                self._append_events(tp, tuple(frames), 1, event, mark, now)
-                frames, first, size = [], index + 1, 0
-        if frames:
-            self._append_events(tp, (b"".join(frames),), len(events) - first, events[-1], mark, now)
-        if self.vector[tp] != mark:
-            self.vector[tp] = mark
-            self._writer.set(tp, mark.offset, mark.timestamp)
 
     def wake(self) -> None:
         """Let all who follow know what has been added: once for many partitions, so that it leaves in one write."""
@@ -265,23 +234,10 @@ class Feed:
             self.fanout.wake(self._new)
             self._new = 0
 
-    def _append_events(self, tp: TopicPartition, sse: Parts, count: int, last: Event, mark: Mark, now: float) -> None:
-        if mark.offset != last.offset + 1 or mark.timestamp != last.timestamp + 1:
-            mark = Mark(mark.incarnation, last.offset + 1, last.timestamp + 1)
-        self.vector[tp] = mark
-        self._append(sse, count, now)
-
-    def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
-        """The partition goes on from `mark`, and what is between is missing: said to all who follow."""
-        self.vector[tp] = mark
-        self._writer.set(tp, mark.offset, mark.timestamp)
-        self._append((formats.sse_gap([gap]),), 0, now, ())
-        self.wake()
-
     def keep_alive(self, now: float) -> None:
         """Where nothing was to send for long, send a comment to all who follow."""
         if self.clients and 0 < self._keepalive_seconds <= now - self._last_block_at:
-            self._append((formats.SSE_KEEPALIVE,), 0, now, (formats.NDJSON_KEEPALIVE,))
+            self.append((formats.SSE_KEEPALIVE,), 0, dict(self.vector), now, (formats.NDJSON_KEEPALIVE,))
             self.wake()
 
     def forget(self) -> None:
@@ -290,15 +246,6 @@ class Feed:
         self._blocks.clear()
         self._bytes = 0
         self._forget_steps()
-
-    def _append(self, sse: Parts, count: int, now: float, ndjson: Parts | None = None) -> None:
-        block = FeedBlock(sse, count, dict(self.vector), ndjson)
-        self._blocks.append(block)
-        self._forget_steps()
-        self._bytes += block.held_bytes
-        self._new += count or 1
-        self._last_block_at = now
-        self._evict()
 
     def _evict(self) -> None:
         while self._bytes > self._max_bytes and len(self._blocks) > 1:

@@ -24,12 +24,13 @@ from streams.engine.faults import Faults
 from streams.engine.lookups import Lookups
 from streams.engine.metrics import Metrics
 from streams.engine.source import Batch, OutOfRangeError, RecordSource, SourceError, UnknownPartitionError, parts
-from streams.engine.tail.fanout import Pace
 from streams.engine.tail.feed import Feed, Selection
+from streams.engine.tail.feeds import Feeds
 from streams.engine.tail.health import Health
 from streams.engine.tail.partition import Partition
 from streams.engine.tail.placing import RETRY_SECONDS, Placing
 from streams.engine.tail.topics import Topics
+from streams.engine.tail.track import Track
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +38,8 @@ IDLE_ROUND_SECONDS = 0.01
 """Minimum seconds of a round of polling that brought nothing, whatever Kafka or the settings say: it must not spin."""
 TURN_RECORDS = 100
 """Maximum records of a partition that become events before the event loop has a turn."""
-FEED_MIN_BYTES = 64 * 1024
-"""All feeds together take as much as one ring, but each so much: what is needed longer is in the rings."""
-IDLE_FEEDS = 32
-"""So many feeds that nobody follows any more are kept for a while, for those who come back at once."""
+FILTERS_A_TURN = 50
+"""With more filters, fewer records are taken before the event loop has a turn: each may be applied to each event."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ class HubLimits:
     """Bytes in memory, and times in seconds."""
 
     ring_bytes: int = 8 << 20
+    max_feeds: int = 5_000
+    """Maximum number of feeds with which another filter is accepted."""
     keepalive_seconds: float = 15.0
     grace_seconds: float = 60.0
     gather_seconds: float = 0.03
@@ -66,14 +67,13 @@ class Hub:
         self._encoder = encoder
         self._metrics = metrics
         self._limits = limits
-        self._pace = Pace(limits.gather_seconds)
-        self._feeds: dict[Selection, Feed] = {}
         self._heard_at = float("-inf")
         """When a fetch of the tail was last answered."""
         self._cluster_id = ""
         self._watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._faults = Faults(metrics)
+        self.feeds = Feeds(limits, metrics, self._faults, self._watch_all, self._unwatch_all)
         self._topics = Topics(source, self._spawn, self._follow_topics)
         self.health = Health(source, self._topics, self.partitions, metrics, limits.stall_seconds)
         self._placing = Placing(
@@ -109,7 +109,7 @@ class Hub:
         for partition in self.partitions.values():
             if partition.ring is not None:
                 partition.ring.forget()
-        for feed in self._feeds.values():
+        for feed in self.feeds:
             feed.forget()
 
     @property
@@ -156,22 +156,10 @@ class Hub:
 
         A partition that was added meanwhile is read from its beginning, and one that cannot be read now when it can:
         nobody has to wait for either who has not `needed` it. Raises KafkaUnavailable where none is left, or one that
-        is `needed` cannot be read just now; NoTopicsAvailable where none may be read.
+        is `needed` cannot be read just now; NoTopicsAvailable where none may be read; TooManyFeeds for a filter that
+        nobody uses yet, while there are as many feeds as may be.
         """
-        feed = self._feeds.get(selection)
-        if feed is None:
-            feed = self._feeds[selection] = Feed(
-                selection,
-                self.cluster_id,
-                self._limits.keepalive_seconds,
-                time.monotonic(),
-                self._pace,
-                self._metrics,
-            )
-            for tp in self._wanted_by(selection):
-                self._watch(feed, tp, from_beginning=False)
-            self._share_feed_bytes()
-        feed.clients += 1
+        feed = self.feeds.take(selection, self.cluster_id)
         try:
             await self._until_positioned(feed, needed)
         except BaseException:
@@ -181,36 +169,34 @@ class Hub:
 
     def leave(self, feed: Feed) -> None:
         """One client fewer follows the feed."""
-        feed.clients -= 1
-        if not feed.clients:
-            feed.idle_since = time.monotonic()
-            self._let_idle_feeds_go()
+        self.feeds.give_back(feed)
 
     def check_for_restart(self, tp: TopicPartition) -> None:
         """Someone was told that an offset does not exist which ought to: look whether the partition began anew."""
         self._placing.check_for_restart(tp)
 
     async def _until_positioned(self, feed: Feed, needed: Collection[TopicPartition]) -> None:
+        track = self.feeds.track_of(feed)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.ready_seconds):
-                while self._is_waited_for(feed, needed):
+                while self._is_waited_for(track, needed):
                     await feed.changed()
-        left_out = [self.partitions[tp] for tp in feed.missing]
-        if not feed.vector.keys() - feed.missing:
+        left_out = [self.partitions[tp] for tp in track.missing]
+        if not track.vector.keys() - track.missing:
             if left_out and all(partition.is_denied for partition in left_out):
-                raise NoTopicsAvailable({tp.topic for tp in feed.missing}, UNREADABLE)
+                raise NoTopicsAvailable({tp.topic for tp in track.missing}, UNREADABLE)
             raise KafkaUnavailable
         if any(partition.tp in needed and not partition.is_denied for partition in left_out):
             raise KafkaUnavailable  # an id without it would lose its events
         for partition in left_out:
-            if not partition.from_beginning and partition.tp not in feed.vector:
+            if not partition.from_beginning and partition.tp not in track.vector:
                 partition.is_awaited = True
-                feed.await_later(partition.tp, partition.unknown_mark)
+                track.await_later(partition.tp, partition.unknown_mark)
 
-    def _is_waited_for(self, feed: Feed, needed: Collection[TopicPartition]) -> bool:
+    def _is_waited_for(self, track: Track, needed: Collection[TopicPartition]) -> bool:
         """Whether a client has to wait for what is missing: not for what cannot be read, if there is something else."""
-        missing = [self.partitions[tp] for tp in feed.missing]
-        has_some = bool(feed.vector.keys() - feed.missing)
+        missing = [self.partitions[tp] for tp in track.missing]
+        has_some = bool(track.vector.keys() - track.missing)
         return any(
             each.tp in needed or not has_some or not (each.from_beginning or each.is_out_of_reach or each.is_awaited)
             for each in missing
@@ -220,7 +206,7 @@ class Hub:
     # The tail.
 
     async def _read_tail(self) -> None:
-        if delay := self._pace.fetch_delay(self._heard_at):
+        if delay := self.feeds.pace.fetch_delay(self._heard_at):
             await asyncio.sleep(delay)  # what comes meanwhile is fetched at once
         began = time.monotonic()
         read = ((p.tp, p.ring) for p in self.partitions.values() if not p.is_suspect and p.retry_at <= began)
@@ -235,7 +221,8 @@ class Hub:
         if any(isinstance(result, Batch) for result in results.values()):
             self._heard_at = time.monotonic()
             self.health.heard()
-        moved: set[Feed] = set()
+        has_moved = False
+        new: set[Feed] = set()
         try:
             for tp, result in results.items():
                 partition = self.partitions.get(tp)
@@ -245,10 +232,9 @@ class Hub:
                     continue
                 if isinstance(result, Batch):
                     ring = partition.ring
-                    for part in parts(result, TURN_RECORDS):
-                        if part.next_offset != ring.tip:
-                            moved.update(partition.feeds)
-                        self._take_or_retry(partition, ring, part)
+                    for part in parts(result, self._turn_records):
+                        has_moved |= part.next_offset != ring.tip
+                        self._take_or_retry(partition, ring, part, new)
                         await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
                         if partition.trouble is _FAULT or partition.ring is not ring:
                             break
@@ -258,23 +244,28 @@ class Hub:
                         partition.was_away = True
                         self.check_for_restart(tp)
         finally:
-            for feed in moved:
+            for feed in new:
                 feed.wake()
-        if not moved:
+        if not has_moved:
             await asyncio.sleep(max(0.0, began + IDLE_ROUND_SECONDS - time.monotonic()))
 
-    def _take_or_retry(self, partition: Partition, ring: Ring, batch: Batch) -> None:
+    @property
+    def _turn_records(self) -> int:
+        return max(1, TURN_RECORDS * FILTERS_A_TURN // (FILTERS_A_TURN + self.feeds.in_use.filters))
+
+    def _take_or_retry(self, partition: Partition, ring: Ring, batch: Batch, new: set[Feed]) -> None:
         """A fault of ours stops this partition for a moment, and no other one."""
         now = time.monotonic()
         partition.trouble = _FAULT
         partition.retry_at = now + RETRY_SECONDS
         with self._faults.caught("taking the records of a partition"):
-            self._take(partition, ring, batch)
+            self._take(partition, ring, batch, new)
             partition.trouble = None
             partition.read_at = now
             partition.retry_at = 0.0
 
-    def _take(self, partition: Partition, ring: Ring, batch: Batch) -> None:
+    def _take(self, partition: Partition, ring: Ring, batch: Batch, new: set[Feed]) -> None:
+        """Take a batch into ring and feeds; those that have something `new` are to be woken."""
         partition.end, partition.held = batch.bounds.end, batch.held
         if batch.next_offset == ring.tip:
             return
@@ -283,13 +274,16 @@ class Hub:
         if batch.records:
             partition.timestamp = batch.records[-1].timestamp + 1
         mark, now = partition.mark, time.monotonic()
-        for feed in partition.feeds:
-            taken = False
-            with self._faults.caught("adding records to a feed"):
-                feed.extend(partition.tp, events, mark, now)
-                taken = True
-            if not taken:
-                feed.miss(partition.tp, mark)  # its clients read them from the ring
+        # Decoded once for all filters, and not at all where none can want it.
+        is_filtered = bool(self.feeds.in_use.filters) and any(track.has_filters for track in partition.tracks)
+        fields = [self.feeds.in_use.read(event.json) for event in events] if is_filtered else []
+        matched = 0
+        for track in partition.tracks:
+            moved, matches = track.extend(partition.tp, events, fields, mark, now)
+            new.update(moved)
+            matched += matches
+        if is_filtered:
+            self._metrics.filtered(len(events), matched)
 
     # Partitions: watched, and let go.
 
@@ -298,16 +292,24 @@ class Hub:
         wanted = [TopicPartition(t, p) for t in selection.topics for p in range(known.get(t, 0))]
         return wanted + [tp for tp in selection.partitions if self.exists(tp)]
 
-    def _watch(self, feed: Feed, tp: TopicPartition, from_beginning: bool) -> None:
+    def _watch_all(self, track: Track) -> None:
+        for tp in self._wanted_by(track.selection):
+            self._watch(track, tp, from_beginning=False)
+
+    def _watch(self, track: Track, tp: TopicPartition, from_beginning: bool) -> None:
         partition = self.partitions.get(tp)
         if partition is None:
             partition = self.partitions[tp] = Partition(tp, next(self._placing.incarnations), from_beginning)
-        partition.feeds.append(feed)
+        partition.tracks.append(track)
         if partition.ring is None:
-            feed.missing.add(tp)
+            track.missing.add(tp)
             self._placing.place_soon()
         else:
-            feed.place(tp, partition.mark)
+            track.place(tp, partition.mark)
+
+    def _unwatch_all(self, track: Track) -> None:
+        for tp in track.vector.keys() | track.missing:
+            self._unwatch(track, tp)
 
     def _follow_topics(self, is_new: Callable[[TopicPartition], bool]) -> None:
         """Kafka has answered: watch what feeds gain by it, and let go what was gone before it was ever read."""
@@ -315,22 +317,22 @@ class Hub:
         if self._cluster_id not in ("", self.cluster_id):
             self._follow_cluster()
         self._cluster_id = self.cluster_id
-        for feed in self._feeds.values():
+        for track in list(self.feeds.tracks.values()):
             with self._faults.caught("following topics"):
-                wanted = self._wanted_by(feed.selection)
-                for tp in feed.missing.difference(wanted):
-                    self._unwatch(feed, tp)
+                wanted = self._wanted_by(track.selection)
+                for tp in track.missing.difference(wanted):
+                    self._unwatch(track, tp)
                 for tp in wanted:
-                    if tp not in feed.vector and tp not in feed.missing:
+                    if tp not in track.vector and tp not in track.missing:
                         begins = "its beginning" if is_new(tp) else "its end"
                         log.info("%s has partition %s now; reading it from %s", *tp, begins)
-                        self._watch(feed, tp, from_beginning=is_new(tp))
+                        self._watch(track, tp, from_beginning=is_new(tp))
 
     def _follow_cluster(self) -> None:
         """The brokers are another cluster: offsets mean something else there."""
         log.warning("Kafka is cluster %s now, not %s: partitions are placed anew", self.cluster_id, self._cluster_id)
-        for feed in self._feeds.values():
-            feed.name_cluster(self.cluster_id)
+        for track in self.feeds.tracks.values():
+            track.name_cluster(self.cluster_id)
         for tp, partition in self.partitions.items():
             partition.is_of_another_cluster = True
             self.check_for_restart(tp)
@@ -338,41 +340,23 @@ class Hub:
     async def _tick(self) -> None:
         await asyncio.sleep(1.0)
         now = time.monotonic()
-        for feed in list(self._feeds.values()):
+        for feed in self.feeds:
             with self._faults.caught("sending signs of life"):
                 feed.keep_alive(now)
-        self._let_idle_feeds_go()
+        self.feeds.let_idle_go()
         self.health.look()
         partitions = [partition for partition in self.partitions.values() if partition.ring is not None]
         self._metrics.partitions.set(len(partitions))
-        self._metrics.feeds.set(len(self._feeds))
         self._metrics.ring_bytes.set(sum(p.ring.bytes for p in partitions if p.ring))
-        self._metrics.feed_bytes.set(sum(feed.held_bytes for feed in self._feeds.values()))
+        self.feeds.measure()
 
-    def _let_idle_feeds_go(self) -> None:
-        oldest = time.monotonic() - self._limits.grace_seconds
-        idle = sorted((feed for feed in self._feeds.values() if not feed.clients), key=lambda feed: feed.idle_since)
-        for number, feed in enumerate(idle, 1):
-            if feed.idle_since < oldest or len(idle) - number >= IDLE_FEEDS:
-                self._let_go(feed.selection, feed)
-
-    def _let_go(self, selection: Selection, feed: Feed) -> None:
-        del self._feeds[selection]
-        for tp in feed.vector.keys() | feed.missing:
-            self._unwatch(feed, tp)
-        self._share_feed_bytes()
-
-    def _unwatch(self, feed: Feed, tp: TopicPartition) -> None:
-        if tp in feed.missing:
-            feed.give_up(tp)
+    def _unwatch(self, track: Track, tp: TopicPartition) -> None:
+        if tp in track.missing:
+            track.give_up(tp)
         partition = self.partitions[tp]
-        partition.feeds.remove(feed)
-        if not partition.feeds:
+        partition.tracks.remove(track)
+        if not partition.tracks:
             del self.partitions[tp]
-
-    def _share_feed_bytes(self) -> None:
-        for feed in self._feeds.values():
-            feed.max_bytes = max(FEED_MIN_BYTES, self._limits.ring_bytes // len(self._feeds))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

@@ -7,7 +7,7 @@ import time
 from streams.core.positions import Mark, TopicPartition
 from streams.core.ring import Ring
 from streams.engine.source import NotAuthorizedError, SourceError
-from streams.engine.tail.feed import Feed
+from streams.engine.tail.track import Track
 
 UNSEEN_MS = 10 * 60 * 1000
 """In ids, a partition without records was last seen this many ms before it was watched."""
@@ -33,7 +33,7 @@ class Partition:
         self.is_suspect = False
         self.was_away = False
         self.is_of_another_cluster = False
-        self.feeds: list[Feed] = []
+        self.tracks: list[Track] = []
         self.trouble: SourceError | None = None
         """Why it cannot be read just now."""
         self.watched_ms = int(time.time() * 1000)

@@ -115,8 +115,8 @@ class Placing:
             partition.trouble = error
             if isinstance(error, NotAuthorizedError):
                 partition.retry_at = time.monotonic() + DENIED_SECONDS
-            for feed in partition.feeds:
-                feed.wake()  # nobody has to wait for it any longer
+            for track in partition.tracks:
+                track.wake()  # nobody has to wait for it any longer
             return
         partition.ring = Ring(start, self._ring_bytes, seen)
         partition.timestamp = seen[1] + 1 if seen else _unseen_timestamp()
@@ -124,8 +124,8 @@ class Placing:
         partition.end = bounds.end
         partition.trouble = None
         partition.read_at = time.monotonic()
-        for feed in partition.feeds:
-            feed.place(tp, partition.mark)
+        for track in partition.tracks:
+            track.place(tp, partition.mark)
 
     async def _start(self, partition: Partition, bounds: Bounds) -> tuple[int, tuple[int, int] | None]:
         """The offset to read from, with offset and timestamp of the last record before it. Raises SourceError."""
@@ -225,8 +225,8 @@ class Placing:
         partition.timestamp = _unseen_timestamp()
         partition.begin = partition.mark
         self._metrics.gaps.inc()
-        for feed in partition.feeds:
-            feed.restart(tp, partition.mark, gap, time.monotonic())
+        for track in partition.tracks:
+            track.restart(tp, partition.mark, gap, time.monotonic())
 
 
 def _unseen_timestamp() -> int:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from streams.core.catalogue import Stream
+from streams.core.filters import NO_FILTER, Filter
 from streams.core.plan import plan
 from streams.core.positions import Gap, Mark, TopicPartition, parse_last_event_id
 from streams.engine import subscription as module
@@ -125,6 +126,7 @@ async def connected(
     is_sse: bool = True,
     keepalive_seconds: float = 0,
     takes: Callable[[], bool] | None = None,
+    wanted: Filter = NO_FILTER,
 ) -> AsyncIterator[Connection]:
     """Open a stream as the edge does (see StreamConsumer)."""
     hub = engine.hub
@@ -132,7 +134,7 @@ async def connected(
     needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in last.entries] if last else []
     planned = plan([stream], since, last, await hub.topics(stream.topics, needed))
     others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
-    async with hub.feed(Selection(planned.topics, others, planned.scope), needed) as feed:
+    async with hub.feed(Selection(planned.topics, others, planned.scope, wanted), needed) as feed:
         position, gaps = await resolve(hub, planned.starts)
         connection = Connection(
             engine,

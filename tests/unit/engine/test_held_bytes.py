@@ -12,9 +12,10 @@ import pytest
 from streams.core.events import Event
 from streams.core.positions import Mark, Scope, TopicPartition
 from streams.core.ring import Ring
-from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Chunk, Pace
-from streams.engine.tail.feed import BLOCK_BYTES, PARTITION_BYTES, STEP_SHARE, Feed, Selection
+from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.feed import BLOCK_BYTES, STEP_SHARE, Feed, Selection
+from streams.engine.tail.track import PARTITION_BYTES
+from tests.support.engine.lone_feed import LoneFeed
 
 BOUND = 1 << 18
 SPARE = 50_000
@@ -71,19 +72,16 @@ def test_a_ring_never_takes_more_than_its_bound(size: int) -> None:
 # A feed: its blocks in both formats, what was made of them for clients at different places, and its ids.
 
 
-def feed(partitions: int) -> Feed:
+def feed(partitions: int) -> LoneFeed:
     topics = [f"datacentre.some.topic-{n}" for n in range(partitions)]
-    made = Feed(Selection(frozenset(topics), frozenset(), Scope.STREAMS), "cluster-1", 15.0, 0.0, Pace(0.0), METRICS)
+    made = LoneFeed(Selection(frozenset(topics), frozenset(), Scope.STREAMS))
     made.max_bytes = BOUND
     for topic in topics:
         made.place(TopicPartition(topic, 0), Mark(0, 10**9, 10**12))
     return made
 
 
-METRICS = Metrics()
-
-
-def fill(of: Feed, size: int, nbytes: int) -> None:
+def fill(of: LoneFeed, size: int, nbytes: int) -> None:
     """One block for each event, up to so many bytes of events."""
     tps = list(of.vector)
     for number in range(nbytes // size):
@@ -121,8 +119,9 @@ def test_a_feed_never_takes_more_than_its_bound(size: int, partitions: int, form
         of = feed(partitions)
         fill(of, size, 2 * BOUND)
         step_to_everywhere(of, *formats)
-        assert memory.bytes <= of.held_bytes + SPARE
-        assert of.held_bytes <= BOUND * (1 + 1 / STEP_SHARE) + BLOCK_BYTES + partitions * PARTITION_BYTES
+        assert memory.bytes <= of.held_bytes + of.track.held_bytes + SPARE
+        assert of.held_bytes <= BOUND * (1 + 1 / STEP_SHARE) + BLOCK_BYTES
+        assert of.track.held_bytes == partitions * PARTITION_BYTES
         assert memory.bytes > BOUND / 4, "it does hold events"
 
 

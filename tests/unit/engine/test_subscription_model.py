@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from streams.core.filters import Filter, parse_filter
 from streams.core.positions import END, OLDEST, TopicPartition
 from streams.engine import subscription as module
 from streams.engine.memory import MemorySource
@@ -19,7 +20,8 @@ from streams.engine.replay import merge as merge_module
 from streams.engine.source import Batch, PollResult
 from streams.engine.tail import fanout as fanout_module
 from streams.engine.tail import feed as feed_module
-from streams.engine.tail import hub as hub_module
+from streams.engine.tail import feeds as feeds_module
+from streams.engine.tail import track as track_module
 from streams.engine.tail.feed import Feed
 from tests.support.engine import PATIENCE_SECONDS, Engine, Stamp, eventually, numbered
 from tests.support.engine.connection import Connection, connected, id_of, quicken
@@ -58,6 +60,25 @@ class View:
         await asyncio.sleep(self._chance.choice([0, 0, 0.001, 0.003]))
 
 
+KINDS = ("a", "b", "c")
+LAST = "z"
+"""The kind of the last event of each partition, which all filters want."""
+FILTERS = [parse_filter(query) for query in (b"", b"", b"type=a,z", b"type=b&type=z", b"where=type!=a", b"type=!b")]
+
+
+def wants(wanted: Filter, value: bytes | None) -> bool:
+    """Whether a record is an event that a filter wants: said once more, without the code that is tested."""
+    if value in (None, b"no event"):
+        return False
+    kind = json.loads(value or b"")["type"]
+    kinds = {"": "abcz", "type=a,z": "az", "type=b,z": "bz"}.get(wanted.text)
+    return kind in (kinds if kinds is not None else "bcz" if wanted.text.startswith("where") else "acz")
+
+
+def of_kind(number: int, kind: str, padding: int = 0) -> bytes:
+    return b'{"type":"%s",%s' % (kind.encode(), numbered(number, padding)[1:])
+
+
 class World:
     """Topics that are written to at random, two processes that serve them, and clients that come and go."""
 
@@ -89,16 +110,17 @@ class World:
     def _make_bounds_tiny(self, monkeypatch: pytest.MonkeyPatch) -> None:
         chance = self.chance
         block, whole = chance.choice([(300, 700), (1_000, 600), (5_000, 10_000)])
-        monkeypatch.setattr(feed_module, "BLOCK_BYTES", block)
+        for of in (feed_module, track_module):
+            monkeypatch.setattr(of, "BLOCK_BYTES", block)
         monkeypatch.setattr(module, "CHUNK_BYTES", block)
         monkeypatch.setattr(merge_module, "CHUNK_BYTES", block)
         monkeypatch.setattr(merge_module, "MIN_SHARED_ITEMS", chance.choice([1, 2, 8]))
-        for of in (feed_module, merge_module):
+        for of in (feed_module, track_module, merge_module):
             monkeypatch.setattr(of, "MAX_COPIED_BYTES", whole)
         monkeypatch.setattr(module, "YIELD_BYTES", chance.choice([1, 10_000]))
         monkeypatch.setattr(fanout_module, "FEW_CLIENTS", chance.choice([0, 2, 50]))
         monkeypatch.setattr(fanout_module, "SLICE", chance.choice([1, 2, 64]))
-        monkeypatch.setattr(hub_module, "FEED_MIN_BYTES", chance.choice([1, 1_000, 10_000]))
+        monkeypatch.setattr(feeds_module, "FEED_MIN_BYTES", chance.choice([1, 1_000, 10_000]))
         monkeypatch.setattr(history_module, "BLOCK_BYTES", chance.choice([300, 2_000]))
         monkeypatch.setattr(history_module, "READ_BYTES", chance.choice([300, 3_000, 30_000]))
         monkeypatch.setattr(history_module, "FRAME_BYTES", chance.choice([1, 100]))
@@ -120,7 +142,7 @@ class World:
                 self.source.append(topic, chance.choice([None, b"no event"]), self.clock, partition=partition)
             else:
                 timestamp = self.clock + (chance.randint(-50, 50) if chance.random() < 0.2 else 0)
-                value = numbered(self.clock, chance.choice([0, 50, 400, 900]))
+                value = of_kind(self.clock, chance.choice(KINDS), chance.choice([0, 50, 400, 900]))
                 self.source.append(topic, value, timestamp, partition=partition)
 
     def change_list(self, engine: Engine) -> None:
@@ -128,10 +150,10 @@ class World:
         self.lists += 1
         engine.redact_with(Stamp(self.lists))
 
-    def events(self, tp: TopicPartition, start: int = 0) -> list[int]:
+    def events(self, tp: TopicPartition, wanted: Filter, start: int = 0) -> list[int]:
         """What a client that starts there must get."""
         log = self.source._logs[tp]
-        return [r.offset for r in log.records if r.offset >= start and r.value not in (None, b"no event")]
+        return [r.offset for r in log.records if r.offset >= start and wants(wanted, r.value)]
 
     async def run(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -163,7 +185,7 @@ class World:
             await engine.hub.refresh(0.0)
         self.is_over = True
         for topic, partition in self.partitions:
-            self.source.append(topic, numbered(0), self.clock, partition=partition)
+            self.source.append(topic, of_kind(0, LAST), self.clock, partition=partition)
 
     def _start(self) -> tuple[dict[str, Any], Callable[[TopicPartition, int], bool]]:
         """How to ask, and whether an offset is one where the client may start."""
@@ -197,12 +219,13 @@ class World:
         chance = self.chance
         await asyncio.sleep(chance.choice([0, 0.005, 0.02]))
         ask, may_start_at = self._start()
+        wanted = chance.choice(FILTERS)
         got: dict[TopicPartition, list[int]] = {}
         starts: dict[TopicPartition, int] = {}
         is_done = False
         while not is_done:
             engine = chance.choice(self.engines)
-            async with connected(engine, **ask, takes=self._socket()) as connection:
+            async with connected(engine, **ask, takes=self._socket(), wanted=wanted) as connection:
                 if not starts:
                     starts = connection.start
                     for tp, offset in starts.items():
@@ -219,7 +242,7 @@ class World:
                     offsets = {tp: mark.offset for tp, mark in connection.subscription.position.items()}
                     ask = {"last_event_id": id_of(offsets)}
         for tp, offsets in got.items():
-            assert offsets == self.events(tp, starts.get(tp, 0)), tp
+            assert offsets == self.events(tp, wanted, starts.get(tp, 0)), tp
 
     def _socket(self) -> Callable[[], bool] | None:
         """None (then all is pulled), or one that is full now and then."""
@@ -261,7 +284,8 @@ class World:
         self, connection: Connection, starts: dict[TopicPartition, int], got: dict[TopicPartition, list[int]]
     ) -> bool:
         return self.is_over and all(
-            got.get(tp, [])[-1:] == self.events(tp, starts.get(tp, 0))[-1:] for tp in self._wanted(connection.feed)
+            got.get(tp, [])[-1:] == self.events(tp, connection.feed.selection.filter, starts.get(tp, 0))[-1:]
+            for tp in self._wanted(connection.feed)
         )
 
     def _wanted(self, feed: Feed) -> list[TopicPartition]:
@@ -269,19 +293,20 @@ class World:
         return [tp for tp in self.partitions if tp.topic in selection.topics or tp in selection.partitions]
 
     async def _resume(self, id_: str) -> None:
-        """From any id that any client was sent, at any process: just what the id has not seen."""
+        """From any id that any client was sent, at any process, with any filter: just what the id has not seen."""
         cursors = {
             TopicPartition(entry["topic"], entry["partition"]): int(entry["cursor"].split(":")[1])
             for entry in json.loads(id_)
         }
         is_sse = self.chance.random() < 0.7
         engine = self.chance.choice(self.engines)
-        async with connected(engine, last_event_id=id_, is_sse=is_sse, takes=self._socket()) as connection:
-            wanted = {tp: self.events(tp, cursors.get(tp, 0)) for tp in self._wanted(connection.feed)}
-            wanted = {tp: offsets for tp, offsets in wanted.items() if offsets}
-            count = sum(map(len, wanted.values()))
+        of = self.chance.choice(FILTERS)
+        async with connected(engine, last_event_id=id_, is_sse=is_sse, takes=self._socket(), wanted=of) as connection:
+            missing = {tp: self.events(tp, of, cursors.get(tp, 0)) for tp in self._wanted(connection.feed)}
+            missing = {tp: offsets for tp, offsets in missing.items() if offsets}
+            count = sum(map(len, missing.values()))
             await connection.until(lambda got: len(got.events) >= count)
-            assert connection.received.offsets == wanted
+            assert connection.received.offsets == missing
             assert connection.gaps == []
 
 

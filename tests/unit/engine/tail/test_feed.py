@@ -10,19 +10,16 @@ import pytest
 
 from streams.core.events import Event
 from streams.core.positions import Gap, Mark, Scope, TopicPartition
-from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Pace
 from streams.engine.tail.feed import BLOCK_BYTES, MAX_COPIED_BYTES, Feed, FeedBlock, Selection, ahead, behind
 from tests.support.engine import Received
+from tests.support.engine.lone_feed import LoneFeed
 
 A, B = TopicPartition("a", 0), TopicPartition("b", 1)
 
 
-def feed(*partitions: TopicPartition, keepalive_seconds: float = 15.0) -> Feed:
-    selection = Selection(frozenset("ab"), frozenset(), Scope.STREAMS)
-    made = Feed(selection, "cluster-1-and-more", keepalive_seconds, 100.0, Pace(0.0), Metrics())
+def feed(*partitions: TopicPartition, keepalive_seconds: float = 15.0) -> LoneFeed:
+    made = LoneFeed(Selection(frozenset("ab"), frozenset(), Scope.STREAMS), keepalive_seconds)
     for tp in partitions:
-        made.missing.add(tp)
         made.place(tp, Mark(0, 5, 50))
     return made
 

@@ -11,7 +11,7 @@ from streams.core.errors import KafkaUnavailable
 from streams.core.positions import Mark, Scope, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import Bounds, PollResult
-from streams.engine.tail import hub as hub_module
+from streams.engine.tail import feeds as feeds_module
 from streams.engine.tail.feed import Selection
 from tests.support.engine import Engine, eventually, whole
 from tests.support.engine.hub import MINUTE_MS, TP, hasten, now_ms, received, tip, topic, write
@@ -148,7 +148,7 @@ async def test_nobody_waits_for_a_new_partition_but_who_has_read_it_before() -> 
     async with engine.running("t"), engine.hub.feed(whole("t")) as feed:
         source.denied = {new}
         source.create("t", 2)
-        await eventually(lambda: new in feed.missing)
+        await eventually(lambda: new in engine.hub.feeds.track_of(feed).missing)
         async with engine.hub.feed(whole("t")) as again:
             assert again is feed
         with pytest.raises(KafkaUnavailable):
@@ -322,7 +322,7 @@ async def test_a_feed_is_kept_for_a_while_after_its_last_client_and_then_let_go(
 
 
 async def test_only_so_many_feeds_are_kept_that_nobody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "IDLE_FEEDS", 2)
+    monkeypatch.setattr(feeds_module, "IDLE_FEEDS", 2)
     source = topic()
     names = ["t", *"uvwx"]
     for name in names[1:]:

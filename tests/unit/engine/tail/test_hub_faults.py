@@ -64,13 +64,13 @@ async def test_a_fault_in_one_feed_takes_nothing_from_the_others_and_its_own_cli
         following = [asyncio.ensure_future(each.until(lambda got: len(got.events) == 4)) for each in clients]
         write(source, 200)
         await eventually(lambda: all(len(each.received.events) == 1 for each in clients))
-        extend = broken.extend
+        append = broken.append
 
         def fails(*_: Any) -> None:
-            broken.extend = extend  # type: ignore[method-assign]
+            broken.append = append  # type: ignore[method-assign]
             raise RuntimeError
 
-        broken.extend = fails  # type: ignore[method-assign]
+        broken.append = fails  # type: ignore[method-assign]
         write(source, 300)
         await eventually(lambda: faults(engine, "adding records to a feed") == 1)
         write(source, 400, 500)

@@ -89,7 +89,7 @@ async def test_a_live_start_is_served_what_can_be_read_and_told_what_cannot_and_
             entry = next(entry for entry in json.loads(first) if entry["topic"] == "u")
             assert entry.keys() == {"topic", "partition", "timestamp"}, "resuming from it loses nothing of `u`"
             _heal(source)
-            await eventually(lambda: U not in feed.missing)
+            await eventually(lambda: U not in engine.hub.feeds.track_of(feed).missing)
             write(source, 400, 500, name="u")
             await eventually(lambda: received(feed).offsets == {TP: [2], U: [2, 3]})
             assert '"cursor":"memory-c:4"' in received(feed).ids[-1]
@@ -164,7 +164,7 @@ async def test_a_client_that_was_let_in_without_a_partition_reads_it_from_where_
         async with engine.hub.feed(BOTH) as feed:
             position, _ = await resolve(engine.hub, {TP: Start(offset=END), U: Start(offset=END)})
             _heal(source)
-            await eventually(lambda: U not in feed.missing)
+            await eventually(lambda: U not in engine.hub.feeds.track_of(feed).missing)
             write(source, 400, name="u")
             await eventually(lambda: feed.vector[U].offset == 3)
             unplaced = {**position, U: engine.hub.partitions[U].unknown_mark}

@@ -1,0 +1,203 @@
+"""The order in which the events of some partitions are sent, as all feeds of these partitions share it.
+
+Feeds differ only in the filter: they stand at one position, and an event is framed once for all that want it. An event
+does not visit the feeds that cannot want it, and what no feed wants costs nothing but the step of the position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from streams.core import formats
+from streams.core.events import Event
+from streams.core.filters import FilterIndex
+from streams.core.filters.fields import Fields
+from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
+from streams.engine.faults import Faults
+from streams.engine.tail.fanout import Parts
+from streams.engine.tail.feed import BLOCK_BYTES, MAX_COPIED_BYTES, Feed, Selection
+
+PARTITION_BYTES = 850
+"""Bytes that a track costs in memory for each of its partitions: its mark, and its part of the id."""
+
+
+class Track:
+    """The feeds of one selection, whatever their filters. `selection` is that without a filter.
+
+    `vector` is the position of all of them: after the newest events, and over what was no event since.
+    """
+
+    def __init__(self, selection: Selection, cluster: str, faults: Faults) -> None:
+        self.selection = selection
+        self.missing: set[TopicPartition] = set()
+        """Partitions of the selection that the hub has not positioned yet."""
+        self.vector: dict[TopicPartition, Mark] = {}
+        self.feeds: dict[Feed, None] = {}
+        self._unfiltered: Feed | None = None
+        self._filtered: FilterIndex[Feed] = FilterIndex()
+        self._writer = IdWriter(cluster, selection.scope)
+        self._faults = faults
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes up in memory beside its feeds."""
+        return PARTITION_BYTES * len(self.vector)
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether any of its feeds has a filter."""
+        return bool(self._filtered)
+
+    def add(self, feed: Feed) -> None:
+        """Give the feed its events from now on."""
+        self.feeds[feed] = None
+        if feed.selection.filter:
+            self._filtered.add(feed, feed.selection.filter)
+        else:
+            self._unfiltered = feed
+
+    def remove(self, feed: Feed) -> None:
+        """Let the feed go."""
+        del self.feeds[feed]
+        if feed.selection.filter:
+            self._filtered.remove(feed)
+        else:
+            self._unfiltered = None
+
+    # What the hub does to it.
+
+    def place(self, tp: TopicPartition, mark: Mark) -> None:
+        """Begin to read a partition of the selection from `mark` on."""
+        self.missing.discard(tp)
+        self.vector[tp] = mark
+        self._writer.reset(self.vector)
+        self.wake()
+
+    def await_later(self, tp: TopicPartition, mark: Mark) -> None:
+        """Do without the place where the partition begins: ids say the mark's time, and no offset."""
+        self.vector[tp] = mark
+        self._writer.reset(self.vector)
+
+    def give_up(self, tp: TopicPartition) -> None:
+        """Wait no longer for a partition that is gone before it was ever read."""
+        self.missing.discard(tp)
+        if self.vector.pop(tp, None) is not None:
+            self._writer.reset(self.vector)
+        self.wake()
+
+    def name_cluster(self, cluster: str) -> None:
+        """Write ids of another cluster from now on."""
+        self._writer = IdWriter(cluster, self.selection.scope)
+        self._writer.reset(self.vector)
+
+    def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
+        """Continue the partition from `mark`; all who follow are told that what is between is missing."""
+        self.vector[tp] = mark
+        self._writer.set(tp, mark.offset, mark.timestamp)
+        after = dict(self.vector)
+        for feed in self.feeds:
+            feed.append((formats.sse_gap([gap]),), 0, after, now, ())
+        self.wake()
+
+    def wake(self) -> None:
+        """Let all who follow, or wait for a partition, know that something has changed."""
+        for feed in self.feeds:
+            feed.wake()
+
+    def extend(
+        self, tp: TopicPartition, events: Sequence[Event], fields: Sequence[Fields], mark: Mark, now: float
+    ) -> tuple[Iterable[Feed], int]:
+        """Add new events of one partition, after which it stands at `mark`; `now` in seconds.
+
+        `fields` are those of the events, if any of the feeds has a filter. Returns the feeds that have something new,
+        which are to be woken, and how many matches there were with filters.
+        """
+        wanted: dict[Feed, Sequence[Event]] = {}
+        missed: Iterable[Feed] = ()
+        matches = 0
+        if events and self._unfiltered is not None:
+            wanted[self._unfiltered] = events
+        if events and self._filtered:
+            missed = list(self._filtered)
+            with self._faults.caught("applying filters to records"):
+                chosen = self._chosen(events, fields)
+                wanted |= chosen
+                matches = sum(map(len, chosen.values()))
+                missed = ()
+        frames = _Frames(tp, mark.incarnation, self.vector, self._writer)
+        for feed, some in wanted.items():
+            is_added = False
+            with self._faults.caught("adding records to a feed"):
+                for run in _runs(some):
+                    feed.append(frames.joined(run), len(run), frames.after(run[-1]), now)
+                is_added = True
+            if not is_added:
+                feed.miss()  # its clients read them from the ring
+        self.vector[tp] = mark
+        if (mark.offset, mark.timestamp) != frames.at:
+            self._writer.set(tp, mark.offset, mark.timestamp)
+        for feed in missed:
+            feed.miss()
+        return [*wanted, *missed], matches
+
+    def _chosen(self, events: Sequence[Event], fields: Sequence[Fields]) -> dict[Feed, Sequence[Event]]:
+        """Return what each feed with a filter wants of the events."""
+        chosen: dict[Feed, list[Event]] = {}
+        for event, its_fields in zip(events, fields, strict=True):
+            for feed in self._filtered.matching(its_fields):
+                chosen.setdefault(feed, []).append(event)
+        return chosen  # type: ignore[return-value]
+
+
+class _Frames:
+    """New events of one partition as a track sends them: each is framed once, and has one position after it."""
+
+    def __init__(
+        self, tp: TopicPartition, incarnation: int, vector: dict[TopicPartition, Mark], writer: IdWriter
+    ) -> None:
+        self.at: tuple[int, int] | None = None
+        """Offset and timestamp of the partition in the ids now, once an event was framed."""
+        self._tp = tp
+        self._incarnation = incarnation
+        self._vector = vector
+        self._writer = writer
+        self._framed: dict[int, Parts] = {}
+        self._after: dict[int, dict[TopicPartition, Mark]] = {}
+
+    def joined(self, events: Sequence[Event]) -> Parts:
+        """Return events that share a block as bytes of SSE."""
+        if len(events) == 1:
+            return self._of(events[0])
+        return (b"".join([self._of(event)[0] for event in events]),)
+
+    def after(self, event: Event) -> dict[TopicPartition, Mark]:
+        """Return the position after an event; feeds share it, so that nobody may change it."""
+        after = self._after.get(event.offset)
+        if after is None:
+            mark = Mark(self._incarnation, event.offset + 1, event.timestamp + 1)
+            after = self._after[event.offset] = {**self._vector, self._tp: mark}
+        return after
+
+    def _of(self, event: Event) -> Parts:
+        framed = self._framed.get(event.offset)
+        if framed is None:
+            self.at = event.offset + 1, event.timestamp + 1
+            self._writer.set(self._tp, *self.at)
+            parts = (formats.sse_head(self._writer.ids()), event.json, formats.SSE_TAIL)
+            framed = self._framed[event.offset] = parts if len(event.json) > MAX_COPIED_BYTES else (b"".join(parts),)
+        return framed
+
+
+def _runs(events: Sequence[Event]) -> list[Sequence[Event]]:
+    """Split events into those that share a block; a very large one stands alone."""
+    if len(events) == 1:
+        return [events]
+    runs = []
+    first = size = 0
+    for index, event in enumerate(events):
+        nbytes = len(event.json)
+        if index > first and (size + nbytes > BLOCK_BYTES or nbytes > MAX_COPIED_BYTES):
+            runs.append(events[first:index])
+            first, size = index, 0
+        size += nbytes
+    return [*runs, events[first:]]
