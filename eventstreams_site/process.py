@@ -75,6 +75,7 @@ class Process:
             metrics,
             HubLimits(
                 ring_bytes=config.ring_bytes,
+                max_feeds=config.max_feeds,
                 keepalive_seconds=config.keepalive_seconds,
                 gather_seconds=config.gather_seconds,
                 stall_seconds=STALL_SECONDS + 2 * options.fetch_max_wait_ms / 1000,

@@ -177,6 +177,12 @@ class Config:
         10_000,
         "concurrent connections of one server process; 0: any number",
     )
+    max_feeds: int = _setting(
+        values.integer(1),
+        5_000,
+        "different subscriptions (streams and filter) that one server process keeps: with as many in use, a filter "
+        "that nobody uses yet gets the error `overloaded`",
+    )
     history_readers: int = _setting(
         values.integer(1),
         8,

@@ -178,6 +178,11 @@ class Service:
         ]
         if self.limits.is_full:
             reasons.append(f"all {self.limits.total} places for streams are taken: newcomers are told to come back")
+        if self.hub.feeds.are_full:
+            reasons.append(
+                f"all {self.hub.feeds.limit} different subscriptions that a process keeps are in use: filters that "
+                "nobody uses yet are refused; if there is memory for more, raise max_feeds"
+            )
         if behind := self.behind():
             what = ", ".join(f"{name} as it was {age:.0f} s ago" for name, age in behind.items())
             reasons.append(f"the database is slow or does not answer, so changes by admins are late: {what}")

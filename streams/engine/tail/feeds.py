@@ -55,6 +55,11 @@ class Feeds:
         return iter(list(self._feeds.values()))
 
     @property
+    def limit(self) -> int:
+        """Maximum number of feeds with which another filter is accepted."""
+        return self._limits.max_feeds
+
+    @property
     def are_full(self) -> bool:
         """Whether a filter that is not in use yet is refused."""
         return len(self._feeds) >= self._limits.max_feeds and not self._idle

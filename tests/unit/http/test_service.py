@@ -20,7 +20,8 @@ from streams.models import SyncRun
 def service() -> Service:
     """One that has all that it needs, for now."""
     health = SimpleNamespace(problems=list[str], reason="")
-    any_part: Any = SimpleNamespace(has_metadata=True, available=True, last=None, health=health)
+    feeds = SimpleNamespace(are_full=False, limit=7)
+    any_part: Any = SimpleNamespace(has_metadata=True, available=True, last=None, health=health, feeds=feeds)
     made = Service(
         settings=any_part,
         hub=any_part,
@@ -49,6 +50,13 @@ def test_a_redaction_list_that_cannot_be_read_is_said_and_after_ten_minutes_make
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
     assert any("redaction list" in reason for reason in service.unready()) == unready
     assert any("redaction list" in reason for reason in service.degraded()) == degraded
+
+
+def test_filters_that_are_refused_are_said(service: Service) -> None:
+    service.hub.feeds.are_full = True  # type: ignore[misc]
+    (reason,) = service.degraded()
+    assert "all 7 different subscriptions" in reason
+    assert "raise max_feeds" in reason
 
 
 def test_a_stream_configuration_that_cannot_be_refreshed_is_said(service: Service) -> None:
