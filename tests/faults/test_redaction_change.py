@@ -111,7 +111,7 @@ async def test_three_seconds_after_a_page_is_listed_nobody_reads_a_name_and_no_e
         serving(tmp_path, kafka.bootstrap, [topic]) as one,
         serving(tmp_path, kafka.bootstrap, [topic], database=one.database) as other,
         writer(kafka.bootstrap) as to,
-        Crowd(Witness) as crowd,
+        Crowd(Witness, may_cut=True) as crowd,
     ):
         to.members = MEMBERS
         for tp in partitions:

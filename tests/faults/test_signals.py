@@ -102,7 +102,7 @@ async def test_a_signal_that_stops_ends_each_stream_with_its_final_chunk(
 async def test_a_second_signal_ends_at_once(command: Sequence[str], kafka: Any, topic: str, tmp_path: Path) -> None:
     async with (
         serving(tmp_path, kafka.bootstrap, [topic], command=command, drain_seconds=60) as site,
-        Crowd() as crowd,
+        Crowd(may_cut=True) as crowd,
     ):
         for _ in range(4):
             await crowd.connect(site.port, PATH, SSE)
@@ -193,7 +193,7 @@ async def test_a_process_that_hangs_is_ended_by_a_stop_all_the_same(
     command = (*HANGING, *workers)
     async with (
         serving(tmp_path, kafka.bootstrap, [topic], command=command, drain_seconds=2 * DRAIN_SECONDS) as site,
-        Crowd() as crowd,
+        Crowd(may_cut=True) as crowd,
     ):
         for _ in range(20):  # the drain takes a while
             await crowd.connect(site.port, PATH, SSE)

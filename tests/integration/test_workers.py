@@ -67,7 +67,7 @@ async def test_connections_are_spread_over_the_workers_and_all_get_every_event(
     async with (
         serving(tmp_path, kafka.bootstrap, [tp.topic], command=WORKERS) as site,
         writer(kafka.bootstrap) as to,
-        Crowd() as crowd,
+        Crowd(may_cut=True) as crowd,
     ):
         workers = workers_of(site)
         assert len(workers) == 2

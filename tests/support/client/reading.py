@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections import defaultdict
@@ -199,10 +200,11 @@ class Follower:
 
 
 class Crowd:
-    """Followers, who leave at the end of the block."""
+    """Followers, who leave at the end of the block. Where the server `may_cut` them, only their tests look at it."""
 
-    def __init__(self, kind: type[Follower] = Follower) -> None:
+    def __init__(self, kind: type[Follower] = Follower, *, may_cut: bool = False) -> None:
         self._kind = kind
+        self._cuts = (OSError, asyncio.IncompleteReadError) if may_cut else ()
         self._leaving = AsyncExitStack()
 
     async def __aenter__(self) -> Crowd:
@@ -211,12 +213,16 @@ class Crowd:
     async def __aexit__(self, *_: object) -> None:
         await self._leaving.aclose()
 
+    async def _let_go(self, follower: Follower) -> None:
+        with contextlib.suppress(*self._cuts):
+            await follower.leave()
+
     async def connect(
         self, port: int, path: str, headers: Mapping[str, str], *, read: bool = True, **options: Any
     ) -> Follower:
         """One more, as soon as its first chunk is there; it reads on, or (`read` False) stalls until it is told to."""
         follower = self._kind(await StreamClient.connect(port, path, headers, **options))
-        self._leaving.push_async_callback(follower.leave)
+        self._leaving.push_async_callback(self._let_go, follower)
         assert follower.client.status == 200, follower.client.headers
         await follower.begin()
         if read:
