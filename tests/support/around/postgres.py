@@ -28,7 +28,7 @@ START_SECONDS = 30.0
 def find_postgres() -> Path | None:
     """Return the folder with `initdb` and `postgres`: Debian keeps them out of the PATH."""
     on_path = shutil.which("initdb")
-    found = [Path(on_path).parent] if on_path else []
+    found = [Path(on_path).resolve().parent] if on_path else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in found if (folder / "postgres").exists()), None)
 
@@ -129,6 +129,14 @@ class Postgres:
             cursor = connection.execute(statement)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
+    def dump(self, url: str) -> bytes:
+        """Return a backup of a database, as `pg_dump` makes it."""
+        return self._run("pg_dump", "--format=custom", url)
+
+    def restore(self, url: str, dump: bytes, *options: str) -> None:
+        """Put a backup in the place of what the database holds, as `pg_restore` does it on a running one."""
+        self._run("pg_restore", "--clean", "--if-exists", "--no-owner", *options, f"--dbname={url}", given=dump)
+
     def connections(self, database: str) -> int:
         """Return how many sessions `database` (a name or a URL) has now."""
         name = database.rpartition("/")[2]
@@ -141,6 +149,12 @@ class Postgres:
         return psycopg.connect(
             host=HOST, port=self.port, user=USER, dbname=database, autocommit=True, connect_timeout=10
         )
+
+    def _run(self, program: str, *arguments: str, given: bytes = b"") -> bytes:
+        command = [str(self._programs / program), *arguments]
+        done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
 
     def _migrate(self, url: str) -> None:
         environment = {
