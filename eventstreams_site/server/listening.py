@@ -22,6 +22,8 @@ MAX_PAUSE_SECONDS = 1.0
 """Pause after an error that lasts, in seconds; each further one is twice as long, up to this maximum."""
 LOG_SECONDS = 30.0
 """Seconds between two lines about an error that lasts."""
+RECENT_SECONDS = 5.0
+"""Seconds after a failure for which it is reported as a problem."""
 FULL_SECONDS = 0.02
 """Seconds for which newcomers wait in the backlog if there is no room for them."""
 
@@ -40,6 +42,28 @@ _OF_ONE_CONNECTION = {
     errno.EPERM,
 }
 """Errors of the connection that was to be accepted (accept(2)): the next one may be fine."""
+
+
+class AcceptFailures:
+    """Counts failures of accepting connections, and remembers the last one for RECENT_SECONDS."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._why = ""
+        self._failed_at = float("-inf")
+
+    def note(self, why: str) -> None:
+        """Count a failure."""
+        self.count += 1
+        self._why, self._failed_at = why, time.monotonic()
+
+    @property
+    def problem(self) -> str:
+        """Return a sentence about a recent failure; empty if there is none."""
+        if time.monotonic() - self._failed_at > RECENT_SECONDS:
+            return ""
+        advice = "; raise the limit (`ulimit -n`)" if self._why == os.strerror(errno.EMFILE) else ""
+        return f"connections cannot be accepted, so clients wait or are disconnected: {self._why}{advice}"
 
 
 class ListenError(Exception):
@@ -62,12 +86,12 @@ def listen(host: str, port: int) -> socket.socket:
 class Acceptor:
     """Accepts connections. It pauses after an error such as "too many open files", or it would spin."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, on_failure: Callable[[str], None]) -> None:
+        """Prepare; `on_failure` is called with the reason of each pause after an error."""
         self.paused_until = float("-inf")
         """Nothing is accepted before this time (time.monotonic, seconds)."""
-        self.failed_at = float("-inf")
-        """When it last paused because of an error (time.monotonic, seconds)."""
         self._listener = listener
+        self._on_failure = on_failure
         self._pause = PAUSE_SECONDS
         self._next_log = float("-inf")
 
@@ -97,22 +121,28 @@ class Acceptor:
 
     def fail(self, error: OSError) -> None:
         """Pause after an error of the system, and log it."""
-        now = self.failed_at = time.monotonic()
+        now = time.monotonic()
+        why = os.strerror(error.errno or 0) or str(error)
+        self._on_failure(why)
         self.pause(self._pause)
         self._pause = min(2 * self._pause, MAX_PAUSE_SECONDS)
         if now >= self._next_log:
             self._next_log = now + LOG_SECONDS
-            log.error("Cannot accept connections, retrying: %s", os.strerror(error.errno or 0) or error)
+            log.error("Cannot accept connections, retrying: %s", why)
 
 
 class Listening:
     """Accepts connections in an event loop."""
 
     def __init__(
-        self, listener: socket.socket, adopt: Callable[[socket.socket], None], has_room: Callable[[], bool]
+        self,
+        listener: socket.socket,
+        adopt: Callable[[socket.socket], None],
+        has_room: Callable[[], bool],
+        on_failure: Callable[[str], None],
     ) -> None:
         self._listener = listener
-        self._acceptor = Acceptor(listener)
+        self._acceptor = Acceptor(listener, on_failure)
         self._adopt = adopt
         self._has_room = has_room
         self._is_closed = False
@@ -132,11 +162,6 @@ class Listening:
             self._is_closed = True
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
-
-    @property
-    def failed_at(self) -> float:
-        """When accepting last failed (time.monotonic, seconds)."""
-        return self._acceptor.failed_at
 
     def _accept(self) -> None:
         if self._has_room():

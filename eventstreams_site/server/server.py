@@ -12,6 +12,7 @@ import errno
 import functools
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -34,7 +35,7 @@ from eventstreams_site.server.channel import StreamFactory
 from eventstreams_site.server.faults import FaultLog
 from eventstreams_site.server.flow import Flow, reset_by_peer
 from eventstreams_site.server.handover import State, SupervisorLink
-from eventstreams_site.server.listening import Listening, listen
+from eventstreams_site.server.listening import AcceptFailures, Listening, listen
 from eventstreams_site.server.request import origin_form
 from streams.engine.source import RecordSource
 from streams.http.headers import is_private
@@ -80,7 +81,7 @@ def serve(
     config, places = descriptors.bounded(config)
     listener = listen(host, port)
     server = StreamServer(Process(config, beside), places)
-    server.run_with(Listening(listener, server.adopt, server.room.has_room))
+    server.run_with(Listening(listener, server.adopt, server.room.has_room, server.accept_failures.note))
 
 
 def serve_connections(config: Config, places: descriptors.Places, channel: socket.socket) -> NoReturn:
@@ -97,7 +98,9 @@ def serve_connections(config: Config, places: descriptors.Places, channel: socke
         return State.FULL if is_full else state, len(server.service.connections), server.room.left
 
     # Ctrl-C reaches all processes of a terminal; the first one tells the workers to stop.
-    server.run_with(SupervisorLink(channel, server.adopt, server.stop, look), ignoring={signal.SIGINT})
+    server.run_with(
+        SupervisorLink(channel, server.adopt, server.stop, look, server.accept_failures.note), ignoring={signal.SIGINT}
+    )
 
 
 def _tune() -> None:
@@ -157,6 +160,13 @@ class StreamServer(Server):
         self.service = process.service
         self.room = descriptors.Room(places, lambda: len(self.service.connections))
         self.service.is_crowded = lambda: self.room.is_crowded
+        self.accept_failures = AcceptFailures()
+        self.service.accept_problem = lambda: self.accept_failures.problem
+        self.service.metrics.count(
+            "eventstreams_accept_failures",
+            "Failures of accepting connections, as with too many open files",
+            lambda: self.accept_failures.count,
+        )
         self._process = process
         self._flows: dict[Any, Flow] = {}
         self._is_stopping = False
@@ -200,7 +210,10 @@ class StreamServer(Server):
                 self.room.opened(transport.protocol)
             except OSError as error:
                 # ENOTCONN: its client has left. Otherwise there is no descriptor for Twisted's copy of the socket.
-                if error.errno != errno.ENOTCONN and time.monotonic() >= self._next_log:
+                if error.errno == errno.ENOTCONN:
+                    return
+                self.accept_failures.note(os.strerror(error.errno or 0))
+                if time.monotonic() >= self._next_log:
                     self._next_log = time.monotonic() + LOG_SECONDS
                     log.error("Closed a connection that cannot be served: %s", error)
 

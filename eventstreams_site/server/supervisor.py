@@ -63,7 +63,9 @@ class Supervisor:
         self._config = config
         self._places = places
         self._listener = listener
-        self._acceptor = Acceptor(listener)
+        self._acceptor = Acceptor(listener, self._tell_of_failure)
+        self._accepted: socket.socket | None = None
+        """A connection that no worker could be sent yet: nothing else is accepted before it."""
         self._workers: dict[int, Worker] = {}
         self._selector = selectors.DefaultSelector()
         self._is_accepting = False
@@ -101,12 +103,23 @@ class Supervisor:
         if not self._takers(time.monotonic()):  # a report has come meanwhile
             return
         for connection in self._acceptor.accept():
-            with connection:
-                now = time.monotonic()
-                if not any(worker.send(connection, now) for worker in self._takers(now)):
-                    log.warning("Closed a connection that no worker took")
-            if not self._takers(now):
+            self._accepted = connection
+            if not self._send_accepted() or not self._takers(time.monotonic()):
                 return
+
+    def _send_accepted(self) -> bool:
+        """Send the accepted connection to a worker, if there is one; return False if none can take it now."""
+        if self._accepted is not None:
+            now = time.monotonic()
+            if not any(worker.send(self._accepted, now) for worker in self._takers(now)):
+                return False
+            self._accepted.close()
+            self._accepted = None
+        return True
+
+    def _tell_of_failure(self, why: str) -> None:
+        for worker in self._workers.values():
+            handover.tell_of_failure(worker.channel, why)
 
     def _takers(self, now: float) -> list[Worker]:
         """Workers that take connections, the one with the fewest first."""
@@ -117,7 +130,7 @@ class Supervisor:
 
     def _accept_or_not(self, now: float) -> None:
         """Accept while someone takes what comes; else it waits in the backlog."""
-        wanted = now >= self._acceptor.paused_until and bool(self._takers(now))
+        wanted = self._send_accepted() and now >= self._acceptor.paused_until and bool(self._takers(now))
         if wanted is not self._is_accepting:
             self._is_accepting = wanted
             if wanted:

@@ -29,6 +29,8 @@ class Worker:
         """Its end of the channel is open."""
         self.kill_at: float | None = None
         self.report = Report(State.READY, 0, 0, 0)
+        self._is_blocked = False
+        """It could not be sent a connection since its last report."""
         self._sent = 0
         self._sent_at: deque[float] = deque()
         """When each connection was sent that it has not taken yet (time.monotonic)."""
@@ -44,12 +46,13 @@ class Worker:
 
     def takes(self, *states: State) -> bool:
         """Return whether it is in one of these states and takes connections."""
-        is_there = self.heard_at is not None and self.is_open and not self.is_silent
+        is_there = self.heard_at is not None and self.is_open and not self.is_silent and not self._is_blocked
         return is_there and self.report.state in states and len(self._sent_at) < self.report.room
 
     def send(self, connection: socket.socket, now: float) -> bool:
         """Send it a connection; return False if it takes none now."""
         if not handover.send_connection(self.channel, connection):
+            self._is_blocked = True
             return False
         self._sent += 1
         self._sent_at.append(now)
@@ -64,7 +67,7 @@ class Worker:
             return False
         if report is None:
             return True
-        self.heard_at, self.report = now, report
+        self.heard_at, self.report, self._is_blocked = now, report, False
         while len(self._sent_at) > (self._sent - report.taken) & 0xFFFFFFFF:
             self._sent_at.popleft()
         return True

@@ -106,6 +106,8 @@ class Service:
     """Of the streams in `catalogue`, as far as they were found."""
     is_crowded: Callable[[], bool] = bool
     """Whether hardly any connection is left: who is told to come back is not held."""
+    accept_problem: Callable[[], str] = str
+    """A sentence on why connections cannot be accepted; empty if they can."""
     behind: Callable[[], Mapping[str, float]] = dict
     """What is read from the database → how old the news of it is (seconds), where that is too old."""
     catalogue: Catalogue | None = None
@@ -183,6 +185,8 @@ class Service:
                 f"all {self.hub.feeds.limit} different subscriptions that a process keeps are in use: filters that "
                 "nobody uses yet are refused; if there is memory for more, raise max_feeds"
             )
+        if problem := self.accept_problem():
+            reasons.append(problem)
         if behind := self.behind():
             what = ", ".join(f"{name} as it was {age:.0f} s ago" for name, age in behind.items())
             reasons.append(f"the database is slow or does not answer, so changes by admins are late: {what}")

@@ -19,15 +19,10 @@ from streams.core.positions import TopicPartition
 from tests.support.client.reading import NDJSON, SSE, Crowd
 from tests.support.kafka.writing import writer
 from tests.support.site import ROOT, SERVE, Site
-from tests.support.site.serving import PATH, serving
+from tests.support.site.serving import PATH, serving, workers_of
 
 WORKERS = (*SERVE, "--workers", "2")
 CLIENTS = 20
-
-
-def workers_of(site: Site) -> list[int]:
-    """The process ids of the workers."""
-    return [int(pid) for pid in Path(f"/proc/{site.pid}/task/{site.pid}/children").read_text().split()]
 
 
 def sockets_of(pid: int) -> int:

@@ -59,4 +59,8 @@ if __name__ == "__main__":
     config, places = descriptors.bounded(load_config(os.environ))
     server = StreamServer(Process(config), places)
     server.application = careless
-    server.run_with(Listening(listen("127.0.0.1", int(sys.argv[2])), server.adopt, server.room.has_room))
+    server.run_with(
+        Listening(
+            listen("127.0.0.1", int(sys.argv[2])), server.adopt, server.room.has_room, server.accept_failures.note
+        )
+    )

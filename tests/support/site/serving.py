@@ -36,6 +36,11 @@ async def serving(
         await asyncio.to_thread(site.close)
 
 
+def workers_of(site: Site) -> list[int]:
+    """The process ids of the workers."""
+    return [int(pid) for pid in Path(f"/proc/{site.pid}/task/{site.pid}/children").read_text().split()]
+
+
 def freeze(site: Site, seconds: float) -> None:
     """Stop the process (SIGSTOP), and let it go on a while later."""
     os.kill(site.pid, signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from eventstreams_site.server import listening, supervisor
+from eventstreams_site.server import handover, listening, supervisor
 from eventstreams_site.server.descriptors import places_of
 from eventstreams_site.server.listening import MAX_ACCEPTED, Acceptor, ListenError, listen
 from eventstreams_site.server.supervisor import Supervisor
@@ -50,7 +51,7 @@ def accepted(acceptor: Acceptor) -> int:
 @pytest.mark.parametrize("error", OF_ONE_CONNECTION)
 def test_what_befell_one_connection_does_not_keep_the_next_one_out(error: str) -> None:
     listener: Any = Listener(error, error, connections=3)
-    acceptor = Acceptor(listener)
+    acceptor = Acceptor(listener, lambda _: None)
     assert accepted(acceptor) == 3
     assert acceptor.paused_until < time.monotonic()
 
@@ -62,7 +63,7 @@ def test_after_an_error_of_the_system_it_rests_and_says_why_once(
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(listening.time, "monotonic", lambda: clock.now)
     listener: Any = Listener(*[error] * 4, connections=2)
-    acceptor = Acceptor(listener)
+    acceptor = Acceptor(listener, lambda _: None)
     rests = []
     for _ in range(4):
         assert accepted(acceptor) == 0
@@ -78,7 +79,7 @@ def test_after_an_error_of_the_system_it_rests_and_says_why_once(
 
 def test_nothing_but_errors_of_connections_is_no_reason_to_spin() -> None:
     listener: Any = Listener(*["EPERM"] * 1_000)
-    acceptor = Acceptor(listener)
+    acceptor = Acceptor(listener, lambda _: None)
     assert accepted(acceptor) == 0
     assert listener.tries == MAX_ACCEPTED
     assert acceptor.paused_until > time.monotonic()
@@ -129,6 +130,36 @@ def test_without_a_worker_nothing_is_accepted_and_nothing_spins(first: Any) -> N
         began = time.monotonic()
         assert first._selector.select(first._seconds_to_wait(began)) == []
         assert time.monotonic() - began > supervisor.LOOK_SECONDS / 2
+
+
+def test_a_connection_that_no_worker_takes_waits_until_one_does(first: Any) -> None:
+    """The channel of a worker that is busy is full after some hundred connections (unix(7): EAGAIN, ETOOMANYREFS)."""
+    ours, theirs = handover.channel()
+    with theirs, socket.create_connection(first._listener.getsockname()) as client:
+        worker = first._workers[0] = Worker(0, ours, 0.0)
+        worker.heard_at = time.monotonic()
+        worker.report = worker.report._replace(room=100_000)
+        first._selector.register(first._wake, 1)
+        first._selector.register(ours, 1, worker)
+        stuffing = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                stuffing += ours.send(b"+")
+        assert stuffing > 50
+        for _ in range(3):
+            first._accept_or_not(time.monotonic())
+            first._accept()
+        assert client.getsockname() == first._accepted.getpeername(), "it is held, and nothing else is accepted"
+        assert not first._is_accepting
+        for _ in range(stuffing):
+            theirs.recv(1)
+        theirs.send(handover._REPORT.pack(handover.State.READY, 0, 0, 5))
+        assert worker.hear(time.monotonic())
+        first._accept_or_not(time.monotonic())
+        message, descriptors, *_ = socket.recv_fds(theirs, 1, 1)
+        assert (message, len(descriptors), first._accepted) == (b"+", 1, None)
+        with socket.socket(fileno=descriptors[0]) as served:
+            assert served.getpeername() == client.getsockname()
 
 
 def test_a_connection_goes_to_the_worker_that_has_the_fewest(first: Any) -> None:
