@@ -59,7 +59,7 @@ class StateFilter(OverviewFilter):
     choices_by_value: ClassVar[Mapping[str, tuple[str, Test]]] = {
         "exposed": ("Yes", lambda stream, _: stream.state is State.EXPOSED),
         "hidden": ("No", lambda stream, _: stream.state is not State.EXPOSED),
-        "unfit": ("No: unusable", lambda stream, _: stream.state is State.UNFIT),
+        "unusable": ("No: unusable", lambda stream, _: stream.state is State.UNUSABLE),
     }
 
 

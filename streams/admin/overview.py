@@ -26,7 +26,7 @@ class State(StrEnum):
     EXPOSED = "exposed"
     DENIED = "denied"
     NOT_ALLOWED = "not allowed"
-    UNFIT = "unusable"
+    UNUSABLE = "unusable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,12 @@ class Overview:
         if name in self.catalogue.streams:
             return State.EXPOSED, ""
         if name in skipped:
-            return State.UNFIT, skipped[name]
+            return State.UNUSABLE, skipped[name]
         edit = self.layers.edits.get(name)
         if edit is not None and edit.allowed is False:
             return State.DENIED, "by an admin"
         if self.layers.allows(name):
-            return State.UNFIT, "no longer defined anywhere"
+            return State.UNUSABLE, "no longer defined anywhere"
         return State.NOT_ALLOWED, "allowed_streams does not name it"
 
     def _clients(self) -> dict[str, int] | None:

@@ -69,7 +69,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
         listed = self._listed(stream)
         return format_html(
             '<span class="streams-state streams-{}">{}</span>{}',
-            "exposed" if listed.state is State.EXPOSED else "unfit" if listed.state is State.UNFIT else "hidden",
+            "exposed" if listed.state is State.EXPOSED else "unusable" if listed.state is State.UNUSABLE else "hidden",
             listed.state,
             format_html(' <span class="admin-quiet">{}</span>', listed.reason) if listed.reason else "",
         )
@@ -98,7 +98,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
 
     def _listed(self, stream: ConfiguredStream) -> Listed:
         overview: Overview = stream._overview  # type: ignore[attr-defined]  # see get_changelist_instance
-        return overview.streams.get(stream.pk) or Listed(stream, State.UNFIT, "just added", {}, None, None)
+        return overview.streams.get(stream.pk) or Listed(stream, State.UNUSABLE, "just added", {}, None, None)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the list, each of whose rows knows the overview."""
@@ -301,10 +301,10 @@ class ConfiguredStreamAdmin(StreamAdmin):
         wanted = {row.name: Wanted(row.override, allowed) for row in rows}
         effect = effect_of(overview, wanted)
         if allowed is Allowed.YES:
-            unfit = {name: why for name, why in effect.after.skipped if name in wanted}
-            for name, why in unfit.items():
+            invalid = {name: why for name, why in effect.after.skipped if name in wanted}
+            for name, why in invalid.items():
                 messages.warning(request, f"“{name}” was not changed: {why}.")
-            wanted = {name: each for name, each in wanted.items() if name not in unfit}
+            wanted = {name: each for name, each in wanted.items() if name not in invalid}
         if effect.affected.names and not _is_confirmed(request, effect.affected.names):
             context = {
                 **self.admin_site.each_context(request),

@@ -1,6 +1,6 @@
-"""The document that describes the streams: JSON or YAML text, turned into plain values that any database keeps.
+"""The document that defines the streams: JSON or YAML, turned into plain values that any database can store.
 
-Nothing in it is trusted: neither its depth, nor what its YAML aliases unfold to.
+It is not trusted: its depth and the size of its YAML aliases are limited.
 
 Source: wire contract, "Configuration".
 """
@@ -19,31 +19,35 @@ from streams.catalogue.duplicate_keys import DuplicateKeyError, as_key, no_key_t
 from streams.core.catalogue import Problem
 
 MAX_DEPTH = 64
+"""Maximum levels of nesting."""
 MAX_NAME = 255
-"""Characters of a stream's name; a topic has at most 249."""
+"""Maximum characters of a stream's name; a topic has at most 249."""
 MAX_YAML = 2 * 1024 * 1024
-"""Characters of YAML, with its aliases unfolded; to read them takes a hundred times that in memory."""
+"""Maximum characters of YAML with its aliases expanded; reading them takes a hundred times as much memory."""
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL has neither in text
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL stores neither in text
 
 
 class DocumentError(Exception):
-    """The text describes no streams; the message says what is wrong with it."""
+    """The text does not define streams; the message says why."""
 
 
 class Described(NamedTuple):
-    """Stream name to settings, as plain JSON values, and what of the document had to be left out."""
+    """Settings by stream name, as plain JSON values, and the streams that were skipped."""
 
     streams: Mapping[str, Any]
     left_out: tuple[Problem, ...]
 
 
 def described_streams(text: str, object_path: str | None) -> Described:
-    """Return the streams that a document describes.
+    """Return the streams that a document defines.
 
-    `object_path`: the keys that lead to them, joined by dots; None or empty for the whole document.
+    Args:
+        text: JSON or YAML.
+        object_path: The keys that lead to the streams, joined by dots; None or empty for the whole document.
 
-    Raises DocumentError; also where the mapping is empty, which is a source's fault rather than anybody's wish.
+    Raises:
+        DocumentError: It defines no streams; an empty mapping is more likely a fault than intended.
     """
     document = parsed(text)
     for key in object_path.split(".") if object_path else ():
@@ -54,7 +58,7 @@ def described_streams(text: str, object_path: str | None) -> Described:
         place = f" at {object_path!r}" if object_path else ""
         raise DocumentError(f"expected a mapping of stream names{place}, found {type(document).__name__}")
     if not document:
-        raise DocumentError("it describes no stream")
+        raise DocumentError("it defines no stream")
     streams: dict[str, Any] = {}
     left_out: list[Problem] = []
     for name, settings in document.items():
@@ -66,7 +70,11 @@ def described_streams(text: str, object_path: str | None) -> Described:
 
 
 def parsed(text: str) -> Any:
-    """The values of a JSON or YAML text. Raises DocumentError, also where a mapping has a key twice, at any depth."""
+    """Return the values of a JSON or YAML text.
+
+    Raises:
+        DocumentError: It is neither, or a mapping at any depth has a key twice.
+    """
     try:
         return json.loads(text, object_pairs_hook=no_key_twice)
     except DuplicateKeyError as error:
@@ -98,10 +106,10 @@ def _load(text: str) -> Any:
 
 
 def _check_yaml(text: str) -> None:
-    """Refuse what would end the process: libyaml's loader goes down by recursion, in C, and aliases multiply."""
+    """Reject what would crash the process: libyaml's loader recurses in C, and aliases multiply."""
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = [(None, 0)]
-    """Anchor and size, in characters and nodes, of the collections that enclose the event; first the document."""
+    """Anchor and size (characters and nodes) of the collections around the event, the document first."""
     for event in yaml.parse(text, yaml.CSafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append((event.anchor, 1))
@@ -110,7 +118,7 @@ def _check_yaml(text: str) -> None:
             continue
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in (anchor for anchor, _ in open_nodes):
-                raise yaml.YAMLError(f"*{event.anchor} refers to what it is in")
+                raise yaml.YAMLError(f"*{event.anchor} refers to a value that contains it")
             anchor, size = None, sizes.get(event.anchor or "", 0)
         elif isinstance(event, yaml.ScalarEvent):
             anchor, size = event.anchor, 1 + len(event.value)
@@ -127,19 +135,25 @@ def _check_yaml(text: str) -> None:
 
 
 def _too_long() -> yaml.YAMLError:
-    return yaml.YAMLError(f"with its aliases unfolded it is longer than {MAX_YAML} characters")
+    return yaml.YAMLError(f"with its aliases expanded it is longer than {MAX_YAML} characters")
 
 
 class NotStorableError(Exception):
-    """Why a stream's name or settings cannot be kept in a database."""
+    """Why a database cannot store a stream's name or settings."""
 
 
 def check_name(name: object) -> str:
-    """The name of a stream, if it can be kept. Raises NotStorableError."""
+    """Return the name of a stream.
+
+    Raises:
+        NotStorableError: A database cannot store it.
+    """
     if not isinstance(name, str):
-        raise NotStorableError(f"YAML reads its name as {_kind(name)} and not as text; quote it")
+        raise NotStorableError(f"YAML reads its name as {_kind(name)}, not as text; quote it")
     if len(name) > MAX_NAME or _UNSTORABLE.search(name):
-        raise NotStorableError(f"its name is longer than {MAX_NAME} characters, or has NUL or half a character in it")
+        raise NotStorableError(
+            f"its name is longer than {MAX_NAME} characters, or contains NUL or an unpaired surrogate"
+        )
     return name
 
 
@@ -150,19 +164,25 @@ def _kind(name: object) -> str:
 
 
 def plain(value: object, depth: int = 2) -> Any:
-    """A copy, as JSON has it and as PostgreSQL gives it back. Raises NotStorableError."""
+    """Return a copy as JSON values, exactly as PostgreSQL will return them.
+
+    Raises:
+        NotStorableError: A database cannot store it.
+    """
     if depth > MAX_DEPTH:
         raise NotStorableError(f"its settings are nested deeper than {MAX_DEPTH} levels")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise NotStorableError(f"its settings have a text with NUL or half a character in it: {ascii(value)[:80]}")
+            raise NotStorableError(
+                f"its settings have a text that contains NUL or an unpaired surrogate: {ascii(value)[:80]}"
+            )
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise NotStorableError(f"its settings have a number that JSON has not: {value}")
-        # PostgreSQL writes large ones out, so that Python reads an int; and it has no -0.0.
+            raise NotStorableError(f"its settings have a number that JSON cannot represent: {value}")
+        # PostgreSQL writes large ones as integers, and has no -0.0.
         return int(value) if abs(value) >= 1e16 else value + 0.0
     if isinstance(value, Mapping):
         return {plain(key if isinstance(key, str) else as_key(key)): plain(v, depth + 1) for key, v in value.items()}

@@ -1,4 +1,4 @@
-"""Keys that stand twice in one mapping: the parsers keep the last in silence, and what the first said would be lost.
+"""Keys that a mapping has twice: parsers silently keep the last, and the first value would be lost.
 
 Source: YAML 1.2.2, 3.2.1.3 (keys are unique); RFC 8259, 4 (names should be).
 """
@@ -15,7 +15,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class DuplicateKeyError(Exception):
-    """A key stands twice in one mapping. `line` is that of the second (counted from 1), None where it is not known."""
+    """A mapping has a key twice. `line` is that of the second, counted from 1; None if unknown."""
 
     def __init__(self, key: str, first_line: int | None = None, line: int | None = None) -> None:
         lines = "" if line is None else f", at line {first_line} and line {line}"
@@ -24,7 +24,11 @@ class DuplicateKeyError(Exception):
 
 
 def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For `object_pairs_hook` of `json.loads`. Raises DuplicateKeyError."""
+    """Return a dictionary of the pairs; for `object_pairs_hook` of `json.loads`.
+
+    Raises:
+        DuplicateKeyError: A key comes twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -33,13 +37,16 @@ def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def refuse_duplicates(root: yaml.Node) -> None:
-    """Look through a YAML document, at every depth. Raises DuplicateKeyError.
+    """Check a YAML document, at every depth.
 
-    Keys that become the same in JSON are the same: `1` and `"1"`, `yes` and `true`. What a mapping takes from another
-    by `<<` may be said again.
+    Keys that become equal in JSON count as equal: `1` and `"1"`, `yes` and `true`. A mapping may repeat keys that it
+    merges from another by `<<`.
+
+    Raises:
+        DuplicateKeyError: A mapping has a key twice.
     """
     constructor = yaml.constructor.SafeConstructor()
-    todo, seen = [root], {id(root)}  # an alias may lead back
+    todo, seen = [root], {id(root)}  # an alias may refer back
     while todo:
         node = todo.pop()
         if isinstance(node, yaml.MappingNode):
@@ -54,9 +61,9 @@ def refuse_duplicates(root: yaml.Node) -> None:
 
 
 def as_key(value: object) -> str:
-    """A key of YAML as JSON has it."""
+    """Return a key of YAML as JSON writes it."""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # Python's dictionaries take the two for one
+        value = int(value)  # equal keys for Python's dictionaries
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
@@ -67,10 +74,10 @@ def _check(node: yaml.MappingNode, constructor: yaml.constructor.SafeConstructor
             continue
         try:
             value = constructor.construct_object(key)
-        except (yaml.YAMLError, ValueError):  # a date that is none: the parser itself says so later
+        except (yaml.YAMLError, ValueError):  # an invalid date: the parser reports it later
             value = key.value
         line = key.start_mark.line + 1
-        names = {as_key(value), value}  # Python takes 1 and true for one
+        names = {as_key(value), value}  # for Python, 1 equals true
         for name in names & lines.keys():
             raise DuplicateKeyError(key.value, lines[name], line)
         lines |= dict.fromkeys(names, line)

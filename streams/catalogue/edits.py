@@ -1,6 +1,6 @@
-"""What admins change of the streams, written: the only way in which their part of a row is changed.
+"""Writes what admins set for streams; nothing else does.
 
-Each change stands in the history (Django's LogEntry) with what was and what is.
+The history (Django's LogEntry) has each change, with the values before and after.
 """
 
 from __future__ import annotations
@@ -26,35 +26,41 @@ NO_VALUE = "nothing"
 
 
 class ChangedMeanwhileError(Exception):
-    """Somebody else has changed the stream since it was looked at; the message says who."""
+    """Somebody else has changed the stream since the form was shown; the message says who."""
 
 
 class Wanted(NamedTuple):
-    """The admin's part of a stream."""
+    """What admins set for a stream."""
 
     override: Mapping[str, Any]
     allowed: str = Allowed.AS_CONFIGURED
 
     @classmethod
     def of(cls, row: ConfiguredStream | None) -> Wanted:
+        """Return what the row has; None has nothing."""
         return cls({}) if row is None else cls(row.override, row.allowed)
 
     @property
     def edit(self) -> Edit:
-        """As the catalogue knows it."""
+        """The same for the catalogue."""
         return ConfiguredStream(override=self.override, allowed=self.allowed).edit or Edit({})
 
     @property
     def fingerprint(self) -> str:
-        """What tells whether it is still the same; JSON, unlike Python, knows `true` from 1."""
+        """A digest that is equal for equal values; of JSON, which unlike Python distinguishes `true` from 1."""
         return hashlib.sha256(_json([self.override, self.allowed]).encode()).hexdigest()[:32]
 
 
 def write(wanted: Mapping[str, Wanted], user: Any, seen: Mapping[str, str] | None = None) -> list[str]:
-    """Make the streams what is wanted; returns the names of those that were not so yet. New ones are made.
+    """Set what is wanted, creating streams that do not exist; return the names of those that changed.
 
-    `seen` are fingerprints of what was shown before, "" for a stream that was not there: raises ChangedMeanwhileError
-    where one is something else by now, and writes nothing then.
+    Args:
+        wanted: What to set, by the stream's name.
+        user: The admin.
+        seen: Fingerprints of what the forms showed, "" for a stream that did not exist.
+
+    Raises:
+        ChangedMeanwhileError: A stream has changed since; nothing is written.
     """
     with transaction.atomic():
         Version.lock(Version.STREAMS)
@@ -84,7 +90,7 @@ def write(wanted: Mapping[str, Wanted], user: Any, seen: Mapping[str, str] | Non
 
 
 def remove(name: str, user: User) -> bool:
-    """Remove a stream that only admins have defined; False where it is not there any more, or is no such one."""
+    """Remove a stream that only admins have defined; False if it no longer exists or is defined elsewhere too."""
     with transaction.atomic():
         Version.lock(Version.STREAMS)
         row = ConfiguredStream.objects.filter(name=name, fetched__isnull=True).first()
@@ -97,7 +103,7 @@ def remove(name: str, user: User) -> bool:
 
 
 def described(old: Wanted, new: Wanted) -> str:
-    """What changes between the two, for the history: `allowed: no → yes; topics: ["a"] → ["b"]`."""
+    """Return the changes for the history: `allowed: no → yes; topics: ["a"] → ["b"]`."""
     parts = [f"allowed: {old.allowed} → {new.allowed}"] if old.allowed != new.allowed else []
     before, after = dict(leaves(old.override)), dict(leaves(new.override))
     for path in dict.fromkeys([*before, *after]):
@@ -108,7 +114,7 @@ def described(old: Wanted, new: Wanted) -> str:
 
 
 def dotted(path: tuple[str, ...]) -> str:
-    """The path as text; a key with a dot in it is quoted."""
+    """Return the path as text; a key that contains a dot is quoted."""
     return ".".join(_json(key) if "." in key or not key else key for key in path)
 
 
@@ -122,9 +128,9 @@ def _json(value: object) -> str:
 
 def _meanwhile(row: ConfiguredStream | None) -> str:
     if row is None:
-        return "The stream was removed meanwhile."
+        return "The stream has been removed since you opened it."
     by = f" by {row.edited_by}" if row.edited_by else ""
-    return f"The stream was changed meanwhile{by}: look at it again."
+    return f"The stream has been changed{by} since you opened it. Check it again."
 
 
 def _entry(row: ConfiguredStream, user: User, flag: int, text: str) -> LogEntry:

@@ -1,6 +1,6 @@
-"""The catalogue explained to admins: where each value of a stream comes from, and what is wrong with an edit.
+"""Explains the catalogue to admins: where each value of a stream comes from, and what is wrong with an edit.
 
-The rules themselves are those of `streams.core.catalogue`, asked here and not repeated.
+The rules are those of `streams.core.catalogue`; nothing is repeated here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streams.core.catalogue import Edit, InvalidStreamError, Layers, Problem, co
 
 
 class Origin(StrEnum):
-    """A layer of the configuration; in the order of `Layers.of`, the lowest first."""
+    """A layer of the configuration; in the order of `Layers.of`, lowest first."""
 
     DEFAULT = "default"
     FETCHED = "fetched"
@@ -25,7 +25,7 @@ class Origin(StrEnum):
 class Value(NamedTuple):
     """One value of the effective settings: the keys that lead to it, and the layer that it comes from.
 
-    A mapping is none unless it is empty; a list is one.
+    A list is a value, and so is an empty mapping; other mappings are not.
     """
 
     path: tuple[str, ...]
@@ -35,9 +35,9 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a stream is made of. `reason` says why it is not exposed, and is empty where it is.
+    """The effective settings of a stream. `reason` says why it is not exposed; it is empty if it is exposed.
 
-    `problems` are what is ignored of a stream that is exposed: an alias that leads elsewhere.
+    `problems` are settings that are ignored, such as an alias that another stream has.
     """
 
     settings: Mapping[str, Any]
@@ -47,14 +47,14 @@ class Explanation:
 
 
 def explain(name: str, layers: Layers) -> Explanation:
-    """The stream `name` as it is now; for one that nothing describes, the reason says so."""
+    """Return what the stream `name` is made of; if nothing defines it, the reason says so."""
     own = [layer if isinstance(layer, Mapping) else {} for layer in layers.of(name)]
     settings: dict[str, Any] = {}
     for layer in own:
         settings = deep_merge(settings, layer)
     highest_first = list(zip(Origin, own, strict=True))[::-1]
     values = tuple(
-        # Whatever lies above the highest layer that has it has been merged into it, or it would not be there.
+        # The highest layer that has the value wins.
         Value(path, value, next(origin for origin, layer in highest_first if _has(layer, path)))
         for path, value in leaves(settings)
     )
@@ -65,13 +65,13 @@ def explain(name: str, layers: Layers) -> Explanation:
 
 
 def validate_edit(name: str, edit: Edit, layers: Layers) -> list[str]:
-    """What makes this edit of the stream `name` a bad one, a sentence each; none: it can be saved.
+    """Return what is wrong with this edit of the stream `name`, a sentence each; none: it can be saved.
 
-    Judged is what the edit brings about: a stream that could not be served before may be denied all the same. An
-    override is judged also where the stream is not exposed at the moment.
+    Only what the edit changes counts: an unusable stream may still be denied. An override is checked even if the
+    stream is not exposed now.
     """
     if not isinstance(edit.override, Mapping):
-        return ["the override is not a mapping of settings (in JSON: an object)"]
+        return ["the override must be a mapping of settings (in JSON: an object)"]
     without = layers.with_edit(name, None)
     reasons = []
     current = layers.edits.get(name)
@@ -80,11 +80,13 @@ def validate_edit(name: str, edit: Edit, layers: Layers) -> list[str]:
     fault = _fault(name, layers.with_edit(name, edit))
     if fault is not None and (edit.allowed or name not in without.names() or fault != _fault(name, without)):
         reasons.append(fault)
-    # As if it were exposed, in either case: what is new then comes from the override.
+    # As if it were exposed both times: new problems then come from the override.
     already = _problems(layers.with_edit(name, Edit({}, True)))
-    for problem in _problems(layers.with_edit(name, Edit(edit.override, True))):
-        if problem not in already:
-            reasons.append(problem.reason if problem.name == name else f"stream {problem.name}: {problem.reason}")
+    reasons += [
+        problem.reason if problem.name == name else f"stream {problem.name}: {problem.reason}"
+        for problem in _problems(layers.with_edit(name, Edit(edit.override, True)))
+        if problem not in already
+    ]
     return reasons
 
 
@@ -110,7 +112,7 @@ def _why_not(name: str, layers: Layers) -> str:
 
 
 def leaves(settings: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value with the keys that lead to it; of mappings only the empty ones are values."""
+    """Yield every value with the keys that lead to it; of mappings, only empty ones are values."""
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*path, key))

@@ -1,7 +1,7 @@
-"""Fetching a small document from where it is kept: a path, a ``file:``, ``http:`` or ``https:`` URL.
+"""Fetches a small document from a path or a ``file:``, ``http:`` or ``https:`` URL.
 
-Whatever a server does, an end comes soon: the time is bounded as a whole, the size before and after decompression.
-Nothing secret gets into a message: neither the values of headers nor what a URL has in it for logging in.
+Time is limited as a whole, size before and after decompression. Messages never contain secrets: no values of headers,
+no credentials in URLs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ import httpx
 from streams.catalogue.inflate import ENCODINGS, Inflate, InflateError
 
 CONNECT_SECONDS = 5.0
+"""Maximum seconds to connect."""
 READ_SECONDS = 10.0
-"""A server may be silent for so long at a stretch."""
+"""Maximum seconds between two reads from a server."""
 TOTAL_SECONDS = 30.0
+"""Maximum seconds of a fetch."""
 MAX_BYTES = 16 * 1024 * 1024
+"""Maximum bytes of a document, compressed and decompressed."""
 MAX_REDIRECTS = 3
 
 _ABSENT_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -39,27 +42,27 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 _SECRET = re.compile(r"([?&;][^=&;#]*(?:key|token|secret|passw|auth|sig)[^=&;#]*=)[^&;#]*", re.IGNORECASE)
 
-# It writes each request's URL at INFO, with what that has in it for logging in.
+# It logs the URL of each request at INFO, with its credentials.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class FetchError(Exception):
-    """The document could not be had; the message names where it was looked for and what went wrong."""
+    """The document could not be fetched; the message names the place and the reason."""
 
 
 class AbsentError(FetchError):
-    """The place can be asked, and has no such document."""
+    """The place answers, but does not have the document."""
 
 
 class Validators(NamedTuple):
-    """What a server gave along with a document, to ask later whether it has changed (RFC 9110, 8.8)."""
+    """Headers that came with a document, to ask later whether it has changed (RFC 9110, 8.8)."""
 
     etag: str | None
     last_modified: str | None
 
 
 class Fetched(NamedTuple):
-    """A document; `validators` is None where its source gave none."""
+    """A document; `validators` is None if its source gave none."""
 
     text: str
     validators: Validators | None
@@ -79,11 +82,20 @@ def fetch(
     *,
     may_lead_to: Callable[[str], bool] = lambda _: True,
 ) -> Fetched | Literal[_NotModified.NOT_MODIFIED]:
-    """Return the document at `uri`, as UTF-8 text; NOT_MODIFIED where the server says that it is the one of `known`.
+    """Return the document at `uri`, as UTF-8 text; NOT_MODIFIED if the server says that it is still that of `known`.
 
-    `options`: ``headers``, a mapping of names to texts, which are sent to the server of `uri` and to no other that it
-    redirects to. `may_lead_to` is asked before each redirect is followed, and given its whole URL. Raises FetchError.
-    It blocks, for about TOTAL_SECONDS at most: call it in a thread where there is an event loop.
+    It blocks for at most about TOTAL_SECONDS: call it in a thread if there is an event loop.
+
+    Args:
+        uri: A path or URL.
+        options: ``headers``, a mapping of names to texts, sent to the server of `uri` only, not after a redirect to
+            another.
+        known: The validators of the document that the caller has.
+        may_lead_to: Whether a redirect to this URL may be followed.
+
+    Raises:
+        FetchError: The document could not be fetched.
+        AbsentError: It does not exist there.
     """
     if _HTTP.match(uri):
         return asyncio.run(_ask(uri, _checked(uri, options.get("headers") or {}), known, may_lead_to))
@@ -91,10 +103,10 @@ def fetch(
 
 
 def shown(uri: str) -> str:
-    """The URI for people: without a password, and without the values of parameters that look like secrets."""
+    """Return the URI for messages: without a password and without parameters that look like secrets."""
     if not _HTTP.match(uri):
         return uri
-    # One that is not well-formed may have a password with a slash in it: then all up to the last @ is hidden.
+    # A malformed URL may have a slash in its password: then everything up to the last @ is hidden.
     before_at = r"(?<=//)[^/?#]*@" if _WELL_FORMED.match(uri) else r"(?<=//).*@"
     return _SECRET.sub(r"\1***", re.sub(before_at, "***@", uri, count=1, flags=re.DOTALL))
 
@@ -106,13 +118,13 @@ def _read(uri: str) -> bytes:
     path = _path(uri)
     try:
         kind = path.stat().st_mode
-        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe would keep us waiting
-            raise FetchError(f"{uri}: it is not a file")
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # reading a pipe would block
+            raise FetchError(f"{uri}: not a file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         kind_of_error = AbsentError if isinstance(error, _ABSENT_FILE) else FetchError
-        raise kind_of_error(f"{uri}: it cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise kind_of_error(f"{uri}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > MAX_BYTES:
         raise _too_large(uri)
     return content
@@ -123,7 +135,7 @@ def _path(uri: str) -> Path:
         return Path(uri)
     parts = urlsplit(uri)
     if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-        raise FetchError(f"{uri}: expected a file: URL with an absolute path on this host, as file:///etc/x.yaml")
+        raise FetchError(f"{uri}: expected a file: URL with an absolute path on this host, such as file:///etc/x.yaml")
     return Path(unquote(parts.path))  # RFC 8089
 
 
@@ -144,9 +156,7 @@ def _too_large(uri: str) -> FetchError:
 def _checked(uri: str, headers: Mapping[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if _HEADER_NAME.fullmatch(name) is None or _HEADER_VALUE.fullmatch(value) is None:
-            raise FetchError(
-                f"{shown(uri)}: the header {name!r} cannot be sent; it may only have printable ASCII in it"
-            )
+            raise FetchError(f"{shown(uri)}: the header {name!r} cannot be sent; use printable ASCII only")
     return dict(headers)
 
 
@@ -168,7 +178,7 @@ async def _ask(
         raise FetchError(f"{where}: no connection within {CONNECT_SECONDS:g} s") from None
     except httpx.TimeoutException:
         raise FetchError(f"{where}: no answer within {READ_SECONDS:g} s") from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol):  # their words may quote a password
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):  # their messages may quote a password
         raise FetchError(f"{where}: it is not a valid URL") from None
     except httpx.ConnectError as error:
         raise FetchError(f"{where}: no connection: {error}") from None
@@ -178,7 +188,7 @@ async def _ask(
 
 @functools.cache
 def _trusted() -> ssl.SSLContext:
-    """The authorities that this machine trusts: a site adds its own there. To read them takes long."""
+    """Return the authorities that this machine trusts, to which a site adds its own. Reading them takes long."""
     return ssl.create_default_context()
 
 
@@ -193,7 +203,7 @@ async def _follow(
     for _ in range(MAX_REDIRECTS + 1):
         request = _standard_headers(known)
         if _origin(url) == _origin(start):
-            request.update(headers)  # what they are for is this server, and no other
+            request.update(headers)  # meant for this server only
         async with client.stream("GET", url, headers=request) as response:
             status = response.status_code
             if status in _REDIRECTS:
@@ -245,7 +255,7 @@ def _validators(response: httpx.Response) -> Validators | None:
 
 
 async def _body(uri: str, response: httpx.Response) -> bytes:
-    """All of it, decompressed; no more of it is taken than is allowed, before and after."""
+    """Return the body, decompressed; at most MAX_BYTES are read, and at most MAX_BYTES come out."""
     if int(response.headers.get("Content-Length", "0")) > MAX_BYTES:
         raise _too_large(uri)
     encoding = response.headers.get("Content-Encoding", "").strip().lower().removeprefix("x-") or "identity"

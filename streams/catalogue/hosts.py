@@ -1,4 +1,4 @@
-"""Hosts that the configuration names, and whether a URL is at one of them."""
+"""Hosts that the configuration names, and whether a URL points to one of them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 
 
 class Host(NamedTuple):
-    """A name in lower case, or an IP address as `ipaddress` writes it; `port` None is the one of the URL's scheme."""
+    """A name in lower case, or an IP address as `ipaddress` writes it; `port` None: the scheme's default."""
 
     name: str
     port: int | None = None
 
     def __str__(self) -> str:
+        """Return it as `read_host` reads it."""
         if self.port is None:
             return self.name
         return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
 
 
 def read_host(text: str) -> Host:
-    """Return the host of `host`, `host:port`, an IPv6 address or `[address]:port`. Raises ValueError."""
+    """Return the host of `host`, `host:port`, an IPv6 address or `[address]:port`.
+
+    Raises:
+        ValueError: It is none of these.
+    """
     bracketed = re.fullmatch(r"\[([^]]*)\](?::(\d{1,5}))?", text)
     if bracketed is not None:
         address, port = bracketed.groups()
@@ -43,9 +48,9 @@ def read_host(text: str) -> Host:
 def is_at(uri: str, hosts: Collection[str]) -> bool:
     """Return whether `uri` is an http(s) URL at one of the hosts, for every library that reads it.
 
-    A host that names no port stands for the port of the URL's scheme, 80 or 443, and no other.
+    A host without a port stands for the default port of the URL's scheme only, 80 or 443.
     """
-    # Browsers and libraries disagree on backslashes, blanks and user names in URLs: none is needed here.
+    # Libraries disagree on backslashes, spaces and user names in URLs: none is needed here.
     if re.fullmatch(r"[!-~]+", uri) is None or "\\" in uri:
         return False
     try:
@@ -62,7 +67,7 @@ def is_at(uri: str, hosts: Collection[str]) -> bool:
 
 
 def _name(text: str) -> str:
-    """One spelling of each name: lower case, without the dot of the root. Raises ValueError."""
+    """Return one spelling of each name: lower case, without a final dot."""
     if ":" in text:
         return str(ipaddress.IPv6Address(text))
     name = text.lower().removesuffix(".")

@@ -1,7 +1,7 @@
-"""Undoing the Content-Encoding of an answer piece by piece, within a bound, whatever the server sends.
+"""Decompresses the body of an answer piece by piece, within a limit, whatever the server sends.
 
-httpx's own decoders give all that a piece stands for at once (a thousand times its size), and keep what follows the end
-of the compressed data, copying it again with each piece.
+httpx's own decoders decompress a piece as a whole (up to a thousand times its size), and keep and copy whatever follows
+the end of the compressed data.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import zlib
 
 ENCODINGS = ("gzip", "deflate")
-"""What a request may offer in Accept-Encoding."""
+"""What requests offer in Accept-Encoding."""
 MAX_MEMBERS = 1024
-"""Maximum members of one gzip body: each begins with a decompressor that has to be made."""
+"""Maximum members of one gzip body: each needs a new decompressor."""
 
 _GZIP = zlib.MAX_WBITS | 16
 _ZLIB = zlib.MAX_WBITS
@@ -23,10 +23,10 @@ class InflateError(Exception):
 
 
 class Inflate:
-    """The decompressor of one body, of `encoding` "gzip" or "deflate".
+    """The decompressor of one body; `encoding` is "gzip" or "deflate".
 
-    Raises InflateError also for bytes after the end: what they are is not known, and a document that is only read in
-    part must not pass for the whole. Zeros are taken for padding, as gzip itself does.
+    Bytes after the end are an error too: part of a document must not pass for the whole. Zeros are padding, as for gzip
+    itself.
     """
 
     def __init__(self, encoding: str) -> None:
@@ -35,7 +35,11 @@ class Inflate:
         self._current: zlib._Decompress | None = None
 
     def decode(self, piece: bytes, limit: int) -> bytes | None:
-        """Return what `piece` stands for, or None if that is more than `limit` bytes."""
+        """Return the decompressed piece, or None if it has more than `limit` bytes.
+
+        Raises:
+            InflateError: The body is damaged.
+        """
         found = bytearray()
         while piece:
             if self._current is None:
@@ -56,9 +60,13 @@ class Inflate:
         return bytes(found)
 
     def finish(self) -> None:
-        """Call at the end of the body. Raises InflateError where it is cut off."""
+        """Check, at the end of the body, that it is complete.
+
+        Raises:
+            InflateError: The body is truncated.
+        """
         if self._current is not None or not self._members:
-            raise InflateError("is cut off")
+            raise InflateError("is truncated")
 
     def _begun(self, piece: bytes) -> zlib._Decompress:
         if self._members and (self._encoding != "gzip" or piece[0] != 0x1F):

@@ -1,4 +1,4 @@
-"""What a synchronisation would change, and whether it may: judged by what clients can read before and after.
+"""What a synchronisation would change, and whether it may: decided by what clients can read before and after.
 
 Source: wire contract, "Configuration".
 """
@@ -19,15 +19,15 @@ from streams.models import ConfiguredStream, SyncRun
 HOLD_SHARE = 0.2
 HOLD_COUNT = 5
 """A refresh that would withdraw more than this share of the exposed streams and at least this number, or all of them,
-waits until somebody applies it."""
+is held until somebody applies it."""
 NAMED_FAULTS = 3
-"""Maximum number of streams whose faults the message names, where none of them can be served."""
+"""Maximum number of streams that the message names if none can be served."""
 
 Outcome = SyncRun.Outcome
 
 
 class Changes(NamedTuple):
-    """As in SyncResult; `exposed` is how many streams clients can read before."""
+    """As in SyncResult; `exposed` is the number of streams that clients can read before."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -37,11 +37,12 @@ class Changes(NamedTuple):
 
     @property
     def described(self) -> tuple[str, ...]:
+        """All names whose definition changes."""
         return self.added + self.removed + self.changed
 
 
 class Judgement(NamedTuple):
-    """What is to be done. `left_out` and `problems` are as in SyncResult."""
+    """What a synchronisation is to do. `left_out` and `problems` are as in SyncResult."""
 
     outcome: SyncRun.Outcome
     error: str = ""
@@ -53,7 +54,7 @@ class Judgement(NamedTuple):
 
 
 def judge(config: StreamConfigSource, source: str, described: Described, force: bool) -> Judgement:
-    """Return what becomes of the streams that `source` describes; `force` applies also what would be held."""
+    """Return what to do with the streams that `source` defines; `force` applies also what would be held."""
     rows, fetched = read_rows(), described.streams
     layers = layers_of(config, rows, fetched)
     after = compile_catalogue(layers, 0)
@@ -64,8 +65,8 @@ def judge(config: StreamConfigSource, source: str, described: Described, force: 
         return judgement._replace(outcome=Outcome.FAILED, error=error, changes=Changes(), fetched={})
 
     if config.stream_config_uri is None and not rows and not changes.described:
-        return failed("stream_config_uri is not set, and nothing else describes a stream")
-    if config.stream_config_uri is not None and (faults := _all_unfit(described, layers)):
+        return failed("stream_config_uri is not set, and nothing else defines a stream")
+    if config.stream_config_uri is not None and (faults := _all_invalid(described, layers)):
         named = "; ".join(f"{name}: {reason}" for name, reason in faults[:NAMED_FAULTS])
         more = f"; and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
         return failed(f"{source}: none of its {len(faults)} streams can be served ({named}{more})")
@@ -82,7 +83,7 @@ def judge(config: StreamConfigSource, source: str, described: Described, force: 
 
 
 def _is_too_much(changes: Changes) -> bool:
-    """Whether it takes away so much that somebody should look at it first. New streams do not make up for old ones."""
+    """Return whether it withdraws so many streams that somebody should look first. New streams do not compensate."""
     lost = len(changes.withdrawn)
     if lost and lost == changes.exposed:
         return True
@@ -95,6 +96,7 @@ def compare(
     fetched: Mapping[str, Any],
     after: Catalogue,
 ) -> Changes:
+    """Return what would change in `rows` if `fetched` took effect, and `after` with it."""
     ours = in_file(config)
     has = {name: row for name, row in rows.items() if row.fetched is not None}
     new_here = [name for name in ours if name not in rows and name not in fetched]
@@ -118,7 +120,7 @@ def compare(
 
 
 def in_file(config: StreamConfigSource) -> dict[str, None]:
-    """The streams that the configuration file describes, whether they are fetched or not: admins see them too."""
+    """Return the streams that the configuration file defines, fetched or not: admins see them too."""
     names: dict[str, None] = {}
     for name in layers_of(config, {}).in_file():
         with suppress(NotStorableError):
@@ -126,8 +128,8 @@ def in_file(config: StreamConfigSource) -> dict[str, None]:
     return names
 
 
-def _all_unfit(described: Described, layers: Layers) -> list[Problem]:
-    """Why no stream of the source can be served; empty where one can, be it without what admins have set or with it."""
+def _all_invalid(described: Described, layers: Layers) -> list[Problem]:
+    """Return why no stream of the source can be served; empty if one can, with the admins' edits or without."""
     faults = list(described.left_out)
     for name in described.streams:
         try:
@@ -136,12 +138,12 @@ def _all_unfit(described: Described, layers: Layers) -> list[Problem]:
             faults.append(Problem(name, str(error)))
         else:
             return []
-    if any(_is_fit(name, layers) for name in described.streams):
+    if any(_is_valid(name, layers) for name in described.streams):
         return []
     return faults
 
 
-def _is_fit(name: str, layers: Layers) -> bool:
+def _is_valid(name: str, layers: Layers) -> bool:
     try:
         stream_of(name, layers)
     except InvalidStreamError:
@@ -150,5 +152,5 @@ def _is_fit(name: str, layers: Layers) -> bool:
 
 
 def canonical(value: object) -> str:
-    """What tells whether two values are the same: unlike Python, JSON knows `true` from 1."""
+    """Return a text that is equal for equal values: unlike Python, JSON distinguishes `true` from 1."""
     return json.dumps(value, sort_keys=True)

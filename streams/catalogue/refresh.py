@@ -1,4 +1,4 @@
-"""The streams' source is asked again and again, in the background: never on the way of a client."""
+"""Refreshes the stream configuration in the background, so that no client waits for it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from streams.models import SyncRun
 log = logging.getLogger(__name__)
 
 SYNC_RETRY_SECONDS = 10.0
-"""After a failure, where the next refresh is not due sooner."""
+"""Maximum seconds until the next refresh after a failure."""
 
 
 class RefreshingSource(StreamConfigSource, Protocol):
+    """The part of the service's configuration that says when to refresh, too."""
+
     @property
-    def stream_config_ttl(self) -> float: ...
+    def stream_config_ttl(self) -> float:
+        """Seconds between refreshes; 0: refresh once."""
 
 
 class Refresh:
-    """One process's refreshes. `last` is the latest result, `last_good_at` when it was good (Unix time, seconds).
+    """The refreshes of one process.
 
-    `written` is called after one that wrote something. Every process refreshes for itself: who comes second to a
-    change finds nothing to do.
+    `last` is the latest result, `last_good_at` the time of the last good one (Unix time, seconds). `written` is called
+    after a refresh that wrote something. Every process refreshes; all but the first find nothing to do.
     """
 
     def __init__(self, config: RefreshingSource, metrics: Metrics, written: Callable[[], None]) -> None:
@@ -42,7 +45,11 @@ class Refresh:
         self._again: asyncio.Future[SyncResult] | None = None
 
     async def run(self, *, force: bool = False, by: str = "") -> SyncResult:
-        """Refresh now; `by` is the user who asked for it. Raises django.db.Error where the database is away."""
+        """Refresh now; `by` is the user who asked for it.
+
+        Raises:
+            django.db.Error: The database failed.
+        """
         async with self._one_at_a_time:
             known = self.last.document if self.last is not None else None
             result = await asyncio.to_thread(synchronise, self.config, known, force=force, by=by)
@@ -56,13 +63,13 @@ class Refresh:
         return result
 
     def reconsider(self) -> None:
-        """The streams in the database have changed: what is held here may have been applied by another process."""
+        """Refresh again if a configuration is held: the database has changed, so it may have been applied."""
         if self.last is not None and self.last.outcome is SyncRun.Outcome.HELD:
             self._again = asyncio.ensure_future(self.run())
             self._again.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def run_forever(self) -> None:
-        """At once, until the source was had, then every `stream_config_ttl` seconds, a little spread (0: no more)."""
+        """Refresh now, retry until it succeeds, then every `stream_config_ttl` seconds (±10 %; 0: never again)."""
         ttl = self.config.stream_config_ttl
         while True:
             failed = True

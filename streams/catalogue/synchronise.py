@@ -1,4 +1,4 @@
-"""The streams' way from where they are described into the database, and from there into the catalogue of a process.
+"""Synchronising the database with the source of the streams: fetch, compare, and store, hold or reject.
 
 Source: wire contract, "Configuration".
 """
@@ -25,20 +25,21 @@ from streams.models import ConfiguredStream, SyncRun, Version
 logger = logging.getLogger(__name__)
 
 HISTORY_RUNS = 200
+"""Maximum number of runs that the history keeps."""
 MAX_LEFT_OUT = 100
-"""Maximum number of streams that are left out and that a row of the history names."""
+"""Maximum number of skipped streams that a run of the history names."""
 BATCH = 500
-"""Rows of one statement (SQLite bounds its parameters)."""
+"""Maximum rows of one statement (SQLite limits its parameters)."""
 
 Outcome = SyncRun.Outcome
 
 
 class NothingHeldError(Exception):
-    """The run does not wait for being applied, or no longer; the message says so."""
+    """The run is not, or no longer, awaiting approval; the message says so."""
 
 
 class Document(NamedTuple):
-    """What was fetched last, to be given to the next synchronisation: its server is then only asked for changes."""
+    """What was fetched last; given to the next synchronisation, it only asks the server for changes."""
 
     uri: str
     described: Described
@@ -49,10 +50,10 @@ class Document(NamedTuple):
 class SyncResult:
     """What a synchronisation did, or would do.
 
-    `added`, `removed` and `changed` are the names of streams as the source (or the configuration file) describes them;
-    `withdrawn` are those that clients can read before and not after. `error` says why it failed or is held. `left_out`
-    is what of the document cannot be kept; `problems` is what else of the streams is skipped or ignored. `recorded`:
-    there is a SyncRun of it. `document` is for the next synchronisation, also after a failure.
+    `added`, `removed` and `changed` are the names of streams that the source (or the configuration file) defines;
+    `withdrawn` are those that clients can read before, but not after. `error` says why it failed or is held. `left_out`
+    are the streams of the document that cannot be stored; `problems` is what else is skipped or ignored. `recorded`:
+    the history has a run of it. `document` is for the next synchronisation, also after a failure.
     """
 
     outcome: SyncRun.Outcome
@@ -70,12 +71,12 @@ class SyncResult:
 
     @property
     def is_held(self) -> bool:
-        """Whether it waits until somebody applies it."""
+        """Whether it is awaiting approval."""
         return self.outcome is Outcome.HELD
 
     @property
     def is_good(self) -> bool:
-        """Whether the source was had and the database says what it says."""
+        """Whether the source was fetched and the database agrees with it."""
         return self.outcome not in {Outcome.FAILED, Outcome.HELD}
 
 
@@ -87,81 +88,119 @@ def synchronise(
     dry_run: bool = False,
     by: str = "",
 ) -> SyncResult:
-    """Fetch the description of the streams and write what has changed; where nothing has, nothing is written.
+    """Fetch the stream configuration and write what has changed, if anything.
 
-    `known` is the `document` of the last result in this process. `force` applies also what would be held. `dry_run`
-    only looks. `by` is the user who asked for it. What is wrong with the source is in the result; what is wrong with
-    the database is raised (django.db.DatabaseError). It blocks: call it in a thread where there is an event loop.
+    It blocks: call it in a thread if there is an event loop. Errors of the source are in the result.
+
+    Args:
+        config: Says where the streams are defined.
+        known: The `document` of the last result in this process.
+        force: Apply also what would be held.
+        dry_run: Write nothing.
+        by: The user who asked for it.
+
+    Raises:
+        django.db.DatabaseError: The database failed.
     """
     at, started = timezone.now(), time.monotonic()
-    uri = config.stream_config_uri
-    source = "stream_config_overrides" if uri is None else shown(uri)
-    document: Document | None = None
-    error = ""
-    try:
-        document = _fetch(config, known)
-    except FetchError as failure:
-        error = str(failure)
-    except DocumentError as failure:
-        error = f"{source}: {failure}"
-    described = document.described if document is not None else None
-
-    def judged() -> Judgement:
-        if described is None:
-            return Judgement(Outcome.FAILED, error)
-        return judge(config, source, described, force)
-
+    attempt = _fetched(config, known, force=force)
     _close_old_connections()
     try:
-        judgement = judged()
-        news = _is_news(judgement, source)
-        if news and not dry_run:
-            with transaction.atomic():
-                Version.lock(Version.STREAMS)
-                judgement = judged()  # another process may have been faster
-                news = _is_news(judgement, source)
-                if news:
-                    seconds = time.monotonic() - started
-                    _write(judgement, config, source, at)
-                    _record(judgement, source, at, seconds, by)
+        judgement, recorded = attempt.judge(), False
+        if not dry_run and _is_news(judgement, attempt.source):
+            judgement, recorded = _write_news(attempt, at, started, by)
     finally:
         _close_old_connections()
-    result = SyncResult(
-        judgement.outcome,
-        source,
-        time.monotonic() - started,
-        judgement.error,
-        *judgement.changes[:4],
-        judgement.left_out,
-        judgement.problems,
-        news and not dry_run,
-        document or known,
-    )
+    seconds = time.monotonic() - started
+    result = _result(judgement, attempt.source, seconds, recorded=recorded, document=attempt.document or known)
     if not dry_run:
-        _say(result)
+        _log(result)
     return result
 
 
 def apply_held(run: int, config: StreamConfigSource, by: str) -> SyncResult:
     """Apply what the held run with this key would have changed, exactly as it was fetched then.
 
-    Raises NothingHeldError.
+    Raises:
+        NothingHeldError: It is no longer awaiting approval.
     """
     at, started = timezone.now(), time.monotonic()
     with transaction.atomic():
         Version.lock(Version.STREAMS)
         held = SyncRun.objects.filter(pk=run, pending__isnull=False).first()
         if held is None:
-            raise NothingHeldError("It no longer waits: it was applied, or the source says something else by now.")
+            raise NothingHeldError("No longer pending: it was already applied, or the source has changed.")
         rows, fetched = read_rows(), held.pending or {}
         after = compile_catalogue(layers_of(config, rows, fetched), 0)
         judgement = Judgement(Outcome.APPLIED, "", compare(config, rows, fetched, after), rows, fetched)
         _write(judgement, config, held.source, at)
         seconds = time.monotonic() - started
         _record(judgement, held.source, at, seconds, by)
-    result = SyncResult(Outcome.APPLIED, held.source, seconds, "", *judgement.changes[:4], recorded=True)
-    _say(result)
+    result = _result(judgement, held.source, seconds, recorded=True)
+    _log(result)
     return result
+
+
+class _Attempt(NamedTuple):
+    """What one synchronisation has fetched; `error` says why there is no document."""
+
+    config: StreamConfigSource
+    source: str
+    document: Document | None
+    error: str
+    force: bool
+
+    def judge(self) -> Judgement:
+        """Return what is to be done, by what the database has now."""
+        if self.document is None:
+            return Judgement(Outcome.FAILED, self.error)
+        return judge(self.config, self.source, self.document.described, self.force)
+
+
+def _fetched(config: StreamConfigSource, known: Document | None, *, force: bool) -> _Attempt:
+    uri = config.stream_config_uri
+    source = "stream_config_overrides" if uri is None else shown(uri)
+    document, error = None, ""
+    try:
+        document = _fetch(config, known)
+    except FetchError as failure:
+        error = str(failure)
+    except DocumentError as failure:
+        error = f"{source}: {failure}"
+    return _Attempt(config, source, document, error, force)
+
+
+def _write_news(attempt: _Attempt, at: datetime, started: float, by: str) -> tuple[Judgement, bool]:
+    """Write the changes and a run, unless another process was faster; return what was judged, and whether a run was."""
+    with transaction.atomic():
+        Version.lock(Version.STREAMS)
+        judgement = attempt.judge()
+        if not _is_news(judgement, attempt.source):
+            return judgement, False
+        seconds = time.monotonic() - started
+        _write(judgement, attempt.config, attempt.source, at)
+        _record(judgement, attempt.source, at, seconds, by)
+    return judgement, True
+
+
+def _result(
+    judgement: Judgement, source: str, seconds: float, *, recorded: bool, document: Document | None = None
+) -> SyncResult:
+    changes = judgement.changes
+    return SyncResult(
+        judgement.outcome,
+        source,
+        seconds,
+        judgement.error,
+        added=changes.added,
+        removed=changes.removed,
+        changed=changes.changed,
+        withdrawn=changes.withdrawn,
+        left_out=judgement.left_out,
+        problems=judgement.problems,
+        recorded=recorded,
+        document=document,
+    )
 
 
 def _fetch(config: StreamConfigSource, known: Document | None) -> Document:
@@ -172,19 +211,19 @@ def _fetch(config: StreamConfigSource, known: Document | None) -> Document:
         known = None
     answer = fetch(uri, config.stream_config_uri_options, known.validators if known is not None else None)
     if answer is NOT_MODIFIED:
-        assert known is not None  # it was asked for by its validators
+        assert known is not None  # only then it was sent validators
         return known
     return Document(uri, described_streams(answer.text, config.stream_config_object_path), answer.validators)
 
 
 def _close_old_connections() -> None:
-    """A thread that makes no requests has nobody to do it: after an outage it would try the dead one for ever."""
+    """Close dead connections: Django does so only for requests, so this thread would use one forever."""
     if not transaction.get_connection().in_atomic_block:
         close_old_connections()
 
 
 def _is_news(judgement: Judgement, source: str) -> bool:
-    """Whether the history says something else by now."""
+    """Return whether the judgement differs from the last run in the history."""
     outcome = judgement.outcome
     if outcome is Outcome.CHANGED:
         return True
@@ -198,7 +237,7 @@ def _is_news(judgement: Judgement, source: str) -> bool:
 
 
 def _listed(judgement: Judgement) -> list[list[str]]:
-    """What is left out, as a row has it."""
+    """Return the skipped streams as a run stores them."""
     return [[name, reason] for name, reason in judgement.left_out[:MAX_LEFT_OUT]]
 
 
@@ -206,7 +245,7 @@ def _listed(judgement: Judgement) -> list[list[str]]:
 
 
 def _write(judgement: Judgement, config: StreamConfigSource, source: str, at: datetime) -> None:
-    """Bring the rows to what was fetched, all under the version that the processes poll."""
+    """Make the rows what was fetched, and raise the version that the processes poll."""
     rows, changes, fetched = judgement.rows, judgement.changes, judgement.fetched
     if judgement.outcome not in {Outcome.CHANGED, Outcome.APPLIED} or not changes.described:
         return
@@ -231,7 +270,7 @@ def _write(judgement: Judgement, config: StreamConfigSource, source: str, at: da
 
 def _record(judgement: Judgement, source: str, at: datetime, seconds: float, by: str) -> None:
     outcome, changes = judgement.outcome, judgement.changes
-    if outcome is not Outcome.FAILED:  # what is held goes on waiting while the source fails, and no longer
+    if outcome is not Outcome.FAILED:  # a held run stays pending only while the source fails
         SyncRun.objects.filter(pending__isnull=False).update(pending=None)
     SyncRun.objects.create(
         at=at,
@@ -255,12 +294,12 @@ def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
     return (names[start : start + BATCH] for start in range(0, len(names), BATCH))
 
 
-def _say(result: SyncResult) -> None:
+def _log(result: SyncResult) -> None:
     names = listed(added=result.added, removed=result.removed, changed=result.changed, withdrawn=result.withdrawn)
     if result.outcome is Outcome.FAILED:
-        logger.error("The stream configuration stays as it was: %s", result.error)
+        logger.error("The stream configuration was not changed: %s", result.error)
     elif result.outcome is Outcome.HELD:
-        logger.warning("The stream configuration stays as it was: %s%s", result.error, names)
+        logger.warning("The stream configuration was not changed: %s%s", result.error, names)
     elif result.recorded:
         logger.info("The stream configuration of %s is %s%s", result.source, result.outcome.value, names)
         for name, reason in result.left_out:

@@ -1,6 +1,6 @@
 """The JSONSchemas of the streams.
 
-- `registry.py`: the schemas that the process has now, refreshed with the streams.
-- `search.py`: where a stream's schema is looked for, and what its references name.
-- `json_schema.py`: a schema with its references becomes one document of JSON Schema 2020-12.
+- `registry.py`: the current schemas of the process, refreshed with the streams.
+- `search.py`: finds a stream's schema and what it refers to.
+- `json_schema.py`: makes one document of JSON Schema 2020-12 of a schema and what it refers to.
 """

@@ -1,6 +1,6 @@
-"""JSON Schemas as plain values: made complete in themselves, brought to one version of the standard, and checked.
+"""JSON Schemas as plain values: made self-contained, converted to one version of the standard, and checked.
 
-Events' schemas are of draft 4 to 2020-12; OpenAPI 3.1 wants 2020-12. What the drafts say alike stays as it is.
+Schemas of events use draft 4 to 2020-12; OpenAPI 3.1 requires 2020-12. What all drafts share is not changed.
 
 Source: JSON Schema 2020-12, core 8 (references) and the release notes of each draft; OpenAPI 3.1, 4.8.24.
 """
@@ -17,29 +17,29 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 MAX_PARTS = 100
-"""Documents that one schema may be made of."""
+"""Maximum documents of which one schema is made."""
 
 JsonObject: TypeAlias = dict[str, Any]
 Load: TypeAlias = Callable[[str, str], tuple[str, Any]]
-"""A reference without its fragment, and the URI of the document it is in → the URI it leads to, and what is there."""
+"""A reference without its fragment, and the URI of its document → the target's URI, and the document there."""
 
-# Where schemas are in a schema; anything else (examples, enum, const, default) is data, whatever it looks like.
+# Where a schema contains schemas; everything else (examples, enum, const, default) is data.
 _NAMED = ("$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties")
 _LISTED = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
 _SINGLE = (
     *("additionalItems", "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not"),
     *("propertyNames", "then", "unevaluatedItems", "unevaluatedProperties"),
 )
-# An `$id` inside an OpenAPI document would lead its references elsewhere; the others mean something else there.
+# An `$id` inside an OpenAPI document would redirect its references; the others mean something else there.
 _LEFT_OUT = ("$schema", "$id", "discriminator", "externalDocs", "xml")
 
 
 class BadSchemaError(Exception):
-    """It is no schema, or not a whole one; the message says why."""
+    """It is not a schema, or not a complete one; the message says why."""
 
 
 def mapped(schema: Any, change: Callable[[JsonObject], JsonObject]) -> Any:
-    """A copy to which `change` was applied, inside first: to each schema in it, and to itself."""
+    """Return a copy with `change` applied to each schema in it, then to itself."""
     if not isinstance(schema, Mapping):
         return schema
     copy = dict(schema)
@@ -56,9 +56,10 @@ def mapped(schema: Any, change: Callable[[JsonObject], JsonObject]) -> Any:
 
 
 def bundled(uri: str, document: Mapping[str, Any], load: Load) -> JsonObject:
-    """The schema at `uri` and all that it refers to, in one: references to elsewhere lead into its `$defs`.
+    """Return the schema at `uri` with all that it refers to: references to other documents lead into its `$defs`.
 
-    Raises BadSchemaError where one cannot lead anywhere, and whatever `load` raises.
+    Raises:
+        BadSchemaError: A reference is invalid; also whatever `load` raises.
     """
     own = document.get("$defs", {})
     if not isinstance(own, Mapping):
@@ -82,7 +83,7 @@ def bundled(uri: str, document: Mapping[str, Any], load: Load) -> JsonObject:
             target, there = load(elsewhere, base)
             if target not in slots:
                 if len(slots) >= MAX_PARTS:
-                    raise BadSchemaError(f"its references lead to more than {MAX_PARTS} documents")
+                    raise BadSchemaError(f"it refers to more than {MAX_PARTS} documents")
                 slots[target] = _free(re.sub(r"[^A-Za-z0-9._-]+", ".", target).strip("."), taken)
                 todo.append((target, there))
         slot = slots[target]
@@ -98,21 +99,25 @@ def bundled(uri: str, document: Mapping[str, Any], load: Load) -> JsonObject:
 
 
 def complete(whole: Mapping[str, Any]) -> JsonObject:
-    """A schema that refers to nothing elsewhere, in 2020-12. Raises BadSchemaError where it is none."""
+    """Return a schema without references to other documents in version 2020-12.
+
+    Raises:
+        BadSchemaError: It is not a valid schema.
+    """
     modern = mapped(whole, _modern)
     mapped(modern, partial(_check_reference, modern))
     try:
         Draft202012Validator.check_schema(modern)
     except SchemaError as error:
         place = "/".join(map(str, error.absolute_path))
-        raise BadSchemaError(f"it is no JSON Schema: at /{place}: {error.message[:200]}") from None
+        raise BadSchemaError(f"not a valid JSON Schema: at /{place}: {error.message[:200]}") from None
     validator = Draft202012Validator(modern, format_checker=Draft202012Validator.FORMAT_CHECKER)
     found: JsonObject = mapped(modern, partial(_without_wrong_default, validator))
     return found
 
 
 def rebased(document: Mapping[str, Any], moved: Callable[[str], str]) -> JsonObject:
-    """A complete schema as it is to stand in another document; `moved` says where each reference leads there."""
+    """Return a complete schema for use inside another document; `moved` maps its references to those there."""
 
     def change(schema: JsonObject) -> JsonObject:
         if "$ref" in schema:
@@ -124,7 +129,7 @@ def rebased(document: Mapping[str, Any], moved: Callable[[str], str]) -> JsonObj
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """A name that is not taken yet; now it is."""
+    """Return a name that is not taken yet, and take it."""
     free, number = name, 2
     while free in taken:
         free, number = f"{name}-{number}", number + 1
@@ -141,13 +146,13 @@ def _modern(schema: JsonObject) -> JsonObject:
             schema["items"] = schema.pop("additionalItems")
     types = schema.get("type")
     if "array" in (types if isinstance(types, list) else [types]) and not schema.keys() & {"items", "prefixItems"}:
-        schema["items"] = {}  # what they are anyway; generators of clients drop an array that does not say it
+        schema["items"] = {}  # the default; generators of clients drop an array without it
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):  # draft 4
         if isinstance(schema.get(exclusive), bool):
             is_exclusive = schema.pop(exclusive)
             if is_exclusive and limit in schema:
                 schema[exclusive] = schema.pop(limit)
-    # JavaScript's regular expressions are not all Python's, whose validators refuse the others.
+    # Not every regular expression of JavaScript is one of Python, whose validators reject it.
     if isinstance(schema.get("pattern"), str) and not _is_regular_expression(schema["pattern"]):
         del schema["pattern"]
     if isinstance(schema.get("patternProperties"), Mapping):
@@ -179,11 +184,11 @@ def _check_reference(whole: Mapping[str, Any], schema: JsonObject) -> JsonObject
 
 
 def _without_wrong_default(validator: Draft202012Validator, schema: JsonObject) -> JsonObject:
-    """A default that its own schema forbids says nothing, and validators of OpenAPI documents refuse it."""
+    """Drop a default that its own schema forbids: validators of OpenAPI documents reject it."""
     if "default" in schema:
         try:
             is_right = validator.evolve(schema=schema).is_valid(schema["default"])
-        except RecursionError:  # of references in a circle
+        except RecursionError:  # circular references
             is_right = False
         if not is_right:
             del schema["default"]

@@ -1,4 +1,4 @@
-"""One refresh of schemas, seen from its threads: where each one is looked for, and what was found there.
+"""One refresh of schemas: where each one is looked up, and what was found.
 
 Source: wire contract, "Configuration".
 """
@@ -21,32 +21,42 @@ from streams.core.catalogue import Stream
 from streams.schemas.json_schema import BadSchemaError, bundled, complete
 
 MAX_FAILURES = 8
-"""After so many at one base it is not asked again in the same refresh."""
+"""Failures after which a base is not asked again in the same refresh."""
 MAX_LINKS = 3
+"""Maximum documents that only name another one, on the way to a schema."""
 
 _LINK = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
 class SchemaConfig(Protocol):
-    """The part of the service's configuration that says where schemas are."""
+    """The part of the service's configuration that concerns schemas."""
 
     @property
-    def schema_base_uris(self) -> Sequence[str]: ...
+    def schema_base_uris(self) -> Sequence[str]:
+        """Paths or URLs below which schemas are looked up, in this order."""
+
     @property
-    def schema_uri_options(self) -> Mapping[str, Any]: ...
+    def schema_uri_options(self) -> Mapping[str, Any]:
+        """How to fetch from them: `headers`."""
+
     @property
-    def schema_latest_version(self) -> str: ...
+    def schema_latest_version(self) -> str:
+        """The version to look up for a schema_title."""
+
     @property
-    def admin_uri_hosts(self) -> Collection[str]: ...
+    def admin_uri_hosts(self) -> Collection[str]:
+        """Hosts that admins may name in URLs of schemas."""
+
     @property
-    def stream_config_ttl(self) -> float: ...
+    def stream_config_ttl(self) -> float:
+        """Seconds between refreshes; 0: only when the streams change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
     """A schema, and where it was found (without secrets).
 
-    `document` is complete and of 2020-12 (see `streams.schemas.json_schema`); `found` is what it was made of.
+    `document` is complete, in version 2020-12 (see `streams.schemas.json_schema`); `found` is what it was made of.
     """
 
     uri: str
@@ -55,9 +65,9 @@ class Schema:
 
 
 def schema_path(stream: Stream, latest_version: str) -> str | None:
-    """What the stream's schema is looked for by: its ``$schema``, else ``/{schema_title}/{latest_version}``, else None.
+    """Return by what to look up the stream's schema: ``$schema``, else ``/{schema_title}/{latest_version}``, else None.
 
-    It is as configured, or an http(s) URL: `is_path` and `streams.catalogue.hosts.is_at` say whether it can be used.
+    It may be anything: `is_path` and `streams.catalogue.hosts.is_at` say whether it can be used.
     """
     if stream.schema_uri:
         return stream.schema_uri
@@ -65,12 +75,12 @@ def schema_path(stream: Stream, latest_version: str) -> str | None:
 
 
 def is_path(text: str) -> bool:
-    """Whether it stays below whatever it is appended to: from one slash on, without steps up or an escape."""
+    """Return whether the text, appended to a base, stays below it: it has one leading slash and no steps up."""
     return re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", text) is not None and not {".", ".."} & set(text.split("/"))
 
 
 class Answer(NamedTuple):
-    """What a URI gave the last time: the digest of its text saves parsing it again."""
+    """What a URI gave the last time; if the digest of its text is the same, it is not parsed again."""
 
     validators: Validators | None
     digest: bytes
@@ -78,17 +88,17 @@ class Answer(NamedTuple):
 
 
 class BrokenError(Exception):
-    """What was found is no schema; the message says why."""
+    """What was found is not a schema; the message says why."""
 
 
 class Search:
-    """One refresh. `answers` are those of the URIs that were asked, the old ones on failure."""
+    """One refresh. `answers` has the answer of each URI that was asked, the old one after a failure."""
 
     def __init__(self, config: SchemaConfig, known: Mapping[str, Answer], found: Mapping[str, Schema]) -> None:
-        """`known` are the answers of the refresh before, `found` the schemas, by path."""
+        """Take the answers of the last refresh (`known`) and its schemas by path (`found`)."""
         self.answers: dict[str, Answer] = {}
         self.passed_over: dict[str, str] = {}
-        """Path → what was wrong with a base that comes before the one that has it."""
+        """Path → the failure of a base before the one that has it."""
         self._config = config
         self._known = known
         self._found = found
@@ -96,22 +106,27 @@ class Search:
         self._checking = Lock()
 
     def look_up(self, path: str) -> Schema:
-        """From the first base that has it. Raises AbsentError, BrokenError, and FetchError where a base that failed may
-        have it: at once if there is one from before, else only if no other base has it.
+        """Return the schema from the first base that has it.
+
+        Raises:
+            AbsentError: No base has it.
+            BrokenError: What was found is not a schema.
+            FetchError: A base that failed may have it. If the last refresh found a schema, this is raised at once, else
+                only if no other base has it.
         """
         uri, document = self._at(path)
         try:
             found = bundled(path, document, self._referred)
             before = self._found.get(path)
             if before is not None and (before.uri, before.found) == (shown(uri), found):
-                return before  # to check it takes a while
-            with self._checking:  # many threads that compute at once would keep the event loop waiting
+                return before  # checking takes a while
+            with self._checking:  # many computing threads would block the event loop
                 return Schema(shown(uri), complete(found), found)
         except BadSchemaError as error:
             raise BrokenError(f"{shown(uri)}: it is broken: {error}") from None
 
     def _referred(self, reference: str, base: str) -> tuple[str, Any]:
-        """What a reference leads to: a path or URL, as `look_up` takes it, and the document there."""
+        """Return the target of a reference, as `look_up` takes it, and the document there."""
         target = urljoin(base, reference)
         for start in self._config.schema_base_uris:
             if target.startswith(start.rstrip("/") + "/") and is_path(target.removeprefix(start.rstrip("/"))):
@@ -124,10 +139,10 @@ class Search:
             raise FetchError(f"its $ref {reference[:200]!r} could not be fetched: {error}") from None
 
     def _at(self, path: str) -> tuple[str, Mapping[str, Any]]:
-        """The URI where `path` leads to, and the document there."""
+        """Return the URI to which `path` leads, and the document there."""
         if is_at(path, self._config.admin_uri_hosts):
-            # What the headers are for are the bases, not whatever else a host serves.
-            # A redirect may lead to no other host either: an admin could have it anywhere then.
+            # Without the headers: they are for the bases. Redirects must stay at these hosts too, since an admin
+            # could otherwise make the service fetch from anywhere.
             hosts = self._config.admin_uri_hosts
             return path, _mapping(path, self._document(path, {}, lambda uri: is_at(uri, hosts)))
         if not is_path(path):
@@ -143,7 +158,7 @@ class Search:
                 continue
             except FetchError as error:
                 if path in self._found:
-                    raise  # the one from before is nearer than that of another base
+                    raise  # better keep the last one than take that of another base
                 failure = failure or error
                 continue
             if failure is not None:
@@ -152,12 +167,12 @@ class Search:
         if failure is not None:
             raise failure
         bases = ", ".join(shown(base) for base in self._config.schema_base_uris)
-        raise AbsentError(f"{path} is at none of {bases}")
+        raise AbsentError(f"{path} was not found at any of {bases}")
 
     def _below(self, base: str, path: str) -> tuple[str, Mapping[str, Any]]:
         for _ in range(MAX_LINKS):
             if self._failures[base] >= MAX_FAILURES:
-                raise FetchError(f"{shown(base)}: it failed {MAX_FAILURES} times and was not asked again for now")
+                raise FetchError(f"{shown(base)}: failed {MAX_FAILURES} times, so it was not asked again for now")
             uri = _joined(base, path)
             try:
                 document = self._document(uri, self._config.schema_uri_options)
@@ -166,11 +181,11 @@ class Search:
             except FetchError:
                 self._failures[base] += 1
                 raise
-            # Checkouts without symbolic links, and servers of raw files, give the name that a link leads to.
+            # Checkouts without symbolic links, and servers of raw files, give the name of the link's target.
             if not isinstance(document, str) or _LINK.fullmatch(document) is None:
                 return uri, _mapping(uri, document)
             path = f"{path.rpartition('/')[0]}/{document}"
-        raise BrokenError(f"{shown(uri)}: it leads from link to link")
+        raise BrokenError(f"{shown(uri)}: too many links to follow")
 
     def _document(
         self, uri: str, options: Mapping[str, Any], may_lead_to: Callable[[str], bool] = lambda _: True
@@ -184,7 +199,7 @@ class Search:
             self.answers.pop(uri, None)
             raise
         if fetched is NOT_MODIFIED:
-            assert known is not None  # else nothing was said of what is known
+            assert known is not None  # only then it was sent validators
             return known.document
         digest = hashlib.sha256(fetched.text.encode()).digest()
         if known is not None and known.digest == digest:
@@ -199,7 +214,7 @@ class Search:
 
 
 def _joined(base: str, path: str) -> str:
-    """`path` has passed `is_path`. A query of the base, a token say, stays behind it."""
+    """Return `path`, which has passed `is_path`, below `base`; a query of the base stays at the end."""
     if re.match(r"https?:", base, re.IGNORECASE) is None:
         return base.rstrip("/") + path
     try:

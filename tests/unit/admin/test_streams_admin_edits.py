@@ -123,8 +123,8 @@ def test_what_cuts_clients_off_says_how_many_are_connected_and_asks(
         ('"topics"', YES, "override", "Expected an object of settings"),
         ('{"a": 1, "a": 2}', YES, "override", 'It has "a" twice; keep one.'),
         ('{"a": NaN}', YES, "override", "JSON has no NaN."),
-        ('{"a": 1e999}', YES, "override", "Its settings have a number that JSON has not"),
-        ('{"a": "\\u0000"}', YES, "override", "Its settings have a text with NUL"),
+        ('{"a": 1e999}', YES, "override", "Its settings have a number that JSON cannot represent"),
+        ('{"a": "\\u0000"}', YES, "override", "Its settings have a text that contains NUL"),
         ('{"a":' * 60_000, YES, "override", "Ensure this value has at most 100000 characters"),
         ('{"a":' * 3000 + "1" + "}" * 3000, YES, "override", "This JSON is nested too deeply."),
         ('{"a":' * 70 + "1" + "}" * 70, YES, "override", "Its settings are nested deeper than 64 levels."),
@@ -202,7 +202,9 @@ def test_what_somebody_else_changed_meanwhile_is_not_overwritten(admin: Client) 
     row = stream("a")
     edits.write({"a": Wanted({"x": 1})}, staff("grace"))
     answer = admin.post(page_of(row), edit(row, '{"x": 2}', step="apply", confirmed=""), follow=True)
-    assert messages(answer) == ["Nothing was saved. The stream was changed meanwhile by grace: look at it again."]
+    assert messages(answer) == [
+        "Nothing was saved. The stream has been changed by grace since you opened it. Check it again."
+    ]
     assert now("a") == Wanted({"x": 1})
 
 

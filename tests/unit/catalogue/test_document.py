@@ -51,10 +51,10 @@ def test_the_production_document_says_the_same_as_json_and_as_yaml() -> None:
         ("", None, "found NoneType"),
         ("just text", None, "found str"),
         ("<html><body>502 Bad Gateway</body></html>", None, "found str"),
-        ("{}", None, "describes no stream"),
+        ("{}", None, "defines no stream"),
         ("[]", None, "found list"),
         ('{"streams": []}', "streams", "expected a mapping of stream names at 'streams', found list"),
-        ('{"streams": {}}', "streams", "describes no stream"),
+        ('{"streams": {}}', "streams", "defines no stream"),
         ('{"streams": {}}', "a.b", "nothing at stream_config_object_path 'a.b'"),
         ('{"a": 5}', "a.b", "nothing at stream_config_object_path 'a.b'"),
     ],
@@ -76,7 +76,7 @@ MANY = 100_000
         ("{a: " * MANY, "nested deeper"),
         ("- " * MANY + "a", "nested deeper"),
         ('{"a":' * MANY, "nested deeper"),
-        ("a: &a {b: *a}", "refers to what it is in"),
+        ("a: &a {b: *a}", "refers to a value that contains it"),
         ("a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)), "longer than"),
         ("a0: &a0 {k: x}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 60)), "longer"),
         (f"a: &a {'x' * 100_000}\nb: [{', '.join(['*a'] * 1000)}]", "longer than"),
@@ -104,7 +104,7 @@ def test_an_alias_that_multiplies_nothing_is_fine() -> None:
     ("settings", "reason"),
     [
         ('{"x": "\\u0000"}', "NUL"),
-        ('{"\\ud800": 1}', "half a character"),
+        ('{"\\ud800": 1}', "unpaired surrogate"),
         ('{"x": NaN}', "nan"),
         ('{"x": -Infinity}', "-inf"),
         ('{"x": 1e400}', "inf"),
@@ -147,7 +147,7 @@ def test_a_name_that_yaml_takes_for_something_else_is_left_out_and_says_what_to_
     ((left_out, reason),) = found.left_out
     assert left_out == shown
     assert f"YAML reads its name as {kind}" in reason
-    assert reason.endswith("and not as text; quote it")
+    assert reason.endswith("not as text; quote it")
     assert list(described_streams(f"'{name}': {{topics: [t]}}", None).streams) == [name]
     with pytest.raises(NotStorableError, match="quote it"):
         check_name(5)

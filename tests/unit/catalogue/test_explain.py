@@ -143,7 +143,7 @@ def test_a_good_edit_has_nothing_against_it(name: str, edit: Edit) -> None:
 @pytest.mark.parametrize(
     ("name", "edit", "reason"),
     [
-        ("a", Edit(["topics"]), "the override is not a mapping"),  # type: ignore[arg-type]
+        ("a", Edit(["topics"]), "the override must be a mapping"),  # type: ignore[arg-type]
         ("a", Edit({"topics": []}), "it has no topics"),
         ("a", Edit({"topics": None}), "it has no topics"),
         ("a", Edit({"topics": "t"}), "topics is not a list of texts but 't'"),

@@ -65,7 +65,7 @@ def test_what_is_left_out_is_in_the_history_once_and_again_when_it_changes(
         caplog.clear()
         result = written.sync()
         assert (result.outcome, result.recorded) == ("unchanged", recorded)
-        assert ("Stream false is left out" in caplog.text) == recorded
+        assert ("Stream false was skipped" in caplog.text) == recorded
     newest = SyncRun.objects.first()
     assert newest is not None
     ((name, reason),) = newest.left_out

@@ -51,7 +51,7 @@ def server() -> Iterator[ConfigServer]:
         (does.status(200, b"<html>Bad Gateway</html>"), "expected a mapping of stream names, found str"),
         (does.status(200), "found NoneType"),
         (does.status(200, b"[]"), "found list"),
-        (does.status(200, b"{}"), "describes no stream"),
+        (does.status(200, b"{}"), "defines no stream"),
         (does.status(200, b'{"x": {}, "/y/": {"topics": ["t"]}}'), "none of its 2 streams can be served"),
         (does.status(200, b'{"x": {"y": NaN}}'), "none of its 1 streams can be served"),
         (does.large(100_000_000, announced=True), "larger than"),

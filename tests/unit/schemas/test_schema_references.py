@@ -65,7 +65,7 @@ async def test_a_reference_may_be_relative_or_the_whole_url_of_a_base(server: Co
     [
         (
             "/fragment/none/1.0.0",
-            "its $ref '/fragment/none/1.0.0' cannot be resolved: /fragment/none/1.0.0 is at none of",
+            "its $ref '/fragment/none/1.0.0' cannot be resolved: /fragment/none/1.0.0 was not found at any of",
         ),
         ("#/definitions/none", "its $ref '#/definitions/none' leads nowhere"),
         ("{server}/x", "/x' cannot be resolved: 'http://127.0.0.1:"),
@@ -105,7 +105,7 @@ async def test_what_is_no_schema_is_broken(tmp_path: Path) -> None:
     schemas = made(put(tmp_path, PATH, "type: 7"))
     await schemas.refresh(ONE)
     assert schemas.of("a") is None
-    assert "it is broken: it is no JSON Schema: at /type: 7 is not" in schemas.problems["a"]
+    assert "it is broken: not a valid JSON Schema: at /type: 7 is not" in schemas.problems["a"]
 
 
 async def test_there_is_another_version_when_something_has_changed_and_only_then(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ async def test_what_no_base_has_is_missing_and_says_where_it_was_looked_for(
     schemas = made(str(tmp_path), at(server).replace("//", "//user:password@") + "/x?token=s3cret")
     assert await schemas.refresh(ONE)
     assert schemas.of("a") is None
-    assert schemas.problems["a"].startswith(f"{PATH} is at none of {tmp_path}, http://***@127.0.0.1")
+    assert schemas.problems["a"].startswith(f"{PATH} was not found at any of {tmp_path}, http://***@127.0.0.1")
     assert "password" not in schemas.problems["a"]
     assert "s3cret" not in schemas.problems["a"]
     assert [path for path, _ in server.requests] == [f"/x{PATH}?token=s3cret"]
@@ -122,7 +122,7 @@ async def test_a_link_that_became_text_is_followed_beside_it_and_not_in_a_circle
     schemas = made(base)
     await schemas.refresh(catalogue(a={"schema_title": "a"}, b={"schema_title": "b"}, c={"schema_title": "c"}))
     assert schemas.of("a") == Schema(f"{base}/a/1.0.0.yaml", {"title": "x"})
-    assert "from link to link" in schemas.problems["b"]
+    assert "too many links to follow" in schemas.problems["b"]
     assert "expected a mapping, found str" in schemas.problems["c"]
 
 
@@ -299,7 +299,9 @@ async def test_the_log_says_what_is_missing_once_and_briefly(tmp_path: Path, cap
     await schemas.refresh(many)
     await schemas.refresh(many)
     (line,) = caplog.messages
-    assert line.startswith("Schemas of streams: 1 found, 59 missing, 0 kept from before. s1: /s/1 is at none of")
+    assert line.startswith(
+        "Schemas of streams: 1 found, 59 missing, 0 kept from before. s1: /s/1 was not found at any of"
+    )
     assert "and 54 more streams" in line
     put(tmp_path, "/s/1", "title: y")
     await schemas.refresh(many)
