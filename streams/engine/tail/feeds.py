@@ -107,7 +107,7 @@ class Feeds:
             if self.are_full:
                 self._metrics.feeds_refused.inc()
                 raise TooManyFeeds(self._limits.max_feeds)
-            if len(self._feeds) >= self._limits.max_feeds:
+            while len(self._feeds) >= self._limits.max_feeds and self._idle:
                 self._let_go(next(iter(self._idle)))
         whole = selection._replace(filter=NO_FILTER)
         track = self.tracks.get(whole)
