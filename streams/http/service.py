@@ -135,7 +135,7 @@ class Service:
 
     @functools.cached_property
     def rates(self) -> Rates:
-        return Rates(self.source, self.hub.lookups)
+        return Rates(self.source, self.hub.lookups, self.hub.tuning)
 
     async def starting(self) -> None:
         """Right after the start, wait a moment for what streams need: nobody has to be turned away for so little."""

@@ -23,6 +23,7 @@ from streams.engine.source import (
     RecordSource,
     SourceUnavailableError,
 )
+from streams.engine.tuning import Tuning
 from streams.local.kafka_jars import LocalKafkaError
 from streams.local.processes import HOST, free_port
 from tests.support.kafka.records import MUCH, new, offsets, poll_until
@@ -43,7 +44,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 @asynccontextmanager
 async def source_of(settings: dict[str, object]) -> AsyncIterator[KafkaSource]:
-    source = KafkaSource(kafka_options(settings), 1)
+    source = KafkaSource(kafka_options(settings), tuning=Tuning(history_readers=1))
     try:
         yield source
     finally:

@@ -10,7 +10,8 @@ import pytest
 
 from streams.core.events import Event
 from streams.core.positions import Gap, Mark, Scope, TopicPartition
-from streams.engine.tail.feed import BLOCK_BYTES, MAX_COPIED_BYTES, Feed, FeedBlock, Selection, ahead, behind
+from streams.engine.tail.feed import Feed, FeedBlock, Selection, ahead, behind
+from streams.engine.tuning import DEFAULT
 from tests.support.engine import Received
 from tests.support.engine.lone_feed import LoneFeed
 
@@ -79,7 +80,7 @@ async def test_many_events_become_blocks_of_bounded_size_and_lose_nothing() -> N
     of.extend(A, events, Mark(0, 305, 1), 100.0)
     received = Received()
     for block in blocks(of):
-        assert sum(len(line) for line in block.ndjson()) < BLOCK_BYTES + 1000
+        assert sum(len(line) for line in block.ndjson()) < DEFAULT.block_bytes + 1000
         received.take(b"".join(block.sse()))
         assert block.after[A].offset == received.offsets[A][-1] + 1
     assert received.offsets == {A: list(range(5, 305))}
@@ -89,7 +90,7 @@ async def test_many_events_become_blocks_of_bounded_size_and_lose_nothing() -> N
 async def test_a_very_large_event_stands_alone_and_is_not_copied() -> None:
     of = feed(A)
     of.max_bytes = 1 << 30
-    large = event(6, MAX_COPIED_BYTES)
+    large = event(6, DEFAULT.max_copied_bytes)
     of.extend(A, [event(5), large, event(7)], Mark(0, 8, 71), 100.0)
     first, alone, last = blocks(of)
     assert [block.count for block in (first, alone, last)] == [1, 1, 1]
