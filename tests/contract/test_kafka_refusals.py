@@ -1,4 +1,4 @@
-"""Why a Kafka cannot be reached, or does not let us read, is said as a sentence: real brokers, different causes."""
+"""Why a Kafka cannot be reached, or does not let us read, is reported as a sentence: real brokers, different causes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             yield made
     except LocalKafkaError as error:
         if os.environ.get("EVENTSTREAMS_TEST_KAFKA"):
-            pytest.skip(f"this test needs a Kafka of its own: {error}")
+            pytest.skip(f"this test needs its own Kafka: {error}")
         raise
 
 

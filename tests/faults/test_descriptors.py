@@ -29,7 +29,7 @@ STREAM = f"GET {PATH} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\
 
 
 async def first_words(port: int) -> tuple[bytes, asyncio.StreamWriter]:
-    """What a newcomer is told, and its connection."""
+    """The answer that a newcomer gets, and its connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(STREAM)
     said = b""
@@ -65,8 +65,8 @@ async def test_at_the_bound_newcomers_are_told_so_and_nothing_else_notices(
         told = [said for said, _ in newcomers if b'"type":"overloaded"' in said.replace(b" ", b"")]
         served = [said for said, _ in newcomers if b":ok" in said and b"retry:" not in said]
         neither = [said for said, _ in newcomers if said not in told and said not in served]
-        assert not any(neither), "nobody is told half of something"
-        assert not neither, "everybody is told something"
+        assert not any(neither), "nobody gets half an answer"
+        assert not neither, "everybody gets an answer"
         assert len(served) <= 2 * PLACES
         assert told
         if not workers:

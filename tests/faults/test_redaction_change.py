@@ -28,7 +28,7 @@ MEMBERS = b',"meta":{"domain":"%s"},"title":"%s","user":"%s"' % (DOMAIN.encode()
 HISTORY = 6_000
 READERS = 50
 SECONDS = 3.0
-"""A change works everywhere within so many (wire contract, "Redaction")."""
+"""Maximum seconds until a change works everywhere (wire contract, "Redaction")."""
 PACED = {"receive_buffer": 65_536, "limit": 65_536}
 """What a client's side holds has been sent and cannot be taken back: these let it hold little."""
 
@@ -78,7 +78,7 @@ async def again(port: int, accept: Mapping[str, str], last_id: str) -> StreamCli
 
 
 def list_page(site: Site) -> float:
-    """Put the page on the list, in a process of its own; returns when it was done (Unix time)."""
+    """Put the page on the list, in its own process; returns when it was done (Unix time)."""
     code = f"""
 import time
 from redaction.listed import changes

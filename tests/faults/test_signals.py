@@ -66,7 +66,7 @@ async def test_no_other_signal_cuts_anybody(command: Sequence[str], kafka: Any, 
                 os.kill(pid, number)
         await logs(site, "SIGHUP is ignored", len(everybody))
         await logs(site, "SIGALRM is ignored", len(everybody))
-        for pid in everybody:  # of so many lines the log leaves some out
+        for pid in everybody:  # the log leaves out some of these many lines
             for number in HARMLESS:
                 os.kill(pid, number)
         await logs(site, "(most recent call first)", len(everybody))  # SIGUSR1

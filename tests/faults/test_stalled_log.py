@@ -1,4 +1,4 @@
-"""Whoever collects the log may stop reading: the service goes on, says so where it can, and later says what is lost."""
+"""What collects the log may stop reading: the service continues, says so where it can, and later says what is lost."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def tools() -> None:
-    """What a local Kafka is made of; the test is skipped where it cannot be had."""
+    """What a local Kafka is made of; the test is skipped where it cannot be found."""
     find_java()
     LocalKafka(Path("unused")).install()
 

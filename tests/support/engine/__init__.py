@@ -23,7 +23,7 @@ from streams.engine.tail.hub import Hub
 from streams.engine.tuning import Tuning
 
 PATIENCE_SECONDS = 20.0
-"""So long a test waits for what must come; only a failing one waits it out."""
+"""Maximum seconds that a test waits for what must come; only a failing one waits that long."""
 
 
 class Stamp:

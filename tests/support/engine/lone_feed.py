@@ -1,4 +1,4 @@
-"""A feed on a track of its own, which the test moves as the hub does."""
+"""A feed on its own track, which the test moves as the hub does."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from streams.engine.tuning import DEFAULT
 
 
 class Raising:
-    """A redactor with a fault: it raises what holds a part of the event, as often as it is told to."""
+    """A redactor with a fault: it raises what holds a part of the event, the given number of times."""
 
     version = 1
 

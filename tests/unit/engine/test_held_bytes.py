@@ -49,7 +49,7 @@ def measured() -> Iterator[Memory]:
 
 
 def event(offset: int, size: int) -> Event:
-    """Made anew, with integers of its own, as one that has been read."""
+    """Made again, with its own integers, as one that has been read."""
     return Event(10**9 + offset, 10**12 + offset, b"{%s}" % (b"x" * (size - 2)))
 
 
@@ -83,7 +83,7 @@ def feed(partitions: int) -> LoneFeed:
 
 
 def fill(of: LoneFeed, size: int, nbytes: int) -> None:
-    """One block for each event, up to so many bytes of events."""
+    """One block for each event, up to `nbytes` bytes of events."""
     tps = list(of.vector)
     for number in range(nbytes // size):
         tp = tps[number % len(tps)]

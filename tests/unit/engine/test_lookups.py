@@ -153,7 +153,7 @@ async def test_that_there_is_none_is_not_remembered(source: CountingSource, look
 
 
 async def test_what_a_question_under_way_has_missed_is_asked_again(source: CountingSource, lookups: Lookups) -> None:
-    """Who came after a record must not be told that it does not exist, though somebody before it rightly was."""
+    """A caller that came after a record must not get that it does not exist, as one before it rightly did."""
     source.gate.clear()
     before = asyncio.ensure_future(lookups.at_times({TP: 2000}))
     await asyncio.sleep(0.002)

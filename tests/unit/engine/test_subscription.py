@@ -137,7 +137,7 @@ async def test_a_partition_added_while_a_client_connects_comes_from_its_first_ev
         planned = plan([ONE], 0, None, await hub.topics(["a"]))
         source.create("a", 2)
         source.append("a", numbered(7), 7, partition=1)
-        await first.until(lambda got: got.events)  # the feed has gone on beyond its first event
+        await first.until(lambda got: got.events)  # the feed has moved on beyond its first event
         async with hub.feed(Selection(planned.topics, frozenset(), planned.scope)) as feed:
             position, _ = await resolve(hub, planned.starts)
             late = Connection(engine, feed, position, [], is_sse=True)

@@ -1,4 +1,4 @@
-"""The bytes of a fetch become records, and a damaged batch is said with where it ends."""
+"""The bytes of a fetch become records, and a damaged batch is reported with where it ends."""
 
 from __future__ import annotations
 

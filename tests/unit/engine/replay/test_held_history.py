@@ -25,7 +25,7 @@ LOG = Log(TP, 0)
 
 
 class Fresh(MemorySource):
-    """What is read is made anew, as it is of a fetch's bytes."""
+    """What is read is made again, as it is of a fetch's bytes."""
 
     def __init__(self, count: int, value: bytes, key: bytes | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Events below the rings: read once for all who ask, kept in bounded memory, by so many readers at a time."""
+"""Events below the rings: read once for all that ask, kept in bounded memory, by a bounded number of readers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def offsets(made: History, block: HistoryBlock, offset: int = 0, limit: int = FA
 
 
 async def block_at(history: History, log: Log, offset: int) -> HistoryBlock:
-    """As a client goes on: from memory, or else from the source."""
+    """As a client continues: from memory, or else from the source."""
     return history.cached(log, offset) or (await history.read(log, offset))[0]
 
 
@@ -230,9 +230,9 @@ async def test_blocks_of_another_incarnation_are_never_taken_for_this_one() -> N
     source.delete("t")
     source.create("t")
     source.append("t", numbered(77), 5)
-    anew = Log(TP, 1)
-    assert history.cached(anew, 0) is None
-    (block,) = await history.read(anew, 0)
+    again = Log(TP, 1)
+    assert history.cached(again, 0) is None
+    (block,) = await history.read(again, 0)
     assert [b'"n":77' in event.json for event in history.events(block, 0, 1)] == [True]
 
 

@@ -75,7 +75,7 @@ async def test_a_slot_is_over_only_after_a_while_and_only_while_others_wait(monk
 
 
 async def free(of: ReaderSlots, count: int) -> bool:
-    """Whether just so many slots can be had."""
+    """Whether exactly `count` slots are free."""
     held = [await asyncio.wait_for(of.take(), 5) for _ in range(count)]
     more = asyncio.ensure_future(of.take())
     for _ in range(5):

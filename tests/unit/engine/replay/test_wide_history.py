@@ -29,7 +29,7 @@ class CompressedSource(MemorySource):
 
 
 def topic(partitions: int, events: int, padding: int = 1_000) -> CompressedSource:
-    """So many events in each partition, at the same times."""
+    """The number of events in each partition, at the same times."""
     source = CompressedSource()
     source.create("a", partitions)
     for n in range(events):
@@ -47,7 +47,7 @@ def encoded(engine: Engine) -> float:
 
 
 async def read(connection: Connection, count: int) -> None:
-    """So many events, which are not looked at (the model of test_subscription_model.py does)."""
+    """`count` events, which are not looked at (the model of test_subscription_model.py does)."""
     while count > 0:
         count -= (await anext(connection._chunks)).events
 

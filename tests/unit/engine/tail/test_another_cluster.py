@@ -1,4 +1,4 @@
-"""The brokers become another cluster, made anew or a mirror: offsets mean something else there, and ids say so."""
+"""The brokers become another cluster, made again or a mirror: offsets mean something else there, and ids say so."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ async def test_a_client_joins_at_the_first_block_that_is_not_behind_it() -> None
     for offset in range(5, 10):
         of.extend(A, [event(offset)], Mark(0, offset + 1, 51), 100.0)
     at = dict(of.vector)
-    assert of.entry({**at, A: Mark(0, 8, 0)}) == (2, {A: Mark(0, 8, 71), B: Mark(0, 5, 50)}), "it has had just so much"
+    assert of.entry({**at, A: Mark(0, 8, 0)}) == (2, {A: Mark(0, 8, 71), B: Mark(0, 5, 50)}), "it has had exactly that"
     assert of.entry({**at, A: Mark(0, 10, 0)}) == (4, {A: Mark(0, 10, 91), B: Mark(0, 5, 50)})
     assert of.entry({**at, A: Mark(0, 5, 0)}) == (of.tip, at), "how far behind it is, the blocks do not say"
     assert of.entry({**at, A: Mark(0, 11, 0)}) == (of.tip, at), "it is ahead"
@@ -260,7 +260,7 @@ def test_behind_and_ahead_look_at_every_partition_incarnation_first() -> None:
     mixed = {A: Mark(1, 6, 0), B: Mark(0, 4, 0)}
     assert behind(at, mixed)
     assert ahead(at, mixed)
-    anew = {A: Mark(2, 0, 0), B: Mark(0, 5, 0)}
-    assert behind(at, anew)
-    assert not ahead(at, anew)
+    again = {A: Mark(2, 0, 0), B: Mark(0, 5, 0)}
+    assert behind(at, again)
+    assert not ahead(at, again)
     assert not behind(at, {A: Mark(1, 5, 99)}), "timestamps do not count, nor partitions that the target lacks"

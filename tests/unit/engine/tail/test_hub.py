@@ -1,4 +1,4 @@
-"""The process's one reader of the tail, and what it makes of topics that come, grow, go, and begin anew."""
+"""The process's one reader of the tail, and what it makes of topics that come, grow, go, and begin again."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ async def test_a_partition_without_a_leader_keeps_no_other_feed_back() -> None:
             assert set(feed.vector) == {TP}
 
 
-# Partitions that begin anew, and topics that go.
+# Partitions that begin again, and topics that go.
 
 
 async def test_a_topic_that_is_recreated_begins_a_new_incarnation_and_a_gap_is_said() -> None:

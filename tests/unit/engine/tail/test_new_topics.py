@@ -44,7 +44,7 @@ async def test_a_feed_that_was_opened_before_the_topic_was_asked_for_gets_it_fro
         write(source, 2_000, name="u")
         await eventually(lambda: received(feed).offsets == {U: [len(OLD)]})
         async with engine.hub.feed(whole("u")) as later:
-            assert later.vector[U].offset == len(OLD) + 1, "the end is the end for whoever comes later"
+            assert later.vector[U].offset == len(OLD) + 1, "the end is the end for clients that come later"
 
 
 @pytest.mark.parametrize("kind", ["hidden", "unseen"])

@@ -1,4 +1,4 @@
-"""One partition's trouble is its own: what answers is served, what does not is said (`served` null) and comes later."""
+"""One partition's trouble is its own: what answers is served; the rest is reported (`served` null) and comes later."""
 
 from __future__ import annotations
 
