@@ -71,7 +71,7 @@ async def test_at_the_bound_newcomers_are_told_so_and_nothing_else_notices(
         assert told
         if not workers:
             assert len(served) == PLACES - len(followers)
-            await says(site, f"all {PLACES} places for streams are taken")
+            await says(site, f"all {PLACES} connections for streams are in use")
             assert 0 < site.metric("process_open_fds") < FILES
 
         # Some connect and say nothing.
@@ -87,7 +87,7 @@ async def test_at_the_bound_newcomers_are_told_so_and_nothing_else_notices(
 
         for _, connection in (*idle, *newcomers):
             connection.transport.abort()
-        await says(site, "places for streams are taken", expected=False)
+        await says(site, "connections for streams are in use", expected=False)
         late = await crowd.connect(site.port, PATH, SSE)
         await to.write(tp, [None])
         await late.has({tp: 5})
