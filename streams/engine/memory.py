@@ -24,6 +24,8 @@ from streams.engine.source import (
 )
 
 POLL_SECONDS = 0.05
+SILENCE_SECONDS = 0.1
+"""Seconds until a question to a silent broker has failed."""
 
 
 class _Log:
@@ -50,17 +52,8 @@ class MemorySource:
     not even be seen (`unseen`), and those of which the metadata cannot tell just now (`hidden`).
     """
 
-    def __init__(
-        self,
-        cluster_id: str = "memory-cluster",
-        *,
-        retained_bytes: int | None = None,
-        silence_seconds: float = 0.1,
-    ) -> None:
-        """`retained_bytes` of values are kept at most, if given; then the oldest records of the largest log leave.
-
-        A question to a silent broker fails after `silence_seconds`.
-        """
+    def __init__(self, cluster_id: str = "memory-cluster", *, retained_bytes: int | None = None) -> None:
+        """`retained_bytes` of values are kept at most, if given; then the oldest records of the largest log leave."""
         self.available = True
         self.reads = 0
         self.silent: set[int] = set()
@@ -76,7 +69,6 @@ class MemorySource:
         self._cluster_id = cluster_id
         self._retained_bytes = retained_bytes
         self._nbytes = 0
-        self._silence_seconds = silence_seconds
         self._logs: dict[TopicPartition, _Log] = {}
         self._known: dict[str, int] = {}
         self._written = asyncio.Event()
@@ -280,7 +272,7 @@ class MemorySource:
 
     async def _wait_for_the_silent(self, partitions: Iterable[TopicPartition]) -> None:
         if any(self.broker_of(tp) in self.silent for tp in partitions):
-            await asyncio.sleep(self._silence_seconds)
+            await asyncio.sleep(SILENCE_SECONDS)
 
     def _check(self) -> None:
         if not self.available:

@@ -1,4 +1,4 @@
-"""Name, version and home of the service, for `/_info` and the OpenAPI document."""
+"""What the service says that it is."""
 
 from __future__ import annotations
 

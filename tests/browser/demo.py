@@ -23,6 +23,7 @@ from tests.support.site import Site
 LIMIT = 4
 """Connections of one address."""
 STREAMS = ("one", "two", "restarted", "quiet", "busy", "redacted", "cut", "looked.at", "recent", "resumed")
+STREAMS += ("filtered", "values", "ending")
 ABSENT = "absent"
 """A stream without a topic in Kafka."""
 REDACTED = "Участник:HTriedman (WMF)/redacted page test"
@@ -152,5 +153,5 @@ def lines_of(text: str) -> list[Any]:
 
 
 def _run(coroutine: Any) -> None:
-    with ThreadPoolExecutor(max_workers=1) as thread:  # a second event loop: the test may have one running
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a loop of its own: the test may have one running
         thread.submit(asyncio.run, coroutine).result()

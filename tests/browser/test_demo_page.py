@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,11 +28,11 @@ from tests.browser.demo import (
     titles,
 )
 from tests.browser.kit import Complaints
+from tests.browser.programs import PATIENCE_SECONDS, run_until
 from tests.integration.kit import Rec
 from tests.support.events.edits import RU, Edit, Who, page_change, recentchange
 
 MINUTE_MS = 60_000
-PATIENCE_SECONDS = 30.0
 
 
 async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Page, demo: Demo) -> None:
@@ -45,7 +41,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
 
     # Found by what it is about; chosen with the keyboard.
     await page.get_by_role("searchbox", name="Search the streams").fill("SOMEBODY page")
-    await expect(page.get_by_text("1 of 11 streams")).to_be_visible()
+    await expect(page.get_by_text("1 of 14 streams")).to_be_visible()
     await page.keyboard.press("Tab")
     await page.keyboard.press("Space")
     await expect(page.get_by_role("checkbox", name="one", exact=True)).to_be_checked()
@@ -67,7 +63,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
     await expect(fact(page, "Events")).to_have_text("2")
     await expect(note(page, "Delay")).to_have_text("live")
 
-    # Paused, it continues receiving.
+    # Paused, it goes on receiving.
     await page.get_by_role("button", name="Pause").click()
     await demo.write("one", Rec(change(3)), Rec(change(4, wiki="dewiki")))
     await expect(fact(page, "Events")).to_have_text("4")
@@ -184,9 +180,9 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     await expect(note(page, "Duplicates")).to_have_text("0 offsets skipped")
     await expect(fact(page, "Gaps")).to_have_text("0")
     assert [event["n"] for event in lines_of(await python)] == list(range(240))
-    await expect(page.get_by_text("11 streams", exact=True)).to_be_visible()
+    await expect(page.get_by_text("14 streams", exact=True)).to_be_visible()
 
-    # Where nothing had come before the break, there was no id to continue from.
+    # Where nothing had come before the break, there was no id to go on from.
     await expect(rows(quiet)).to_have_count(1, timeout=PATIENCE_SECONDS * 1000)
     assert await titles(quiet) == ["While nobody could listen"]
 
@@ -244,26 +240,3 @@ async def test_five_hundred_events_a_second_do_not_freeze_the_page(page: Page, d
             canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
     )
     assert painted > 6, "colours"
-
-
-async def run_until(command: list[str], enough: Callable[[str], bool]) -> str:
-    """What a program has written when it is enough; it is ended then."""
-    program = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, start_new_session=True
-    )
-    assert program.stdout is not None
-    text = ""
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not enough(text):
-                piece = await program.stdout.read(65536)
-                assert piece, f"{command} ended without being asked"
-                text += piece.decode()
-    except TimeoutError:
-        pytest.fail(f"{command} wrote only {text[-2000:]!r}")
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(program.pid, signal.SIGTERM)  # a shell's children too
-        await program.wait()
-        program._transport.close()  # type: ignore[attr-defined]
-    return text

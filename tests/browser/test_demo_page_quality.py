@@ -47,13 +47,20 @@ async def test_axe_finds_no_serious_violation(
     await demo.write("looked.at", *map(Rec, [*events, redacted]))
     await expect(rows(page)).to_have_count(8)
     await rows(page).first.get_by_role("button", name="Show details").click()
+    await page.get_by_text("Any field, and an end").click()
     await page.get_by_role("button", name="JavaScript").click()
+    await page.get_by_text("Connection", exact=True).click()
     await page.get_by_label("by").select_option("wiki")
     await demo.write("looked.at", Rec(change(9, domain="canary")), Rec(change(10)))
     await expect(page.get_by_role("button", name="Show 1 new event")).to_be_visible()
     assert await violations(page, axe) == [], "running"
     await page.goto("about:blank")
     await open_page(page, demo, "nobody")
+    await page.get_by_label("Namespace").fill("nowhere")
+    await page.get_by_label("Namespace").press("Enter")
+    await expect(page.get_by_text("There is no namespace named nowhere")).to_be_visible()
+    assert await violations(page, axe) == [], "a filter that cannot be used"
+    await page.get_by_role("button", name="All events").click()
     await page.get_by_role("button", name="Start", exact=True).click()
     await expect(page.get_by_role("alert")).to_be_visible()
     assert await violations(page, axe) == [], "refused"
@@ -99,6 +106,10 @@ async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: in
     long = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
     await demo.write("looked.at", Rec(change(1, title=long, user=long, comment=long)))
     await rows(page).first.get_by_role("button", name="Show details").click()
+    for fold in ("Which events", "Any field, and an end", "Connection"):
+        if fold != "Which events" or width < 900:
+            await page.get_by_text(fold, exact=True).click()
+    await page.get_by_label("Conditions on any field, one a line").fill(f'title="{long}"')
     await page.get_by_role("button", name="curl").click()
     await expect(page.locator("#code")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") == width

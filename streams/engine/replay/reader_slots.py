@@ -10,16 +10,17 @@ import time
 from collections import deque
 
 from streams.engine.metrics import Metrics
-from streams.engine.tuning import Tuning
+
+TURN_SECONDS = 2.0
 
 
 class ReaderSlots:
     """First come, first served; a turn is `turn_bytes` long where others wait."""
 
-    def __init__(self, turn_bytes: int, metrics: Metrics, tuning: Tuning) -> None:
+    def __init__(self, count: int, turn_bytes: int, metrics: Metrics) -> None:
         self.turn_bytes = turn_bytes
-        self.turn_seconds = tuning.turn_seconds
-        self._count = self._free = tuning.history_readers
+        self._count = count
+        self._free = count
         self._queue: deque[asyncio.Future[None]] = deque()
         self._metrics = metrics
 
@@ -69,7 +70,7 @@ class ReaderSlot:
 
     def __init__(self, slots: ReaderSlots) -> None:
         self._slots = slots
-        self._until = time.monotonic() + slots.turn_seconds
+        self._until = time.monotonic() + TURN_SECONDS
         self._left = slots.turn_bytes
 
     @property

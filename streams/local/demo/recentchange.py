@@ -1,7 +1,4 @@
-"""Events of mediawiki.recentchange.
-
-Source: the schema mediawiki/recentchange 1.0.1; MediaWiki's Manual:RCFeed.
-"""
+"""The events of mediawiki.recentchange. Source: the schema mediawiki/recentchange 1.0.1; MediaWiki's Manual:RCFeed."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ _BITS = {"comment": 2, "user": 4}  # MediaWiki's RevisionRecord::DELETED_*
 
 
 def recentchange(change: Change, stream: str) -> Event:
-    """Return the row of a change in the wiki's recent changes."""
+    """The row of a change in the wiki's recent changes."""
     if change.kind in ("edit", "new"):
         return _edit(change, stream)
     title = change.page.title if change.before is None else change.before.title
@@ -25,7 +22,7 @@ def recentchange(change: Change, stream: str) -> Event:
 
 
 def categorisation(change: Change, stream: str) -> Event | None:
-    """Return the additional row of an edit that put the page into a category; None for others."""
+    """The row that an edit gets in addition if it has put the page into a category."""
     if change.category is None:
         return None
     event = _common(change, stream, "categorize", change.category, 14, change.recentchange_id + 1)

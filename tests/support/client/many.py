@@ -1,4 +1,4 @@
-"""Many SSE clients of one stream, in their own process that has little work for each."""
+"""Many SSE clients of one stream, in a process of their own that has little work for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 BESIDE = [pytest.param(0, id="alone"), pytest.param(500, id="beside-500-live-clients", marks=pytest.mark.slow)]
 """For a parameter: how many others follow the stream meanwhile."""
 SECONDS = 60.0
-"""Maximum seconds until all have begun, and then until all have got what they wait for."""
+"""All must have begun, and then have got what they wait for, in so many."""
 NUMBER_BYTES = 24
 RECEIVE_BYTES = 1 << 18
 _NUMBER = re.compile(rb'"n":(\d+),')
@@ -50,7 +50,7 @@ class Many:
 
 @asynccontextmanager
 async def many(port: int, path: str, count: int) -> AsyncIterator[Many]:
-    """`count` clients that are live, for the time of a block; perhaps none."""
+    """So many clients that are live, for the time of a block; perhaps none."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(theirs, port, path, count), daemon=True)
@@ -120,7 +120,7 @@ def _run(pipe: Connection, port: int, path: str, count: int) -> None:
             deadline = time.monotonic() + SECONDS
             while any(len(client.seen) < len(right) for client in clients) and time.monotonic() < deadline:
                 read(deadline)
-            read(time.monotonic() + 0.1)  # what must no longer come
+            read(time.monotonic() + 0.1)  # what must not come any more
             pipe.send(Report(sum(client.ended for client in clients), sum(client.seen != right for client in clients)))
     except EOFError:
         pass

@@ -49,10 +49,15 @@ export class EventList {
   #lookedAt = 0;
   #readAt = -Infinity;
   #onField;
+  #onValue;
 
-  /** `onField(name, value)` is called when somebody wants to see only events with that value. */
-  constructor(onField) {
+  /**
+   * Somebody wants to see only events with a value: `onField(name, value)` among those that came, by a column;
+   * `onValue(path, value)` from the server.
+   */
+  constructor(onField, onValue) {
     this.#onField = onField;
+    this.#onValue = onValue;
     this.#list.addEventListener("pointermove", ({ pointerType }) => {
       if (pointerType === "mouse") this.#readAt = performance.now();
     });
@@ -195,7 +200,7 @@ export class EventList {
         h("span", { className: "stream", title: stream }, short(stream)),
       ),
     );
-    const toggle = () => unfold(row, fold, item);
+    const toggle = () => this.#unfold(row, fold, item);
     fold.addEventListener("click", toggle);
     row.firstElementChild.addEventListener("click", ({ target }) => {
       if (!target.closest("a, button") && getSelection().isCollapsed) toggle();
@@ -211,18 +216,18 @@ export class EventList {
     button.addEventListener("click", () => this.#onField(field, value));
     return button;
   }
-}
 
-function unfold(row, fold, item) {
-  const isOpen = row.classList.toggle("is-open");
-  fold.ariaExpanded = String(isOpen);
-  if (!isOpen) {
-    row.lastElementChild.remove();
-    return;
+  #unfold(row, fold, item) {
+    const isOpen = row.classList.toggle("is-open");
+    fold.ariaExpanded = String(isOpen);
+    if (!isOpen) {
+      row.lastElementChild.remove();
+      return;
+    }
+    const button = h("button", { type: "button", className: "small" }, "Copy JSON");
+    button.addEventListener("click", async () => {
+      button.textContent = (await copy(item.text)) ? "Copied" : "Could not copy";
+    });
+    row.append(h("div", { className: "whole" }, button, tree(item.text, this.#onValue)));
   }
-  const button = h("button", { type: "button", className: "small" }, "Copy JSON");
-  button.addEventListener("click", async () => {
-    button.textContent = (await copy(item.text)) ? "Copied" : "Could not copy";
-  });
-  row.append(h("div", { className: "whole" }, button, tree(item.text)));
 }

@@ -3,17 +3,18 @@
 import { readAddress, toQuery, writeAddress } from "./address.js";
 import { Begin } from "./begin.js";
 import { Chart } from "./chart.js";
+import { hideCopy, offerCopies } from "./copies.js";
 import { Filter, item } from "./events.js";
 import { showFacts } from "./facts.js";
 import { rememberId } from "./ids.js";
 import { Ledger } from "./ledger.js";
 import { EventList } from "./list.js";
 import { Picker } from "./picker.js";
-import { words, wordsOfSilence } from "./problems.js";
+import { words, wordsOfEnd, wordsOfSilence } from "./problems.js";
 import { Silence, ask } from "./silence.js";
-import { SNIPPETS } from "./snippets.js";
 import { Connection } from "./sse.js";
 import { $, copy, duration, h, isoSeconds, number } from "./text.js";
+import { Wanted } from "./wanted.js";
 
 const RATES_MS = 30_000;
 const RETRY_MS = 5000;
@@ -24,7 +25,8 @@ const WIDE = matchMedia("(min-width: 900px)");
 
 const picker = new Picker(changed);
 const begin = new Begin(changed, resume);
-const list = new EventList(onlyThese);
+const wanted = new Wanted(changed, lastHour);
+const list = new EventList(onlyThese, (path, value) => wanted.add(path, value));
 const chart = new Chart();
 let ledger = new Ledger();
 let silence = new Silence(ask);
@@ -34,6 +36,7 @@ let state = { phase: "stopped" };
 let keepaliveSeconds = 0;
 let applying = 0;
 let rememberedId = "";
+let inForce = null;
 
 // The streams and the address.
 
@@ -55,6 +58,7 @@ function choice() {
   return [
     ["streams", picker.chosen.join(",")],
     ["look", $("filter").value.trim()],
+    ...wanted.pairs,
   ];
 }
 
@@ -66,6 +70,7 @@ function takeFromAddress() {
   const query = readAddress();
   picker.choose((query.get("streams") ?? "").split(",").filter(Boolean));
   begin.read(query);
+  wanted.read(query);
   $("filter").value = query.get("look") ?? "";
   applyFilter();
   return query.get("run") === "1";
@@ -75,15 +80,19 @@ function takeFromAddress() {
 function streamUrl(more = []) {
   const names = picker.chosen.map((name) => encodeURIComponent(name).replaceAll("'", "%27")).join(",");
   const since = begin.sinceMs;
-  const query = toQuery([["since", since === null ? "" : isoSeconds(since)], ...more]).replaceAll("'", "%27");
+  const pairs = [["since", since === null ? "" : isoSeconds(since)], ...wanted.parameters, ...more];
+  const query = toQuery(pairs).replaceAll("'", "%27");
   return `${location.origin}/v2/stream/${names}${query && "?"}${query}`;
 }
 
 // Starting and stopping.
 
+/** Why it cannot start, "" if it can. */
+const obstacle = () => picker.obstacle || begin.obstacle || wanted.obstacle;
+
 function start() {
   stop();
-  const text = picker.obstacle || begin.obstacle;
+  const text = obstacle();
   if (text) {
     stop(text);
     if (picker.obstacle) {
@@ -116,6 +125,9 @@ function start() {
     since: (time) => {
       if (connection === own) begin.say(`The service starts from ${time.replace("T", " ").replace("Z", " UTC")}.`);
     },
+    filter: (text) => {
+      if (connection === own) inForce = text;
+    },
     event: take,
     gap: (gaps) => {
       ledger.missing(gaps);
@@ -140,6 +152,7 @@ function stop(text = "") {
   connection = null;
   isWanted = false;
   rememberedId = "";
+  inForce = null;
   old?.stop();
   silence.closed();
   state = { phase: "stopped", text };
@@ -150,17 +163,22 @@ function stop(text = "") {
 /** A change of what is to be shown takes effect at once, as soon as the hand has come to rest. */
 function changed() {
   keepInAddress();
-  hideSnippet();
+  hideCopy();
   clearTimeout(applying);
+  applying = 0;
   if (!connection) {
     if (state.text) state = { phase: "stopped" };
     begin.say("");
     showState();
   } else if (picker.obstacle) stop(`Stopped. ${picker.obstacle}`);
   else if (begin.obstacle) begin.say(`${begin.obstacle} Until then the stream continues as it was.`);
+  else if (wanted.obstacle) showState();
   else {
     begin.say("");
-    applying = setTimeout(() => connection && !begin.obstacle && start(), APPLY_MS);
+    applying = setTimeout(() => {
+      applying = 0;
+      if (connection && !obstacle()) start();
+    }, APPLY_MS);
   }
 }
 
@@ -171,6 +189,12 @@ function watchAtOnce() {
   begin.read(new URLSearchParams(rate > 0.2 ? "" : "since=hour"));
   start();
   $("toggle").focus(); // the button that was pressed is gone
+}
+
+function lastHour() {
+  begin.read(new URLSearchParams("since=hour"));
+  if (picker.obstacle || connection) changed();
+  else start();
 }
 
 function resume(choice, id) {
@@ -197,6 +221,7 @@ function take({ data, id }) {
   if (one.isCanary) ledger.canaries += 1;
   if (!one.isCanary || $("canaries").checked) chart.add(one);
   list.add(one, event);
+  wanted.saw(event);
 }
 
 /** What is shown and counted; not what the order of events is checked against. */
@@ -221,25 +246,32 @@ const PHASES = {
   silent: "Connected, but no events arrive",
   waiting: "Disconnected",
   refused: "Refused",
+  ended: "Ended",
 };
 
+const NO_FILTER = "This server did not apply the filter: it sends all events.";
+
+const isRunning = () => connection && !["refused", "ended"].includes(state.phase);
+
 function showState() {
-  const { problem, text } = state;
+  const { problem, text, end } = state;
+  const isIgnored = state.phase === "open" && inForce === "" && wanted.filter.length > 0 && !applying;
   const silent = silence.forMs === null ? "" : wordsOfSilence(silence);
   const phase = silent ? "silent" : state.phase;
   if ($("phase").textContent !== PHASES[phase]) $("phase").textContent = PHASES[phase];
   $("phase").dataset.phase = phase;
   const isNew = !picker.chosen.length && !connection;
   $("welcome").hidden = !isNew;
-  $("toggle").textContent = connection && phase !== "refused" ? "Stop" : "Start";
+  $("toggle").textContent = isRunning() ? "Stop" : "Start";
   $("toggle").classList.toggle("is-primary", !isNew && $("toggle").textContent === "Start");
-  const said = problem ? words(problem) : text || silent;
+  const said = problem ? words(problem) : end ? wordsOfEnd(end) : text || (isIgnored ? NO_FILTER : silent);
   // Outside of what screen readers are told at each change.
   $("silent").textContent = silent ? `No events for ${duration(silence.forMs)}.` : "";
   if ($("said").textContent !== said) $("said").textContent = said;
   $("problem").hidden = !said;
   $("problem").dataset.phase = phase;
   $("retry").hidden = phase !== "waiting";
+  wanted.show(state.phase === "open" ? inForce : null);
   list.isOpen = state.phase === "open";
   const seconds = Math.min(MINUTE_SECONDS, Math.ceil((Date.now() - ledger.startedAt) / 1000));
   showFacts(state, ledger, Boolean(silent), { seconds, ...chart.recent(seconds) });
@@ -248,29 +280,6 @@ function showState() {
   $("copy-id").hidden = !id;
   const hidden = $("canaries").checked ? 0 : ledger.canaries;
   $("canary-count").textContent = hidden ? ` (${number(hidden)} hidden)` : "";
-}
-
-// Copies.
-
-const COPIED = { curl: "curl command copied.", JavaScript: "JavaScript copied.", Python: "Python copied." };
-
-function hideSnippet() {
-  $("snippet").hidden = true;
-  for (const button of $("copy-as").querySelectorAll("button")) button.ariaPressed = "false";
-}
-
-async function showSnippet(name, button) {
-  const isShown = button.ariaPressed === "true";
-  hideSnippet();
-  if (isShown) return;
-  const why = picker.obstacle || begin.obstacle;
-  const text = why ? "" : SNIPPETS[name](streamUrl([["lastEventId", begin.id]]));
-  button.ariaPressed = "true";
-  $("snippet").hidden = false;
-  $("code").textContent = text;
-  $("code").hidden = !text;
-  const copied = text && (await copy(text));
-  $("copied").textContent = why || (copied ? COPIED[name] : "Could not copy. Select the text and copy it yourself.");
 }
 
 // The search within what came.
@@ -290,14 +299,10 @@ function onlyThese(field, value) {
 
 // Wiring.
 
-for (const name of Object.keys(SNIPPETS)) {
-  const button = h("button", { type: "button", ariaPressed: "false" }, name);
-  button.addEventListener("click", () => showSnippet(name, button));
-  $("copy-as").append(button);
-}
+offerCopies(obstacle, () => streamUrl([["lastEventId", begin.id]]));
 $("choice-form").addEventListener("submit", (event) => event.preventDefault());
 $("watch").addEventListener("click", watchAtOnce);
-$("toggle").addEventListener("click", () => (connection && state.phase !== "refused" ? stop() : start()));
+$("toggle").addEventListener("click", () => (isRunning() ? stop() : start()));
 $("pause").addEventListener("click", () => pause(!list.isPaused));
 $("clear").addEventListener("click", clear);
 $("retry").addEventListener("click", () => connection?.retryNow());
@@ -332,12 +337,12 @@ addEventListener("hashchange", () => {
 addEventListener("pagehide", remember);
 function unfoldWhereThereIsRoom() {
   $("choice").open = WIDE.matches || !isWanted;
-  $("chart-box").open = WIDE.matches;
+  $("chart-box").open = $("want").open = WIDE.matches;
 }
 WIDE.addEventListener("change", unfoldWhereThereIsRoom);
 setInterval(() => {
   chart.draw();
-  if (!document.hidden) silence.check(Date.now(), picker.rate);
+  if (!document.hidden) silence.check(Date.now(), wanted.filter.length ? 0 : picker.rate);
   showState();
 }, 1000);
 setInterval(() => document.hidden || loadStreams(), RATES_MS);

@@ -1,4 +1,6 @@
-// What went wrong, in words.
+// What went wrong, in words; and why a stream ended.
+
+import { some } from "./text.js";
 
 const SAID = {
   unreachable: "The server cannot be reached.",
@@ -32,8 +34,17 @@ export function words({ status, type, title, detail = "" }) {
     const sentence = `There is no stream named ${names || "like that"} here. Choose from the list.`;
     return detail.startsWith(WITHDRAWN) ? `This server has withdrawn a stream. ${sentence}` : sentence;
   }
+  if (type === "invalid_filter") return `The server cannot use this filter: ${detail}`;
   if (SAID[type]) return SAID[type];
   if (status === 429) return "The server received too many requests.";
   if (status >= 500) return `The server has a problem (${status}). ${detail}`.trim();
   return `The server refused (${status}${title ? `, ${title}` : ""}). ${detail}`.trim();
+}
+
+/** Why a stream ended that had an end (see sse.js), and after how many events. */
+export function wordsOfEnd({ reason, events }) {
+  if (reason === "limit") return `The stream ended: ${some(events, "event")}, as many as you asked for.`;
+  const count = events ? `${some(events, "event")} came` : "no event came";
+  if (reason === "past") return `The stream ended: nothing is left before the end that you chose; ${count}.`;
+  return `The stream ended: it reached the end that you chose; ${count}.`;
 }

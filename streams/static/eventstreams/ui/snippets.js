@@ -14,6 +14,7 @@ async function follow(url, take) {
     try {
       const headers = { Accept: "text/event-stream", "Last-Event-ID": id };
       const response = await fetch(url, { headers });
+      if (response.status === 204) return; // nothing is left before the end
       if (!response.ok) throw new Error(\`\${response.status}: \${await response.text()}\`);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
@@ -22,6 +23,7 @@ async function follow(url, take) {
         rest = blocks.pop();
         for (const block of blocks) {
           const fields = Object.fromEntries(block.split("\\n").map((line) => line.split(/: (.*)/s)));
+          if (fields.event === "end") return; // as asked for by "until" or "limit"
           if (fields.event !== "message") continue;
           take(JSON.parse(fields.data));
           id = fields.id;
@@ -58,6 +60,8 @@ def follow(url):
         headers = {"Accept": "text/event-stream", "Last-Event-ID": last_id}
         try:
             with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as stream:
+                if stream.status == 204:  # nothing is left before the end
+                    return
                 fields = {}
                 for line in stream:
                     name, _, text = line.decode().rstrip("\\n").partition(": ")
@@ -67,6 +71,8 @@ def follow(url):
                         if fields.get("event") == "message":
                             yield json.loads(fields["data"])
                             last_id = fields["id"]
+                        elif fields.get("event") == "end":  # as asked for by "until" or "limit"
+                            return
                         fields = {}
         except (OSError, http.client.HTTPException) as error:
             print("reconnecting:", error, file=sys.stderr)

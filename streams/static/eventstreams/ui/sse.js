@@ -61,7 +61,9 @@ export class Parser {
 /**
  * The streams at `url`. `on` has
  * - `state({phase, problem, until})`: phase is connecting, open, waiting (until a time, in ms), refused or stopped;
+ *   or ended, with `end`: `{reason, events}`, the reason being until, limit, or past where the end lies behind already;
  * - `since(time)`, how the service understood the time to start from, where the streams' address has one;
+ * - `filter(text)`, the filter that the server says is in force, "" without one;
  * - `event({data, id})`; `gap(array)`, what the server says to be missing; `idle()`, its sign that there is nothing to
  *   send; `received(bytes)`.
  * A problem has `status`, `type`, `title` and `detail` as the server's, or a `type` of ours: unreachable, silent, ended.
@@ -78,6 +80,7 @@ export class Connection {
   #retryMs = FIRST_WAIT_MS;
   #isTold = false;
   #openedAt = null;
+  #events = 0;
 
   /** Resumes after `lastId`, if there is one. After `silenceMs()` without any data the connection is closed; 0: never. */
   constructor(url, lastId, silenceMs, on) {
@@ -90,8 +93,12 @@ export class Connection {
   async run() {
     while (!this.#stopped) {
       this.#on.state({ phase: "connecting" });
-      const { problem, isFinal, waitMs } = await this.#once();
+      const { problem, isFinal, waitMs, end } = this.#left === 0 ? { end: { reason: "limit" } } : await this.#once();
       if (this.#stopped) break;
+      if (end) {
+        this.#on.state({ phase: "ended", end: { ...end, events: this.#events } });
+        return;
+      }
       // A stream that was there a moment ago may come back: its configuration may have been changed by mistake.
       if (isFinal && !(problem.status === 404 && this.#openedAt !== null)) {
         this.#on.state({ phase: "refused", problem });
@@ -122,6 +129,7 @@ export class Connection {
     let response;
     try {
       response = await fetch(this.#address(), { headers, cache: "no-store", signal: this.#attempt.signal });
+      if (response.status === 204) return { end: { reason: "past" } };
       if (response.status !== 200) return await refusal(response);
     } catch {
       return { problem: { type: "unreachable" } };
@@ -131,7 +139,8 @@ export class Connection {
     }
     const since = response.headers.get("EventStreams-Since");
     if (since && new URL(this.#url).searchParams.has("since")) this.#on.since(since);
-    return { problem: await this.#read(response.body.getReader()) };
+    this.#on.filter(response.headers.get("EventStreams-Filter") ?? "");
+    return this.#read(response.body.getReader());
   }
 
   /** Before the first event there is no id to resume after; then it is the time of the first connection. */
@@ -140,10 +149,18 @@ export class Connection {
     if (!this.lastId && this.#openedAt !== null && !url.searchParams.has("since")) {
       url.searchParams.set("since", this.#openedAt);
     }
+    if (this.#left !== null) url.searchParams.set("limit", this.#left);
     return url;
   }
 
+  /** How many events are still wanted, null where there is no limit. */
+  get #left() {
+    const limit = new URL(this.#url).searchParams.get("limit");
+    return limit === null ? null : Math.max(0, Number(limit) - this.#events);
+  }
+
   async #read(reader) {
+    let end = null;
     let problem = { type: "ended" };
     this.#openedAt ??= Date.now();
     this.#on.state({ phase: "open" });
@@ -154,6 +171,9 @@ export class Connection {
           return;
         }
         this.lastId = id || this.lastId;
+        if (type === "end") end = parsed(data) ?? { reason: "until" };
+        if (type !== "message") return; // a checkpoint only moves the id
+        this.#events += 1;
         this.#failures = 0;
         this.#retryMs = FIRST_WAIT_MS;
         this.#isTold = false;
@@ -161,6 +181,7 @@ export class Connection {
       },
       comment: (text) => {
         if (text.startsWith("gap ")) this.#on.gap(parsed(text.slice(4)) ?? []);
+        else if (text.startsWith("filter ")) this.#on.filter(text.slice(7)); // whole, where the header is cut short
         else if (text === "") this.#on.idle();
       },
       retry: (ms) => {
@@ -176,12 +197,13 @@ export class Connection {
       try {
         piece = await reader.read();
       } catch {
-        if (this.#attempt.signal.reason === "silent") return { type: "silent" };
-        return problem.type === "ended" ? { type: "broken" } : problem;
+        if (end) return { end };
+        if (this.#attempt.signal.reason === "silent") return { problem: { type: "silent" } };
+        return { problem: problem.type === "ended" ? { type: "broken" } : problem };
       } finally {
         clearTimeout(watchdog);
       }
-      if (piece.done) return problem;
+      if (piece.done) return end ? { end } : { problem };
       this.#on.received(piece.value.length);
       parser.push(decoder.decode(piece.value, { stream: true }));
     }

@@ -12,13 +12,12 @@ import pytest
 from streams.engine.metrics import Metrics
 from streams.engine.replay import reader_slots as slots_module
 from streams.engine.replay.reader_slots import ReaderSlots
-from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, eventually
 
 
 def slots(count: int) -> tuple[ReaderSlots, Metrics]:
     metrics = Metrics()
-    return ReaderSlots(1000, metrics, Tuning(history_readers=count)), metrics
+    return ReaderSlots(count, 1000, metrics), metrics
 
 
 def waiting(metrics: Metrics) -> float | None:
@@ -56,7 +55,7 @@ async def test_a_slot_is_over_only_after_a_while_and_only_while_others_wait(monk
     monkeypatch.setattr(slots_module, "time", SimpleNamespace(monotonic=lambda: now))
     of, _ = slots(1)
     slot = await of.take()
-    now += DEFAULT.turn_seconds + 1
+    now += slots_module.TURN_SECONDS + 1
     assert not slot.is_over
     other = asyncio.ensure_future(of.take())
     await asyncio.sleep(0)
@@ -75,7 +74,7 @@ async def test_a_slot_is_over_only_after_a_while_and_only_while_others_wait(monk
 
 
 async def free(of: ReaderSlots, count: int) -> bool:
-    """Whether exactly `count` slots are free."""
+    """Whether just so many slots can be had."""
     held = [await asyncio.wait_for(of.take(), 5) for _ in range(count)]
     more = asyncio.ensure_future(of.take())
     for _ in range(5):

@@ -1,0 +1,34 @@
+// The same streams for another client: a command or a program, shown and copied.
+
+import { SNIPPETS } from "./snippets.js";
+import { $, copy, h } from "./text.js";
+
+const COPIED = { curl: "curl command copied.", JavaScript: "JavaScript copied.", Python: "Python copied." };
+
+/** Make the buttons. `obstacle()` is why there is nothing to copy, "" if there is; `address()` the address to read. */
+export function offerCopies(obstacle, address) {
+  for (const name of Object.keys(SNIPPETS)) {
+    const button = h("button", { type: "button", ariaPressed: "false" }, name);
+    button.addEventListener("click", () => show(name, button, obstacle, address));
+    $("copy-as").append(button);
+  }
+}
+
+export function hideCopy() {
+  $("snippet").hidden = true;
+  for (const button of $("copy-as").querySelectorAll("button")) button.ariaPressed = "false";
+}
+
+async function show(name, button, obstacle, address) {
+  const isShown = button.ariaPressed === "true";
+  hideCopy();
+  if (isShown) return;
+  const why = obstacle();
+  const text = why ? "" : SNIPPETS[name](address());
+  button.ariaPressed = "true";
+  $("snippet").hidden = false;
+  $("code").textContent = text;
+  $("code").hidden = !text;
+  const copied = text && (await copy(text));
+  $("copied").textContent = why || (copied ? COPIED[name] : "Could not copy. Select the text and copy it yourself.");
+}
