@@ -24,6 +24,10 @@ from tests.support.kafka.writing import Writer, meanwhile, partitions_of, writer
 from tests.support.site.serving import PATH, freeze, serving
 
 PARTITIONS = 3
+TYPES = 7
+WANTED = (0, 3)
+FILTERS = [pytest.param("", id="all"), pytest.param("?type=t0,t3", id="filtered")]
+"""For a parameter: the query of the reader."""
 SEED = 2026
 
 
@@ -44,16 +48,25 @@ async def write_unevenly(
         await asyncio.sleep(chance.uniform(0, 2 * max(0.0, ahead)))
 
 
+def wanted(to: Writer, query: str) -> dict[TopicPartition, list[tuple[int, int]]]:
+    """What a reader is to get of what has been written."""
+    return {
+        tp: [(offset, n) for offset, n in events if not query or n % TYPES in WANTED] for tp, events in to.held.items()
+    }
+
+
 def some_bytes(chance: random.Random) -> int:
     """Where to cut: in the headers, within the first events, or anywhere later."""
     return chance.choice([chance.randint(1, 600), chance.randint(300, 6_000), chance.randint(5_000, 300_000)])
 
 
 @pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("query", FILTERS)
 async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_restart_and_two_processes(
-    beside: int, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+    query: str, beside: int, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
+    cuts = 50 if query else 80
     topics = [make_topic(PARTITIONS) for _ in range(2)]
     partitions = partitions_of(topics, PARTITIONS)
     async with (
@@ -63,21 +76,23 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
         many(second.port, PATH, beside) as others,
         Crowd() as crowd,
     ):
+        to.types = TYPES
         watchers = [await crowd.connect(site.port, PATH, SSE) for site in (first, second)]
-        reader = CutReader(PATH, from_the_beginning(partitions))
+        reader = CutReader(PATH + query, from_the_beginning(partitions))
         async with meanwhile(write_unevenly(to, partitions, 5_000, 9.0, chance)):
-            for cut in range(80):
-                if cut == 40:
+            for cut in range(cuts):
+                if cut == cuts // 2:
                     await asyncio.to_thread(first.stop)
                     await asyncio.to_thread(first.start)
                 elif cut % 10 == 5:
                     # Meanwhile the feed of the second falls behind; then it takes one partition after the other.
                     freeze(second, 0.3)
-                await reader.read(chance.choice([first, second]).port, some_bytes(chance))
+                await reader.read(chance.choice([first, second]).port, some_bytes(chance), 0.4 if query else 1.0)
                 await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
-        await reader.read(second.port, 1 << 30, 20.0, to.count)
+        right = wanted(to, query)
+        await reader.read(second.port, 1 << 30, 20.0, sum(map(len, right.values())))
         assert await others.stayed()
-    assert by_partition(reader.seen) == to.held
+    assert by_partition(reader.seen) == right
     assert not any(comment.startswith(b":gap") for comment in reader.comments)
     assert not reader.errors
     both = min(len(watcher.order) for watcher in watchers)
@@ -85,22 +100,24 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
     assert orders[0] != orders[1], "the feeds of the two processes were to be interleaved otherwise"
 
 
+@pytest.mark.parametrize("query", FILTERS)
 async def test_a_reader_cut_within_the_first_events_every_time_gets_every_event_once(
-    kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+    query: str, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
     topics = [make_topic(PARTITIONS) for _ in range(2)]
     partitions = partitions_of(topics, PARTITIONS)
     async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
-        reader = CutReader(PATH, from_the_beginning(partitions))
+        to.types = TYPES
+        reader = CutReader(PATH + query, from_the_beginning(partitions))
         cuts = 0
         async with meanwhile(write_unevenly(to, partitions, 400, 4.0, chance)) as writing:
-            while not writing.done() or len(reader.seen) < to.count:
+            while not writing.done() or len(reader.seen) < sum(map(len, wanted(to, query).values())):
                 await reader.read(site.port, chance.randint(1_500, 5_000))
                 cuts += 1
                 assert cuts < 2_000, "no progress"
     assert cuts >= 50
-    assert by_partition(reader.seen) == to.held
+    assert by_partition(reader.seen) == wanted(to, query)
     assert not reader.errors
 
 

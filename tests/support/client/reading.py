@@ -69,7 +69,9 @@ class CutReader:
                 if not data:
                     break
                 heads = raw.count(_HEAD)
-                if total is not None and before + heads >= total and b"\n\n" in raw[raw.rindex(_HEAD) :]:
+                if total is None or before + heads < total:
+                    continue
+                if not heads or b"\n\n" in raw[raw.rindex(_HEAD) :]:
                     break  # the last one is whole
         except TimeoutError:
             pass

@@ -31,6 +31,8 @@ class Writer:
         """So many have been handed to the producer: the number of the next one."""
         self.members = b""
         """Further members of every event, with a comma before each."""
+        self.types = 0
+        """If so, the type of each event is one of so many, in turn: "t0", "t1" and so on."""
         self._producer = producer
 
     async def write(self, tp: TopicPartition, timestamps: Sequence[int | None], pad: str = "") -> None:
@@ -42,7 +44,8 @@ class Writer:
         numbers, futures = [], []
         for timestamp in timestamps:
             numbers.append(self.count)
-            value = b'{"n":%d,"pad":"%s"%s}' % (self.count, pad.encode(), self.members)
+            kind = b',"type":"t%d"' % (self.count % self.types) if self.types else b""
+            value = b'{"n":%d,"pad":"%s"%s%s}' % (self.count, pad.encode(), kind, self.members)
             self.count += 1
             futures.append(await self._producer.send(tp.topic, value, partition=tp.partition, timestamp_ms=timestamp))
         written: list[RecordMetadata] = await asyncio.gather(*futures)
