@@ -8,7 +8,7 @@ import re
 import selectors
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import NamedTuple
@@ -21,7 +21,23 @@ SECONDS = 60.0
 """All must have begun, and then have got what they wait for, in so many."""
 NUMBER_BYTES = 24
 RECEIVE_BYTES = 1 << 18
+STALLED_BUFFER = 4096
 _NUMBER = re.compile(rb'"n":(\d+),')
+
+
+class Asked(NamedTuple):
+    """What one client asks for: events whose number, divided by `types`, leaves one of the `wanted`. One that `stalls`
+    reads nothing before the first report.
+    """
+
+    path: str
+    types: int = 1
+    wanted: tuple[int, ...] = (0,)
+    stalls: bool = False
+
+    def right(self, total: int) -> bytes:
+        """How often each of so many numbers is to come, up to the last that does."""
+        return bytes(number % self.types in self.wanted for number in range(total)).rstrip(b"\0")
 
 
 class Report(NamedTuple):
@@ -51,13 +67,20 @@ class Many:
 @asynccontextmanager
 async def many(port: int, path: str, count: int) -> AsyncIterator[Many]:
     """So many clients that are live, for the time of a block; perhaps none."""
+    async with many_of(port, [Asked(path)] * count) as clients:
+        yield clients
+
+
+@asynccontextmanager
+async def many_of(port: int, asked: Sequence[Asked]) -> AsyncIterator[Many]:
+    """Clients that are live, each of which may ask for something else, for the time of a block."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_run, args=(theirs, port, path, count), daemon=True)
+    process = context.Process(target=_run, args=(theirs, port, asked), daemon=True)
     process.start()
     theirs.close()
     try:
-        assert await asyncio.to_thread(ours.recv), f"{count} clients were to connect"
+        assert await asyncio.to_thread(ours.recv), f"{len(asked)} clients were to connect"
         yield Many(ours)
     finally:
         ours.close()
@@ -65,9 +88,13 @@ async def many(port: int, path: str, count: int) -> AsyncIterator[Many]:
 
 
 class _Client:
-    def __init__(self, port: int, path: str) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n".encode())
+    def __init__(self, port: int, asked: Asked) -> None:
+        self.asked = asked
+        self.socket = socket.socket()
+        if asked.stalls:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BUFFER)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.sendall(f"GET {asked.path} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n".encode())
         self.socket.setblocking(False)
         self.begun = self.ended = False
         self.seen = bytearray()
@@ -91,21 +118,22 @@ class _Client:
         self._rest = data[max(end, len(data) - NUMBER_BYTES) :]
 
 
-def _run(pipe: Connection, port: int, path: str, count: int) -> None:
+def _run(pipe: Connection, port: int, asked: Sequence[Asked]) -> None:
     """The other process: until the test has left."""
     selector = selectors.DefaultSelector()
     clients: list[_Client] = []
+    is_reported = False
 
     def read(until: float) -> None:
         for key, _ in selector.select(max(0.0, min(0.1, until - time.monotonic()))):
             client: _Client = key.data
             client.read()
-            if client.ended:
+            if client.ended or (client.asked.stalls and not is_reported):
                 selector.unregister(client.socket)
 
     deadline = time.monotonic() + SECONDS
-    for _ in range(count):
-        client = _Client(port, path)
+    for each in asked:
+        client = _Client(port, each)
         selector.register(client.socket, selectors.EVENT_READ, client)
         clients.append(client)
         read(0.0)
@@ -116,11 +144,19 @@ def _run(pipe: Connection, port: int, path: str, count: int) -> None:
         while True:
             while not pipe.poll():
                 read(time.monotonic() + 0.1)
-            right = b"\x01" * int(pipe.recv())
+            total = int(pipe.recv())
+            right = [client.asked.right(total) for client in clients]
+            for client in clients:
+                if client.asked.stalls and not is_reported:
+                    selector.register(client.socket, selectors.EVENT_READ, client)
+            is_reported = True
             deadline = time.monotonic() + SECONDS
-            while any(len(client.seen) < len(right) for client in clients) and time.monotonic() < deadline:
+            while time.monotonic() < deadline and any(
+                len(client.seen) < len(its) for client, its in zip(clients, right, strict=True)
+            ):
                 read(deadline)
             read(time.monotonic() + 0.1)  # what must not come any more
-            pipe.send(Report(sum(client.ended for client in clients), sum(client.seen != right for client in clients)))
+            wrong = sum(client.seen != its for client, its in zip(clients, right, strict=True))
+            pipe.send(Report(sum(client.ended for client in clients), wrong))
     except EOFError:
         pass
