@@ -1,4 +1,4 @@
-"""GET /v2/stream/{streams} as drf-spectacular is to describe it, and the errors of the contract as it describes them.
+"""GET /v2/stream/{streams} and the errors of the contract, described for drf-spectacular.
 
 Source: wire contract, "Routes", "Choosing where to start", "Errors before the stream begins".
 """
@@ -38,7 +38,7 @@ from streams.http.negotiation import Format
 from streams.http.problems import ALLOWED_METHODS, PROBLEM_TYPE
 
 FORMATS = tuple(each.value for each in Format)
-"""What `Accept` may name; all but the first are the same lines under several names."""
+"""Media types that `Accept` may name; all but the first mean the same format."""
 TAG = "Streams"
 EXAMPLE_TOPIC = "eqiad.mediawiki.recentchange"
 
@@ -61,11 +61,11 @@ ERRORS: tuple[EventStreamsError, ...] = (
     NoTopicsAvailable([EXAMPLE_TOPIC]),
     NoStreamConfiguration(),
 )
-"""One of each that a request for streams may be answered with."""
+"""One of each error that a request for streams may get."""
 
 EVENT_ID: dict[str, Any] = {
     "title": "Id of an event",
-    "description": "Where to go on: one entry for each topic-partition. Send it back as it came. One that you make "
+    "description": "Where to resume: one entry for each topic-partition. Send it back unchanged. An id that you make "
     "yourself has a `timestamp` or an `offset` (the next one to read; −1 is the end, −2 the oldest event) in each "
     "entry, or is a list of topics.",
     "type": "array",
@@ -79,27 +79,27 @@ EVENT_ID: dict[str, Any] = {
                     "partition": {"type": "integer", "minimum": 0},
                     "timestamp": {"type": "integer", "minimum": 0, "description": "Milliseconds since the epoch."},
                     "offset": {"type": "integer", "minimum": -2},
-                    "cursor": {"type": "string", "description": "The exact place, for the service that made it."},
+                    "cursor": {"type": "string", "description": "The exact position, for the service that made it."},
                 },
             },
             {"type": "string", "description": "A topic."},
         ]
     },
 }
-"""The component `EventId`. Parameters only mention it: as `contentSchema`, tools would take it for a file."""
+"""The component `EventId`. Parameters only mention it: with `contentSchema`, tools would treat it as a file."""
 
 _EVENT = {
     "type": "object",
-    "description": "An event of one of the streams, by the schema of that one.",
+    "description": "An event of one of the streams, with the schema of that stream.",
     "properties": {
         "meta": {
             "type": "object",
-            "description": "Has what the producer put there, and where the event is in Kafka.",
+            "description": "What the producer put there, and where the event is in Kafka.",
             "properties": {
                 "topic": {"type": "string"},
                 "partition": {"type": "integer"},
                 "offset": {"type": "integer"},
-                "key": {"type": "string", "description": "Where the message has a key."},
+                "key": {"type": "string", "description": "Present if the message has a key."},
             },
             "required": ["topic", "partition", "offset"],
         }
@@ -112,29 +112,29 @@ class ProblemSerializer(serializers.Serializer[Any]):
     """An error (RFC 9457)."""
 
     status = serializers.IntegerField(help_text="The status of the answer.")
-    type = serializers.CharField(help_text="Which error it is: does not change.")
-    title = serializers.CharField(help_text="The same in words.")
-    detail = serializers.CharField(help_text="One sentence on this very request.")
+    type = serializers.CharField(help_text="Identifies the error; never changes.")
+    title = serializers.CharField(help_text="The error in words.")
+    detail = serializers.CharField(help_text="What went wrong.")
     method = serializers.CharField(help_text="The method of the request.")
     uri = serializers.CharField(help_text="Path and query of the request.")
 
 
 def id_examples(topics: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What `Last-Event-ID` may hold, of a stream with these topics, as the parameter's `examples`.
+    """Return values of `Last-Event-ID` for a stream with these topics, as the parameter's `examples`.
 
-    The first is what a form begins with: nothing.
+    The first is empty, the initial value of a form.
     """
     place = f'"topic":"{topics[0]}","partition":0'
     values = {
-        "None": ("None: begin at the time of since, or now", ""),
+        "None": ("None: start at since, or now", ""),
         "Id": (
-            "The id of an event, as it was received",
+            "The id of an event, as received",
             f'[{{{place},"timestamp":1596207527001,"cursor":"x3Nq0aZk:91"}}]',
         ),
-        "Offset": ("From an offset on", f'[{{{place},"offset":91}}]'),
-        "Oldest": ("From the oldest event that is kept", f'[{{{place},"offset":-2}}]'),
-        "Timestamp": ("From a time on", f'[{{{place},"timestamp":1596207527001}}]'),
-        "Topics": ("Of these topics alone", json.dumps(list(topics[:2]))),
+        "Offset": ("Start at an offset", f'[{{{place},"offset":91}}]'),
+        "Oldest": ("Start at the oldest event", f'[{{{place},"offset":-2}}]'),
+        "Timestamp": ("Start at a time", f'[{{{place},"timestamp":1596207527001}}]'),
+        "Topics": ("Only these topics", json.dumps(list(topics[:2]))),
     }
     return {name: {"value": value, "summary": summary} for name, (summary, value) in values.items()}
 
@@ -163,9 +163,9 @@ def _errors() -> dict[tuple[int, str], OpenApiResponse]:
 
 _HINTS = {
     405: " Only GET, HEAD and OPTIONS are supported.",
-    429: " A client that sends a `Last-Event-ID` and takes Server-Sent Events is told so by an event.",
-    503: " Come back after `Retry-After`. A client that sends a `Last-Event-ID`, or whose `Accept` names "
-    "`text/event-stream`, is told of a passing state by an event, and status 200.",
+    429: " A client of Server-Sent Events that sends a `Last-Event-ID` gets this error as an event.",
+    503: " Retry after `Retry-After` seconds. A client that sends a `Last-Event-ID`, or whose `Accept` names "
+    "`text/event-stream`, gets a temporary error as an event, with status 200.",
 }
 _STREAMS = OpenApiParameter(
     "streams",
@@ -174,16 +174,16 @@ _STREAMS = OpenApiParameter(
     required=True,
     style="simple",
     explode=False,
-    description="Names or aliases of streams, joined by commas. One that is named twice counts once.",
+    description="Names or aliases of streams, separated by commas. Duplicates are ignored.",
 )
 _SINCE = OpenApiParameter(
     "since",
     {"type": ["integer", "string"], "minimum": 0},
-    description="Begin at the first event at or after this time: milliseconds since the epoch, or a date-time as "
-    "JavaScript's `Date.parse()` reads it, UTC where it names no zone. A time in the future means now. "
-    "`Last-Event-ID` outranks it.",
+    description="Start at the first event at or after this time: milliseconds since the epoch, or a date-time as "
+    "JavaScript's `Date.parse()` reads it, UTC if no time zone is given. A time in the future means now. "
+    "Ignored when `Last-Event-ID` is sent.",
     examples=[
-        OpenApiExample("None", summary="None: begin now", value=""),
+        OpenApiExample("None", summary="None: start now", value=""),
         OpenApiExample("Date", summary="A date-time", value="2026-01-31T12:00:00Z"),
         OpenApiExample("Milliseconds", summary="Milliseconds since the epoch", value=1767225600000),
     ],
@@ -192,9 +192,9 @@ LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID",
     str,
     OpenApiParameter.HEADER,
-    description="Go on after the event with this id (the schema `EventId`, as JSON); `EventSource` sends it by itself "
-    "when it connects again. Exactly the topic-partitions that it lists are read. Clients that cannot set headers may "
-    "send it as the query parameter `lastEventId`.",
+    description="Resume after the event with this id (the schema `EventId`, as JSON); `EventSource` sends it "
+    "automatically when it reconnects. Only the topic-partitions that it lists are read. Clients that cannot set "
+    "headers may send it as the query parameter `lastEventId`.",
     examples=[
         OpenApiExample(name, value=example["value"], summary=example["summary"])
         for name, example in id_examples([EXAMPLE_TOPIC]).items()
@@ -205,15 +205,15 @@ _GAP = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     response=[200],
-    description="Where a stream cannot give all that was asked for: JSON, an array of `{topic, partition, asked, "
-    "served}`; offsets where one was asked for, else milliseconds.",
+    description="Present if events that were asked for are missing: JSON, an array of `{topic, partition, asked, "
+    "served}`; offsets if one was asked for, else milliseconds.",
 )
 _UNDERSTOOD = OpenApiParameter(
     "EventStreams-Since",
     {"type": "string", "examples": ["2026-11-28T18:00:00.000Z"]},
     OpenApiParameter.HEADER,
     response=[200],
-    description="Where `since` decides the start: how it was understood, as an ISO 8601 time in UTC.",
+    description="Present if `since` decides the start: how it was understood, as an ISO 8601 time in UTC.",
 )
 _RETRY_AFTER = OpenApiParameter(
     "Retry-After", int, OpenApiParameter.HEADER, response=[429, 503], description="Seconds."
@@ -224,16 +224,16 @@ _ALLOW = OpenApiParameter(
 
 
 class StreamsView(APIView):
-    """Is described, and never asked: requests for streams go to `StreamConsumer` before Django sees them."""
+    """Exists for the OpenAPI schema only; never called, since `StreamConsumer` answers requests for streams."""
 
     @extend_schema(
         operation_id="streams",
         tags=[TAG],
-        summary="One stream, or several in one",
-        description="A never-ending stream of the events of all these streams. `HEAD` gives the headers alone. "
+        summary="One or more streams, combined",
+        description="An endless stream of the events of all these streams. `HEAD` returns only the headers. "
         "Unknown query parameters are ignored.",
         parameters=[_STREAMS, _SINCE, LAST_EVENT_ID, _UNDERSTOOD, _GAP, _RETRY_AFTER, _ALLOW],
         responses={**{(200, media_type): OpenApiResponse(_EVENT) for media_type in FORMATS}, **_errors()},
     )
     def get(self) -> None:
-        """Nothing: see above."""
+        """Do nothing."""

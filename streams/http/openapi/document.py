@@ -1,4 +1,4 @@
-"""The OpenAPI document: what drf-spectacular makes of `StreamsView`, and an operation for each stream there is.
+"""The OpenAPI document: what drf-spectacular makes of `StreamsView`, and an operation for each stream.
 
 Source: OpenAPI 3.1; wire contract, "Routes".
 """
@@ -22,25 +22,25 @@ from streams.http.requests import STREAM_PATH
 from streams.schemas.search import Schema
 
 SUMMARY = 120
-"""Characters of a stream's description that stand beside its path."""
+"""Maximum characters of a stream's summary, which stands beside its path."""
 
 _INTRODUCTION = """\
 Events as they happen, over plain HTTP: live, from a point in the past, or from exactly where you stopped.
 
-`Accept` decides how they come: as Server-Sent Events (`text/event-stream`, `*/*` or none), with the event as JSON in \
-`data`; or as one event a line, without ids (`application/json`, `application/x-ndjson` or `application/jsonl`).
+`Accept` selects the format: Server-Sent Events (`text/event-stream`, `*/*` or none), with the event as JSON in \
+`data`; or one event per line, without ids (`application/json`, `application/x-ndjson` or `application/jsonl`).
 
-In both, a response goes on until you close it. What is described here as the body is **one event**. To each event the \
-service adds where it is in Kafka: `meta.topic`, `meta.partition`, `meta.offset` and, where there is one, `meta.key`; \
-and from the events of redacted pages it takes out who acted.
+In both formats, a response continues until you close it. The response body in this document describes **one event**. \
+The service adds to each event where it is in Kafka: `meta.topic`, `meta.partition`, `meta.offset` and, if there is \
+one, `meta.key`; from events of redacted pages, it removes user information.
 
-After the response has begun, an error comes as an event of the type `error`, without an id, and the stream ends: come \
-back with the last id you have.
+After the response has begun, an error is sent as an event of the type `error`, without an id, and the stream ends: \
+reconnect with the last id that you received.
 """
 
 
 class Generator(SchemaGenerator):
-    """One document, of these streams and `schemas` (by the stream's name). Not to be used twice."""
+    """Makes one document of the streams and their `schemas` (by the stream's name). Use it once."""
 
     def __init__(self, catalogue: Catalogue, schemas: Mapping[str, Schema], max_streams: int) -> None:
         super().__init__(patterns=[path(f"{STREAM_PATH.removeprefix('/')}<streams>", StreamsView.as_view())])
@@ -49,7 +49,7 @@ class Generator(SchemaGenerator):
         self._max_streams = max_streams
 
     def get_schema(self, request: Any = None, public: bool = True) -> dict[str, Any]:
-        """The document as JSON values."""
+        """Return the document as JSON values."""
         document: dict[str, Any] = super().get_schema(request, public)
         ((_, item),) = document["paths"].items()
         operation = item["get"]
@@ -72,7 +72,7 @@ class Generator(SchemaGenerator):
             **document,
             "info": {"title": "EventStreams", "version": VERSION, "description": _INTRODUCTION},
             "externalDocs": {"description": "About EventStreams", "url": HOME},
-            "tags": [{"name": TAG, "description": f"{len(self._catalogue.streams)}, each by itself or joined"}],
+            "tags": [{"name": TAG, "description": f"{len(self._catalogue.streams)} streams, read singly or combined"}],
         }
 
 
@@ -108,16 +108,16 @@ def _summary(stream: Stream) -> str:
 
 
 def _description(stream: Stream) -> Iterator[str]:
-    """Paragraphs, in Markdown."""
+    """Yield paragraphs of Markdown."""
     if stream.description:
         yield stream.description
     yield f"Topics: {_listed(stream.topics)}."
     if stream.topics_allowed:
-        yield f"Topics that a `Last-Event-ID` may name besides: {_listed(stream.topics_allowed)}."
+        yield f"Further topics that a `Last-Event-ID` may name: {_listed(stream.topics_allowed)}."
     if stream.aliases:
-        yield f"Also called {_listed(stream.aliases)}."
+        yield f"Aliases: {_listed(stream.aliases)}."
     if stream.canary_events_enabled:
-        yield "It has canary events, whose `meta.domain` is `canary`; leave them out."
+        yield "Contains test events (`meta.domain` = `canary`). Ignore them."
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -134,9 +134,9 @@ def _success(
     identifier = id_examples(stream.topics)["Id"]["value"]
     return {
         **general,
-        "description": "Events, without end. An event of `text/event-stream`, with its id:\n\n"
+        "description": "An endless stream of events. An event of `text/event-stream`, with its id:\n\n"
         f"```\nevent: message\nid: {identifier}\ndata: {{…}}\n```\n\n"
-        "The other formats have the data alone, one event a line."
-        + ("" if component else " The schema of this stream is not known."),
+        "The other formats have only the data, one event per line."
+        + ("" if component else " The schema of this stream is unknown."),
         "content": dict.fromkeys(FORMATS, media),
     }
