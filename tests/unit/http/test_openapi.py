@@ -131,7 +131,7 @@ def test_a_stream_without_a_schema_is_there_without_it() -> None:
     told = operation(document(catalogue(x={"schema_title": "a/b"})), "x")
     assert told["summary"] == "a/b"
     assert told["responses"]["200"]["content"]["text/event-stream"] == {"schema": {"type": "object"}}
-    assert "The schema of this stream is not known" in told["responses"]["200"]["description"]
+    assert "The schema of this stream is unknown" in told["responses"]["200"]["description"]
 
 
 def test_streams_of_one_schema_share_it_and_others_of_its_name_do_not_take_its_place() -> None:
