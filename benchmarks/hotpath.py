@@ -36,8 +36,9 @@ from streams.engine.replay.history import History
 from streams.engine.subscription import Subscription
 from streams.engine.tail.fanout import Pace
 from streams.engine.tail.feed import Feed, Selection
-from streams.engine.tail.hub import Hub, HubLimits
+from streams.engine.tail.hub import Hub
 from streams.engine.tail.track import Track
+from streams.engine.tuning import Tuning
 
 ROUNDS = 40
 EVENTS = 1_000
@@ -121,8 +122,9 @@ FEED_BYTES = 64 << 20
 def framed(events: Sequence[Event]) -> Feed:
     """A feed that has had all events, few at a time."""
     metrics = Metrics()
-    track = Track(SELECTION, "benchmark", Faults(metrics))
-    feed = Feed(SELECTION, track.vector, 15.0, 0.0, Pace(0.0), metrics)
+    tuning = Tuning(gather_seconds=0.0)
+    track = Track(SELECTION, "benchmark", Faults(metrics, tuning), tuning)
+    feed = Feed(SELECTION, track.vector, 0.0, Pace(tuning), metrics)
     track.add(feed)
     feed.max_bytes = FEED_BYTES
     for tp in TOPICS:
@@ -141,7 +143,7 @@ async def merged(some: Sequence[Record], *, is_sse: bool) -> tuple[Stopwatch, by
     for tp in TOPICS:
         source.create(tp.topic)
     encoder = Encoder(NOTHING_LISTED, metrics)
-    hub = Hub(source, encoder, metrics, HubLimits(ring_bytes=64 << 20))
+    hub = Hub(source, encoder, metrics, Tuning(ring_bytes=64 << 20))
     hub.set_topics(SELECTION.topics)
     hub.start()
     try:
@@ -155,7 +157,7 @@ async def merged(some: Sequence[Record], *, is_sse: bool) -> tuple[Stopwatch, by
             watch = Stopwatch()
             body: list[bytes] = []
             for _ in range(ROUNDS):
-                history = History(source, encoder, metrics, 1, 0)
+                history = History(source, encoder, metrics, Tuning(history_readers=1, history_cache_bytes=0))
                 client = Subscription(
                     hub, history, feed, dict(start), is_sse=is_sse, keepalive_seconds=0, metrics=metrics
                 )

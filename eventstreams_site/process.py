@@ -29,7 +29,8 @@ from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
 from streams.engine.replay.history import History
 from streams.engine.source import RecordSource
-from streams.engine.tail.hub import Hub, HubLimits
+from streams.engine.tail.hub import Hub
+from streams.engine.tuning import Tuning
 from streams.http.limits import ConnectionLimits
 from streams.http.service import EdgeSettings, Service
 from streams.schemas.registry import Schemas
@@ -56,8 +57,17 @@ class Process:
         self._config = config
         self.drain_seconds = config.drain_seconds
         options = kafka_options(config.kafka)
+        tuning = Tuning(
+            ring_bytes=config.ring_bytes,
+            max_feeds=config.max_feeds,
+            keepalive_seconds=config.keepalive_seconds,
+            gather_seconds=config.gather_seconds,
+            history_readers=config.history_readers,
+            history_cache_bytes=config.history_cache_bytes,
+            stall_seconds=STALL_SECONDS + 2 * options.fetch_max_wait_ms / 1000,
+        )
         metrics = Metrics()
-        encoder = self._encoder = Encoder(NoListYet(), metrics)
+        encoder = self._encoder = Encoder(NoListYet(), metrics, tuning)
         source: RecordSource
         if options.is_memory:
             source = MemorySource(uuid.uuid4().hex, retained_bytes=MEMORY_BYTES)
@@ -67,20 +77,9 @@ class Process:
                 MEMORY_BYTES // 1_000_000,
             )
         else:
-            source = KafkaSource(options, config.history_readers, metrics)
+            source = KafkaSource(options, metrics, tuning)
         self._beside = beside
-        hub = Hub(
-            source,
-            encoder,
-            metrics,
-            HubLimits(
-                ring_bytes=config.ring_bytes,
-                max_feeds=config.max_feeds,
-                keepalive_seconds=config.keepalive_seconds,
-                gather_seconds=config.gather_seconds,
-                stall_seconds=STALL_SECONDS + 2 * options.fetch_max_wait_ms / 1000,
-            ),
-        )
+        hub = Hub(source, encoder, metrics, tuning)
         self._redactor: Redactor | None = None
         """The redactor in force; None before the first."""
         self._matches = MatchWriter()
@@ -103,7 +102,7 @@ class Process:
                 ui_enabled=config.stream_ui_enabled,
             ),
             hub=hub,
-            history=History(source, encoder, metrics, config.history_readers, config.history_cache_bytes),
+            history=History(source, encoder, metrics, tuning),
             source=source,
             metrics=metrics,
             limits=ConnectionLimits(config.client_ip_connection_limit, config.max_connections),

@@ -1,8 +1,8 @@
 """What all tests share: the one place that decides where their Kafka comes from.
 
 EVENTSTREAMS_TEST_KAFKA=host:port names one that runs already; else it is the apache/kafka image where a Docker engine
-answers; else a LocalKafka. Nothing of it is left behind. Where none can be had, tests that need it are skipped (but not
-if CI is set), and pytest's summary says why.
+answers; else a LocalKafka. Nothing of it is left behind. Without any, tests that need it are skipped (but not if CI is
+set), and pytest's summary says why.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CONTAINER_START_SECONDS = 60
 
 @dataclass(frozen=True)
 class TestKafka:
-    """The Kafka of the test session: host:port, and whether it goes on after the tests: they then tidy up."""
+    """The Kafka of the test session: host:port, and whether it continues after the tests: they then tidy up."""
 
     __test__ = False
 
@@ -98,7 +98,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Iterator[None]:
-    """Skip what needs a Kafka where none can be had; a test that starts one itself does so in a fixture."""
+    """Skip what needs a Kafka where none can be found; a test that starts one itself does so in a fixture."""
     try:
         yield
     except NoLocalKafkaError as error:
@@ -176,7 +176,7 @@ def topic(make_topic: Callable[..., str]) -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """One PostgreSQL for all tests; each takes a database of its own, and resumes what it has paused."""
+    """One PostgreSQL for all tests; each takes its own database, and resumes what it has paused."""
     programs = database_server.find_postgres()
     if programs is None:
         skip(database_server.WANTED)
@@ -254,5 +254,5 @@ async def _delete_topics(bootstrap: str, names: list[str]) -> None:
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    with ThreadPoolExecutor(max_workers=1) as thread:  # a loop of its own: the test may have one running
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a second event loop: the test may have one running
         thread.submit(asyncio.run, coroutine).result()

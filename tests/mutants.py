@@ -113,7 +113,7 @@ MUTANTS = [
     Mutant(
         "decompressed-in-the-loop",
         "streams/engine/kafka/batches.py",
-        "if nbytes > LARGE_BYTES and",
+        "if nbytes > tuning.decompress_bytes and",
         "if False and",
         "tests/unit/engine/kafka/test_batches.py::test_a_large_batch_is_decompressed_while_the_event_loop_goes_on",
     ),
@@ -134,8 +134,8 @@ MUTANTS = [
     Mutant(
         "look-ahead-unbounded",
         "streams/engine/subscription.py",
-        "share = min(CHUNK_BYTES, LOOK_AHEAD_BYTES // len(targets))",
-        "share = CHUNK_BYTES",
+        "share = min(self._tuning.chunk_bytes, self._tuning.look_ahead_bytes // len(targets))",
+        "share = self._tuning.chunk_bytes",
         "tests/unit/engine/replay/test_held_history.py::"
         "test_a_client_holds_a_bounded_part_of_the_rings_however_many_partitions_it_reads",
     ),

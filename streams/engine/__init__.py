@@ -1,6 +1,7 @@
 """Reads Kafka once for all clients, and gives each client what comes after its position.
 
 - `source.py`: what the engine needs of a log. `kafka/` reads Kafka, `memory.py` is a log in memory.
+- `tuning.py`: the bounds of the engine, in bytes and seconds: one value, handed to every part.
 - `encoder.py`: records become events, redacted by the list in force; what is no event is counted.
 - `tail/`: the newest events: the hub reads them, feeds share them among all live clients.
 - `replay/`: older events: read once for all who ask, merged by time.

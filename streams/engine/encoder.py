@@ -13,11 +13,9 @@ import msgspec
 
 from streams.core.events import Event, Fields, Record, Redactor, SkippedRecord, Withheld, encode, is_safe_to_cache
 from streams.engine.metrics import Metrics
+from streams.engine.tuning import DEFAULT, Tuning
 
 log = logging.getLogger(__name__)
-
-LOG_SECONDS = 10.0
-"""A skipped record is logged at most once in so many seconds; the metric counts them all."""
 
 
 class NoListYet:
@@ -38,9 +36,10 @@ class NoListYet:
 class Encoder:
     """`redactor` is replaced when the list changes; who holds events of an older `version` drops them."""
 
-    def __init__(self, redactor: Redactor, metrics: Metrics) -> None:
+    def __init__(self, redactor: Redactor, metrics: Metrics, tuning: Tuning = DEFAULT) -> None:
         self.redactor = redactor
         self._metrics = metrics
+        self._log_seconds = tuning.skipped_log_seconds
         self._next_log = 0.0
 
     @property
@@ -99,7 +98,7 @@ class Encoder:
         self._metrics.skipped.labels(reason).inc()
         now = time.monotonic()
         if now >= self._next_log:
-            self._next_log = now + LOG_SECONDS
+            self._next_log = now + self._log_seconds
             # No part of the record: it may be what had to be redacted.
             log.warning(
                 "Skipped %s partition %s offset %s: %s (further ones are only counted for %s s)",
@@ -107,6 +106,6 @@ class Encoder:
                 record.partition,
                 record.offset,
                 reason,
-                int(LOG_SECONDS),
+                int(self._log_seconds),
             )
         return None

@@ -8,16 +8,15 @@ import time
 from collections.abc import Iterator
 
 from streams.engine.metrics import Metrics
+from streams.engine.tuning import Tuning
 
 log = logging.getLogger(__name__)
 
-LOG_SECONDS = 60.0
-"""Minimum seconds between two log entries of one kind of fault."""
-
 
 class Faults:
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tuning: Tuning) -> None:
         self._metrics = metrics
+        self._log_seconds = tuning.log_seconds
         self._logged_at: dict[str, float] = {}
 
     @contextlib.contextmanager
@@ -28,6 +27,6 @@ class Faults:
         except Exception:
             self._metrics.faults.labels(doing).inc()
             now = time.monotonic()
-            if now >= self._logged_at.get(doing, float("-inf")) + LOG_SECONDS:
+            if now >= self._logged_at.get(doing, float("-inf")) + self._log_seconds:
                 self._logged_at[doing] = now
                 log.exception("A fault while %s; trying again (eventstreams_faults_total counts them)", doing)

@@ -20,11 +20,8 @@ from streams.engine.source import (
     SourceUnavailableError,
     UnknownPartitionError,
 )
+from streams.engine.tuning import DEFAULT, Tuning
 
-BOUNDS_SECONDS = 0.5
-FOUND_SECONDS = 5.0
-BEFORE_SECONDS = 60.0
-MAX_ANSWERS = 10_000
 _HOLE = -2
 """In place of a timestamp: there is no record at that offset, and never will be. (Kafka has -1 for no timestamp.)"""
 PROBE_BYTES = 16 * 1024
@@ -53,10 +50,12 @@ class _Answers(Generic[_K, _V]):
         ask: Callable[[list[_K]], Awaitable[Mapping[_K, _V | SourceError]]],
         broker_of: Callable[[_K], int],
         seconds: float,
+        max_answers: int,
     ) -> None:
         self._ask = ask
         self._broker_of = broker_of
         self._seconds = seconds
+        self._max_answers = max_answers
         self._answers: OrderedDict[_K, _Answer[_V]] = OrderedDict()
 
     async def get(self, keys: Iterable[_K], fresh: bool = False) -> dict[_K, _V | SourceError]:
@@ -96,7 +95,7 @@ class _Answers(Generic[_K, _V]):
             task = asyncio.ensure_future(self._fill(some, [self._answers[key].future for key in some]))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         answers = [(key, self._answers[key]) for key in keys]
-        while len(self._answers) > MAX_ANSWERS:
+        while len(self._answers) > self._max_answers:
             self._answers.popitem(last=False)
         return answers
 
@@ -137,14 +136,17 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
 class Lookups:
     """Per partition, the answer or a SourceError. Nothing here names a topic that the metadata does not have."""
 
-    def __init__(self, source: RecordSource) -> None:
+    def __init__(self, source: RecordSource, tuning: Tuning = DEFAULT) -> None:
         def broker_of(key: tuple[TopicPartition, int]) -> int:
             return source.broker_of(key[0])
 
         self._source = source
-        self._bounds: _Answers[TopicPartition, Bounds] = _Answers(source.bounds, source.broker_of, BOUNDS_SECONDS)
-        self._found: _Answers[_At, Found] = _Answers(self._find, broker_of, FOUND_SECONDS)
-        self._before: _Answers[_At, int] = _Answers(self._read_before, broker_of, BEFORE_SECONDS)
+        most = tuning.max_answers
+        self._bounds: _Answers[TopicPartition, Bounds] = _Answers(
+            source.bounds, source.broker_of, tuning.bounds_seconds, most
+        )
+        self._found: _Answers[_At, Found] = _Answers(self._find, broker_of, tuning.found_seconds, most)
+        self._before: _Answers[_At, int] = _Answers(self._read_before, broker_of, tuning.before_seconds, most)
 
     async def bounds(
         self, partitions: Iterable[TopicPartition], fresh: bool = False

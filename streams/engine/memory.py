@@ -24,8 +24,6 @@ from streams.engine.source import (
 )
 
 POLL_SECONDS = 0.05
-SILENCE_SECONDS = 0.1
-"""Seconds until a question to a silent broker has failed."""
 
 
 class _Log:
@@ -52,8 +50,17 @@ class MemorySource:
     not even be seen (`unseen`), and those of which the metadata cannot tell just now (`hidden`).
     """
 
-    def __init__(self, cluster_id: str = "memory-cluster", *, retained_bytes: int | None = None) -> None:
-        """`retained_bytes` of values are kept at most, if given; then the oldest records of the largest log leave."""
+    def __init__(
+        self,
+        cluster_id: str = "memory-cluster",
+        *,
+        retained_bytes: int | None = None,
+        silence_seconds: float = 0.1,
+    ) -> None:
+        """`retained_bytes` of values are kept at most, if given; then the oldest records of the largest log leave.
+
+        A question to a silent broker fails after `silence_seconds`.
+        """
         self.available = True
         self.reads = 0
         self.silent: set[int] = set()
@@ -69,6 +76,7 @@ class MemorySource:
         self._cluster_id = cluster_id
         self._retained_bytes = retained_bytes
         self._nbytes = 0
+        self._silence_seconds = silence_seconds
         self._logs: dict[TopicPartition, _Log] = {}
         self._known: dict[str, int] = {}
         self._written = asyncio.Event()
@@ -272,7 +280,7 @@ class MemorySource:
 
     async def _wait_for_the_silent(self, partitions: Iterable[TopicPartition]) -> None:
         if any(self.broker_of(tp) in self.silent for tp in partitions):
-            await asyncio.sleep(SILENCE_SECONDS)
+            await asyncio.sleep(self._silence_seconds)
 
     def _check(self) -> None:
         if not self.available:

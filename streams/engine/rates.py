@@ -14,11 +14,9 @@ from collections.abc import Iterable
 from streams.core.positions import TopicPartition
 from streams.engine.lookups import Lookups
 from streams.engine.source import RecordSource, SourceError, answered
+from streams.engine.tuning import DEFAULT, Tuning
 
 WINDOW_SECONDS = 60
-GOOD_SECONDS = 30.0
-"""So long an answer holds, and so long Kafka is not asked again when it has not answered."""
-PATIENCE_SECONDS = 2.5
 BATCH = 100
 """Partitions in one question: the lookups of clients that connect go over the same connection, and come in between."""
 
@@ -26,7 +24,8 @@ BATCH = 100
 class Rates:
     """Asks when somebody wants to know, one question at a time, and never on a stream's connect path."""
 
-    def __init__(self, source: RecordSource, lookups: Lookups) -> None:
+    def __init__(self, source: RecordSource, lookups: Lookups, tuning: Tuning = DEFAULT) -> None:
+        self._tuning = tuning
         self._source = source
         self._lookups = lookups
         self._rates: dict[str, float] = {}
@@ -39,7 +38,9 @@ class Rates:
         if self._asking is None and time.monotonic() >= self._good_until:
             self._asking = asyncio.ensure_future(self._ask(wanted))
         if self._asking is not None:
-            await asyncio.wait({self._asking}, timeout=PATIENCE_SECONDS)  # who gives up does not stop it for the others
+            await asyncio.wait(
+                {self._asking}, timeout=self._tuning.rates_patience_seconds
+            )  # who gives up does not stop it for the others
         return {topic: rate for topic, rate in self._rates.items() if topic in wanted}
 
     async def _ask(self, topics: frozenset[str]) -> None:
@@ -58,7 +59,7 @@ class Rates:
                         unknown.add(tp.topic)
         finally:
             self._rates = {topic: count / WINDOW_SECONDS for topic, count in counts.items() if topic not in unknown}
-            self._good_until = time.monotonic() + GOOD_SECONDS
+            self._good_until = time.monotonic() + self._tuning.rates_seconds
             self._asking = None
 
     async def _counts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

@@ -26,10 +26,6 @@ from streams.engine.source import (
 from streams.engine.tail.hub import Hub
 from streams.engine.tail.partition import Partition
 
-PATIENCE_SECONDS = 0.4
-"""Seconds after which a partition that Kafka did not answer for is not asked for again by the same request."""
-RETRY_SECONDS = 0.25
-
 _V = TypeVar("_V")
 
 
@@ -68,14 +64,14 @@ async def resolve(
         if not resolver.troubles:
             break
         cold = {tp: cold[tp] for tp in resolver.troubles}
-        if time.monotonic() - began > PATIENCE_SECONDS:
+        if time.monotonic() - began > hub.tuning.leader_patience_seconds:
             if any(tp in needed and not _is_denied(error) for tp, error in resolver.troubles.items()):
                 raise KafkaUnavailable
             left_out |= {tp: resolver.tips[tp] for tp in cold}
             break
-        await asyncio.sleep(RETRY_SECONDS)  # a leader that moves
+        await asyncio.sleep(hub.tuning.leader_retry_seconds)  # a leader that moves
         with contextlib.suppress(SourceUnavailableError):
-            await hub.refresh(RETRY_SECONDS)
+            await hub.refresh(hub.tuning.leader_retry_seconds)
     if left_out and not position:
         raise KafkaUnavailable
     return position | left_out, [*gaps, *(_left_out(tp, starts[tp]) for tp in left_out)]

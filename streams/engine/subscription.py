@@ -17,19 +17,12 @@ from streams.core.errors import KafkaUnavailable
 from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.replay.history import History, HistoryBlock, Log
-from streams.engine.replay.merge import CHUNK_BYTES, Merge
+from streams.engine.replay.merge import Merge
 from streams.engine.replay.reader_slots import ReaderSlot
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError, answered
 from streams.engine.tail.fanout import Chunk, Follower, Sink
 from streams.engine.tail.feed import Feed, ahead, behind
 from streams.engine.tail.hub import Hub
-from streams.engine.tail.placing import RETRY_SECONDS
-
-FEED_SECONDS = 0.05
-LOOK_AHEAD_BYTES = 1 << 20
-"""Maximum bytes of the rings that a client holds, besides one event of each partition: they may leave the rings."""
-YIELD_BYTES = 256 * 1024
-"""The event loop is given up after catching up so much, where nothing else has to be waited for."""
 
 
 class Subscription:
@@ -54,6 +47,7 @@ class Subscription:
         "_sink",
         "_slot",
         "_taking_slot",
+        "_tuning",
         "_version",
         "position",
     )
@@ -79,6 +73,7 @@ class Subscription:
         self._keepalive = keepalive_seconds or None
         self._comment = formats.SSE_KEEPALIVE if is_sse else formats.NDJSON_KEEPALIVE
         self._metrics = metrics
+        self._tuning = hub.tuning
         self._merging: Merge | None = None
         self._version = history.version
         self._slot: ReaderSlot | None = None
@@ -204,7 +199,7 @@ class Subscription:
                 continue
             chunk = merge.chunk()
             # What was looked at counts, too; where nothing was an event, that may have been much.
-            nbytes = max(chunk.nbytes, merge.examined) or CHUNK_BYTES
+            nbytes = max(chunk.nbytes, merge.examined) or self._tuning.chunk_bytes
             if self._slot is not None:
                 self._slot.account(nbytes)
             if chunk.parts:
@@ -215,7 +210,7 @@ class Subscription:
             if self._slot is not None and self._slot.is_over and merge.is_mostly_sent:
                 self.park()
             passed += nbytes
-            if passed >= YIELD_BYTES:
+            if passed >= self._tuning.yield_bytes:
                 # Where neither Kafka nor the socket has to be waited for, all others would be kept waiting.
                 passed = 0
                 await asyncio.sleep(0)
@@ -233,7 +228,7 @@ class Subscription:
             partition = self._hub.partitions[tp]
             if partition.ring is None or partition.incarnation != target.incarnation:
                 return
-            share = min(CHUNK_BYTES, LOOK_AHEAD_BYTES // len(targets))
+            share = min(self._tuning.chunk_bytes, self._tuning.look_ahead_bytes // len(targets))
             live = partition.ring.read(offset, target.offset, share)
             if live is not None:
                 recent = HistoryBlock(offset, live[1], live[0], 0, live[1], self._history.version)
@@ -278,7 +273,7 @@ class Subscription:
         """Wait for Kafka to have what it does not just now; meanwhile others may read, perhaps of other brokers."""
         if self._history.slots.is_wanted:
             self.park()
-        async for chunk in self._patiently(asyncio.sleep(RETRY_SECONDS)):
+        async for chunk in self._patiently(asyncio.sleep(self._tuning.retry_seconds)):
             yield chunk
 
     async def _take_slot(self) -> None:
@@ -287,7 +282,7 @@ class Subscription:
     async def _feed_to_come(self) -> None:
         """Wait for a feed that is behind (an id from another worker, a hub that lags)."""
         while any(self.position[tp][:2] > m[:2] for tp, m in self._feed.vector.items() if tp in self.position):
-            await asyncio.sleep(FEED_SECONDS)
+            await asyncio.sleep(self._tuning.feed_poll_seconds)
 
     def _hold(self, log: Log, blocks: list[HistoryBlock], share: int, target: Mark) -> None:
         """Keep as many of the blocks as the client's share allows; the cache may have the others, or not."""
@@ -316,7 +311,7 @@ class Subscription:
             return [Gap(*tp, mark.offset, None)]
         if bounds is None or mark.offset > bounds.end:
             self._hub.check_for_restart(tp)
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._tuning.retry_seconds)
         elif mark.offset < bounds.begin:
             self._merge.move(tp, mark._replace(offset=bounds.begin))
             return [Gap(*tp, mark.offset, bounds.begin)]

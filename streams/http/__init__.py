@@ -1,12 +1,12 @@
-"""The edge: what a client asks for, and what it is answered. ASGI, without a server.
+"""The edge: requests of clients and their answers. ASGI, without a server.
 
 - `requests.py`: an ASGI scope becomes a request for streams. `negotiation.py`: its format.
-- `consumers.py`: answers it: headers, then events for as long as the client stays.
-- `limits.py`: connections of one address, and of the whole process.
+- `consumers.py`: answers it: headers, then events until the client disconnects.
+- `limits.py`: maximum connections of one address and of the process.
 - `service.py`: what the edge needs of the process.
-- `public.py`: every other public route, answered from memory. `answers.py`, `made.py`: such answers, made once.
+- `public.py`: every other public route, answered from memory. `answers.py`, `made.py`: these answers, made once.
 - `views.py`, `ui.py`, `static.py`, `about.py`: small answers, the demo page, styles and scripts.
-- `headers.py`, `problems.py`: what all answers have, and errors as problem+json.
+- `headers.py`, `problems.py`: headers of all answers, and errors as problem+json.
 - `openapi/`: the document that describes the service, and the page that shows it.
 
 Never imported here: Daphne, Twisted, aiokafka.

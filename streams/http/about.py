@@ -1,4 +1,4 @@
-"""What the service says that it is."""
+"""Name, version and home of the service, for `/_info` and the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -22,15 +22,15 @@ from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, Scope, header, request_uri
 
 SLICE_BYTES = 16 * 1024
-"""Bytes of a body that are handed to the transport at a time: a client that reads nothing holds no more in memory."""
+"""Maximum bytes of a body that the transport holds at a time: a client that reads nothing costs no more memory."""
 STALL_SECONDS = 30.0
-"""Seconds without room in the client's socket after which an answer is given up and the connection closed."""
+"""Seconds without room in the client's socket after which the connection is closed."""
 LONGEST_HEADER = 1_000
-"""Characters of a header that are looked at: parsing 64 kB of it would hold up everybody."""
+"""Maximum characters of a header that are parsed: parsing 64 kB would block the event loop."""
 
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
 SAME_ORIGIN = (("Referrer-Policy", "same-origin"), ("Cross-Origin-Opener-Policy", "same-origin"))
-"""As Django's SecurityMiddleware has them for the admin."""
+"""The same headers that Django's SecurityMiddleware sets in the admin."""
 
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
 
@@ -39,7 +39,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A representation, as it is and compressed; `etag` is weak, and so the same for both."""
+    """A representation, plain and compressed; `etag` is weak, so that both share it."""
 
     plain: bytes
     gzipped: bytes
@@ -47,12 +47,13 @@ class Body:
 
     @classmethod
     def of(cls, plain: bytes) -> Body:
+        """Return the body with its compressed form and its ETag."""
         return cls(plain, gzip.compress(plain, 6, mtime=0), f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"')
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent. A `Body` is sent compressed to whoever takes that, and as 304 to whoever has it."""
+    """An answer. A `Body` is sent compressed to clients that accept gzip, and as 304 to those that have it."""
 
     status: int
     content: bytes | Body
@@ -67,10 +68,12 @@ def answer(
 
 
 def json_answer(value: Any, *, status: int = 200) -> Answer:
+    """Return an answer in JSON."""
     return answer(json.dumps(value).encode(), JSON, status=status)
 
 
 def redirect(status: int, location: str) -> Answer:
+    """Return a redirect."""
     return Answer(status, b"", (("Content-Type", HTML), ("Location", location)))
 
 
@@ -82,18 +85,19 @@ def problem(scope: Scope, error: EventStreamsError) -> Answer:
 
 
 def wants_page(scope: Scope) -> bool:
-    """Return whether a browser asks, that shows a page."""
+    """Return whether the client accepts HTML, as browsers do."""
     return "text/html" in looked_at(scope, b"accept")
 
 
 def looked_at(scope: Scope, name: bytes) -> str:
-    """Return the beginning of a request header, "" where there is none."""
+    """Return at most LONGEST_HEADER characters of a request header, "" if there is none."""
     return (header(scope, name) or "")[:LONGEST_HEADER]
 
 
 async def send_answer(scope: Scope, send: Callable[[Any], Awaitable[None]], given: Answer) -> None:
-    """Send it; to HEAD without its body. A client that stops reading is cut after STALL_SECONDS; one that has left is
-    no error.
+    """Send an answer, without its body for HEAD.
+
+    A client that stops reading is disconnected after STALL_SECONDS. That a client has disconnected is not an error.
     """
     status, headers, content = given.status, list(given.headers), given.content
     if isinstance(content, Body):
@@ -114,7 +118,7 @@ async def send_answer(scope: Scope, send: Callable[[Any], Awaitable[None]], give
     start = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (*headers, *SAME_ORIGIN)]
     with contextlib.suppress(OSError):  # ClientGone; plain ASGI servers raise others
         if len(body) > SLICE_BYTES:
-            await asyncio.sleep(0)  # whoever has left meanwhile is noticed, and nothing is worked off for them
+            await asyncio.sleep(0)  # clients that have disconnected meanwhile are noticed
         await send({"type": "http.response.start", "status": status, "headers": start})
         await _send_body(scope, send, b"" if scope["method"] == "HEAD" else body)
 
@@ -131,13 +135,13 @@ async def _send_body(scope: Scope, send: Callable[[Any], Awaitable[None]], body:
         return
     await send({"type": "http.response.body", "body": body[:SLICE_BYTES], "more_body": True})
     for piece in _slices(body, SLICE_BYTES):
-        await asyncio.sleep(0)  # others have their turn
+        await asyncio.sleep(0)  # let other tasks run
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 await flow.resumed()
         except TimeoutError:
             flow.abort()
-            await flow.resumed()  # by the end of the connection
+            await flow.resumed()  # returns when the connection has closed
             return
         await flow.write((piece,))
     await send({"type": "http.response.body", "body": b""})

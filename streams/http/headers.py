@@ -1,4 +1,4 @@
-"""Headers that every answer has, CORS and OPTIONS: one ASGI layer around all that we serve.
+"""Headers of every answer, CORS and OPTIONS: one ASGI layer around the whole service.
 
 Source: wire contract, "Routes"; Fetch standard, CORS protocol.
 """
@@ -15,30 +15,33 @@ ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 _POLICY = "default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 PAGE_POLICY = f"{_POLICY}; img-src 'self' data:"
-"""Of the documentation: the styles of Swagger UI have small pictures in them."""
+"""For the documentation: the styles of Swagger UI contain small images."""
 SECURITY = (
     (b"X-Content-Type-Options", b"nosniff"),
     (b"X-Frame-Options", b"SAMEORIGIN"),
     (b"Content-Security-Policy", _POLICY.encode()),
 )
-"""On every answer; one that sets its own keeps it."""
+"""On every answer that does not set its own."""
 CORS_HEADERS = b"Accept, Last-Event-ID, X-Requested-With, Content-Type, Cache-Control, Api-User-Agent, User-Agent"
-"""Wikimedia's User-Agent policy asks tools for the last two."""
+"""Wikimedia's User-Agent policy requires the last two of tools."""
 CORS_EXPOSED = b"Retry-After, EventStreams-Since, EventStreams-Gap, EventStreams-Filter"
 MAX_ANSWER_BYTES = 3_500
-"""Of all headers of an answer with its status line: nginx, as it comes, refuses 4 kB for good (proxy_buffer_size)."""
+"""Maximum bytes of all headers of an answer: nginx rejects more than 4 kB by default (proxy_buffer_size)."""
 STATUS_LINE_BYTES = 60
+"""Bytes reserved for the status line."""
 PREFLIGHT_SECONDS = b"86400"
+"""Seconds for which browsers may cache the answer to a preflight."""
 PRIVATE_PATHS = ("/admin/",)
 """Never answered cross-origin."""
 
 
 def is_private(path: str) -> bool:
+    """Return whether the path belongs to the admin."""
     return path.startswith(PRIVATE_PATHS) or path == "/admin"
 
 
 def common_headers(path: str, cors: bytes) -> Headers:
-    """`cors` is the value of Access-Control-Allow-Origin, b"" for none."""
+    """Return the headers of every answer; `cors` is the value of Access-Control-Allow-Origin, b"" for none."""
     headers = [*SECURITY]
     if cors and not is_private(path):
         headers += [
@@ -51,20 +54,21 @@ def common_headers(path: str, cors: bytes) -> Headers:
 
 
 def _bounded(headers: Headers) -> Headers:
-    """A redirect repeats what was asked for: where proxies would refuse that, it leads to the same page without it."""
+    """Return the headers, without the query of a redirect's Location if proxies would reject them as too long."""
     if sum(len(name) + len(value) + 4 for name, value in headers) < MAX_ANSWER_BYTES - STATUS_LINE_BYTES:
         return headers
     return [(name, value.partition(b"?")[0] if name.lower() == b"location" else value) for name, value in headers]
 
 
 class CommonHeaders:
-    """`cors` is the value of Access-Control-Allow-Origin, "" for none."""
+    """Adds these headers; `cors` is the value of Access-Control-Allow-Origin, "" for none."""
 
     def __init__(self, app: ASGIApp, cors: str) -> None:
         self._app = app
         self._cors = cors.encode()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Answer OPTIONS, and let the application answer all else, with these headers."""
         path = scope["path"]
         extra = common_headers(path, self._cors)
 

@@ -1,4 +1,4 @@
-"""How many connections there may be: of one client IP, and of the whole process."""
+"""Limits of connections: for each client IP, and for the process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streams.core.errors import Overloaded, TooManyRequests
 
 
 class ConnectionLimits:
-    """Counts streams in this process; a limit of 0 is none."""
+    """Counts the streams of this process; a limit of 0 means no limit."""
 
     def __init__(self, per_ip: int, total: int) -> None:
         self._per_ip = per_ip
@@ -18,16 +18,21 @@ class ConnectionLimits:
 
     @property
     def total(self) -> int:
-        """Maximum number of connections of the process; 0: any number."""
+        """Maximum connections of the process; 0: no limit."""
         return self._total
 
     @property
     def is_full(self) -> bool:
-        """Whether newcomers are told `overloaded`."""
+        """Whether new clients get the error `overloaded`."""
         return 0 < self._total <= self.connections
 
     def take(self, ip: str) -> None:
-        """A connection of `ip`, until it is given back. Raises Overloaded, TooManyRequests."""
+        """Count a connection of `ip`; call `give_back` when it ends.
+
+        Raises:
+            Overloaded: The process has as many as it may.
+            TooManyRequests: This IP has.
+        """
         if self.is_full:
             raise Overloaded(self._total)
         if self._per_ip and self._by_ip[ip] >= self._per_ip:
@@ -36,6 +41,7 @@ class ConnectionLimits:
         self._by_ip[ip] += 1
 
     def give_back(self, ip: str) -> None:
+        """Count a connection of `ip` no longer."""
         self.connections -= 1
         self._by_ip[ip] -= 1
         if not self._by_ip[ip]:

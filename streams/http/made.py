@@ -1,4 +1,4 @@
-"""What takes long to make and is the same for everyone: made once for one state, outside the event loop."""
+"""Values that take long to make and are the same for all clients: made once for each state, in a thread."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ T = TypeVar("T")
 
 
 class Made(Generic[T]):
-    """The newest of it. Everyone who asks while it is being made waits for the same one, without a thread each."""
+    """The newest value. Callers that come while it is being made wait for the same one."""
 
     def __init__(self) -> None:
         self._state: Any = None
         self._making: asyncio.Future[T] | None = None
 
     async def of(self, state: Any, make: Callable[[], Awaitable[T]]) -> T:
-        """Return what `make` gives for this state: made before, being made, or begun now. One that fails is forgotten,
-        so that the next caller tries again; raises what `make` raises.
+        """Return the value for this state, making it if it is not there.
+
+        A failure is raised to all callers that wait, and forgotten, so that the next caller tries again.
         """
         if self._making is None or self._state != state:
             self._state = state
@@ -33,5 +34,5 @@ class Made(Generic[T]):
 
 
 def in_thread(work: Callable[..., T], *arguments: Any) -> Callable[[], Awaitable[T]]:
-    """Return a `make` that calls `work` in a thread."""
+    """Return a `make` for `Made.of` that calls `work` in a thread."""
     return lambda: asyncio.to_thread(work, *arguments)

@@ -1,4 +1,4 @@
-"""Errors as answers: application/problem+json (RFC 9457)."""
+"""Errors as application/problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ALLOWED_METHODS = b"GET, HEAD, OPTIONS"
 
 
 def problem_headers(error: EventStreamsError, length: int) -> list[tuple[bytes, bytes]]:
-    """The headers of an error's answer; `length` is that of its body in bytes."""
+    """Return the headers of an error's answer, whose body has `length` bytes."""
     headers = [
         (b"Content-Type", PROBLEM_TYPE),
         (b"Content-Length", str(length).encode()),

@@ -1,5 +1,6 @@
-"""Every public route but the streams, in one table. Nothing here reaches Django's threads: whatever anybody asks for,
-as often as they like, is answered on the event loop from memory, so that probes are answered too.
+"""Every public route but the streams, in one table.
+
+All are answered on the event loop from memory, without Django's threads, so that no number of requests delays probes.
 
 Source: wire contract, "Routes".
 """
@@ -25,15 +26,15 @@ from streams.http.static import StaticFiles
 log = logging.getLogger(__name__)
 
 SHOWN_PATH = 200
-"""Characters of a path that the page of a 404 repeats."""
+"""Maximum characters of a path that the page of a 404 repeats."""
 _PATH = "path-of-the-request"
-"""Stands in the page of a 404 as it is kept, in place of the path."""
+"""Placeholder for the path in the cached page of a 404."""
 
 Handler = Callable[[Scope, Service], Awaitable[Answer]]
 
 
 class PublicRoutes:
-    """An ASGI application for GET and HEAD (OPTIONS is answered around it, `headers.CommonHeaders`)."""
+    """An ASGI application for GET and HEAD; `headers.CommonHeaders` around it answers OPTIONS."""
 
     def __init__(self) -> None:
         page = ui.Page()
@@ -57,26 +58,30 @@ class PublicRoutes:
         self._static = StaticFiles()
         self._not_found: Made[str] = Made()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        """Answer a request."""
         await send_answer(scope, send, await self._answer(scope))
 
     async def _answer(self, scope: Scope) -> Answer:
         service: Service = scope[SCOPE_KEY]
-        path = scope["path"]
-        handler = self._static if path in self._static else self._routes.get(path)
         try:
-            if handler is None:
-                raise PathNotFound(path)
-            if scope["method"] not in ("GET", "HEAD"):
-                raise MethodNotAllowed(scope["method"])
-            return await handler(scope, service)
+            return await self._handler(scope)(scope, service)
         except PathNotFound as error:
             return await self._page(scope) if wants_page(scope) else problem(scope, error)
         except EventStreamsError as error:
             return problem(scope, error)
         except Exception:
-            log.exception("A request for %s failed", path[:SHOWN_PATH])
+            log.exception("A request for %s failed", scope["path"][:SHOWN_PATH])
             return problem(scope, InternalError())
+
+    def _handler(self, scope: Scope) -> Handler:
+        path = scope["path"]
+        handler = self._static if path in self._static else self._routes.get(path)
+        if handler is None:
+            raise PathNotFound(path)
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(scope["method"])
+        return handler
 
     async def _page(self, scope: Scope) -> Answer:
         kept = await self._not_found.of(None, in_thread(render_to_string, "404.html", {"path": _PATH}))

@@ -1,4 +1,4 @@
-"""What the edge needs of the process: made and wired up by `eventstreams_site.process`, handed to every request."""
+"""What the edge needs of the process: `eventstreams_site.process` makes it, and every request gets it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ from streams.http.requests import Network
 from streams.schemas.registry import Schemas
 
 SCOPE_KEY = "eventstreams.service"
-"""Under this key of the ASGI scope the service reaches every view."""
+"""The key of the ASGI scope that holds the service."""
 
 STARTING_SECONDS = 5.0
+"""Seconds after the start during which requests may wait for what streams need."""
 PATIENCE_SECONDS = 2.5
-"""Less than the 3 within which a client is told that Kafka is away (wire contract, errors)."""
+"""Maximum seconds that one waits: less than the 3 within which an outage of Kafka must be reported (wire contract)."""
 LIST_OLD_SECONDS = 10.0
+"""Age of the redaction list from which on the process is degraded."""
 LIST_TOO_OLD_SECONDS = 600.0
-"""A redaction list that could not be read for so long is said, and then makes the server unready (wire contract)."""
+"""Age from which on it is unready (wire contract)."""
 
 
 class ClientGone(OSError):
-    """The client has left; there is nobody to send to."""
+    """The client has disconnected."""
 
 
 class Client(Protocol):
@@ -42,54 +44,60 @@ class Client(Protocol):
 
     @property
     def stream_names(self) -> Collection[str]:
-        """The canonical names of the streams that it follows."""
+        """The canonical names of the streams that it reads."""
 
     def end(self) -> None:
         """End after the event that is being sent, with the final chunk."""
 
     def recheck(self, catalogue: Catalogue) -> None:
-        """The streams have changed: end where one of the client's is no longer exposed, or has other topics."""
+        """End if the new catalogue no longer exposes one of the client's streams, or gives it other topics."""
 
 
 class Newcomer(Protocol):
     """A client that is being connected."""
 
     def turn_away(self) -> None:
-        """Tell it that the server is draining, whatever it waits for."""
+        """Stop connecting it: the server is draining."""
 
 
 class Connection(Protocol):
-    """A connection, as the process sees it, whether or not a stream is open on it now."""
+    """A connection, as the process sees it, with or without an open stream."""
 
     @property
     def is_clear(self) -> bool:
-        """Whether nothing of a stream waits in this process to be sent."""
+        """Whether this process holds no unsent bytes of streams."""
 
     @property
     def is_flushed(self) -> bool:
-        """Whether nothing at all waits in this process to be sent."""
+        """Whether this process holds no unsent bytes at all."""
 
     def abort(self) -> None:
-        """Close it at once; what is unsent is thrown away."""
+        """Close it at once; unsent bytes are dropped."""
 
     def forget(self) -> None:
-        """The redaction list has changed: what is still unsent of streams a moment later must not be sent any more."""
+        """Drop, after a moment, what is unsent of streams: the redaction list has changed."""
 
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """Times in seconds."""
+    """The part of the configuration that the edge needs."""
 
     max_streams: int
+    """Maximum streams in one request."""
     keepalive_seconds: float
+    """Seconds without an event after which a keep-alive is sent; 0: never."""
     client_ip_header: str
     trusted_proxies: Sequence[Network]
     cors: str
+    """The value of Access-Control-Allow-Origin, "" for none."""
     ui_enabled: bool
+    """Whether the demo page is served."""
 
 
 @dataclass
 class Service:
+    """The parts of the process, and its state."""
+
     settings: EdgeSettings
     hub: Hub
     history: History
@@ -97,22 +105,22 @@ class Service:
     metrics: Metrics
     limits: ConnectionLimits
     start: Callable[[], Awaitable[None]]
-    """Starts what runs in the background; called at each request, works once (plain ASGI servers have no lifespan)."""
+    """Starts the background tasks; every request calls it, and it works once (plain ASGI servers have no lifespan)."""
     configured_pages: Mapping[str, Sequence[str]]
-    """The redacted pages that the configuration file names: domain → titles."""
+    """The redacted pages of the configuration file: domain → titles."""
     refresh: Refresh
-    """Of the stream configuration."""
+    """Refreshes the stream configuration."""
     schemas: Schemas
-    """Of the streams in `catalogue`, as far as they were found."""
+    """The schemas of the streams in `catalogue`."""
     is_crowded: Callable[[], bool] = bool
-    """Whether hardly any connection is left: who is told to come back is not held."""
+    """Whether few connections are left: clients that are rejected are not held for a second then."""
     accept_problem: Callable[[], str] = str
     """A sentence on why connections cannot be accepted; empty if they can."""
     behind: Callable[[], Mapping[str, float]] = dict
-    """What is read from the database → how old the news of it is (seconds), where that is too old."""
+    """What is read from the database → its age in seconds, if that is too high."""
     catalogue: Catalogue | None = None
     redaction_read_at: float | None = None
-    """When the redaction list was last seen (time.monotonic, seconds); None before one is in force."""
+    """When the redaction list was last read (time.monotonic, seconds); None before one is in force."""
     redaction_lacks: str = ""
     """Why the list of redacted pages may not be whole, so that no stream may be opened; empty if all is well."""
     redacted_pages_min: int = 0
@@ -122,7 +130,7 @@ class Service:
     started_at: float = field(default_factory=time.monotonic)
     draining: bool = False
     answering: int = 0
-    """Requests that are being answered now, streams among them."""
+    """Number of requests being answered now, including streams."""
     log_is_stuck: Callable[[], bool] = lambda: False
     """Whether nobody reads the log, so that lines of it are lost."""
     connecting: set[Newcomer] = field(default_factory=set)
@@ -131,14 +139,16 @@ class Service:
 
     @functools.cached_property
     def documents(self) -> Documents:
+        """The OpenAPI documents."""
         return Documents(self.settings.max_streams)
 
     @functools.cached_property
     def rates(self) -> Rates:
-        return Rates(self.source, self.hub.lookups)
+        """The rates of topics."""
+        return Rates(self.source, self.hub.lookups, self.hub.tuning)
 
     async def starting(self) -> None:
-        """Right after the start, wait a moment for what streams need: nobody has to be turned away for so little."""
+        """Wait a moment, right after the start, for what streams need, so that early clients are not refused."""
         until = min(self.started_at + STARTING_SECONDS, time.monotonic() + PATIENCE_SECONDS)
         while self.catalogue is None or self.redaction_read_at is None or not self.hub.available:
             if self.draining or time.monotonic() > until:
@@ -151,13 +161,13 @@ class Service:
         return self.redaction_read_at is not None and not self.redaction_lacks
 
     def unready(self) -> list[str]:
-        """Why no traffic should come yet, or any more; empty when ready."""
+        """Return why the process should get no traffic; empty when it is ready."""
         reasons = []
         if self.draining:
             reasons.append("draining")
         if self.catalogue is None:
             failed = self.refresh.last is not None and not self.refresh.last.is_good
-            why = ": its source cannot be used; the log and the admin say why" if failed else ""
+            why = ": its source cannot be used (see the log or the admin)" if failed else ""
             reasons.append(f"no stream configuration yet{why}")
         if not self.hub.has_metadata:
             why = self.hub.health.reason
@@ -171,7 +181,7 @@ class Service:
         return reasons
 
     def degraded(self) -> list[str]:
-        """What is amiss though traffic can come."""
+        """Return the problems that do not make the process unready."""
         reasons = self.hub.health.problems()
         if self.redaction_read_at is not None and time.monotonic() - self.redaction_read_at > LIST_OLD_SECONDS:
             reasons.append("the redaction list cannot be read from the database; the last one is in force")
@@ -179,7 +189,7 @@ class Service:
             f"the redaction list is held: {why}; in the admin, somebody must decide" for why in self.redaction_held
         ]
         if self.limits.is_full:
-            reasons.append(f"all {self.limits.total} places for streams are taken: newcomers are told to come back")
+            reasons.append(f"all {self.limits.total} connections for streams are in use: new clients are told to retry")
         if self.hub.feeds.are_full:
             reasons.append(
                 f"all {self.hub.feeds.limit} different subscriptions that a process keeps are in use: filters that "
@@ -196,9 +206,9 @@ class Service:
         elif last is not None and not last.is_good:
             reasons.append("the stream configuration could not be refreshed; the last good one is in force")
         if self.log_is_stuck():
-            reasons.append("nobody reads the log (stderr), so lines of it are lost; see to what collects it")
+            reasons.append("nothing reads the log (stderr), so lines are lost; check the log collector")
         return reasons
 
     def soft_retry_ms(self) -> int:
-        """When a client that was turned away by an event comes back: spread, so that not all come at once."""
+        """Return after how many milliseconds a rejected client reconnects; random, to spread the load."""
         return random.randint(5_000, 15_000)

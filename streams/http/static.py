@@ -1,6 +1,6 @@
-"""Styles, scripts and pictures of the installed packages, from memory: they are read when they are first asked for.
+"""Styles, scripts and images of the installed packages, read on the first request and kept in memory.
 
-They take no place among Django's requests, and no descriptor while they are sent. There is no collectstatic.
+They need no thread of Django's, no descriptor while they are sent, and no collectstatic.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from streams.http.requests import Scope
 from streams.http.service import Service
 
 MAX_AGE = 3600
-"""Seconds for which a file may be kept without asking."""
+"""Seconds for which clients may cache a file."""
 OURS = ("eventstreams/ui/", "eventstreams/doc/")
-"""A page's modules import each other by name: an old one beside a new one would break the page."""
-# What the machine's own tables call otherwise, or do not have.
+"""Files that clients always revalidate: modules import each other by name, and mixed versions would break the page."""
+# Types that the machine's tables lack or name otherwise.
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -34,7 +34,7 @@ _TYPES = {
 
 
 class StaticFiles:
-    """`/static/…`, by the names that Django's finders have for the files."""
+    """`/static/…`: the files that Django's finders find."""
 
     def __init__(self) -> None:
         self._prefix = f"/{settings.STATIC_URL.strip('/')}/"
@@ -46,14 +46,18 @@ class StaticFiles:
     def __contains__(self, path: str) -> bool:
         return path.startswith(self._prefix)
 
-    async def __call__(self, scope: Scope, service: Service) -> Answer:
-        """Raise PathNotFound where there is no such file."""
+    async def __call__(self, scope: Scope, _service: Service) -> Answer:
+        """Return the file.
+
+        Raises:
+            PathNotFound: It does not exist.
+        """
         name = scope["path"].removeprefix(self._prefix)
         if name not in self._files:
             raise PathNotFound(scope["path"])
         path, made = self._files[name]
         state, make = None, in_thread(_read, path)
-        if settings.DEBUG:  # who works on a file wants to see it
+        if settings.DEBUG:  # developers see their changes at once
             state = path.stat().st_mtime_ns
         is_kept = not settings.DEBUG and not name.startswith(OURS)
         cache = f"max-age={MAX_AGE}, public" if is_kept else "no-cache"

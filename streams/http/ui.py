@@ -20,32 +20,36 @@ from streams.http.requests import Scope
 from streams.http.service import Service
 
 STREAMS_SECONDS = 10
-"""Seconds for which clients may keep the list: the rates in it are up to half a minute old anyway."""
+"""Seconds for which clients may cache the list; its rates are up to half a minute old anyway."""
 MADE_SECONDS = 2
-"""Seconds for which everyone is given the same list."""
+"""Seconds after which the list is made again."""
 
 
 class Page:
-    """200 where the configuration has the page enabled, else 404, as at the old service."""
+    """The demo page; 404 if it is disabled, as in the old service."""
 
     def __init__(self) -> None:
         self._page: Made[Body] = Made()
 
     async def __call__(self, scope: Scope, service: Service) -> Answer:
+        """Return the page."""
         if not service.settings.ui_enabled:
             raise PathNotFound(scope["path"])
         return answer(await self._page.of(None, in_thread(_rendered)), HTML, cache="no-cache")
 
 
 class Streams:
-    """What there is to choose from, JSON: `streams`, each with `name`, `aliases`, `description`, `topics` and `rate`
-    (events per second over the last minute, null where that is not known), and two settings that a client should know.
+    """The list of streams as JSON, and two settings that a client should know.
+
+    Each of `streams` has `name`, `aliases`, `description`, `topics` and `rate` (events per second over the last minute,
+    null if unknown).
     """
 
     def __init__(self) -> None:
         self._list: Made[Body] = Made()
 
     async def __call__(self, scope: Scope, service: Service) -> Answer:
+        """Return the list."""
         if not service.settings.ui_enabled:
             raise PathNotFound(scope["path"])
         catalogue = service.catalogue

@@ -1,4 +1,4 @@
-"""Small answers that are made at once on the event loop, from what is in memory.
+"""Small answers, made on the event loop from what is in memory.
 
 Source: wire contract, "Routes".
 """
@@ -18,34 +18,36 @@ DEMO_PAGE = "/v2/ui"
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METRICS_PER_SECOND = 20
-"""Times in a second that the text of the metrics is made; whoever asks more often is given the last one again."""
+"""Maximum times in a second that the text of the metrics is made; more requests get the last one."""
 
 _INFO = {"name": NAME, "version": VERSION, "description": DESCRIPTION, "home": HOME}
 
 
-async def robots(scope: Scope, service: Service) -> Answer:
+async def robots(_scope: Scope, _service: Service) -> Answer:
+    """Return `/robots.txt`: robots keep out."""
     return answer(b"User-agent: *\nDisallow: /\n", TEXT, cache="max-age=3600")
 
 
-async def rc(scope: Scope, service: Service) -> Answer:
+async def rc(_scope: Scope, _service: Service) -> Answer:
+    """Redirect to the documentation, as the old service does."""
     return redirect(301, DOCUMENTATION)
 
 
-async def info(scope: Scope, service: Service) -> Answer:
-    """All that the service says of itself, or the one thing that the path names."""
+async def info(scope: Scope, _service: Service) -> Answer:
+    """Return name, version, description and home, or the one that the path names."""
     name = scope["path"].removeprefix("/_info").strip("/")
     if name == "home":
         return redirect(301, HOME)
     return json_answer({name: _INFO[name]} if name else _INFO)
 
 
-async def healthz(scope: Scope, service: Service) -> Answer:
-    """Liveness: the event loop turns."""
+async def healthz(_scope: Scope, _service: Service) -> Answer:
+    """Return that the process lives: its event loop runs."""
     return json_answer({"status": "ok"})
 
 
-async def readyz(scope: Scope, service: Service) -> Answer:
-    """Readiness; an outage after the start is `degraded`, not unready: clients must not be sent away for it."""
+async def readyz(_scope: Scope, service: Service) -> Answer:
+    """Return whether the process is ready; later outages make it `degraded`, so that it keeps its clients."""
     reasons = service.unready()
     if reasons:
         return json_answer({"status": "unready", "reasons": reasons}, status=503)
@@ -54,14 +56,15 @@ async def readyz(scope: Scope, service: Service) -> Answer:
 
 
 class MetricsText:
-    """`/metrics`, which takes a millisecond or more to make: it is made anew as often as the event loop can afford."""
+    """`/metrics`, which takes a millisecond or more to make: at most METRICS_PER_SECOND times in a second."""
 
     def __init__(self) -> None:
         self._text = b""
         self._made: deque[float] = deque(maxlen=METRICS_PER_SECOND)
-        """When it was made lately (time.monotonic, seconds)."""
+        """When it was made recently (time.monotonic, seconds)."""
 
-    async def __call__(self, scope: Scope, service: Service) -> Answer:
+    async def __call__(self, _scope: Scope, service: Service) -> Answer:
+        """Return the text."""
         now = time.monotonic()
         if len(self._made) < METRICS_PER_SECOND or now - self._made[0] > 1:
             self._made.append(now)

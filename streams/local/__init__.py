@@ -1,6 +1,6 @@
-"""What development and tests need on one machine. Nothing in production imports it.
+"""What development and tests need on one machine. Production never imports it.
 
-- `kafka.py`: a Kafka as a process of this machine; `kafka_jars.py` fetches it through Maven.
-- `processes.py`: processes that end with their parent, and free ports.
-- `demo/`: invented edits, and the events that Wikimedia's streams would have of them.
+- `kafka.py`: runs Kafka as a child process; `kafka_jars.py` fetches it through Maven.
+- `processes.py`: child processes that end with their parent, and free ports.
+- `demo/`: invented edits, and their events in the shape of Wikimedia's streams.
 """

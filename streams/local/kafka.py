@@ -1,7 +1,6 @@
-"""A Kafka of one's own on this machine, without Docker: the jars come through Maven, Java runs them.
+"""Runs Kafka on this machine without Docker: Maven fetches the jars, Java runs them.
 
-For development (`make run`), tests and benchmarks; nothing that the service itself imports. Source: Kafka's
-documentation, "KRaft" and "Broker Configs".
+For development (`make run`), tests and benchmarks. Source: Kafka's documentation, "KRaft" and "Broker Configs".
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ appender.stdout.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
 
 
 def answers(bootstrap: str, timeout: float = 2.0) -> bool:
-    """Whether one of `host:port,host:port` speaks Kafka (without TLS) and knows a live broker.
+    """Return whether one of `host:port,host:port` speaks Kafka (without TLS) and knows a live broker.
 
-    Asks for Metadata v1 of no topics: a broker that accepts connections but is not registered yet lists none.
+    Sends Metadata v1 for no topics: a broker that is not registered yet lists none.
     """
     body = struct.pack(">hhihi", 3, 1, 1, -1, 0)  # Metadata, version 1, correlation id 1, no client id, no topics
     for address in bootstrap.split(","):
@@ -60,18 +59,23 @@ def answers(bootstrap: str, timeout: float = 2.0) -> bool:
     return False
 
 
-# A broker of demos and tests has little to do: compiling it to fast code, and collecting in parallel, costs more CPU
-# than its work does, and starts it later.
+# A broker of demos and tests has little to do: optimising compilation and parallel garbage collection cost more CPU
+# than its work, and delay its start.
 JVM_OPTIONS = ("-XX:-UsePerfData", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 class LocalKafka:
     """One Kafka node, broker and controller at once, with its data, configuration and log in `folder`.
 
-    `port` None: a free one is chosen, once. `properties` are added to server.properties and win; `listeners` (name to
-    port) are opened beside the plain one, their protocols are among the properties. Nodes of one cluster share a
-    `cluster_id`, and name their controller by `controller.quorum.voters`. Every method may be called from any thread
-    and blocks; all raise LocalKafkaError.
+    Every method may be called from any thread, blocks, and may raise LocalKafkaError.
+
+    Args:
+        folder: Where data, configuration and log are kept.
+        port: The broker's port; None: a free one.
+        properties: Entries of server.properties that replace ours.
+        listeners: More listeners, name to port; `properties` has their protocols.
+        cluster_id: The same for all nodes of a cluster, which name their controller by `controller.quorum.voters`.
+        jars: Where Kafka's jars are kept.
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class LocalKafka:
         self._controller_port = free_port()
         self._properties = dict(properties)
         self._listeners = dict(listeners)
-        # "x": the id may not begin with a dash, which would be read as an option.
+        # "x": with a leading dash, the id would be read as an option.
         self._cluster_id = cluster_id or "x" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         self._jars = jars.absolute() / KAFKA_VERSION
         self._process: subprocess.Popen[bytes] | None = None
@@ -102,12 +106,12 @@ class LocalKafka:
 
     @property
     def controller(self) -> str:
-        """host:port of its controller, for the other nodes of a cluster."""
+        """host:port of the controller, for the other nodes of a cluster."""
         return f"{HOST}:{self._controller_port}"
 
     @property
     def running(self) -> bool:
-        """Whether its process is there (also while paused)."""
+        """Whether its process exists (even if paused)."""
         return self._process is not None and self._process.poll() is None
 
     def install(self) -> None:
@@ -115,7 +119,7 @@ class LocalKafka:
         install_jars(self._jars)
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start it, on the data that `folder` has, and wait until it answers."""
+        """Start it with the data in `folder`, and wait until it answers."""
         if self.running:
             return
         java = find_java()
@@ -129,7 +133,7 @@ class LocalKafka:
         try:
             self._write_configuration()
         except OSError as error:
-            raise LocalKafkaError(f"The folder {self.folder} cannot be written: {error.strerror}") from None
+            raise LocalKafkaError(f"Cannot write to the folder {self.folder}: {error.strerror}") from None
         # Native libraries are unpacked into java.io.tmpdir, and a killed process leaves them there.
         command = [java, *JVM_OPTIONS, "-cp", f"{self._jars}/*", f"-Djava.io.tmpdir={self.folder / 'tmp'}"]
         command.append(f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}")
@@ -143,13 +147,13 @@ class LocalKafka:
             raise
 
     def wait_ready(self, timeout: float = 60.0) -> None:
-        """Wait until clients are served; for one that has just been started or resumed."""
+        """Wait until it answers clients, after a start or `resume`."""
         deadline = time.monotonic() + timeout
         while not answers(self.bootstrap):
             if self._process is None or self._process.poll() is not None:
                 code = None if self._process is None else self._process.returncode
                 self._process = None
-                raise LocalKafkaError(f"Kafka ended (exit {code}); {self.log} ends with:\n{last_lines(self.log)}")
+                raise LocalKafkaError(f"Kafka exited with {code}; {self.log} ends with:\n{last_lines(self.log)}")
             if time.monotonic() > deadline:
                 raise LocalKafkaError(
                     f"Kafka at {self.bootstrap} does not answer after {timeout:g} s; "
@@ -158,29 +162,29 @@ class LocalKafka:
             time.sleep(0.05)
 
     def stop(self, timeout: float = 20.0) -> None:
-        """Shut it down in order; kill it if it takes longer than `timeout` seconds. Does nothing if it is not there."""
-        self._signal(signal.SIGCONT)  # a paused process would not see the other signal
+        """Shut it down cleanly, or kill it after `timeout` seconds; do nothing if it does not run."""
+        self._signal(signal.SIGCONT)  # a paused process does not see other signals
         if self._process is not None:
             terminate(self._process, timeout)
             self._process = None
 
     def kill(self) -> None:
-        """End it at once, as a crash would (SIGKILL)."""
+        """Kill it at once, as a crash would (SIGKILL)."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
             self._process = None
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP): connections stay open and nothing answers."""
+        """Freeze it (SIGSTOP): connections stay open, nothing answers."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Continue it after `pause`."""
         self._signal(signal.SIGCONT)
 
     def restart(self) -> None:
-        """Stop it in order and start it again: same port, same data."""
+        """Stop it cleanly and start it again, with the same port and data."""
         self.stop()
         self.start()
 
@@ -193,7 +197,7 @@ class LocalKafka:
             self._process.send_signal(number)
 
     def _write_configuration(self) -> None:
-        shutil.rmtree(self.folder / "tmp", ignore_errors=True)  # what a killed process left there
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)  # left by a killed process
         (self.folder / "tmp").mkdir(parents=True)
         (self.folder / "log4j2.properties").write_text(_LOG4J)
         plain, controller = f"PLAINTEXT://{self.bootstrap}", self.controller
@@ -201,13 +205,13 @@ class LocalKafka:
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            # A static quorum: with a dynamic one the data would remember the ports of the first start.
+            # A static quorum: a dynamic one stores the ports of the first start in the data.
             "controller.quorum.voters": f"1@{controller}",
             "controller.listener.names": "CONTROLLER",
             "listeners": f"{brokers},CONTROLLER://{controller}",
             "advertised.listeners": brokers,
             "log.dirs": str(self.folder / "data"),
-            # After a crash a node is admitted again only when its former session has ended (9 s by default).
+            # After a crash, a node can only join again when its old session has expired (9 s by default).
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
             "group.initial.rebalance.delay.ms": "0",
@@ -218,7 +222,7 @@ class LocalKafka:
             "transaction.state.log.min.isr": "1",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
-            # As stock brokers have it: the service must not rely on it, nor trip over it.
+            # The default of Kafka: the service must neither rely on it nor trip over it.
             "auto.create.topics.enable": "true",
             # 128 MiB by default, a quarter of the heap.
             "log.cleaner.dedupe.buffer.size": "16777216",

@@ -1,4 +1,4 @@
-"""What the local Kafka runs on: Java, which must be there, and Kafka's jars, which Maven fetches."""
+"""What the local Kafka needs: Java, which must be installed, and Kafka's jars, which Maven fetches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 JARS = Path(__file__).resolve().parents[2] / ".local" / "kafka-jars"
-"""A folder for each version."""
+"""Has a folder for each version."""
 KAFKA_VERSION = "4.1.0"
 LOG4J_VERSION = "2.24.3"  # what Kafka 4.1.0 depends on
 OLDEST_JAVA = 17
@@ -36,7 +36,7 @@ _POM = f"""\
 
 
 class LocalKafkaError(Exception):
-    """The local Kafka cannot be installed, started or reached; the text says why and what to do."""
+    """The local Kafka cannot be installed, started or reached; the message says why and what to do."""
 
 
 class NoLocalKafkaError(LocalKafkaError):
@@ -61,6 +61,7 @@ def install_jars(folder: Path) -> None:
         goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={fetched}"]
         result = subprocess.run(
             ["mvn", "--batch-mode", "--file", str(pom), *goal],
+            check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -77,9 +78,10 @@ def install_jars(folder: Path) -> None:
 
 
 def find_java() -> str:
-    """Return the Java to use: $JAVA_HOME's, else the one on the PATH.
+    """Return the Java of $JAVA_HOME, else the one on the PATH.
 
-    Raises NoLocalKafkaError if there is none, or it is too old.
+    Raises:
+        NoLocalKafkaError: There is none, or it is too old.
     """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
@@ -88,7 +90,7 @@ def find_java() -> str:
     if found is None:
         place = f"in JAVA_HOME ({home})" if home else "on the PATH"
         raise NoLocalKafkaError(f"No Java was found {place}: {remedy}")
-    result = subprocess.run([found, "-version"], capture_output=True, text=True, errors="replace")
+    result = subprocess.run([found, "-version"], check=False, capture_output=True, text=True, errors="replace")
     said = result.stderr + result.stdout
     version = java_version(said)
     if version is None or version < OLDEST_JAVA:
@@ -98,15 +100,15 @@ def find_java() -> str:
 
 
 def java_version(said: str) -> int | None:
-    """The feature release in what `java -version` says: 17 of "17.0.15", 8 of "1.8.0_412"; None if it has none."""
+    """Return the release from the output of `java -version`: 17 of "17.0.15", 8 of "1.8.0_412"; None if missing."""
     match = re.search(r'version "(?:1\.)?([0-9]+)', said)
     return int(match[1]) if match else None
 
 
 def maven_error(said: str) -> str:
-    """The first line of Maven's output that says what went wrong."""
+    """Return the first line of Maven's output that says what went wrong."""
     errors = (line.removeprefix("[ERROR]").strip() for line in said.splitlines() if line.startswith("[ERROR]"))
-    return next((line for line in errors if line), "it said nothing about why")
+    return next((line for line in errors if line), "no reason given")
 
 
 if __name__ == "__main__":  # while `make install-dev` fetches other things

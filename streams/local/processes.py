@@ -1,4 +1,4 @@
-"""Child processes that cannot outlive this one, and free ports for them."""
+"""Child processes that cannot outlive their parent, and free ports."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 HOST = "127.0.0.1"
-# Below the range that Linux takes outgoing ports from: a client that keeps trying to reach a server that is down could
-# otherwise be given the server's own port, connect to itself and keep the server from coming back.
+# Below the range of outgoing ports: a client that retries a server that is down could otherwise get the server's own
+# port, connect to itself, and keep the server from starting again.
 _FREE_PORTS = range(20_000, 32_000)
 
-# The signal is bound to the parent before exec, where it survives; a parent that is gone by then is noticed by the
-# changed parent id. An interpreter of its own costs 20 ms; `preexec_fn` could deadlock in a process with threads.
+# The signal is set before exec, which keeps it; if the parent has exited by then, the parent id has changed. The extra
+# interpreter costs 20 ms; `preexec_fn` could deadlock in a process with threads.
 _SHIM = """\
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, int(sys.argv[1]), 0, 0, 0)
@@ -28,17 +28,19 @@ if os.getppid() != int(sys.argv[2]):
 os.execvp(sys.argv[3], sys.argv[3:])
 """
 
-# Linux sends that signal when the *thread* that started the child ends: this one lives as long as the process.
+# Linux sends the signal when the *thread* that started the child ends: this one lives as long as the process.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 def spawn(
     command: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process that dies with this one, even if this one is killed (Linux), with its output in `log`.
+    """Start a process that dies with this one, even if this one is killed (Linux), with its output in a new `log`.
 
-    It has a session of its own, so that Ctrl-C in the terminal reaches only the parent. The log begins anew. May be
-    called from any thread. Raises OSError.
+    It has its own session, so that Ctrl-C in the terminal only reaches the parent. May be called from any thread.
+
+    Raises:
+        OSError: It cannot be started.
     """
     if sys.platform == "linux":
         command = [sys.executable, "-I", "-S", "-c", _SHIM, str(int(signal.SIGKILL)), str(os.getpid()), *command]
@@ -57,7 +59,7 @@ def spawn(
 
 
 def terminate(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Ask a process of `spawn` to end; after `seconds`, kill it and all that it has started in its session."""
+    """Ask a process of `spawn` to exit; after `seconds`, kill it and all that it started in its session."""
     with suppress(ProcessLookupError):
         process.terminate()
     with suppress(subprocess.TimeoutExpired):
@@ -68,7 +70,7 @@ def terminate(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """The end of a log, indented for a message."""
+    """Return the last lines of a log, indented for a message."""
     try:
         text = log.read_text(errors="replace")
     except OSError:
@@ -77,7 +79,7 @@ def last_lines(log: Path, count: int = 15) -> str:
 
 
 def port_is_free(port: int, host: str = HOST) -> bool:
-    """Whether a server could listen there now; connections that are only fading away do not count."""
+    """Return whether a server could listen there now; connections in TIME_WAIT do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -88,7 +90,7 @@ def port_is_free(port: int, host: str = HOST) -> bool:
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that is free now, and that no outgoing connection will be given."""
+    """Return a free port on 127.0.0.1 that no outgoing connection will get."""
     for port in random.sample(_FREE_PORTS, 200):
         if port_is_free(port):
             return port

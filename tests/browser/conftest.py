@@ -51,7 +51,7 @@ def complaints() -> Complaints:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, complaints: Complaints) -> AsyncIterator[Page]:
-    """A page of a context of its own. A complaint that the test does not allow fails it."""
+    """A page in its own context. A complaint that the test does not allow fails it."""
     context = await browser.new_context(locale="en-GB", timezone_id="UTC", viewport={"width": 1280, "height": 900})
     context.set_default_timeout(SLOW_MACHINE_MS)
     context.on("page", complaints.watch)
@@ -62,7 +62,7 @@ async def page(browser: Browser, complaints: Complaints) -> AsyncIterator[Page]:
 
 @pytest.fixture
 def admin_site(kafka: Any, chromium: str, tmp_path: Path) -> Iterator[Site]:
-    """A running service, with a superuser (`kit.ADMIN`) and a database of its own. One invented stream."""
+    """A running service, with a superuser (`kit.ADMIN`) and its own database. One invented stream."""
     site = Site(tmp_path, kafka.bootstrap, {"quiet": {"topics": ["test.quiet"]}})
     create_superuser(site)
     try:

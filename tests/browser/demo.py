@@ -153,5 +153,5 @@ def lines_of(text: str) -> list[Any]:
 
 
 def _run(coroutine: Any) -> None:
-    with ThreadPoolExecutor(max_workers=1) as thread:  # a loop of its own: the test may have one running
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a second event loop: the test may have one running
         thread.submit(asyncio.run, coroutine).result()

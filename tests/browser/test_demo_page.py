@@ -63,7 +63,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
     await expect(fact(page, "Events")).to_have_text("2")
     await expect(note(page, "Delay")).to_have_text("live")
 
-    # Paused, it goes on receiving.
+    # Paused, it continues receiving.
     await page.get_by_role("button", name="Pause").click()
     await demo.write("one", Rec(change(3)), Rec(change(4, wiki="dewiki")))
     await expect(fact(page, "Events")).to_have_text("4")
@@ -182,7 +182,7 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     assert [event["n"] for event in lines_of(await python)] == list(range(240))
     await expect(page.get_by_text("14 streams", exact=True)).to_be_visible()
 
-    # Where nothing had come before the break, there was no id to go on from.
+    # Where nothing had come before the break, there was no id to continue from.
     await expect(rows(quiet)).to_have_count(1, timeout=PATIENCE_SECONDS * 1000)
     assert await titles(quiet) == ["While nobody could listen"]
 

@@ -22,7 +22,7 @@ from tests.support.site import Site
 STREAMS = "/admin/streams/configuredstream/"
 PHONE = {"width": 390, "height": 844}
 SECONDS = 3.0
-"""A change is live in every process within so many."""
+"""Maximum seconds until a change is live in every process."""
 
 
 class Topics(NamedTuple):

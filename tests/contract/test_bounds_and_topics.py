@@ -120,8 +120,8 @@ async def test_a_topic_that_is_deleted_is_unknown_and_one_recreated_has_nothing_
     with pytest.raises(OutOfRangeError):
         await harness.source.read(tp, 10, MUCH)
     await poll_until(harness.source, {tp: 10}, lambda _, got: isinstance(got.get(tp), OutOfRangeError))
-    await harness.write(tp.topic, [New(b"anew", 5)])
-    assert values(await read_all(harness.source, tp)) == [b"anew"]
+    await harness.write(tp.topic, [New(b"again", 5)])
+    assert values(await read_all(harness.source, tp)) == [b"again"]
 
 
 async def test_partitions_that_are_added_are_known_after_a_refresh_and_polled_beside_the_others(

@@ -1,4 +1,4 @@
-"""Why a Kafka cannot be reached, or does not let us read, is said as a sentence: real brokers, different causes."""
+"""Why a Kafka cannot be reached, or does not let us read, is reported as a sentence: real brokers, different causes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from streams.engine.source import (
     RecordSource,
     SourceUnavailableError,
 )
+from streams.engine.tuning import Tuning
 from streams.local.kafka_jars import LocalKafkaError
 from streams.local.processes import HOST, free_port
 from tests.support.kafka.records import MUCH, new, offsets, poll_until
@@ -37,13 +38,13 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             yield made
     except LocalKafkaError as error:
         if os.environ.get("EVENTSTREAMS_TEST_KAFKA"):
-            pytest.skip(f"this test needs a Kafka of its own: {error}")
+            pytest.skip(f"this test needs its own Kafka: {error}")
         raise
 
 
 @asynccontextmanager
 async def source_of(settings: dict[str, object]) -> AsyncIterator[KafkaSource]:
-    source = KafkaSource(kafka_options(settings), 1)
+    source = KafkaSource(kafka_options(settings), tuning=Tuning(history_readers=1))
     try:
         yield source
     finally:

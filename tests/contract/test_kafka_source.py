@@ -74,7 +74,7 @@ async def test_only_a_topic_that_kafka_does_not_know_is_gone(
 
 
 def damage(source: KafkaSource, monkeypatch: pytest.MonkeyPatch, damaged: TopicPartition, times: int) -> None:
-    """What Kafka gives of a partition is damaged on its way, so many times."""
+    """What Kafka gives of a partition is damaged on its way, `times` times."""
     batch = source._batch
 
     def changed(tp: TopicPartition, data: bytes | None, *rest: Any) -> Batch | None:

@@ -170,7 +170,7 @@ async def test_where_nobody_answers_every_question_says_so(kind: str) -> None:
         memory.available = False
         source = memory
     else:
-        source = KafkaSource(kafka_options({"metadata.broker.list": f"{HOST}:{free_port()}"}), readers=1)
+        source = KafkaSource(kafka_options({"metadata.broker.list": f"{HOST}:{free_port()}"}))
     try:
         for question in (source.ping(), source.refresh(["t"])):
             with pytest.raises(SourceUnavailableError):

@@ -1,4 +1,4 @@
-"""Kafka goes and comes back: clients stay, and miss and repeat nothing; who connects meanwhile is answered at once.
+"""Kafka goes and returns: clients stay, and miss and repeat nothing; who connects meanwhile is answered at once.
 
 Wire contract, "When something is wrong after the client has committed to SSE" and "Errors before the stream begins".
 """
@@ -43,7 +43,7 @@ class Topic:
             await asyncio.sleep(0.05)
 
     async def grows(self, count: int = 100) -> None:
-        """Wait until so many more events are written: Kafka is there."""
+        """Wait until `count` more events are written: Kafka is there."""
         so_far = self.to.count
         async with asyncio.timeout(60):
             while self.to.count < so_far + count:

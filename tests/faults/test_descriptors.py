@@ -29,7 +29,7 @@ STREAM = f"GET {PATH} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\
 
 
 async def first_words(port: int) -> tuple[bytes, asyncio.StreamWriter]:
-    """What a newcomer is told, and its connection."""
+    """The answer that a newcomer gets, and its connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(STREAM)
     said = b""
@@ -65,13 +65,13 @@ async def test_at_the_bound_newcomers_are_told_so_and_nothing_else_notices(
         told = [said for said, _ in newcomers if b'"type":"overloaded"' in said.replace(b" ", b"")]
         served = [said for said, _ in newcomers if b":ok" in said and b"retry:" not in said]
         neither = [said for said, _ in newcomers if said not in told and said not in served]
-        assert not any(neither), "nobody is told half of something"
-        assert not neither, "everybody is told something"
+        assert not any(neither), "nobody gets half an answer"
+        assert not neither, "everybody gets an answer"
         assert len(served) <= 2 * PLACES
         assert told
         if not workers:
             assert len(served) == PLACES - len(followers)
-            await says(site, f"all {PLACES} places for streams are taken")
+            await says(site, f"all {PLACES} connections for streams are in use")
             assert 0 < site.metric("process_open_fds") < FILES
 
         # Some connect and say nothing.
@@ -87,7 +87,7 @@ async def test_at_the_bound_newcomers_are_told_so_and_nothing_else_notices(
 
         for _, connection in (*idle, *newcomers):
             connection.transport.abort()
-        await says(site, "places for streams are taken", expected=False)
+        await says(site, "connections for streams are in use", expected=False)
         late = await crowd.connect(site.port, PATH, SSE)
         await to.write(tp, [None])
         await late.has({tp: 5})

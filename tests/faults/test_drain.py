@@ -1,4 +1,4 @@
-"""When the server stops, each answer that has begun is completed: streams, those being opened, and who is told so."""
+"""When the server stops, each answer that has begun is completed: streams, those being opened, and refusals."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_a_client_that_is_being_connected_is_told_that_the_server_stops(
 async def test_newcomers_are_told_to_the_last(
     connect: Connect, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
-    """Whoever gets an answer gets all of it, until nobody can connect any more."""
+    """A client that gets an answer gets all of it, until nobody can connect any more."""
     told: list[bytes] = []
     refused = asyncio.Event()
 

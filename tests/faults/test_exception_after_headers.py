@@ -1,4 +1,4 @@
-"""What fails after the headers: the client is told, the stream ends cleanly, and the server goes on.
+"""What fails after the headers: the client gets an error event, the stream ends cleanly, and the server continues.
 
 Invariant 8. Stock Daphne's reaper ends, for the life of the process, with the first exception after a response began.
 """

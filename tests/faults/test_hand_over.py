@@ -28,7 +28,7 @@ STEP_MS = 10
 PAD = "x" * 150
 TINY_RING = 65_536
 JUST_BEFORE = 400
-"""Who starts at the end may get so many events from before: those of two seconds, by which the hub may lag."""
+"""Maximum events from before that a client which starts at the end may get: those of two seconds of the hub's lag."""
 
 
 class Topic:

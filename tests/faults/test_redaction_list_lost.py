@@ -191,7 +191,7 @@ async def test_what_sql_takes_away_stays_in_force_and_is_said_until_an_admin_dec
         await it.list("F")
         await it.redact("ABCEF", SOON, exactly=True)
         async with serving(tmp_path, kafka.bootstrap, [topic], database=it.url) as late:
-            assert await redacted(late) == set("ABCEF"), "a process that starts now heeds what the others hold"
+            assert await redacted(late) == set("ABCEF"), "a process that starts now respects what the others hold"
         front = await asyncio.to_thread(it.admin, "apply")
         assert all(f"</span> {title}</li>" in front for title in "ABCE")
         assert "without a removal" in front

@@ -1,4 +1,4 @@
-"""Whoever resets a connection, in whatever state, costs nothing a moment later, and the server tells the truth."""
+"""A connection that is reset, in any state, costs nothing a moment later, and the server tells the truth."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ WORKERS = (*SERVE, "--workers", "2")
 HANGING = ("-m", "tests.support.broken.hanging")
 DRAIN_SECONDS = 0.5
 STOP_SECONDS = DRAIN_SECONDS + 3.0
-SLACK_SECONDS = 0.5
+SLACK_SECONDS = 2.0
 """For the machine that the tests run on."""
 HARMLESS = (
     *(signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF),
@@ -66,7 +66,7 @@ async def test_no_other_signal_cuts_anybody(command: Sequence[str], kafka: Any, 
                 os.kill(pid, number)
         await logs(site, "SIGHUP is ignored", len(everybody))
         await logs(site, "SIGALRM is ignored", len(everybody))
-        for pid in everybody:  # of so many lines the log leaves some out
+        for pid in everybody:  # the log leaves out some of these many lines
             for number in HARMLESS:
                 os.kill(pid, number)
         await logs(site, "(most recent call first)", len(everybody))  # SIGUSR1

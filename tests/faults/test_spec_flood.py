@@ -1,4 +1,4 @@
-"""Whatever is public can be asked for any number of times: probes and streams do not notice, and memory comes back."""
+"""Whatever is public can be asked for any number of times: probes and streams do not notice, and memory returns."""
 
 from __future__ import annotations
 

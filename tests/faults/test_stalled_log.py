@@ -1,4 +1,4 @@
-"""Whoever collects the log may stop reading: the service goes on, says so where it can, and later says what is lost."""
+"""What collects the log may stop reading: the service continues, says so where it can, and later says what is lost."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_the_service_goes_on_and_later_says_what_is_lost(
             async with many(site.port, PATH, 4) as clients:
                 for _ in range(6):  # each worker's turn comes
                     await asyncio.to_thread(site.get, MUCH)
-                await asyncio.to_thread(is_said, site, b"nobody reads the log")
+                await asyncio.to_thread(is_said, site, b"nothing reads the log")
                 for _ in range(4):
                     assert await asyncio.to_thread(site.metric, "eventstreams_log_lines_dropped_total") > 100
                 probes = Probes(site, status="degraded")
@@ -129,7 +129,7 @@ async def test_a_log_that_nobody_can_read_any_more_ends_nothing(kafka: Any, topi
         await asyncio.to_thread(site.start, stderr=writing)
         assert (await asyncio.to_thread(site.get, MUCH))[0] == 301
         assert await asyncio.to_thread(site.metric, "eventstreams_log_lines_dropped_total") > 0
-        await asyncio.to_thread(is_said, site, b"nobody reads the log")
+        await asyncio.to_thread(is_said, site, b"nothing reads the log")
     finally:
         os.close(writing)
         await asyncio.to_thread(site.close)

@@ -1,4 +1,4 @@
-"""One of three brokers is paused: streams of the others are served, warm and cold; what is not is said everywhere."""
+"""One of three brokers is paused: streams of the others are served, warm and cold; the rest is reported everywhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]
             yield made
     except LocalKafkaError as error:
         if os.environ.get("EVENTSTREAMS_TEST_KAFKA"):
-            pytest.skip(f"this test needs Kafkas of its own: {error}")
+            pytest.skip(f"this test needs its own Kafkas: {error}")
         raise
 
 

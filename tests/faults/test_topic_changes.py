@@ -20,7 +20,7 @@ from tests.support.kafka.writing import writer
 from tests.support.site.serving import PATH, serving
 
 CREATED_SECONDS = 30.0
-"""Within so much time what is new is delivered: half of what the wire contract allows."""
+"""Maximum seconds until what is new is delivered: half of what the wire contract allows."""
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def admin_of(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def recreate(bootstrap: str, topic: str) -> None:
-    """Delete the topic and make it anew, as soon as Kafka lets us."""
+    """Delete the topic and make it again, as soon as Kafka lets us."""
     async with admin_of(bootstrap) as admin:
         await admin.delete_topics([topic])
         async with asyncio.timeout(20):

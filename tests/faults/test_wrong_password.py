@@ -29,7 +29,7 @@ def secured(tmp_path: Path) -> Any:
             yield made
     except LocalKafkaError as error:
         if os.environ.get("EVENTSTREAMS_TEST_KAFKA"):
-            pytest.skip(f"this test needs a Kafka of its own: {error}")
+            pytest.skip(f"this test needs its own Kafka: {error}")
         raise
 
 

@@ -18,7 +18,7 @@ from tests.support.client import StreamClient
 from tests.support.site import Site, free_port
 
 # How a stream of each kind is made: its own topics, further topics that an id may name, partitions of each; and how
-# many streams of the kind there are, since each test that counts records takes one of its own.
+# many streams of the kind there are, since each test that counts records takes one for itself.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], int, int]] = {
     "one": (("",), (), 1, 60),
     "three": (("",), (), 3, 12),
@@ -61,7 +61,7 @@ class Supply:
 
 
 class Connect(Protocol):
-    """Opens a response, which is given up at the end of the test."""
+    """Opens a response, and aborts it at the end of the test."""
 
     async def __call__(
         self, site: Site, path: str, headers: Mapping[str, str] | None = None, **options: Any

@@ -1,4 +1,4 @@
-"""What the tests over a real socket share: topics to write to, records, and readings of what comes back."""
+"""What the tests over a real socket share: topics to write to, records, and readings of the answers."""
 
 from __future__ import annotations
 

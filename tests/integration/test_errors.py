@@ -48,7 +48,7 @@ async def is_told_by_event(client: StreamClient, error: str) -> dict[str, Any]:
 
 
 async def is_told_by_status(client: StreamClient, status: int, error: str) -> dict[str, Any]:
-    """The answer is a problem (RFC 9457); that one may come back, and when, is said where it may help."""
+    """The answer is a problem (RFC 9457); whether and when to retry is in it where that may help."""
     assert client.status == status
     problem = await error_of(client)
     assert problem["type"] == error
@@ -355,7 +355,7 @@ async def test_a_server_that_ends_turns_newcomers_away_and_ends_streams_with_the
     ending_site: Site, connect: Connect, broker: Broker, one: Feed
 ) -> None:
     site = ending_site
-    # So many, at random times, that one of them keeps the server up while newcomers are looked at.
+    # Enough of them, ending at random times, that one keeps the server up while newcomers are looked at.
     open_ones = [await connect(site, one.path, headers) for headers in (SSE, NDJSON) * 15]
     old = await connect(site, one.path, SSE, version="1.0")
     await broker.send(one.topic, *numbered(0, 1))
@@ -375,4 +375,4 @@ async def test_a_server_that_ends_turns_newcomers_away_and_ends_streams_with_the
         is_sse = client.headers["content-type"].startswith("text/event-stream")
         assert (b"\n:" in body, body.count(b"\n\n")) == (False, 3 if is_sse else 0)
     assert (await old.body(15)).count(b'"n":') == 2
-    assert await asyncio.to_thread(site.stop, signal.SIGCONT) == 0  # it has been told; this waits for it
+    assert await asyncio.to_thread(site.stop, signal.SIGCONT) == 0  # it has the signal already; this waits for it

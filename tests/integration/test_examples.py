@@ -1,6 +1,6 @@
 """The programs in examples/: none of them misses or repeats an event, whatever happens to the server and to itself.
 
-They all run at once, through one story (`_story`), since most of it is waiting for them to come back.
+They all run at once, through one story (`_story`), since most of it is waiting for them to return.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What filter is in force is said: in a header, and in a comment at the beginning of the body."""
+"""What filter is in force is reported: in a header, and in a comment at the beginning of the body."""
 
 from __future__ import annotations
 

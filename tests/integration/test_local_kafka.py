@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def tools() -> None:
-    """What a local Kafka is made of; the test is skipped where it cannot be had."""
+    """What a local Kafka is made of; the test is skipped where it cannot be found."""
     find_java()
     LocalKafka(Path("unused")).install()
 
@@ -95,7 +95,7 @@ async def test_a_second_backfill_writes_only_what_is_missing(own_kafka: LocalKaf
     assert await fill(now) <= 8
     assert await fill(now + 60) == pytest.approx(first / 10, rel=0.1)
     assert await changes() == pytest.approx(660 * 20, rel=0.01)
-    assert any("after those that are there" in line for line in said)
+    assert any("after the existing events" in line for line in said)
 
 
 async def test_topics_that_exist_are_left_as_they_are(kafka: TestKafka, topic: str) -> None:
@@ -161,7 +161,7 @@ def test_a_kafka_that_ends_at_start_shows_the_end_of_its_log(tools: None, tmp_pa
     kafka = LocalKafka(tmp_path, properties={"log.retention.ms": "never"})
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "meta.properties").write_text("version=1\ncluster.id=x\nnode.id=1\n")
-    with pytest.raises(LocalKafkaError, match=r"(?s)Kafka ended \(exit 1\).*log.retention.ms"):
+    with pytest.raises(LocalKafkaError, match=r"(?s)Kafka exited with 1.*log.retention.ms"):
         kafka.start()
     assert not kafka.running
 
@@ -231,7 +231,7 @@ def test_the_java_version_is_read_from_what_java_says(said: str, version: int | 
 
 
 def test_where_maven_says_nothing_that_is_said() -> None:
-    assert maven_error("[INFO] all is well\n") == "it said nothing about why"
+    assert maven_error("[INFO] all is well\n") == "no reason given"
 
 
 def test_what_is_not_kafka_does_not_count_as_an_answer() -> None:

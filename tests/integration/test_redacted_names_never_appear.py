@@ -116,7 +116,7 @@ class Aviary(NamedTuple):
 
 
 async def until_last(client: StreamClient, count: int) -> bytes:
-    """All that a client gets until it has been told so often that this was the last."""
+    """All that a client gets until the last event has come this often."""
     body = json.dumps(client.headers).encode()
     try:
         async with asyncio.timeout(30):

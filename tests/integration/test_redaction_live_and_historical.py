@@ -135,7 +135,7 @@ class Redacted(NamedTuple):
             await self.broker.send(self.topics[stream], *records)
 
     def produced_once(self, topic: str) -> int:
-        """So many records of the topic are one production of all cases."""
+        """Number of records of the topic that are one production of all cases."""
         return sum(self.topics[case.stream] == topic for case in CASES)
 
     def withheld(self) -> int:
@@ -165,7 +165,7 @@ def service(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 
 
 async def received(client: StreamClient, count: int) -> tuple[bytes, list[bytes]]:
-    """All bytes of a stream until it has brought so many events (or none more for long), and the events."""
+    """All bytes of a stream until it has brought `count` events (or none more for long), and the events."""
     body, events = b"", list[bytes]()
     with contextlib.suppress(TimeoutError):  # what is missing will be named
         async with asyncio.timeout(20):

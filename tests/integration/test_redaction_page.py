@@ -255,7 +255,7 @@ async def test_the_host_that_a_client_names_is_never_asked(edited: Site, connect
 
 @asynccontextmanager
 async def endless(site: Site, kafka: Any, staff: Staff, title: str) -> AsyncIterator[StreamClient]:
-    """A test that goes on for a while: what it waits for is withheld."""
+    """A test that continues for a while: what it waits for is withheld."""
     verdict = await asyncio.to_thread(produce, site, title)
     staff_question = question(title, streams="mediawiki.recentchange")
     answer = await staff.post(RUN, **staff_question)
@@ -289,7 +289,7 @@ async def test_a_user_has_one_test_at_a_time_and_leaving_ends_it(site: Site, kaf
         assert "running already" in second[-1]["error"]
         other = await Staff(connect, site, "seer").log_in()
         assert of_kind("result", await lines_of(await other.post(RUN, **quick)))
-    async with asyncio.timeout(8):  # less than it would wait for by itself
+    async with asyncio.timeout(8):  # less than it would wait for without that
         while site.metric("eventstreams_connected_clients"):
             await asyncio.sleep(0.1)
         while "running already" in str(await lines_of(await staff.post(RUN, **quick))):

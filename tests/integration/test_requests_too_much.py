@@ -25,7 +25,7 @@ UPGRADE = {
 
 
 async def pour(writer: asyncio.StreamWriter, megabytes: int, frame: tuple[bytes, bytes] = (b"", b"")) -> None:
-    """Send so much, or until the server has had enough."""
+    """Send all of it, or until the server refuses."""
     with contextlib.suppress(OSError):
         for _ in range(megabytes):
             writer.write(frame[0] + b"x" * MEGABYTE + frame[1])

@@ -301,7 +301,7 @@ async def test_partitions_and_topics_added_under_a_client_are_delivered_from_the
         assert entries(events[0])[topic, partition]["timestamp"] == T0 + 1
 
 
-# Ids that list a part of the streams: whoever was restricted stays so.
+# Ids that list a part of the streams: a client that was restricted stays so.
 
 
 async def test_who_listed_some_partitions_keeps_to_them_when_resuming(

@@ -92,7 +92,7 @@ async def test_a_stream_that_is_withdrawn_or_moved_ends_its_clients_in_every_pro
         for site in made.sites:
             await eventually(lambda site=site: site.get("/v2/stream/b", NDJSON)[0] == 404)
 
-        # Given another topic, a stream ends its clients without an error: they come back, and their ids say from where.
+        # Given another topic, a stream ends its clients without an error: they return, and their ids say from where.
         tp = TopicPartition(made.topics["a"], 0)
         moved = await StreamClient.connect(made.sites[1].port, "/v2/stream/d", SSE)
         await made.to.write(tp, [None])

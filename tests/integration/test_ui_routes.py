@@ -17,6 +17,7 @@ from streams.engine.kafka.options import kafka_options
 from streams.engine.kafka.source import KafkaSource
 from streams.engine.lookups import Lookups
 from streams.engine.rates import Rates
+from streams.engine.tuning import Tuning
 from streams.http import ui
 from tests.integration.conftest import Connect
 from tests.integration.kit import Broker, Rec
@@ -131,7 +132,7 @@ async def test_rates_are_those_of_kafka(kafka: Any, topic: str) -> None:
     await broker.send(
         topic, *(Rec({"n": n}, at=1_600_000_000_000) for n in range(5)), *(Rec({"n": n}) for n in range(9))
     )
-    source = KafkaSource(kafka_options({"metadata.broker.list": kafka.bootstrap}), readers=1)
+    source = KafkaSource(kafka_options({"metadata.broker.list": kafka.bootstrap}), tuning=Tuning(history_readers=1))
     try:
         await source.refresh([topic])
         assert await Rates(source, Lookups(source)).of([topic]) == {topic: 9 / 60}

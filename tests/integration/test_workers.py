@@ -81,7 +81,7 @@ async def test_connections_are_spread_over_the_workers_and_all_get_every_event(
         os.kill(workers[0], signal.SIGKILL)
         await becomes(lambda: len(workers_of(site)) == 2 and workers[0] not in workers_of(site))
         await asyncio.to_thread(site.wait_for, 200)
-        assert workers[1] in workers_of(site), "the other one goes on"
+        assert workers[1] in workers_of(site), "the other one continues"
 
         assert await asyncio.to_thread(site.stop) == 0
         assert all(not Path(f"/proc/{pid}").exists() for pid in workers)

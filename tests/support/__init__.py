@@ -3,7 +3,7 @@
 - `engine/`: the engine on a Kafka in memory, and clients of it without HTTP
 - `kafka/`: Kafka as tests have it: one source or the other, writing to it, brokers that refuse or pause
 - `site/`: the service as it is deployed, its parts, its configuration
-- `broken/`: the service with a fault of its own, planted so that a test sees how the rest takes it
+- `broken/`: the service with a planted fault, so that a test sees how the rest takes it
 - `client/`: clients over HTTP: strict, cut off, fast, many, rude
 - `admin/`: users of the admin, and the processes that serve them
 - `around/`: what is around the service: a database, servers of configuration and schemas, networks, a browser

@@ -18,7 +18,7 @@ PROCESS_ENTRIES = ("streams.management", "redaction.management")
 
 
 class Layer(NamedTuple):
-    """`modules` (and what is in them) may use of our own `ours`; of the rest, `others`, or all but `never`."""
+    """`modules` (and what is in them) may use `ours` of our modules; of the rest, `others`, or all but `never`."""
 
     modules: tuple[str, ...]
     ours: tuple[str, ...]

@@ -18,11 +18,10 @@ from eventstreams_site.watch import Followed, Watch
 from streams.core.catalogue import Layers, Stream, compile_catalogue
 from streams.core.positions import OLDEST, TopicPartition
 from streams.engine.memory import MemorySource
-from streams.engine.replay import history as history_module
 from streams.engine.source import Batch, SourceUnavailableError
 from tests.support.engine import Engine, cancel, eventually, numbered, whole
-from tests.support.engine.connection import Connection, connected, id_of, quicken
-from tests.support.engine.hub import TP, hasten, received, write
+from tests.support.engine.connection import Connection, QuickEngine, connected, id_of
+from tests.support.engine.hub import TP, HastyEngine, received, write
 
 ONE = Stream("one", ("t",), (), (), "", None, None, False, {})
 
@@ -59,14 +58,11 @@ class Doubtful(MemorySource):
         return await super().bounds(partitions)
 
 
-async def test_a_log_that_looks_new_three_times_but_not_in_a_row_does_not_begin_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    hasten(monkeypatch)
+async def test_a_log_that_looks_new_three_times_but_not_in_a_row_does_not_begin_anew() -> None:
     source = Doubtful()
     source.create("t")
     write(source, 100, 200, 300)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         log = source._logs[TP]
         log.end, source.doubts = 2, True
         await eventually(lambda: source.asked > 12)
@@ -117,18 +113,14 @@ async def test_a_client_that_is_parked_while_it_reads_holds_nothing_of_it_and_wa
         assert client.received.events
 
 
-async def test_readers_of_many_partitions_send_most_of_what_they_read_before_their_turn_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_readers_of_many_partitions_send_most_of_what_they_read_before_their_turn_ends() -> None:
     """Each turn is over at once, and nothing is cached: what a reader throws away, it has to read again."""
-    quicken(monkeypatch)
-    monkeypatch.setattr(history_module, "MIN_TURN_BYTES", 1)
     partitions, each = 8, 40
     source = MemorySource()
     source.create("t", partitions)
     for number in range(partitions * each):
         source.append("t", numbered(number, 8_000), number, partition=number % partitions)
-    engine = Engine(source, slots=1, cache_bytes=0)
+    engine = QuickEngine(source, slots=1, cache_bytes=0, min_turn_bytes=1)
     async with (
         engine.running("t"),
         connected(engine, ONE, last_event_id=everything(partitions)) as one,

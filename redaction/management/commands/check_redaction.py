@@ -34,6 +34,7 @@ from streams.core.catalogue import Catalogue
 from streams.engine.kafka.options import kafka_options
 from streams.engine.kafka.source import KafkaSource
 from streams.engine.source import SourceError
+from streams.engine.tuning import Tuning
 
 DEFAULT_URL = "http://127.0.0.1:8092"
 PRODUCED_BEFORE_SECONDS = 60
@@ -246,7 +247,7 @@ def _asked(options: dict[str, Any]) -> _Asked:
 @asynccontextmanager
 async def _source(config: Config, catalogue: Catalogue) -> AsyncIterator[KafkaSource]:
     """Kafka, with all topics of the catalogue looked up."""
-    source = KafkaSource(kafka_options(config.kafka), readers=1)
+    source = KafkaSource(kafka_options(config.kafka), tuning=Tuning(history_readers=1))
     try:
         await source.refresh(topic for stream in catalogue.streams.values() for topic in stream.topics)
         yield source

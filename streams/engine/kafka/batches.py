@@ -20,11 +20,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from streams.core.events import Record
 from streams.core.positions import TopicPartition, record_timestamp
-
-SLICE_RECORDS = 100
-"""Records that are decoded before the event loop has a turn."""
-LARGE_BYTES = 64 * 1024
-"""A batch that is larger, as it is compressed, is decompressed in a thread. For others that would cost too much."""
+from streams.engine.tuning import DEFAULT, Tuning
 
 _LENGTH = struct.Struct(">i")
 _LENGTH_AT, _HEAD_BYTES = 8, 12
@@ -58,12 +54,13 @@ async def decode(
     *,
     check_crcs: bool,
     committed: bool,
+    tuning: Tuning = DEFAULT,
 ) -> Decoded:
     """Return the records of a fetch's bytes; a large fetch keeps the event loop for about a millisecond at a time.
 
     `aborted` are the producers and first offsets of transactions that Kafka says were aborted.
     """
-    steps = _decoding(tp, data or b"", aborted or (), offset, check_crcs, committed)
+    steps = _decoding(tp, data or b"", aborted or (), offset, check_crcs, committed, tuning)
     failed: Exception | None = None
     try:
         while True:
@@ -88,6 +85,7 @@ def _decoding(
     offset: int,
     check_crcs: bool,
     committed: bool,
+    tuning: Tuning,
 ) -> Generator[Any, None, Decoded]:
     """The same in steps: yields a batch that `iter` is to decompress, or None to give the event loop a turn."""
     topic, partition = tp
@@ -116,19 +114,21 @@ def _decoding(
                     next_offset = batch.next_offset
                     continue
             if not batch.is_control_batch:
-                if nbytes > LARGE_BYTES and getattr(batch, "compression_type", False):  # the oldest formats lack it
+                if nbytes > tuning.decompress_bytes and getattr(
+                    batch, "compression_type", False
+                ):  # the oldest formats lack it
                     yield batch
                 # A batch comes whole, wherever in it the offset is; one that is damaged gives nothing.
                 made: list[Record] = []
                 rest = itertools.chain(batch)  # a batch itself can be iterated over only once, and in one go
-                while some := list(itertools.islice(rest, SLICE_RECORDS)):
+                while some := list(itertools.islice(rest, tuning.turn_records)):
                     made += [
                         Record(topic, partition, r.offset, record_timestamp(r.timestamp), r.key, r.value)
                         for r in some
                         if r.offset >= next_offset
                     ]
                     turn += len(some)
-                    if turn >= SLICE_RECORDS:
+                    if turn >= tuning.turn_records:
                         turn = 0
                         yield None
                 records += made

@@ -18,9 +18,8 @@ from aiokafka.errors import KafkaError
 
 from streams.engine.kafka.broker_trouble import reason_of
 from streams.engine.source import SourceUnavailableError
+from streams.engine.tuning import DEFAULT, Tuning
 
-NEXT_SECONDS = 0.25
-"""Seconds after which a broker that has not answered is no longer waited for alone: another one is asked too."""
 BACKOFF_SECONDS = 0.1
 MAX_REASONS = 3
 """Maximum number of different reasons that one message names."""
@@ -44,7 +43,8 @@ class Address(NamedTuple):
 class Brokers:
     """`client` holds keyword arguments of AIOKafkaClient. All methods raise SourceUnavailableError, with the reason."""
 
-    def __init__(self, client: Mapping[str, Any]) -> None:
+    def __init__(self, client: Mapping[str, Any], tuning: Tuning = DEFAULT) -> None:
+        self._next_seconds = tuning.next_broker_seconds
         self._configured = [Address(host, port) for host, port, _ in collect_hosts(client["bootstrap_servers"])]
         self._backoff = client.get("retry_backoff_ms", BACKOFF_SECONDS * 1000) / 1000
         self._protocol = client.get("security_protocol", "PLAINTEXT")
@@ -103,7 +103,7 @@ class Brokers:
                         task = asyncio.ensure_future(self._send_to(address, request, group))
                         task.add_done_callback(_looked_at)
                         asked[task] = address
-                    timeout = NEXT_SECONDS if left else None
+                    timeout = self._next_seconds if left else None
                     done, _ = await asyncio.wait(asked, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
                         address = asked.pop(task)

@@ -38,16 +38,10 @@ from streams.engine.source import (
     SourceError,
     SourceUnavailableError,
 )
+from streams.engine.tuning import DEFAULT, Tuning
 
 log = logging.getLogger(__name__)
 
-LOOKUP_SECONDS = 2.0
-"""Seconds a look-up may take: the client is told within 3 seconds (wire contract, errors), and others are served."""
-PING_SECONDS = 1.0
-RETRY_SECONDS = 0.25
-"""Seconds that the tail leaves a broker or a partition alone after it did not answer."""
-DENIED_SECONDS = 5.0
-"""Seconds that the tail leaves a partition alone that it may not read: each try ends the broker's fetch at once."""
 
 _LATEST, _EARLIEST = -1, -2
 _LOOKUP = Group("lookup")
@@ -56,12 +50,13 @@ _TAIL = Group("tail")
 
 
 class KafkaSource:
-    """`readers` connections to each broker serve history, one the look-ups, one the tail; one asks for metadata."""
+    """`history_readers` connections to each broker serve history, one look-ups, one the tail; one asks for metadata."""
 
-    def __init__(self, options: KafkaOptions, readers: int, metrics: Metrics | None = None) -> None:
+    def __init__(self, options: KafkaOptions, metrics: Metrics | None = None, tuning: Tuning = DEFAULT) -> None:
         self._options = options
+        self._tuning = tuning
         self._isolation = READ_COMMITTED if options.isolation_level == "read_committed" else READ_UNCOMMITTED
-        self._brokers = Brokers(options.client)
+        self._brokers = Brokers(options.client, tuning)
         self._tail_seconds = options.client.get("request_timeout_ms", REQUEST_SECONDS * 1000) / 1000
         self._cluster_id = ""
         self._is_stale = False
@@ -69,7 +64,7 @@ class KafkaSource:
         self._absent: frozenset[str] = frozenset()
         self._denied: frozenset[str] = frozenset()
         self._leaders: dict[TopicPartition, int] = {}
-        self._reads = [0] * readers
+        self._reads = [0] * tuning.history_readers
         """How many reads are under way on each of the connections for history."""
         self._refreshes = 0
         self._silent: dict[int, int] = {}
@@ -106,16 +101,16 @@ class KafkaSource:
         began = time.monotonic()
         try:
             if not self._brokers.are_known:
-                await self._metadata([], PING_SECONDS, configured=True)
+                await self._metadata([], self._tuning.ping_seconds, configured=True)
             # Those that Kafka names must answer, not only those that are configured: nothing else can be read.
-            await self._metadata([], PING_SECONDS, configured=False)
+            await self._metadata([], self._tuning.ping_seconds, configured=False)
         except SourceUnavailableError:
             # Where the event loop itself was late, that says nothing about Kafka.
-            if time.monotonic() - began < 3 * PING_SECONDS:
+            if time.monotonic() - began < 3 * self._tuning.ping_seconds:
                 raise
 
     async def refresh(self, topics: Iterable[str]) -> None:
-        response = await self._metadata(sorted(topics), LOOKUP_SECONDS, configured=True)
+        response = await self._metadata(sorted(topics), self._tuning.lookup_seconds, configured=True)
         partitions: dict[str, int] = {}
         leaders: dict[TopicPartition, int] = {}
         absent: set[str] = set()
@@ -143,7 +138,7 @@ class KafkaSource:
 
     async def missing(self, topics: Iterable[str]) -> set[str]:
         wanted = sorted(set(topics))  # an empty list would ask for all
-        response = await self._metadata(wanted, LOOKUP_SECONDS, configured=True) if wanted else None
+        response = await self._metadata(wanted, self._tuning.lookup_seconds, configured=True) if wanted else None
         found = response.topics if response is not None else []
         return {topic for code, topic, *_ in found if for_code(code) is UnknownTopicOrPartitionError}
 
@@ -216,7 +211,7 @@ class KafkaSource:
                 self._fetches[leader] = asyncio.create_task(self._tail_fetch(leader, wanted))
         wait = self._options.fetch_max_wait_ms / 1000
         if not self._fetches:
-            await asyncio.sleep(min(wait, RETRY_SECONDS))
+            await asyncio.sleep(min(wait, self._tuning.broker_retry_seconds))
             return results
         # A fetch answers by itself after `wait`, unless its broker is away, for which the others must not be waiting.
         done, _ = await asyncio.wait(self._fetches.values(), timeout=2 * wait, return_when=asyncio.FIRST_COMPLETED)
@@ -254,13 +249,17 @@ class KafkaSource:
             self._is_stale = True
             if not isinstance(error, SourceError):
                 error = SourceUnavailableError(f"broker {leader}: {type(error).__name__}")
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._tuning.broker_retry_seconds)
             return {tp: (offset, error) for tp, offset in wanted.items()}
         self._silent.pop(leader, None)
         for tp in wanted:  # also one whose batch is damaged, and not among the results
             _, result = fetched.get(tp, (0, None))
             if not isinstance(result, Batch):
-                pause = DENIED_SECONDS if isinstance(result, NotAuthorizedError) else RETRY_SECONDS
+                pause = (
+                    self._tuning.denied_seconds
+                    if isinstance(result, NotAuthorizedError)
+                    else self._tuning.broker_retry_seconds
+                )
                 self._resting[tp] = time.monotonic() + pause
         return fetched
 
@@ -312,6 +311,7 @@ class KafkaSource:
             offset,
             check_crcs=self._options.check_crcs,
             committed=self._isolation == READ_COMMITTED,
+            tuning=self._tuning,
         )
         if damage is not None and next_offset == offset:
             next_offset = max(offset + 1, min(damage.next, bounds.end))
@@ -340,7 +340,7 @@ class KafkaSource:
     ) -> dict[TopicPartition, Found | SourceError]:
         request = OffsetRequest(-1, self._isolation, _by_topic(times))
         try:
-            response = await self._brokers.send(leader, request, _LOOKUP, LOOKUP_SECONDS)
+            response = await self._brokers.send(leader, request, _LOOKUP, self._tuning.lookup_seconds)
         except SourceUnavailableError as error:
             self._is_stale = True
             return dict.fromkeys(times, error)

@@ -22,20 +22,14 @@ from streams.engine.metrics import Metrics
 from streams.engine.replay.reader_slots import ReaderSlots
 from streams.engine.source import Batch, RecordSource
 from streams.engine.tail.fanout import Chunk
+from streams.engine.tuning import Tuning
 
-READ_BYTES = 1 << 20
-"""Of one fetch, at most, as Kafka holds it: compressed."""
-BLOCK_BYTES = 64 << 10
-"""Of one block, framed: what leaves in one write."""
-FRAME_BYTES = 400
-"""So much is added to a record on its way into an SSE event, about: id, field names, members of `meta`."""
-MIN_TURN_BYTES = 1 << 20
 TURN_SHARE = 8
 """A turn ends after an eighth of the cache: who waits for the same range then still finds it there."""
 MAX_EXPANSION = 8.0
 """Compressed records are taken to become at most so many times larger."""
 READS_AHEAD = 4
-"""Where a reader may hold so many times READ_BYTES of a partition, the next read is begun while it is sent the last."""
+"""If a reader may hold this many times `read_bytes` of a partition, its next read begins while it is sent the last."""
 
 
 class Log(NamedTuple):
@@ -89,12 +83,14 @@ class HistoryBlock:
 class History:
     """Blocks by partition and offset; what is being read is not read again, it is waited for."""
 
-    def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, slots: int, cache_bytes: int) -> None:
-        self.slots = ReaderSlots(slots, max(MIN_TURN_BYTES, cache_bytes // TURN_SHARE), metrics)
+    def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, tuning: Tuning) -> None:
+        self.tuning = tuning
+        turn_bytes = max(tuning.min_turn_bytes, tuning.history_cache_bytes // TURN_SHARE)
+        self.slots = ReaderSlots(turn_bytes, metrics, tuning)
         self._source = source
         self._encoder = encoder
         self._metrics = metrics
-        self._max_bytes = cache_bytes
+        self._max_bytes = tuning.history_cache_bytes
         self._bytes = 0
         self._lent_bytes = 0
         """Of blocks that readers hold and the cache does not."""
@@ -111,7 +107,7 @@ class History:
 
     def share(self, partitions: int) -> int:
         """Bytes that a reader may hold of each of so many partitions: together, all who read hold the cache's size."""
-        return max(BLOCK_BYTES, self._max_bytes // max(1, self.slots.taken) // max(1, partitions))
+        return max(self.tuning.history_block_bytes, self._max_bytes // max(1, self.slots.taken) // max(1, partitions))
 
     def cached(self, log: Log, offset: int) -> HistoryBlock | None:
         """The block with what is at `offset`, where memory has it."""
@@ -132,14 +128,18 @@ class History:
         About `share` bytes are asked for. Raises what RecordSource.read raises.
         """
         while True:
-            blocks = await asyncio.shield(self._reading(log, offset, share or READ_BYTES))
+            blocks = await asyncio.shield(self._reading(log, offset, share or self.tuning.read_bytes))
             if blocks[0].version == self.version:  # else the list has changed meanwhile
                 return blocks
 
     def read_ahead(self, log: Log, block: HistoryBlock, limit: int, share: int) -> None:
         """A reader begins with a block: what follows the read that it is from will be wanted, unless beyond `limit`."""
         offset = block.read_end
-        if share >= READS_AHEAD * READ_BYTES and block.next <= offset < limit and self.cached(log, offset) is None:
+        if (
+            share >= READS_AHEAD * self.tuning.read_bytes
+            and block.next <= offset < limit
+            and self.cached(log, offset) is None
+        ):
             self._reading(log, offset, share)
 
     def _reading(self, log: Log, offset: int, share: int) -> asyncio.Task[list[HistoryBlock]]:
@@ -192,7 +192,7 @@ class History:
         for place, event in zip(places, made, strict=True):
             items[place] = event
         grown = sum([len(event.json) + OVERHEAD for event in made if type(event) is Event])
-        grown -= sum([_record_bytes(record) for record in records])
+        grown -= sum([_record_bytes(record, self.tuning) for record in records])
         if grown > 0:  # line breaks that had to be escaped, a long key
             self._count(block, grown)
 
@@ -226,10 +226,12 @@ class History:
     async def _read(self, log: Log, offset: int, share: int) -> list[HistoryBlock]:
         topic = log.tp.topic
         try:
-            asked = min(READ_BYTES, max(BLOCK_BYTES, share) / self._expansion.get(topic, 1.0))
+            asked = min(
+                self.tuning.read_bytes, max(self.tuning.history_block_bytes, share) / self._expansion.get(topic, 1.0)
+            )
             batch = await self._source.read(log.tp, offset, int(asked))
             self._metrics.kafka_reads.inc()
-            blocks = _cut(batch, self._encoder.cacheable(batch.records), offset, self.version)
+            blocks = _cut(batch, self._encoder.cacheable(batch.records), offset, self.version, self.tuning)
             if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
                 expansion = sum(block.nbytes for block in blocks) / asked
                 self._expansion[topic] = min(MAX_EXPANSION, max(1.0, expansion))
@@ -288,19 +290,21 @@ def _json(item: Record | Event) -> bytes | None:
     return item.json if isinstance(item, Event) else item.value
 
 
-def _record_bytes(record: Record) -> int:
+def _record_bytes(record: Record, tuning: Tuning) -> int:
     """About what it takes up in memory, and as SSE."""
-    return len(record.value or b"") + len(record.key or b"") + FRAME_BYTES
+    return len(record.value or b"") + len(record.key or b"") + tuning.frame_bytes
 
 
-def _cut(batch: Batch, items: Sequence[Record | Event], offset: int, version: int) -> list[HistoryBlock]:
+def _cut(
+    batch: Batch, items: Sequence[Record | Event], offset: int, version: int, tuning: Tuning
+) -> list[HistoryBlock]:
     """The batch as blocks of `items`, one for each record, the first of which begins at `offset`. At least one."""
     blocks: list[HistoryBlock] = []
     records = batch.records
     start, first, size = offset, 0, 0
     for index, record in enumerate(records):
-        nbytes = _record_bytes(record)
-        if size and size + nbytes > BLOCK_BYTES:
+        nbytes = _record_bytes(record, tuning)
+        if size and size + nbytes > tuning.history_block_bytes:
             blocks.append(HistoryBlock(start, record.offset, items[first:index], size, batch.next_offset, version))
             start, first, size = record.offset, index, 0
         size += nbytes

@@ -16,16 +16,9 @@ from streams.core.filters import NO_FILTER, Filter
 from streams.core.positions import IdWriter, Mark, TopicPartition
 from streams.engine.replay.history import History, HistoryBlock
 from streams.engine.tail.fanout import Chunk
-from streams.engine.tail.feed import MAX_COPIED_BYTES
 
-CHUNK_BYTES = 64 * 1024
-"""A chunk holds at least one event, and further ones up to about so many bytes."""
 ID_BYTES = 250
 """So long is an id of two partitions: blocks are cut so that their events fit into a chunk with ids like that."""
-EXAMINED_BYTES = 4 * CHUNK_BYTES
-"""Maximum bytes of events that a filter examines for one chunk: where it wants few, that takes the time."""
-MIN_SHARED_ITEMS = 8
-"""A block that leaves whole, with at least so many items, is kept as it was sent for others who read the same."""
 
 
 class _Held:
@@ -52,6 +45,7 @@ class Merge:
         self.examined = 0
         self._wanted = wanted
         self._history = history
+        self._tuning = history.tuning
         self._writer = writer
         self._is_sse = is_sse
         self._held: dict[TopicPartition, _Held] = {}
@@ -110,13 +104,14 @@ class Merge:
         count = size = self.examined = 0
         oldest = self._oldest
         moved: dict[TopicPartition, _Held] = {}
-        while oldest and size < CHUNK_BYTES and self.examined < EXAMINED_BYTES:
+        tuning = self._tuning
+        while oldest and size < tuning.chunk_bytes and self.examined < tuning.examined_bytes:
             _, tp, held = oldest[0]
             until = min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if len(oldest) > 1 else None
             first, last = held.index, self._run_end(held, until, size)
             if first == last:
                 break  # a large one, which goes alone
-            may_be_shared = not parts and not self._wanted and last - first >= MIN_SHARED_ITEMS
+            may_be_shared = not parts and not self._wanted and last - first >= tuning.shared_items
             shared = self._shared_chunk(held, last) if may_be_shared else None
             if shared is None:
                 events = self._events(held.block, first, last)
@@ -132,10 +127,10 @@ class Merge:
             if shared is not None:
                 self._settle(moved)
                 return shared
-            if is_lacking or (len(events) == 1 and len(events[0].json) > MAX_COPIED_BYTES):
+            if is_lacking or (len(events) == 1 and len(events[0].json) > self._tuning.max_copied_bytes):
                 break
         self._settle(moved)
-        if size > MAX_COPIED_BYTES:
+        if size > self._tuning.max_copied_bytes:
             return Chunk(tuple(parts), count)
         return Chunk((b"".join(parts),) if parts else (), count)
 
@@ -162,7 +157,7 @@ class Merge:
         if (
             not size
             and (until is None or block.latest <= until)
-            and block.framed_bytes + (end - index) * head <= CHUNK_BYTES
+            and block.framed_bytes + (end - index) * head <= self._tuning.chunk_bytes
         ):
             return end
         while index < end:
@@ -170,7 +165,7 @@ class Merge:
             if until is not None and item.timestamp > until and index > held.index:
                 break
             nbytes = _size(item)
-            if size and (size + nbytes > CHUNK_BYTES or nbytes > MAX_COPIED_BYTES):
+            if size and (size + nbytes > self._tuning.chunk_bytes or nbytes > self._tuning.max_copied_bytes):
                 break
             size += nbytes + head
             index += 1

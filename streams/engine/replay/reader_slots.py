@@ -10,17 +10,16 @@ import time
 from collections import deque
 
 from streams.engine.metrics import Metrics
-
-TURN_SECONDS = 2.0
+from streams.engine.tuning import Tuning
 
 
 class ReaderSlots:
     """First come, first served; a turn is `turn_bytes` long where others wait."""
 
-    def __init__(self, count: int, turn_bytes: int, metrics: Metrics) -> None:
+    def __init__(self, turn_bytes: int, metrics: Metrics, tuning: Tuning) -> None:
         self.turn_bytes = turn_bytes
-        self._count = count
-        self._free = count
+        self.turn_seconds = tuning.turn_seconds
+        self._count = self._free = tuning.history_readers
         self._queue: deque[asyncio.Future[None]] = deque()
         self._metrics = metrics
 
@@ -70,7 +69,7 @@ class ReaderSlot:
 
     def __init__(self, slots: ReaderSlots) -> None:
         self._slots = slots
-        self._until = time.monotonic() + TURN_SECONDS
+        self._until = time.monotonic() + slots.turn_seconds
         self._left = slots.turn_bytes
 
     @property

@@ -17,19 +17,14 @@ from typing import NamedTuple, Protocol
 from streams.core.positions import Mark, TopicPartition
 from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
+from streams.engine.tuning import Tuning
 
-FEW_CLIENTS = 50
-"""Up to so many followers in the process, nothing is held back."""
 FETCH = 0.5
 """Fetches are so many times the gathering apart: as far apart as the rounds, they would fall behind in turns."""
 ALONE = 1.5
 """So many times the gathering an event waits that is alone."""
 RARE = 3.0
 """One that comes so many times the gathering after the last round does not wait."""
-SLICE = 64
-"""The event loop is given up after writing to so many."""
-TICK_SECONDS = 0.002
-"""Rounds that are due within so short a time begin together: the event loop is woken once for all of them."""
 
 Parts = tuple[bytes, ...]
 
@@ -85,43 +80,44 @@ class Pace:
     and an event that is alone waits somewhat longer for the next one; but not where events are rarer than that anyway.
     """
 
-    def __init__(self, gather_seconds: float) -> None:
+    def __init__(self, tuning: Tuning) -> None:
         self.followers = 0
-        self._gather_seconds = gather_seconds
+        self.tuning = tuning
+        self._gather_seconds = tuning.gather_seconds
         self._booked: dict[int, list[Callable[[float], None]]] = {}
         """What is to begin at the end of which tick (time.monotonic)."""
 
     def fetch_delay(self, fetched: float) -> float:
         """Seconds before more is to be fetched; `fetched` is when a fetch was last answered (time.monotonic)."""
-        if self.followers <= FEW_CLIENTS:
+        if self.followers <= self.tuning.few_followers:
             return 0.0
         return max(0.0, fetched + FETCH * self._gather_seconds - time.monotonic())
 
     def round_at(self, round_began: float, events: int, since: float) -> float:
         """When a feed's next round is to begin: its last one and the first of the waiting events are given."""
         gather = self._gather_seconds
-        if self.followers <= FEW_CLIENTS or since > round_began + RARE * gather:
+        if self.followers <= self.tuning.few_followers or since > round_began + RARE * gather:
             return since
         return round_began + gather if events > 1 else since + ALONE * gather
 
     def call_at(self, due: float, begin: Callable[[float], None]) -> None:
         """Call `begin` with the time, when it is `due`, or a tick later."""
-        tick = math.ceil(due / TICK_SECONDS)
+        tick = math.ceil(due / self.tuning.tick_seconds)
         booked = self._booked.get(tick)
         if booked is None:
             self._booked[tick] = [begin]
-            wait = tick * TICK_SECONDS - time.monotonic()
+            wait = tick * self.tuning.tick_seconds - time.monotonic()
             asyncio.get_running_loop().call_later(wait, self._begin, tick)
         else:
             booked.append(begin)
 
     def _begin(self, tick: int) -> None:
-        booked = self._booked.pop(tick)
-        now = max(time.monotonic(), tick * TICK_SECONDS)  # a timer may be early by its own resolution
-        for begin in booked[:SLICE]:
+        booked, slice_ = self._booked.pop(tick), self.tuning.slice_followers
+        now = max(time.monotonic(), tick * self.tuning.tick_seconds)  # a timer may be early by its own resolution
+        for begin in booked[:slice_]:
             begin(now)
-        if len(booked) > SLICE:
-            self._booked[tick] = booked[SLICE:]
+        if len(booked) > slice_:
+            self._booked[tick] = booked[slice_:]
             asyncio.get_running_loop().call_soon(self._begin, tick)
 
 
@@ -133,8 +129,9 @@ class Fanout:
     def __init__(self, next_step: Callable[[int, bool], Step | None], pace: Pace, metrics: Metrics) -> None:
         self._next_step = next_step
         self._pace = pace
+        self._slice = pace.tuning.slice_followers
         self._metrics = metrics
-        self._faults = Faults(metrics)
+        self._faults = Faults(metrics, pace.tuning)
         self._followers: dict[Follower, None] = {}
         self._round: Iterator[Follower] | None = None
         self._round_began = -math.inf
@@ -188,7 +185,7 @@ class Fanout:
 
     def _write_slice(self) -> None:
         assert self._round is not None
-        some = list(itertools.islice(self._round, SLICE))
+        some = list(itertools.islice(self._round, self._slice))
         with self._faults.caught("writing to followers"):  # or no round would ever begin again
             sent = {True: [0, 0], False: [0, 0]}
             for follower in some:
@@ -196,7 +193,7 @@ class Fanout:
             for is_sse, (events, nbytes) in sent.items():
                 if nbytes:
                     self._metrics.sent(events, nbytes, is_sse=is_sse)
-        if len(some) == SLICE:
+        if len(some) == self._slice:
             asyncio.get_running_loop().call_soon(self._write_slice)
         else:
             self._round = None

@@ -17,10 +17,6 @@ from streams.core.positions import Mark, Position, Scope, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.tail.fanout import Chunk, Fanout, Pace, Parts, Step
 
-BLOCK_BYTES = 64 * 1024
-"""Maximum bytes of a block that holds more than one event."""
-MAX_COPIED_BYTES = 256 * 1024
-"""An event larger than this is not copied into a frame: its parts go out one after the other."""
 MARK_BYTES = 60
 """Bytes that a block costs in memory for each partition of its position."""
 OBJECT_BYTES = 560
@@ -88,7 +84,6 @@ class Feed:
         self,
         selection: Selection,
         vector: dict[TopicPartition, Mark],
-        keepalive_seconds: float,
         now: float,
         pace: Pace,
         metrics: Metrics,
@@ -97,7 +92,8 @@ class Feed:
         self.clients = 0
         self.idle_since = 0.0
         self.vector = vector
-        self._max_bytes = BLOCK_BYTES
+        tuning = pace.tuning
+        self._max_bytes = self._block_bytes = tuning.block_bytes
         self._blocks: deque[FeedBlock] = deque()
         self._first = 0
         self._bytes = 0
@@ -108,7 +104,7 @@ class Feed:
         """What `next_step` made last, since the newest block came: many ask for the same."""
         self._step_bytes = 0
         self.fanout = Fanout(self.next_step, pace, metrics)
-        self._keepalive_seconds = keepalive_seconds
+        self._keepalive_seconds = tuning.keepalive_seconds
         self._last_block_at = now
 
     @property
@@ -167,7 +163,7 @@ class Feed:
             first = number
             parts: list[bytes] = []
             size = events = 0
-            while block is not None and (not size or size + block.nbytes <= BLOCK_BYTES):
+            while block is not None and (not size or size + block.nbytes <= self._block_bytes):
                 parts += block.sse() if is_sse else self._ndjson_of(block)
                 size += block.nbytes
                 events += block.count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from streams.core.errors import TooManyFeeds
 from streams.core.filters import NO_FILTER, FieldsInUse
@@ -13,14 +12,7 @@ from streams.engine.metrics import Metrics
 from streams.engine.tail.fanout import Pace
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.track import Track
-
-if TYPE_CHECKING:
-    from streams.engine.tail.hub import HubLimits
-
-FEED_MIN_BYTES = 64 * 1024
-"""All feeds together take as much as one ring, but each so much: what is needed longer is in the rings."""
-IDLE_FEEDS = 32
-"""So many feeds that nobody follows any more are kept for a while, for those who come back at once."""
+from streams.engine.tuning import Tuning
 
 
 class Feeds:
@@ -28,7 +20,7 @@ class Feeds:
 
     def __init__(
         self,
-        limits: HubLimits,
+        tuning: Tuning,
         metrics: Metrics,
         faults: Faults,
         watch: Callable[[Track], None],
@@ -38,11 +30,11 @@ class Feeds:
         """By selection without a filter."""
         self.in_use = FieldsInUse()
         """What the filters of all feeds look at."""
-        self.pace = Pace(limits.gather_seconds)
+        self.pace = Pace(tuning)
         self._feeds: dict[Selection, Feed] = {}
         self._idle: dict[Feed, None] = {}
         """Those that have no client, the longest idle first."""
-        self._limits = limits
+        self._tuning = tuning
         self._metrics = metrics
         self._faults = faults
         self._watch = watch
@@ -57,12 +49,12 @@ class Feeds:
     @property
     def limit(self) -> int:
         """Maximum number of feeds with which another filter is accepted."""
-        return self._limits.max_feeds
+        return self._tuning.max_feeds
 
     @property
     def are_full(self) -> bool:
         """Whether a filter that is not in use yet is refused."""
-        return len(self._feeds) >= self._limits.max_feeds and not self._idle
+        return len(self._feeds) >= self._tuning.max_feeds and not self._idle
 
     def track_of(self, feed: Feed) -> Track:
         """Return the track of a feed."""
@@ -87,10 +79,10 @@ class Feeds:
 
     def let_idle_go(self) -> None:
         """Let feeds go that nobody has followed for long, or that are too many."""
-        oldest = time.monotonic() - self._limits.grace_seconds
+        oldest = time.monotonic() - self._tuning.grace_seconds
         while self._idle:
             feed = next(iter(self._idle))
-            if feed.idle_since >= oldest and len(self._idle) <= IDLE_FEEDS:
+            if feed.idle_since >= oldest and len(self._idle) <= self._tuning.idle_feeds:
                 break
             self._let_go(feed)
 
@@ -106,15 +98,15 @@ class Feeds:
         if selection.filter:
             if self.are_full:
                 self._metrics.feeds_refused.inc()
-                raise TooManyFeeds(self._limits.max_feeds)
-            while len(self._feeds) >= self._limits.max_feeds and self._idle:
+                raise TooManyFeeds(self._tuning.max_feeds)
+            while len(self._feeds) >= self._tuning.max_feeds and self._idle:
                 self._let_go(next(iter(self._idle)))
         whole = selection._replace(filter=NO_FILTER)
         track = self.tracks.get(whole)
         is_new = track is None
         if track is None:
-            track = self.tracks[whole] = Track(whole, cluster, self._faults)
-        feed = Feed(selection, track.vector, self._limits.keepalive_seconds, time.monotonic(), self.pace, self._metrics)
+            track = self.tracks[whole] = Track(whole, cluster, self._faults, self._tuning)
+        feed = Feed(selection, track.vector, time.monotonic(), self.pace, self._metrics)
         self._feeds[selection] = feed
         if selection.filter:
             self.in_use.add(selection.filter)
@@ -137,7 +129,7 @@ class Feeds:
         self._share_bytes()
 
     def _share_bytes(self) -> None:
-        share = max(FEED_MIN_BYTES, self._limits.ring_bytes // max(1, len(self._feeds)))
+        share = max(self._tuning.feed_min_bytes, self._tuning.ring_bytes // max(1, len(self._feeds)))
         if share != self._share:  # where feeds are many it stays as it is
             self._share = share
             for feed in self._feeds.values():

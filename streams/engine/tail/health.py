@@ -13,19 +13,11 @@ from streams.engine.metrics import Metrics
 from streams.engine.source import NotAuthorizedError, RecordSource, SourceError
 from streams.engine.tail.partition import Partition
 from streams.engine.tail.topics import Topics
+from streams.engine.tuning import Tuning
 
 log = logging.getLogger(__name__)
 
-PING_SECONDS = 1.0
 PINGS_TO_BE_AWAY = 3
-REFRESH_SECONDS = 10.0
-"""Topics and partitions that are new are found within so many seconds (contract: a minute)."""
-LOG_SECONDS = 60.0
-"""Seconds between two log entries of one trouble that lasts."""
-CHANGED_SECONDS = 15.0
-"""Minimum seconds between two log entries of a trouble whose reason changes."""
-LATE_SECONDS = 2.0
-"""If the event loop was held up for as long, what it has not read says nothing about Kafka."""
 MAX_NAMES = 5
 """Maximum number of topics that one sentence names."""
 
@@ -39,7 +31,7 @@ class Health:
         topics: Topics,
         partitions: Mapping[TopicPartition, Partition],
         metrics: Metrics,
-        stall_seconds: float,
+        tuning: Tuning,
     ) -> None:
         self.available = False
         self.reason = ""
@@ -48,14 +40,14 @@ class Health:
         self._topics = topics
         self._partitions = partitions
         self._metrics = metrics
-        self._stall_seconds = stall_seconds
+        self._tuning = tuning
         self._heard_at = float("-inf")
         """When a fetch of the tail was last answered."""
         self._looked_at = time.monotonic()
         self._unread: list[str] = []
         self._is_read = True
-        self._away = _Said("Kafka answers again")
-        self._stalled = _Said("All partitions that clients follow are read again")
+        self._away = _Said("Kafka answers again", tuning)
+        self._stalled = _Said("All partitions that clients follow are read again", tuning)
 
     def heard(self) -> None:
         """A fetch of the tail was answered."""
@@ -77,9 +69,9 @@ class Health:
         failures = 0
         while True:
             try:
-                if self._source.is_stale or self._topics.age > REFRESH_SECONDS:
+                if self._source.is_stale or self._topics.age > self._tuning.refresh_seconds:
                     await self._topics.refresh()
-                if time.monotonic() - self._heard_at > PING_SECONDS:
+                if time.monotonic() - self._heard_at > self._tuning.ping_seconds:
                     await self._source.ping()
             except SourceError as error:
                 failures += 1
@@ -94,17 +86,17 @@ class Health:
                 self.available = self._topics.has_metadata
                 self._away.say(None)
             self._metrics.kafka_up.set(self.available and self._is_read)
-            await asyncio.sleep(PING_SECONDS)
+            await asyncio.sleep(self._tuning.ping_seconds)
 
     def look(self) -> None:
         """Once a second: which partitions are not read?"""
         now = time.monotonic()
-        was_late = now - self._looked_at > LATE_SECONDS
+        was_late = now - self._looked_at > self._tuning.late_loop_seconds
         self._looked_at = now
         if was_late:
             return
         wanted = [each for tp, each in self._partitions.items() if self._topics.exists(tp)]
-        unread = [each for each in wanted if each.is_denied or now - each.read_at > self._stall_seconds]
+        unread = [each for each in wanted if each.is_denied or now - each.read_at > self._tuning.stall_seconds]
         for partition in unread:
             if partition.trouble is None:
                 partition.trouble = _SILENT
@@ -136,7 +128,8 @@ _SILENT = SourceError("no broker has answered for it")
 class _Said:
     """Logs a trouble at once, every minute while it lasts, and when it is over."""
 
-    def __init__(self, over: str) -> None:
+    def __init__(self, over: str, tuning: Tuning) -> None:
+        self._tuning = tuning
         self.began: float | None = None
         self._over = over
         self._text = ""
@@ -149,7 +142,7 @@ class _Said:
                 log.warning("%s, after %d s", self._over, now - self.began)
             self.began = None
             return
-        pause = LOG_SECONDS if text == self._text else CHANGED_SECONDS
+        pause = self._tuning.log_seconds if text == self._text else self._tuning.changed_log_seconds
         if self.began is None or now - self._logged_at >= pause:
             log.error("%s; trying again", text)
             self._text, self._logged_at = text, now

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from streams.core.errors import KafkaUnavailable, NoTopicsAvailable
@@ -28,54 +27,36 @@ from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.feeds import Feeds
 from streams.engine.tail.health import Health
 from streams.engine.tail.partition import Partition
-from streams.engine.tail.placing import RETRY_SECONDS, Placing
+from streams.engine.tail.placing import Placing
 from streams.engine.tail.topics import Topics
 from streams.engine.tail.track import Track
+from streams.engine.tuning import Tuning
 
 log = logging.getLogger(__name__)
 
-IDLE_ROUND_SECONDS = 0.01
-"""Minimum seconds of a round of polling that brought nothing, whatever Kafka or the settings say: it must not spin."""
-TURN_RECORDS = 100
-"""Maximum records of a partition that become events before the event loop has a turn."""
 FILTERS_A_TURN = 50
 """With more filters, fewer records are taken before the event loop has a turn: each may be applied to each event."""
-
-
-@dataclass(frozen=True)
-class HubLimits:
-    """Bytes in memory, and times in seconds."""
-
-    ring_bytes: int = 8 << 20
-    max_feeds: int = 5_000
-    """Maximum number of feeds with which another filter is accepted."""
-    keepalive_seconds: float = 15.0
-    grace_seconds: float = 60.0
-    gather_seconds: float = 0.03
-    ready_seconds: float = 2.7
-    stall_seconds: float = 4.0
-    """A partition that was not read for as long stands still: Kafka answers for a quiet one twice a second."""
 
 
 class Hub:
     """Start it with `start`, end it with `close`. `available` says whether Kafka answers (invariant 6)."""
 
-    def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, limits: HubLimits) -> None:
-        self.lookups = Lookups(source)
+    def __init__(self, source: RecordSource, encoder: Encoder, metrics: Metrics, tuning: Tuning) -> None:
+        self.tuning = tuning
+        self.lookups = Lookups(source, tuning)
         self.partitions: dict[TopicPartition, Partition] = {}
         self._source = source
         self._encoder = encoder
         self._metrics = metrics
-        self._limits = limits
         self._heard_at = float("-inf")
         """When a fetch of the tail was last answered."""
         self._cluster_id = ""
         self._watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._faults = Faults(metrics)
-        self.feeds = Feeds(limits, metrics, self._faults, self._watch_all, self._unwatch_all)
-        self._topics = Topics(source, self._spawn, self._follow_topics)
-        self.health = Health(source, self._topics, self.partitions, metrics, limits.stall_seconds)
+        self._faults = Faults(metrics, tuning)
+        self.feeds = Feeds(tuning, metrics, self._faults, self._watch_all, self._unwatch_all)
+        self._topics = Topics(source, self._spawn, self._follow_topics, tuning)
+        self.health = Health(source, self._topics, self.partitions, metrics, tuning)
         self._placing = Placing(
             source,
             self._topics,
@@ -83,7 +64,7 @@ class Hub:
             self.partitions,
             metrics,
             self._faults,
-            limits.ring_bytes,
+            tuning,
             self._spawn,
             self._watching.set,
         )
@@ -178,7 +159,7 @@ class Hub:
     async def _until_positioned(self, feed: Feed, needed: Collection[TopicPartition]) -> None:
         track = self.feeds.track_of(feed)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.ready_seconds):
+            async with asyncio.timeout(self.tuning.ready_seconds):
                 while self._is_waited_for(track, needed):
                     await feed.changed()
         left_out = [self.partitions[tp] for tp in track.missing]
@@ -214,7 +195,7 @@ class Hub:
         if not positions:
             self._watching.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS):
+                async with asyncio.timeout(self.tuning.retry_seconds):
                     await self._watching.wait()
             return
         results = await self._source.poll(positions)
@@ -247,17 +228,17 @@ class Hub:
             for feed in new:
                 feed.wake()
         if not has_moved:
-            await asyncio.sleep(max(0.0, began + IDLE_ROUND_SECONDS - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + self.tuning.idle_round_seconds - time.monotonic()))
 
     @property
     def _turn_records(self) -> int:
-        return max(1, TURN_RECORDS * FILTERS_A_TURN // (FILTERS_A_TURN + self.feeds.in_use.filters))
+        return max(1, self.tuning.turn_records * FILTERS_A_TURN // (FILTERS_A_TURN + self.feeds.in_use.filters))
 
     def _take_or_retry(self, partition: Partition, ring: Ring, batch: Batch, new: set[Feed]) -> None:
         """A fault of ours stops this partition for a moment, and no other one."""
         now = time.monotonic()
         partition.trouble = _FAULT
-        partition.retry_at = now + RETRY_SECONDS
+        partition.retry_at = now + self.tuning.retry_seconds
         with self._faults.caught("taking the records of a partition"):
             self._take(partition, ring, batch, new)
             partition.trouble = None
@@ -299,7 +280,9 @@ class Hub:
     def _watch(self, track: Track, tp: TopicPartition, from_beginning: bool) -> None:
         partition = self.partitions.get(tp)
         if partition is None:
-            partition = self.partitions[tp] = Partition(tp, next(self._placing.incarnations), from_beginning)
+            partition = self.partitions[tp] = Partition(
+                tp, next(self._placing.incarnations), self.tuning, from_beginning=from_beginning
+            )
         partition.tracks.append(track)
         if partition.ring is None:
             track.missing.add(tp)
@@ -370,7 +353,7 @@ class Hub:
             with self._faults.caught(f"in the hub's {step.__name__.strip('_')}"):
                 await step()
                 continue
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self.tuning.retry_seconds)
 
 
 _FAULT = SourceError("this service failed on its records; the log has the fault")

@@ -8,17 +8,17 @@ from streams.core.positions import Mark, TopicPartition
 from streams.core.ring import Ring
 from streams.engine.source import NotAuthorizedError, SourceError
 from streams.engine.tail.track import Track
+from streams.engine.tuning import Tuning
 
 UNSEEN_MS = 10 * 60 * 1000
 """In ids, a partition without records was last seen this many ms before it was watched."""
-TROUBLE_SECONDS = 1.5
-"""A trouble that lasts longer is more than a leader's move: clients no longer wait for the partition."""
 
 
 class Partition:
     """One watched partition. `ring` is None until the hub knows where it begins."""
 
-    def __init__(self, tp: TopicPartition, incarnation: int, from_beginning: bool) -> None:
+    def __init__(self, tp: TopicPartition, incarnation: int, tuning: Tuning, *, from_beginning: bool) -> None:
+        self._trouble_seconds = tuning.trouble_seconds
         self.tp = tp
         self.from_beginning = from_beginning
         """Whether it was created while it was watched."""
@@ -65,4 +65,4 @@ class Partition:
     @property
     def is_out_of_reach(self) -> bool:
         """Whether it could not be read for longer than a leader's move takes."""
-        return self.trouble is not None and time.monotonic() - self.read_at > TROUBLE_SECONDS
+        return self.trouble is not None and time.monotonic() - self.read_at > self._trouble_seconds

@@ -27,12 +27,10 @@ from streams.engine.source import (
 )
 from streams.engine.tail.partition import UNSEEN_MS, Partition
 from streams.engine.tail.topics import Spawn, Topics
+from streams.engine.tuning import Tuning
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 0.5
-DENIED_SECONDS = 5.0
-"""Seconds between two tries to read a partition that the service is not authorised to read."""
 STRIKES = 3
 """Number of times in a row that a partition must look new before it is begun anew."""
 LATE_MS = 10_000
@@ -51,7 +49,7 @@ class Placing:
         partitions: Mapping[TopicPartition, Partition],
         metrics: Metrics,
         faults: Faults,
-        ring_bytes: int,
+        tuning: Tuning,
         spawn: Spawn,
         placed: Callable[[], None],
     ) -> None:
@@ -61,7 +59,7 @@ class Placing:
         self._partitions = partitions
         self._metrics = metrics
         self._faults = faults
-        self._ring_bytes = ring_bytes
+        self._tuning = tuning
         self._spawn = spawn
         self._placed = placed
         self._wanted = asyncio.Event()
@@ -78,7 +76,7 @@ class Placing:
         """One round: wait until a partition has to be placed, and begin with those whose time it is."""
         is_waiting = any(partition.ring is None for partition in self._partitions.values())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_SECONDS if is_waiting else None):
+            async with asyncio.timeout(self._tuning.retry_seconds if is_waiting else None):
                 await self._wanted.wait()
         self._wanted.clear()
         now = time.monotonic()
@@ -99,7 +97,7 @@ class Placing:
                 absent = SourceUnavailableError("its leader does not know it yet")
                 await asyncio.gather(*(self._place_one(each, bounds.get(each.tp, absent)) for each in some))
         finally:
-            retry_at = time.monotonic() + RETRY_SECONDS
+            retry_at = time.monotonic() + self._tuning.retry_seconds
             for partition in some:
                 partition.is_being_placed = False
                 partition.retry_at = max(retry_at, partition.retry_at)
@@ -114,11 +112,11 @@ class Placing:
         except SourceError as error:
             partition.trouble = error
             if isinstance(error, NotAuthorizedError):
-                partition.retry_at = time.monotonic() + DENIED_SECONDS
+                partition.retry_at = time.monotonic() + self._tuning.denied_seconds
             for track in partition.tracks:
                 track.wake()  # nobody has to wait for it any longer
             return
-        partition.ring = Ring(start, self._ring_bytes, seen)
+        partition.ring = Ring(start, self._tuning.ring_bytes, seen)
         partition.timestamp = seen[1] + 1 if seen else _unseen_timestamp()
         partition.begin = partition.mark
         partition.end = bounds.end
@@ -171,7 +169,7 @@ class Placing:
                 await self._settle(partition)
                 partition.was_away = False
                 return
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._tuning.retry_seconds)
         finally:
             partition.is_suspect = False
             self._placed()
@@ -192,7 +190,7 @@ class Placing:
             if strikes == STRIKES and isinstance(bounds, Bounds):
                 await self._restart(partition, bounds)
                 return
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._tuning.retry_seconds)
 
     async def _verdict(self, partition: Partition, bounds: Bounds) -> bool:
         """True where the partition has to begin anew. Raises SourceError."""
@@ -221,7 +219,7 @@ class Placing:
         if asked > bounds.begin or partition.is_of_another_cluster:
             partition.incarnation = next(self.incarnations)
         partition.is_of_another_cluster = False
-        partition.ring = Ring(start, self._ring_bytes)
+        partition.ring = Ring(start, self._tuning.ring_bytes)
         partition.timestamp = _unseen_timestamp()
         partition.begin = partition.mark
         self._metrics.gaps.inc()

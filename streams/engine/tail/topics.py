@@ -10,9 +10,7 @@ from typing import Any
 from streams.core.errors import KafkaUnavailable
 from streams.core.positions import TopicPartition
 from streams.engine.source import RecordSource, SourceUnavailableError
-
-HIDDEN_SECONDS = 1.0
-"""A topic that the last answer could not tell of is asked for again by a client after so many seconds."""
+from streams.engine.tuning import Tuning
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
@@ -21,11 +19,16 @@ class Topics:
     """`changed` is called after each answer, with a test of whether a partition is newly created."""
 
     def __init__(
-        self, source: RecordSource, spawn: Spawn, changed: Callable[[Callable[[TopicPartition], bool]], None]
+        self,
+        source: RecordSource,
+        spawn: Spawn,
+        changed: Callable[[Callable[[TopicPartition], bool]], None],
+        tuning: Tuning,
     ) -> None:
         self.has_metadata = False
         """Whether Kafka has answered for the catalogue, and the brokers that it names have answered too."""
         self._source = source
+        self._tuning = tuning
         self._spawn = spawn
         self._changed = changed
         self._topics: frozenset[str] = frozenset()
@@ -73,7 +76,7 @@ class Topics:
             ):
                 await self.refresh(max_age=0.0)
             elif hidden & self._topics:
-                await self.refresh(max_age=HIDDEN_SECONDS)
+                await self.refresh(max_age=self._tuning.hidden_seconds)
         except SourceUnavailableError:
             raise KafkaUnavailable from None
         known = {topic: count for topic, count in self._source.partitions.items() if topic in wanted}

@@ -15,7 +15,8 @@ from streams.core.filters.fields import Fields
 from streams.core.positions import Gap, IdWriter, Mark, TopicPartition
 from streams.engine.faults import Faults
 from streams.engine.tail.fanout import Parts
-from streams.engine.tail.feed import BLOCK_BYTES, MAX_COPIED_BYTES, Feed, Selection
+from streams.engine.tail.feed import Feed, Selection
+from streams.engine.tuning import Tuning
 
 PARTITION_BYTES = 850
 """Bytes that a track costs in memory for each of its partitions: its mark, and its part of the id."""
@@ -27,7 +28,7 @@ class Track:
     `vector` is the position of all of them: after the newest events, and over what was no event since.
     """
 
-    def __init__(self, selection: Selection, cluster: str, faults: Faults) -> None:
+    def __init__(self, selection: Selection, cluster: str, faults: Faults, tuning: Tuning) -> None:
         self.selection = selection
         self.missing: set[TopicPartition] = set()
         """Partitions of the selection that the hub has not positioned yet."""
@@ -37,6 +38,7 @@ class Track:
         self._filtered: FilterIndex[Feed] = FilterIndex()
         self._writer = IdWriter(cluster, selection.scope)
         self._faults = faults
+        self._tuning = tuning
 
     @property
     def held_bytes(self) -> int:
@@ -124,11 +126,11 @@ class Track:
                 wanted |= chosen
                 matches = sum(map(len, chosen.values()))
                 missed = ()
-        frames = _Frames(tp, mark.incarnation, self.vector, self._writer)
+        frames = _Frames(tp, mark.incarnation, self.vector, self._writer, self._tuning.max_copied_bytes)
         for feed, some in wanted.items():
             is_added = False
             with self._faults.caught("adding records to a feed"):
-                for run in _runs(some):
+                for run in _runs(some, self._tuning):
                     feed.append(frames.joined(run), len(run), frames.after(run[-1]), now)
                 is_added = True
             if not is_added:
@@ -153,7 +155,12 @@ class _Frames:
     """New events of one partition as a track sends them: each is framed once, and has one position after it."""
 
     def __init__(
-        self, tp: TopicPartition, incarnation: int, vector: dict[TopicPartition, Mark], writer: IdWriter
+        self,
+        tp: TopicPartition,
+        incarnation: int,
+        vector: dict[TopicPartition, Mark],
+        writer: IdWriter,
+        max_copied_bytes: int,
     ) -> None:
         self.at: tuple[int, int] | None = None
         """Offset and timestamp of the partition in the ids now, once an event was framed."""
@@ -161,6 +168,7 @@ class _Frames:
         self._incarnation = incarnation
         self._vector = vector
         self._writer = writer
+        self._max_copied_bytes = max_copied_bytes
         self._framed: dict[int, Parts] = {}
         self._after: dict[int, dict[TopicPartition, Mark]] = {}
 
@@ -184,11 +192,13 @@ class _Frames:
             self.at = event.offset + 1, event.timestamp + 1
             self._writer.set(self._tp, *self.at)
             parts = (formats.sse_head(self._writer.ids()), event.json, formats.SSE_TAIL)
-            framed = self._framed[event.offset] = parts if len(event.json) > MAX_COPIED_BYTES else (b"".join(parts),)
+            framed = self._framed[event.offset] = (
+                parts if len(event.json) > self._max_copied_bytes else (b"".join(parts),)
+            )
         return framed
 
 
-def _runs(events: Sequence[Event]) -> list[Sequence[Event]]:
+def _runs(events: Sequence[Event], tuning: Tuning) -> list[Sequence[Event]]:
     """Split events into those that share a block; a very large one stands alone."""
     if len(events) == 1:
         return [events]
@@ -196,7 +206,7 @@ def _runs(events: Sequence[Event]) -> list[Sequence[Event]]:
     first = size = 0
     for index, event in enumerate(events):
         nbytes = len(event.json)
-        if index > first and (size + nbytes > BLOCK_BYTES or nbytes > MAX_COPIED_BYTES):
+        if index > first and (size + nbytes > tuning.block_bytes or nbytes > tuning.max_copied_bytes):
             runs.append(events[first:index])
             first, size = index, 0
         size += nbytes

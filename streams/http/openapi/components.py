@@ -1,6 +1,6 @@
-"""Schemas as components of the OpenAPI document, in the shape that generators of clients can read.
+"""Schemas as components of the OpenAPI document, in a form that generators of clients can read.
 
-A definition inside a schema becomes a component of its own: generators follow references to components only.
+A definition inside a schema becomes its own component: generators only follow references to components.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Pointer: TypeAlias = tuple[str, ...]
 def components(schemas: Iterable[Schema], taken: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the components by name, such as `mediawiki.recentchange.1.0.1`, and the name of each schema by its URI.
 
-    `taken` are names that other components have.
+    `taken` are the names of other components.
     """
     names, made, by_uri = set(taken), dict[str, Any](), dict[str, str]()
     for schema in {each.uri: each for each in schemas}.values():
@@ -39,7 +39,7 @@ def components(schemas: Iterable[Schema], taken: Iterable[str]) -> tuple[dict[st
 
 
 def _definitions(schema: Mapping[str, Any], place: Pointer) -> Iterator[Pointer]:
-    """Where all definitions are that are schemas, those inside a definition too."""
+    """Yield the places of all definitions that are schemas, including nested ones."""
     for key in _DEFINITIONS:
         for name, definition in schema.get(key, {}).items():
             if isinstance(definition, Mapping):
@@ -48,7 +48,7 @@ def _definitions(schema: Mapping[str, Any], place: Pointer) -> Iterator[Pointer]
 
 
 def _apart(schema: Mapping[str, Any], place: Pointer, parts: Mapping[Pointer, str]) -> dict[str, Any]:
-    """The schema and its definitions, each without the others."""
+    """Return the schema and its definitions as components, each without the others."""
     whole, found = dict(schema), dict[str, Any]()
     for key in _DEFINITIONS:
         left = {}
@@ -63,7 +63,7 @@ def _apart(schema: Mapping[str, Any], place: Pointer, parts: Mapping[Pointer, st
 
 
 def _moved(parts: Mapping[Pointer, str], reference: str) -> str:
-    """Where a reference inside the schema leads once its definitions are components (RFC 6901)."""
+    """Return where a reference leads once the definitions are components (RFC 6901)."""
     steps = reference.split("/")[1:]
     place = tuple(unquote(step).replace("~1", "/").replace("~0", "~") for step in steps)
     length = next(length for length in range(len(place), -1, -1) if place[:length] in parts)
@@ -72,7 +72,7 @@ def _moved(parts: Mapping[Pointer, str], reference: str) -> str:
 
 def _adapted(component: JsonObject) -> JsonObject:
     if "allOf" in component and "required" in component:
-        # The same demand; validators of OpenAPI documents look for the properties beside it, and fail without.
+        # Equivalent; validators of OpenAPI documents look for the properties beside `required`, and fail without.
         component["allOf"] = [*component["allOf"], {"required": component.pop("required")}]
     titles: Counter[str] = Counter()
 
@@ -81,7 +81,7 @@ def _adapted(component: JsonObject) -> JsonObject:
         return schema
 
     def untitled(schema: JsonObject) -> JsonObject:
-        # A fragment of a schema that stands at two places has one title; generators make a class of each title.
+        # A part that a schema has twice has the same title twice; generators make a class of each title.
         if titles[str(schema.get("title"))] > 1:
             schema.pop("title", None)
         return schema
@@ -93,7 +93,7 @@ def _adapted(component: JsonObject) -> JsonObject:
 
 
 def _free(text: str, taken: set[str]) -> str:
-    """A name for a component that is not taken yet; now it is."""
+    """Return a name for a component that is not taken yet, and take it."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", ".", text).strip(".") or "schema"
     name, number = stem, 2
     while name in taken:

@@ -24,11 +24,11 @@ from streams.http.views import DEMO_PAGE, DOCUMENTATION
 YAML = "application/yaml"
 _YAML_TYPES = (YAML, "application/vnd.oai.openapi", "application/x-yaml", "text/yaml", "text/x-yaml")
 _SITE = "site-of-the-request"
-"""Stands in the page as it is kept, in place of the scheme and host by which it is asked for."""
+"""Placeholder for the scheme and host of the request in the cached page."""
 
 
 async def spec(scope: Scope, service: Service) -> Answer:
-    """JSON, or YAML where `format` or `Accept` says so; 503 before the streams are known."""
+    """Return the document as JSON, or as YAML if `format` or `Accept` asks for it; 503 before the streams are known."""
     await service.starting()
     catalogue = service.catalogue
     if catalogue is None:
@@ -36,17 +36,18 @@ async def spec(scope: Scope, service: Service) -> Answer:
     media_type = _media_type(scope)
     make = service.documents.json if media_type == JSON else service.documents.yaml
     body = await make(catalogue, service.schemas)
-    # It may be kept, and is asked for again: 304 costs little.
+    # Clients may cache it, but must revalidate: a 304 costs little.
     return answer(body, media_type, ("Vary", "Accept"), cache="no-cache")
 
 
 class Root:
-    """`/`: the document, the page, or a redirect to the demo page where it is enabled, else the documentation."""
+    """`/`: the document, the page, or a redirect to the demo page, or to the documentation if it is disabled."""
 
     def __init__(self) -> None:
         self._page: Made[bytes] = Made()
 
     async def __call__(self, scope: Scope, service: Service) -> Answer:
+        """Return the document, the page or the redirect."""
         asked = parameters(scope)
         if "spec" in asked:
             return await spec(scope, service)

@@ -1,4 +1,4 @@
-"""The OpenAPI document as bytes, made once for each state of the streams and their schemas, in a thread."""
+"""The OpenAPI document as bytes, made in a thread, once for each state of the streams and schemas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _YAML: dict[str, Any] = {"Dumper": yaml.CSafeDumper, "allow_unicode": True, "sor
 
 
 class Documents:
-    """The newest document, as JSON and as YAML. Whoever asks while it is being made waits for the same one."""
+    """The newest document, as JSON and as YAML."""
 
     def __init__(self, max_streams: int) -> None:
         self._max_streams = max_streams
@@ -29,7 +29,7 @@ class Documents:
         self._yaml: Made[Body] = Made()
 
     async def json(self, catalogue: Catalogue, schemas: Schemas) -> Body:
-        """Return the document of these streams, with the schemas that are known of them."""
+        """Return the document of these streams with their known schemas."""
 
         def make() -> Awaitable[Body]:
             known = {name: schema for name in catalogue.streams if (schema := schemas.of(name)) is not None}
@@ -38,7 +38,7 @@ class Documents:
         return await self._json.of((catalogue, schemas.version), make)
 
     async def yaml(self, catalogue: Catalogue, schemas: Schemas) -> Body:
-        """Return the same as YAML, which few ask for: it is made of the JSON when somebody does."""
+        """Return the same as YAML, made of the JSON on the first request: few ask for it."""
         body = await self.json(catalogue, schemas)
         return await self._yaml.of(body.etag, in_thread(_as_yaml, body.plain))
 
@@ -52,7 +52,7 @@ def _as_yaml(document: bytes) -> Body:
 
 
 def _yaml_pieces(mapping: Mapping[str, Any], depth: int) -> Iterator[str]:
-    """Its YAML, taken apart as far as `depth`: libyaml lets no other thread run while it writes a piece."""
+    """Yield its YAML in pieces, split down to `depth`: while libyaml writes a piece, no other thread runs."""
     for key, value in mapping.items():
         if depth and value and isinstance(value, Mapping):
             yield yaml.dump({key: {}}, **_YAML).removesuffix(" {}\n") + "\n"

@@ -1,7 +1,7 @@
-"""The demo: an invented world of wikis, whose events are shaped as Wikimedia's are, and what writes them to Kafka.
+"""The demo: an invented world of wikis, whose events have the shape of Wikimedia's, and a producer for Kafka.
 
-Read on in the order of the data: samples.py, world.py (what happens), changes.py (one thing that happened), streams.py
-(which streams it is in) and the events' shapes beside it, producer.py.
+Reading order, the way of the data: samples.py, world.py (what happens), changes.py (one change), streams.py (the
+streams that carry it), page_change.py, recentchange.py and revision_events.py (events), producer.py.
 """
 
 from __future__ import annotations

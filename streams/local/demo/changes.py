@@ -1,4 +1,4 @@
-"""One thing that happened in a wiki, as all streams tell it, and how its parts are written down."""
+"""One change in a wiki, from which the events of all streams are made, and the spelling of its parts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Event = dict[str, Any]
 class Revision(NamedTuple):
     """A revision of a page. `parent` is the id of the one before it, `size` is in bytes.
 
-    `content_id` is the revision that brought the content: another one where only the page's title has changed since.
-    `hidden` are the parts that nobody may see any more: of "user" and "comment".
+    `content_id` is the revision with the content, an older one if only the title has changed since. `hidden` are the
+    parts that are no longer public: "user" and "comment".
     """
 
     id: int
@@ -33,7 +33,7 @@ class Revision(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page at one moment. `title` is the full title with blanks, `head` its newest revision."""
+    """A page at one moment. `title` is the full title with spaces, `head` the newest revision."""
 
     wiki: Wiki
     id: int
@@ -45,10 +45,10 @@ class Page(NamedTuple):
 class Change(NamedTuple):
     """Who did what, when, to which page: `kind` is "edit", "new", "move", "delete", "visibility" or "block".
 
-    `page` is as the change left it, `before` as it was (None: there was none). `recentchange_id` is the number of the
-    (first) row in the wiki's recent changes, `log_id` that of the row in its log where there is one. An edit may have
-    put the page into `category`. `links` and `unlinks` are addresses, within the wiki from "/wiki/" on. `risk` is the
-    probability that the edit will be reverted; None where nobody asks a model. `new_id` gives each event its own id.
+    `page` is the page after the change, `before` the one before it (None: it did not exist). `recentchange_id` is the
+    id of the (first) row in the wiki's recent changes, `log_id` that of the row in its log, if any. An edit may put the
+    page into `category`. `links` and `unlinks` are URLs, relative ones for pages of the wiki. `risk` is the
+    probability that the edit will be reverted; None without a prediction. `new_id` returns a new id for each event.
     """
 
     kind: str
@@ -68,7 +68,7 @@ class Change(NamedTuple):
     risk: float | None = None
 
     def meta(self, stream: str, title: str | None = None) -> Event:
-        """What every event has: `meta`, with the address of the page or that of another title."""
+        """Return `meta`, which every event has, with the URL of the page or of another title."""
         wiki = self.page.wiki
         return {
             "uri": address(wiki.domain, title or self.page.title),
@@ -81,38 +81,41 @@ class Change(NamedTuple):
 
 
 def key(title: str) -> str:
-    """A title as MediaWiki's database has it."""
+    """Return a title as MediaWiki's database stores it."""
     return title.replace(" ", "_")
 
 
 @functools.lru_cache(4096)
 def path(title: str) -> str:
-    """As MediaWiki escapes titles in its addresses (wfUrlencode)."""
+    """Return the path of a page, escaped as MediaWiki does it (wfUrlencode)."""
     return "/wiki/" + quote(key(title), safe=";@$!*(),/~:")
 
 
 def address(domain: str, title: str) -> str:
+    """Return the URL of a page."""
     return f"https://{domain}{path(title)}"
 
 
 @functools.lru_cache(64)
 def instant(at_ms: int) -> str:
+    """Return a time as ISO 8601 with milliseconds."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @functools.lru_cache(64)
 def second(at_ms: int) -> str:
+    """Return a time as ISO 8601 with seconds."""
     return datetime.fromtimestamp(at_ms // 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
 def number(text: str, below: int) -> int:
-    """A number from 1 up that is always the same for `text`."""
+    """Return a number from 1 to `below` that is always the same for `text`."""
     return 1 + int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) % below
 
 
 @functools.lru_cache(1024)
 def digest(wiki: str, content_id: int) -> str:
-    """As MediaWiki writes SHA-1: 31 digits in base 36."""
+    """Return a SHA-1 as MediaWiki writes it: 31 digits in base 36."""
     sha1 = hashlib.sha1(f"{wiki} {content_id}".encode(), usedforsecurity=False).digest()
     rest, digits = int.from_bytes(sha1), ""
     for _ in range(31):
@@ -122,7 +125,7 @@ def digest(wiki: str, content_id: int) -> str:
 
 
 def content_kind(page: Page) -> tuple[str, str]:
-    """The page's content model and format."""
+    """Return the page's content model and format."""
     if page.wiki.name == "wikidatawiki" and page.namespace == 0:
         return "wikibase-item", "application/json"
     if page.wiki.name == "wikidatawiki" and page.namespace == 120:
@@ -131,7 +134,7 @@ def content_kind(page: Page) -> tuple[str, str]:
 
 
 class Account(NamedTuple):
-    """What a wiki knows of a registered (or temporary) account."""
+    """A registered (or temporary) account in a wiki."""
 
     id: int
     groups: tuple[str, ...]
@@ -141,7 +144,7 @@ class Account(NamedTuple):
 
 @functools.lru_cache(1024)
 def account(wiki: str, person: Person) -> Account | None:
-    """None for somebody who edits without one."""
+    """Return the account of a person; None if they edit without one."""
     if person.kind == "address":
         return None
     seed = number(f"{wiki} {person.name}", 50_000_000)

@@ -1,4 +1,4 @@
-"""The events that carry the state of a page: mediawiki.page_change.v1 and the predictions that are made from it.
+"""Events with the state of a page: mediawiki.page_change.v1 and the predictions made from it.
 
 Source: the schemas mediawiki/page/change 1.2.0 and mediawiki/page/prediction_classification_change 1.1.0.
 """
@@ -16,7 +16,7 @@ _CHANGELOG_KINDS = {"new": "insert", "delete": "delete"}
 
 
 def page_change(change: Change, stream: str) -> Event:
-    """What the page is now, and what of it was otherwise before."""
+    """Return an event with the state of the page, and what differs from the one before."""
     event = _state(change, stream, SCHEMA)
     event["revision"]["content_slots"] = _slots(change.page)
     prior = _prior_state(change)
@@ -26,7 +26,7 @@ def page_change(change: Change, stream: str) -> Event:
 
 
 def prediction(change: Change, stream: str) -> Event | None:
-    """How probable it is that an edit will be reverted; None where nobody has asked the model."""
+    """Return a prediction of whether an edit will be reverted; None without one."""
     if change.risk is None or change.before is None:
         return None
     event = _state(change, stream, PREDICTION_SCHEMA)

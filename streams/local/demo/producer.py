@@ -1,8 +1,8 @@
 """The demo producer: writes the events of a DemoWorld to Kafka, a history first, then live.
 
-There is one timeline with a recentchange event every 1/rate seconds, and at the same instants what the other streams
-tell of it: what lies in the past is written at once, the rest when its time comes. Kafka's timestamps are the events'
-own.
+There is one timeline with a recentchange event every 1/rate seconds, and at the same times the events of the other
+streams. Those in the past are written at once, the others when they are due. Kafka has the events'
+timestamps.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from streams.local.demo.world import DemoRecord, DemoWorld
 
 TOPIC_CONFIG = {"retention.ms": str(7 * 86_400_000)}
 
-_IN_FLIGHT = 2000  # records handed to the producer before it is waited for
+_IN_FLIGHT = 2000  # maximum records that the producer has not sent yet
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """`rate`: recentchange events per second; `backfill`: seconds of history; `live`: go on after it."""
+    """What to produce.
+
+    `rate`: recentchange events per second; `backfill`: seconds of history; `live`: continue after it.
+    """
 
     rate: float
     backfill: float = 0.0
@@ -37,7 +40,7 @@ class DemoPlan:
 
 
 def first_instant(now_ms: float, newest_ms: int | None, plan: DemoPlan) -> float:
-    """When the timeline begins, in ms: where the history should, or, if events reach beyond that, after the newest."""
+    """Return the start of the timeline in ms: that of the history, or after the newest event if that is later."""
     start = now_ms - plan.backfill * 1000
     return start if newest_ms is None else max(start, newest_ms + 1000 / plan.rate)
 
@@ -49,10 +52,16 @@ async def run_demo(
     report: Callable[[str], object],
     clock: Callable[[], float] = time.time,
 ) -> int:
-    """Produce until cancelled, or, without `plan.live`, until now is reached; the number of events written.
+    """Create missing topics and produce until cancelled, or until now without `plan.live`; return the number of events.
 
-    `client` has the arguments of aiokafka's clients (bootstrap_servers, security). Creates the topics that are missing.
-    `clock` gives seconds since the epoch. Raises aiokafka.errors.KafkaError.
+    Args:
+        client: Arguments of aiokafka's clients (bootstrap_servers, security).
+        plan: What to produce.
+        report: Gets lines for people.
+        clock: Returns seconds since the epoch.
+
+    Raises:
+        aiokafka.errors.KafkaError: Kafka failed.
     """
     bootstrap = str(client["bootstrap_servers"])
     others = {name: value for name, value in client.items() if name != "bootstrap_servers"}
@@ -62,14 +71,14 @@ async def run_demo(
     start_ms = first_instant(now_ms, newest_ms, plan)
     missing = max(0.0, now_ms - start_ms) / 1000
     if plan.backfill and missing:
-        had = "" if newest_ms is None else ", after those that are there"
+        had = "" if newest_ms is None else ", after the existing events"
         report(f"Writing {missing:,.0f} s of history, about {missing * plan.rate:,.0f} changes{had}")
     producer = AIOKafkaProducer(**client, compression_type="snappy", linger_ms=5, max_batch_size=256 * 1024)
     await producer.start()
     try:
         return await produce(functools.partial(_send, producer), plan, start_ms, report, clock)
     finally:
-        await producer.stop()  # sends what it still holds
+        await producer.stop()  # flushes
 
 
 async def _send(producer: AIOKafkaProducer, record: DemoRecord) -> asyncio.Future[Any]:
@@ -110,14 +119,13 @@ async def produce(
             reported = time.monotonic()
             report(f"{count:,} events written, {-ahead:,.0f} s of history to go")
         records = world.change(int(at_ms))
-        for record in records:
-            waiting.append(await send(record))
+        waiting += [await send(record) for record in records]
         count += len(records)
         at_ms += sum(record.topic.endswith(RECENTCHANGE) for record in records) * 1000 / plan.rate
 
 
 async def _newest_timestamp(client: Mapping[str, Any]) -> int | None:
-    """The timestamp in ms of the newest event in the demo's topics; None if they are empty."""
+    """Return the timestamp in ms of the newest event in the demo's topics; None if they are empty."""
     consumer = AIOKafkaConsumer(*TOPICS, **client, enable_auto_commit=False)
     await consumer.start()  # without a group: all partitions are assigned
     try:
@@ -129,7 +137,9 @@ async def _newest_timestamp(client: Mapping[str, Any]) -> int | None:
         for partition in missing:
             consumer.seek(partition, ends[partition] - 1)
         deadline = time.monotonic() + 10
-        while missing and time.monotonic() < deadline:  # an offset may hold a transaction's marker, and never come
+        while (
+            missing and time.monotonic() < deadline
+        ):  # the last offset may be a transaction's marker, which is never delivered
             for partition, records in (await consumer.getmany(timeout_ms=500)).items():
                 missing.discard(partition)
                 newest = max([newest or 0, *(record.timestamp for record in records)])

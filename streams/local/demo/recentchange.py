@@ -1,4 +1,7 @@
-"""The events of mediawiki.recentchange. Source: the schema mediawiki/recentchange 1.0.1; MediaWiki's Manual:RCFeed."""
+"""Events of mediawiki.recentchange.
+
+Source: the schema mediawiki/recentchange 1.0.1; MediaWiki's Manual:RCFeed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _BITS = {"comment": 2, "user": 4}  # MediaWiki's RevisionRecord::DELETED_*
 
 
 def recentchange(change: Change, stream: str) -> Event:
-    """The row of a change in the wiki's recent changes."""
+    """Return the row of a change in the wiki's recent changes."""
     if change.kind in ("edit", "new"):
         return _edit(change, stream)
     title = change.page.title if change.before is None else change.before.title
@@ -22,7 +25,7 @@ def recentchange(change: Change, stream: str) -> Event:
 
 
 def categorisation(change: Change, stream: str) -> Event | None:
-    """The row that an edit gets in addition if it has put the page into a category."""
+    """Return the additional row of an edit that put the page into a category; None for others."""
     if change.category is None:
         return None
     event = _common(change, stream, "categorize", change.category, 14, change.recentchange_id + 1)

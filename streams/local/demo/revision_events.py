@@ -1,4 +1,4 @@
-"""The events of the older streams, one for each kind of thing that happens to a page or a revision.
+"""Events of the older streams, one for each kind of change of a page or a revision.
 
 Source: the schemas mediawiki/revision/create 2.0.0 and mediawiki/page/move, page/delete, page/links-change and
 revision/visibility-change 1.0.0.
@@ -20,7 +20,7 @@ _PARTS = ("text", "user", "comment")
 
 
 def revision_create(change: Change, stream: str) -> Event:
-    """For mediawiki.page-create too, which has the first revision of each page."""
+    """Return the event of a new revision; also for mediawiki.page-create, which has first revisions."""
     page, head = change.page, change.page.head
     model, _ = content_kind(page)
     sha1 = digest(page.wiki.name, head.content_id)
@@ -39,18 +39,20 @@ def revision_create(change: Change, stream: str) -> Event:
 
 
 def page_move(change: Change, stream: str) -> Event:
+    """Return the event of a move."""
     before = change.before or change.page
     prior = {"page_title": key(before.title), "page_namespace": before.namespace, "rev_id": before.head.id}
-    comment = _comment(change) if change.comment else {}  # the schema has no empty ones
+    comment = _comment(change) if change.comment else {}  # the schema forbids empty ones
     return _common(change, stream, MOVE_SCHEMA) | comment | {"prior_state": prior}
 
 
 def page_delete(change: Change, stream: str) -> Event:
+    """Return the event of a deletion."""
     return _common(change, stream, DELETE_SCHEMA) | _comment(change)
 
 
 def links_change(change: Change, stream: str) -> Event | None:
-    """The links that an edit has added and removed; None if it has not."""
+    """Return the links that an edit has added and removed; None if there are none."""
     if not change.links and not change.unlinks:
         return None
     event = _common(change, stream, LINKS_SCHEMA)
@@ -61,6 +63,7 @@ def links_change(change: Change, stream: str) -> Event | None:
 
 
 def visibility_change(change: Change, stream: str) -> Event:
+    """Return the event of a revision whose visibility changed."""
     before = change.before or change.page
     event = _common(change, stream, VISIBILITY_SCHEMA) | _comment(change) | _revision(change)
     return event | {

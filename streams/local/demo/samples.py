@@ -1,4 +1,4 @@
-"""The wikis, pages, people and comments that the demo's events are made of: invented, in many scripts."""
+"""The invented wikis, pages, people and comments of the demo, in many scripts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Wiki:
-    """One wiki: database name, domain, how busy it is beside the others, and what its events are made of.
+    """One wiki: database name, domain, its share of the changes, and what its events are made of.
 
-    `pages` are full titles with blanks; the namespace is the number beside them. `first_revision` is about where the
-    wiki's revision ids are. `user` is its name for the namespace of user pages.
+    `pages` are full titles with spaces, each with its namespace. `first_revision` is roughly the wiki's current
+    revision id. `user` is its name of the namespace of user pages.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Wiki:
 
 
 LISTED_PAGE = "Хроника одного маяка"
-"""An article in `LISTED_WIKI` that is edited now and then, and that config/development.yaml lists as redacted."""
+"""An article in `LISTED_WIKI` that is edited now and then, and redacted by config/development.yaml."""
 
 ADDRESSES = (Person("192.0.2.77", "address"), Person("2001:DB8:0:0:8:800:200C:417A", "address"))
 TEMPORARY = (Person("~2026-30417-58", "temporary"), Person("~2026-7719-2", "temporary"))

@@ -1,4 +1,4 @@
-"""The demo's streams, and in which of them each kind of change is told.
+"""The demo's streams, and which of them carry each kind of change.
 
 Source: Wikimedia's stream configuration for names and topics; MediaWiki's EventBus extension for what goes where.
 """
@@ -55,18 +55,18 @@ _TOLD: dict[str, tuple[tuple[str, Maker], ...]] = {
     ),
     "block": ((RECENTCHANGE, recentchange),),
 }
-"""By kind of change: the streams that carry it, and what makes the event there."""
+"""By kind of change: the streams that carry it, and the function that makes the event."""
 
 STREAMS = tuple(dict.fromkeys(stream for told in _TOLD.values() for stream, _ in told))
 DATACENTRES = ("eqiad", "codfw")
 TOPICS = tuple(f"{datacentre}.{stream}" for stream in STREAMS for datacentre in DATACENTRES)
 
 CANARY = "canary"
-"""The `meta.domain` of Wikimedia's own probes of the pipeline, which clients are to discard."""
+"""The `meta.domain` of Wikimedia's test events, which clients must ignore."""
 
 
 def events_of(change: Change) -> Iterator[tuple[str, Event]]:
-    """The change as each stream that carries it tells it: (stream, event)."""
+    """Yield the events of a change: (stream, event)."""
     for stream, make in _TOLD[change.kind]:
         event = make(change, stream)
         if event is not None:
@@ -74,7 +74,7 @@ def events_of(change: Change) -> Iterator[tuple[str, Event]]:
 
 
 def canaries(at_ms: int, new_id: Callable[[], str]) -> Iterator[tuple[str, Event]]:
-    """A probe for each stream. As in production it is an example of the stream's events; recentchange's is bare."""
+    """Yield a test event for each stream; as in production, recentchange's only has `$schema` and `meta`."""
     for stream in STREAMS:
         kind, make = _first_told(stream)
         event = make(_canary(kind, at_ms, new_id), stream) or {}

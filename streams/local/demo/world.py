@@ -1,4 +1,4 @@
-"""A small world of wikis that are edited: what happens in it, out of a seed.
+"""A small world of wikis: the changes in it, generated from a seed.
 
 Pure: the time is an argument.
 """
@@ -20,7 +20,7 @@ _KINDS = {"edit": 8300, "new": 900, "block": 300, "move": 250, "delete": 240, "v
 _LISTED_SHARE = 1 / 300
 _CREATED_KEPT = 100
 _HOUR_MS = 3_600_000
-_EPOCH_MS = 1_767_225_600_000  # 2026-01-01: ids count from here, so that those of a later run are higher
+_EPOCH_MS = 1_767_225_600_000  # 2026-01-01: ids count from here, so that a later run has higher ones
 
 _WEIGHTS = list(accumulate(wiki.weight for wiki in WIKIS))
 _KIND_WEIGHTS = list(accumulate(_KINDS.values()))
@@ -29,7 +29,7 @@ _WITH_REASON = ("move", "delete", "visibility", "block")
 
 
 class DemoRecord(NamedTuple):
-    """One record to produce: key None or text, timestamp in ms since the epoch, the same as `meta.dt`."""
+    """One record to produce; the timestamp is in ms since the epoch, the same as `meta.dt`."""
 
     topic: str
     key: bytes | None
@@ -38,11 +38,10 @@ class DemoRecord(NamedTuple):
 
 
 class DemoWorld:
-    """Makes one change after another; the same seed and the same times give the same records.
+    """Makes one change after another; the same seed and times give the same records.
 
-    Ids grow with time, so that worlds of several seeds, one after the other, go on without repeating each other. What
-    a later world cannot know of is not done to a page that it would meet again: only pages that were created here are
-    moved, deleted or hidden.
+    Ids grow with time, so that worlds that run one after the other do not repeat them. Only pages that were created
+    here are moved, deleted or hidden: the next world does not know of that.
     """
 
     def __init__(self, seed: int | str) -> None:
@@ -53,7 +52,7 @@ class DemoWorld:
         self._hour: int | None = None
 
     def change(self, at_ms: int) -> list[DemoRecord]:
-        """What one action in a wiki at `at_ms` puts into Kafka; in a new hour, a canary in every topic instead."""
+        """Return the records of one change at `at_ms`; in a new hour, a canary event for every topic instead."""
         hour, self._hour = self._hour, at_ms // _HOUR_MS
         if hour is not None and hour != self._hour:
             return [
@@ -76,7 +75,7 @@ class DemoWorld:
         people = [person for person in wiki.people if person.kind == "user"] if kind in _WITH_REASON else wiki.people
         person, comment = rng.choice(people), rng.choice(wiki.comments)
         if kind in _WITH_REASON:
-            comment = comment.rpartition("*/")[2].strip()  # they concern no section
+            comment = comment.rpartition("*/")[2].strip()  # these have no section
         category = wiki.category if kind == "edit" and not listed and rng.random() < 0.12 else None
         page = self._after(kind, before, person, comment, at_ms)
         links, unlinks = self._links(kind, page)
@@ -102,8 +101,7 @@ class DemoWorld:
         )
 
     def _subject(self, at_ms: int) -> tuple[str, Page, bool]:
-        """The kind of the next change, the page that it is done to (of a new one: the like of it), and whether that is
-        the listed one."""
+        """Return the kind of the next change, the page (for a new one: its model), and whether it is the listed one."""
         rng = self._random
         if rng.random() < _LISTED_SHARE:
             return "edit", self._page(LISTED_WIKI, LISTED_PAGE, 0, at_ms), True
@@ -114,7 +112,7 @@ class DemoWorld:
             return kind, self._page(wiki, f"{wiki.user}:{blocked.name}", 2, at_ms), False
         created = self._created and self._pages[rng.choice(self._created)]
         if created and kind in _WITH_REASON:
-            # An item has no other title, and what is hidden cannot be hidden again.
+            # Items cannot be moved, and hidden parts cannot be hidden again.
             impossible = created.wiki.name == "wikidatawiki" if kind == "move" else created.head.hidden
             return "edit" if impossible else kind, created, False
         if created and kind == "edit" and rng.random() < 0.15:
@@ -123,7 +121,7 @@ class DemoWorld:
         return "new" if kind == "new" else "edit", self._page(wiki, title, namespace, at_ms), False
 
     def _page(self, wiki: Wiki, title: str, namespace: int, at_ms: int) -> Page:
-        """One of the pages that have always been there, as it is now."""
+        """Return one of the pages that exist from the start, as it is now."""
         key = (wiki.name, number(f"{wiki.name} {title}", 60_000_000))
         page = self._pages.get(key)
         if page is None:
@@ -143,7 +141,7 @@ class DemoWorld:
         return page
 
     def _after(self, kind: str, before: Page, person: Person, comment: str, at_ms: int) -> Page:
-        """The page as the change leaves it."""
+        """Return the page after the change."""
         if kind == "new":
             return self._new_page(before, person, comment, at_ms)
         key = (before.wiki.name, before.id)
@@ -185,11 +183,11 @@ class DemoWorld:
         self._pages[key] = page = Page(wiki, page_id, title, namespace, head)
         self._created.append(key)
         if len(self._created) > _CREATED_KEPT:
-            del self._pages[self._created.pop(0)]  # it stays as it is
+            del self._pages[self._created.pop(0)]  # no more changes of it
         return page
 
     def _links(self, kind: str, page: Page) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What an edit adds and removes: addresses of articles (or files) of the wiki, and of other sites."""
+        """Return the links that an edit adds and removes: pages or files of the wiki, and other sites."""
         rng = self._random
         if kind not in ("edit", "new"):
             return (), ()
@@ -203,7 +201,7 @@ class DemoWorld:
         )
 
     def _risk(self, kind: str, page: Page, person: Person) -> float | None:
-        """The model is asked about edits of articles in Wikipedias."""
+        """Return a prediction; only edits of articles in Wikipedias have one."""
         if kind != "edit" or page.namespace != 0 or not page.wiki.domain.endswith(".wikipedia.org"):
             return None
         return round(self._random.uniform(*_RISKS[person.kind]), 6)
@@ -222,11 +220,11 @@ def _record(datacentre: str, stream: str, event: object, key: bytes | None, at_m
 
 
 def _numbered(title: str, namespace: int, what: str) -> str:
-    """Another title; a file keeps its extension."""
+    """Return another title; a file keeps its extension."""
     stem, dot, extension = title.rpartition(".") if namespace == 6 else (title, "", "")
     return f"{stem} {what}{dot}{extension}"
 
 
 def _other_title(title: str, namespace: int) -> str:
-    """Where a page is moved: and back again the next time."""
+    """Return the new title of a moved page; the next move moves it back."""
     return title.replace(" (2)", "") if " (2)" in title else _numbered(title, namespace, "(2)")

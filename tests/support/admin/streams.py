@@ -90,7 +90,7 @@ def service_client(user: User, of: Any) -> ServiceClient:
 
 
 def stream(name: str, settings: Mapping[str, Any] | None = None, **fields: Any) -> ConfiguredStream:
-    """A stream as the source described it, of the topic of its own name if not said otherwise."""
+    """A stream as the source described it, of the topic that has its name unless `settings` has others."""
     fetched = {"topics": [name]} if settings is None else dict(settings)
     row: ConfiguredStream = ConfiguredStream.objects.create(**{"name": name, "fetched": fetched, **fields})
     return row

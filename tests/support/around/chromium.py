@@ -31,7 +31,7 @@ async def launch(playwright: Playwright, path: str) -> Browser:
 
 
 def skip(what_is_wanted: str) -> NoReturn:
-    """Ends the test: skipped where something cannot be had, but failed where nobody would notice."""
+    """Ends the test: skipped where something cannot be found, but failed where nobody would notice."""
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(what_is_wanted)
     pytest.skip(what_is_wanted)

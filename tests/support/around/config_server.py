@@ -16,7 +16,7 @@ PIECE = b"x" * 64 * 1024
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request; `server.answer` writes what comes back."""
+    """One request; `server.answer` writes the answer."""
 
     protocol_version = "HTTP/1.1"
     server: ConfigServer
@@ -84,7 +84,7 @@ class ConfigServer(ThreadingHTTPServer):
 
 
 def document(streams: Mapping[str, Any], **headers: str) -> Answer:
-    """A good answer: JSON with an ETag, and 304 to whoever has it."""
+    """A good answer: JSON with an ETag, and 304 to a client that has it."""
     body = json.dumps(streams).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
@@ -98,7 +98,7 @@ def document(streams: Mapping[str, Any], **headers: str) -> Answer:
 
 
 def dated(streams: Mapping[str, Any], last_modified: str) -> Answer:
-    """A good answer with no ETag but a Last-Modified, and 304 to whoever has it."""
+    """A good answer with no ETag but a Last-Modified, and 304 to a client that has it."""
 
     def answer(request: _Handler) -> None:
         if request.headers.get("If-Modified-Since") == last_modified:
@@ -135,7 +135,7 @@ def large(size: int, *, announced: bool) -> Answer:
 
 
 def in_pieces(body: bytes, at_a_time: int, **headers: str) -> Answer:
-    """A good answer whose body comes in so many bytes at a time, without its length."""
+    """A good answer whose body comes a few bytes at a time, without its length."""
 
     def answer(request: _Handler) -> None:
         request.begin(200, **headers)
@@ -180,7 +180,7 @@ def silence(request: _Handler) -> None:
 
 
 def dripping(*, headers: bool) -> Answer:
-    """A byte of the headers, or of the body, every 20 ms, for ever: no single reading takes long."""
+    """A byte of the headers, or of the body, every 20 ms, forever: no single reading takes long."""
 
     def drops() -> Iterator[bytes]:
         if headers:

@@ -168,7 +168,7 @@ class Postgres:
         subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the server and its backends, each of which is a session of its own."""
+        """To the server and its backends, each of which is its own session."""
         if self._process is None or self._process.poll() is not None:
             return
         pid = self._process.pid

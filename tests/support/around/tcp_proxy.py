@@ -104,7 +104,7 @@ class TcpProxy:
 
 @contextmanager
 def tcp_proxy(upstream: int) -> Iterator[TcpProxy]:
-    """A proxy in a thread of its own, for the time of a block."""
+    """A proxy in its own thread, for the time of a block."""
     proxy = TcpProxy(upstream)
     started = threading.Event()
     loop = asyncio.new_event_loop()

@@ -1,1 +1,1 @@
-"""The service with a fault of its own, planted so that a test sees how the rest takes it; each is run as a command."""
+"""The service with a planted fault, so that a test sees how the rest takes it; each is run as a command."""

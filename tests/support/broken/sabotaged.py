@@ -1,4 +1,4 @@
-"""`manage.py serve` with a fault of our own in every stream: it raises after its third event, one or the other.
+"""`manage.py serve` with a planted fault in every stream: it raises after its third event, one or the other.
 
 Run by test_exception_after_headers: ``python -m tests.support.broken.sabotaged --port N``
 """

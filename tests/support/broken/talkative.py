@@ -29,7 +29,7 @@ def fail() -> None:
 
 
 async def talk(scope: Any, service: Any) -> Any:
-    """`/robots.txt?3000`: so many lines at once."""
+    """`/robots.txt?3000`: 3000 lines at once."""
     for number in range(int(scope["query_string"])):
         log.info("line %s %s", number, "x" * 1000)
         print(f"printed {number}")

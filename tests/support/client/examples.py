@@ -43,7 +43,7 @@ class Example(Protocol):
         """What it tells the user beside the events."""
 
     def has_kept(self, next_offset: int) -> bool:
-        """Whether the id that it keeps goes on at that offset."""
+        """Whether the id that it keeps continues at that offset."""
 
     async def stop(self) -> None: ...
 
@@ -93,7 +93,7 @@ class Program:
         return False
 
     async def ends(self) -> int:
-        """Its exit status, when it ends by itself."""
+        """Its exit status, when it ends without being asked."""
         assert self._process is not None
         return await asyncio.wait_for(self._process.wait(), SECONDS)
 

@@ -1,4 +1,4 @@
-"""Many requests at once, from a process of their own: who measures meanwhile must not be held up by who attacks."""
+"""Many requests at once, from another process, so that the attack does not hold up what is measured meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many SSE clients of one stream, in a process of their own that has little work for each."""
+"""Many SSE clients of one stream, in their own process that has little work for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 BESIDE = [pytest.param(0, id="alone"), pytest.param(500, id="beside-500-live-clients", marks=pytest.mark.slow)]
 """For a parameter: how many others follow the stream meanwhile."""
 SECONDS = 60.0
-"""All must have begun, and then have got what they wait for, in so many."""
+"""Maximum seconds until all have begun, and then until all have got what they wait for."""
 NUMBER_BYTES = 24
 RECEIVE_BYTES = 1 << 18
 STALLED_BUFFER = 4096
@@ -66,7 +66,7 @@ class Many:
 
 @asynccontextmanager
 async def many(port: int, path: str, count: int) -> AsyncIterator[Many]:
-    """So many clients that are live, for the time of a block; perhaps none."""
+    """`count` clients that are live, for the time of a block; perhaps none."""
     async with many_of(port, [Asked(path)] * count) as clients:
         yield clients
 
@@ -155,7 +155,7 @@ def _run(pipe: Connection, port: int, asked: Sequence[Asked]) -> None:
                 len(client.seen) < len(its) for client, its in zip(clients, right, strict=True)
             ):
                 read(deadline)
-            read(time.monotonic() + 0.1)  # what must not come any more
+            read(time.monotonic() + 0.1)  # what must no longer come
             wrong = sum(client.seen != its for client, its in zip(clients, right, strict=True))
             pipe.send(Report(sum(client.ended for client in clients), wrong))
     except EOFError:

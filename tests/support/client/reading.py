@@ -156,7 +156,7 @@ class Follower:
         asyncio.get_running_loop().call_later(seconds, self.client.resume)
 
     async def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Wait until `done`, while reading goes on."""
+        """Wait until `done`, while reading continues."""
         assert self._reading is not None
         async with asyncio.timeout(seconds):
             while not done():
@@ -222,7 +222,7 @@ class Crowd:
     async def connect(
         self, port: int, path: str, headers: Mapping[str, str], *, read: bool = True, **options: Any
     ) -> Follower:
-        """One more, as soon as its first chunk is there; it reads on, or (`read` False) stalls until it is told to."""
+        """One more, as soon as its first chunk is there; it reads on, or (`read` False) stalls until `read()`."""
         follower = self._kind(await StreamClient.connect(port, path, headers, **options))
         self._leaving.push_async_callback(self._let_go, follower)
         assert follower.client.status == 200, follower.client.headers

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -19,10 +19,11 @@ from streams.engine.metrics import Metrics
 from streams.engine.replay.history import History
 from streams.engine.source import RecordSource
 from streams.engine.tail.feed import Selection
-from streams.engine.tail.hub import Hub, HubLimits
+from streams.engine.tail.hub import Hub
+from streams.engine.tuning import Tuning
 
 PATIENCE_SECONDS = 20.0
-"""So long a test waits for what must come; only a failing one waits it out."""
+"""Maximum seconds that a test waits for what must come; only a failing one waits that long."""
 
 
 class Stamp:
@@ -42,12 +43,17 @@ class Stamp:
 class Engine:
     """A hub and a history, wired up as one process has them, on a source that others may share."""
 
-    def __init__(self, source: RecordSource, *, cache_bytes: int = 1 << 20, slots: int = 2, **limits: Any) -> None:
+    TUNED: ClassVar[dict[str, float]] = {}
+    """Bounds that are other than the engine's own, for all engines of a class."""
+
+    def __init__(self, source: RecordSource, *, cache_bytes: int = 1 << 20, slots: int = 2, **tuned: Any) -> None:
+        bounds: dict[str, Any] = {"history_cache_bytes": cache_bytes, "history_readers": slots, **self.TUNED, **tuned}
+        self.tuning = Tuning(**bounds)
         self.source = source
         self.metrics = Metrics()
         self.encoder = Encoder(Redactor({}), self.metrics)
-        self.hub = Hub(source, self.encoder, self.metrics, HubLimits(**limits))
-        self.history = History(source, self.encoder, self.metrics, slots, cache_bytes)
+        self.hub = Hub(source, self.encoder, self.metrics, self.tuning)
+        self.history = History(source, self.encoder, self.metrics, self.tuning)
 
     def redact_with(self, redactor: Redactor | Stamp) -> None:
         """Another redaction list, as `eventstreams_site.process` puts it in force."""

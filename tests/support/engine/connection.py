@@ -6,24 +6,31 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-
-import pytest
+from typing import ClassVar
 
 from streams.core.catalogue import Stream
 from streams.core.filters import NO_FILTER, Filter
 from streams.core.plan import plan
 from streams.core.positions import Gap, Mark, TopicPartition, parse_last_event_id
-from streams.engine import subscription as module
 from streams.engine.resume import resolve
 from streams.engine.subscription import Subscription
-from streams.engine.tail import health, placing
-from streams.engine.tail import hub as hub_module
 from streams.engine.tail.fanout import Chunk
 from streams.engine.tail.feed import Feed, Selection
 from tests.support.engine import PATIENCE_SECONDS, Engine, Received, cancel
 
 STREAM = Stream("s", ("a", "b"), (), (), "", None, None, False, {})
 TP = TopicPartition("a", 0)
+
+
+class QuickEngine(Engine):
+    """An engine whose times are short."""
+
+    TUNED: ClassVar[dict[str, float]] = {
+        "feed_poll_seconds": 0.001,
+        "retry_seconds": 0.01,
+        "refresh_seconds": 0.05,
+        "ping_seconds": 0.02,
+    }
 
 
 class Connection:
@@ -153,13 +160,3 @@ async def connected(
 
 def id_of(offsets: Mapping[TopicPartition, int]) -> str:
     return json.dumps([{"topic": t, "partition": p, "offset": offset} for (t, p), offset in offsets.items()])
-
-
-def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the engine's times short and its bounds tight, for one test."""
-    monkeypatch.setattr(module, "FEED_SECONDS", 0.001)
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
-    for module_of_the_hub in (hub_module, placing):
-        monkeypatch.setattr(module_of_the_hub, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(health, "REFRESH_SECONDS", 0.05)
-    monkeypatch.setattr(health, "PING_SECONDS", 0.02)

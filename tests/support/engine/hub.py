@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import time
-
-import pytest
+from typing import ClassVar
 
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
-from streams.engine.tail import health, hub, partition, placing
 from streams.engine.tail.feed import Feed, FeedBlock
 from streams.engine.tail.hub import Hub
-from tests.support.engine import Received, numbered
+from tests.support.engine import Engine, Received, numbered
 
 TP = TopicPartition("t", 0)
 MINUTE_MS = 60_000
 
 
-def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what happens every few seconds happen a few times a second, for one test."""
-    monkeypatch.setattr(health, "PING_SECONDS", 0.05)
-    monkeypatch.setattr(health, "REFRESH_SECONDS", 0.1)
-    monkeypatch.setattr(partition, "TROUBLE_SECONDS", 0.1)
-    for module in (hub, placing):
-        monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(placing, "DENIED_SECONDS", 0.05)
+class HastyEngine(Engine):
+    """An engine in which what happens every few seconds happens a few times a second."""
+
+    TUNED: ClassVar[dict[str, float]] = {
+        "ping_seconds": 0.05,
+        "refresh_seconds": 0.1,
+        "trouble_seconds": 0.1,
+        "retry_seconds": 0.02,
+        "denied_seconds": 0.05,
+    }
 
 
 def topic(*timestamps: int, partitions: int = 1, name: str = "t") -> MemorySource:

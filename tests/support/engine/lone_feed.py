@@ -1,4 +1,4 @@
-"""A feed on a track of its own, which the test moves as the hub does."""
+"""A feed on its own track, which the test moves as the hub does."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from streams.engine.metrics import Metrics
 from streams.engine.tail.fanout import Pace
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.track import Track
+from streams.engine.tuning import Tuning
 
 METRICS = Metrics()
 
 
 class LoneFeed(Feed):
     def __init__(self, selection: Selection, keepalive_seconds: float = 15.0, now: float = 100.0) -> None:
-        self.track = Track(selection._replace(filter=NO_FILTER), "cluster-1-and-more", Faults(METRICS))
-        super().__init__(selection, self.track.vector, keepalive_seconds, now, Pace(0.0), METRICS)
+        tuning = Tuning(keepalive_seconds=keepalive_seconds, gather_seconds=0)
+        faults = Faults(METRICS, tuning)
+        self.track = Track(selection._replace(filter=NO_FILTER), "cluster-1-and-more", faults, tuning)
+        super().__init__(selection, self.track.vector, now, Pace(tuning), METRICS)
         self.track.add(self)
 
     def place(self, tp: TopicPartition, mark: Mark) -> None:

@@ -1,4 +1,4 @@
-"""The demo's events as a test reads them: change by change, with the streams that tell of it."""
+"""The demo's events as a test reads them: change by change, with the streams that describe it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service with the streams that carry an edit, on topics of its own, and with one listed page."""
+"""A service with the streams that carry an edit, on its own topics, and with one listed page."""
 
 from __future__ import annotations
 
@@ -82,5 +82,5 @@ def edit_site(
 
 
 def _run(coroutine: Any) -> None:
-    with ThreadPoolExecutor(max_workers=1) as thread:  # a loop of its own: the test may have one running
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a second event loop: the test may have one running
         thread.submit(asyncio.run, coroutine).result()

@@ -18,6 +18,7 @@ from streams.engine.kafka.options import kafka_options
 from streams.engine.kafka.source import KafkaSource
 from streams.engine.memory import MemorySource
 from streams.engine.source import RecordSource
+from streams.engine.tuning import Tuning
 
 LARGEST_RECORD = 20 << 20
 PATIENCE_SECONDS = 30.0
@@ -125,7 +126,7 @@ class KafkaHarness:
     """Use `kafka_harness`."""
 
     def __init__(self, bootstrap: str, admin: AIOKafkaAdminClient) -> None:
-        self.source = KafkaSource(kafka_options({"metadata.broker.list": bootstrap}), readers=2)
+        self.source = KafkaSource(kafka_options({"metadata.broker.list": bootstrap}), tuning=Tuning(history_readers=2))
         self._bootstrap = bootstrap
         self._admin = admin
         self._producers: dict[str, AIOKafkaProducer] = {}
@@ -137,7 +138,7 @@ class KafkaHarness:
         await create_topics(self._bootstrap, {topic: partitions}, settings)
         self.made.add(topic)
         # A partition has a leader before that leader answers for it; the harness's own source is not to know of it yet.
-        probe = KafkaSource(kafka_options({"metadata.broker.list": self._bootstrap}), 1)
+        probe = KafkaSource(kafka_options({"metadata.broker.list": self._bootstrap}), tuning=Tuning(history_readers=1))
         await refreshed(probe, topic, partitions)
         await probe.close()
         return topic

@@ -15,7 +15,7 @@ from streams.core.positions import TopicPartition
 from tests.support.engine import cancel
 
 BATCH = 500
-"""So many events are under way at a time."""
+"""Maximum events that are under way at a time."""
 
 
 def partitions_of(topics: Iterable[str], count: int) -> list[TopicPartition]:
@@ -28,7 +28,7 @@ class Writer:
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self.held: dict[TopicPartition, list[tuple[int, int]]] = defaultdict(list)
         self.count = 0
-        """So many have been handed to the producer: the number of the next one."""
+        """Events that the producer has had: the number of the next one."""
         self.members = b""
         """Further members of every event, with a comma before each."""
         self.types = 0
@@ -67,7 +67,7 @@ class Writer:
 
 @asynccontextmanager
 async def writer(bootstrap: str, **options: Any) -> AsyncIterator[Writer]:
-    """A Writer on a producer of its own; `options` are aiokafka's."""
+    """A Writer on its own producer; `options` are aiokafka's."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, **{"enable_idempotence": True, **options})
     await producer.start()
     try:

@@ -1,4 +1,4 @@
-"""The service as it is deployed: `manage.py serve` in a process of its own, with a free port and a database."""
+"""The service as it is deployed: `manage.py serve` in its own process, with a free port and a database."""
 
 from __future__ import annotations
 

@@ -42,6 +42,6 @@ def workers_of(site: Site) -> list[int]:
 
 
 def freeze(site: Site, seconds: float) -> None:
-    """Stop the process (SIGSTOP), and let it go on a while later."""
+    """Stop the process (SIGSTOP), and let it continue a while later."""
     os.kill(site.pid, signal.SIGSTOP)
     asyncio.get_running_loop().call_later(seconds, os.kill, site.pid, signal.SIGCONT)

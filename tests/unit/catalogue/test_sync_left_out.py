@@ -19,7 +19,7 @@ def written(tmp_path: Path) -> Written:
 
 @pytest.mark.parametrize("text", ["no: {topics: [t]}\n404: {topics: [t]}\n", "~: {topics: [t]}", "a: {topcis: [t]}"])
 def test_a_document_of_which_nothing_can_be_served_fails_and_says_why(written: Written, text: str) -> None:
-    """At the start, too: it counted as good, was not asked again, and the service stayed unready for ever."""
+    """At the start, too: it counted as good, was not asked again, and the service stayed unready forever."""
     written.path.write_text(text)
     result = written.sync()
     assert (result.outcome, result.is_good) == ("failed", False)

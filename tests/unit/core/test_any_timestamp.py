@@ -9,16 +9,11 @@ import pytest
 
 from streams.core.positions import MAX_OFFSET, OLDEST, TopicPartition, parse_last_event_id, record_timestamp
 from streams.engine.memory import MemorySource
-from tests.support.engine import Engine, numbered
-from tests.support.engine.connection import STREAM, connected, id_of, quicken
+from tests.support.engine import numbered
+from tests.support.engine.connection import STREAM, QuickEngine, connected, id_of
 
 A, B = TopicPartition("a", 0), TopicPartition("b", 0)
 TIMESTAMPS = [MAX_OFFSET, -(2**63), 0, MAX_OFFSET, -1, MAX_OFFSET - 1, 1_700_000_000_000, -5, MAX_OFFSET]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch)
 
 
 def write(source: MemorySource) -> None:
@@ -35,14 +30,14 @@ async def test_every_id_is_taken_and_resumes_after_its_event(is_live: bool, is_r
     source.create("b")
     if not is_live:
         write(source)
-    engine = Engine(source)
+    engine = QuickEngine(source)
     async with engine.running("a", "b"):
         start = "" if is_live else id_of({A: OLDEST, B: OLDEST})
         async with connected(engine, STREAM, last_event_id=start) as connection:
             if is_live:
                 write(source)
             got = await connection.until(lambda got: len(got.events) == 2 * len(TIMESTAMPS))
-        other = engine if is_remembered else Engine(source)
+        other = engine if is_remembered else QuickEngine(source)
         async with other.running("a", "b") if other is not engine else contextlib.nullcontext():
             for number, text in enumerate(got.ids[:-1], 1):
                 assert parse_last_event_id(text) is not None

@@ -13,10 +13,11 @@ from streams.core.events import Event, Fields, Record
 from streams.engine import encoder as module
 from streams.engine.encoder import Encoder
 from streams.engine.metrics import Metrics
+from streams.engine.tuning import DEFAULT
 
 
 class Raising:
-    """A redactor with a fault: it raises what holds a part of the event, as often as it is told to."""
+    """A redactor with a fault: it raises what holds a part of the event, the given number of times."""
 
     version = 1
 
@@ -92,7 +93,7 @@ def test_skipped_records_are_logged_at_a_bounded_rate_and_all_counted(
     metrics = Metrics()
     encoder = Encoder(Redactor({}), metrics)
     encoder.events(records(*[None] * 500))
-    now += module.LOG_SECONDS - 0.1
+    now += DEFAULT.skipped_log_seconds - 0.1
     encoder.events(records(None))
     assert len(caplog.records) == 1
     now += 0.2

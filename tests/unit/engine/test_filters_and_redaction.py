@@ -19,6 +19,7 @@ from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
 from streams.engine.replay.history import History, HistoryBlock
 from streams.engine.tail.feed import Selection
+from streams.engine.tuning import Tuning
 from tests.support.engine import Engine, Received
 from tests.support.engine.connection import connected
 from tests.support.engine.lone_feed import LoneFeed
@@ -112,7 +113,7 @@ def live(records: list[Record], wanted: Filter) -> list[int]:
 def historical(records: list[Record], wanted: Filter) -> list[int]:
     """The offsets of the events that a client that catches up is sent."""
     encoder = Encoder(REDACTOR, Metrics())
-    history = History(MemorySource(), encoder, Metrics(), 1, 1 << 20)
+    history = History(MemorySource(), encoder, Metrics(), Tuning(history_readers=1, history_cache_bytes=1 << 20))
     block = HistoryBlock(0, 2, encoder.cacheable(records), 1_000, 2, REDACTOR.version)
     return [event.offset for event in history.matching(block, 0, 2, wanted)]
 

@@ -13,8 +13,9 @@ from streams.core.events import Event
 from streams.core.positions import Mark, Scope, TopicPartition
 from streams.core.ring import Ring
 from streams.engine.tail.fanout import Chunk
-from streams.engine.tail.feed import BLOCK_BYTES, STEP_SHARE, Feed, Selection
+from streams.engine.tail.feed import STEP_SHARE, Feed, Selection
 from streams.engine.tail.track import PARTITION_BYTES
+from streams.engine.tuning import DEFAULT
 from tests.support.engine.lone_feed import LoneFeed
 
 BOUND = 1 << 18
@@ -48,7 +49,7 @@ def measured() -> Iterator[Memory]:
 
 
 def event(offset: int, size: int) -> Event:
-    """Made anew, with integers of its own, as one that has been read."""
+    """Made again, with its own integers, as one that has been read."""
     return Event(10**9 + offset, 10**12 + offset, b"{%s}" % (b"x" * (size - 2)))
 
 
@@ -82,7 +83,7 @@ def feed(partitions: int) -> LoneFeed:
 
 
 def fill(of: LoneFeed, size: int, nbytes: int) -> None:
-    """One block for each event, up to so many bytes of events."""
+    """One block for each event, up to `nbytes` bytes of events."""
     tps = list(of.vector)
     for number in range(nbytes // size):
         tp = tps[number % len(tps)]
@@ -120,7 +121,7 @@ def test_a_feed_never_takes_more_than_its_bound(size: int, partitions: int, form
         fill(of, size, 2 * BOUND)
         step_to_everywhere(of, *formats)
         assert memory.bytes <= of.held_bytes + of.track.held_bytes + SPARE
-        assert of.held_bytes <= BOUND * (1 + 1 / STEP_SHARE) + BLOCK_BYTES
+        assert of.held_bytes <= BOUND * (1 + 1 / STEP_SHARE) + DEFAULT.block_bytes
         assert of.track.held_bytes == partitions * PARTITION_BYTES
         assert memory.bytes > BOUND / 4, "it does hold events"
 
@@ -133,7 +134,7 @@ def test_clients_at_a_thousand_places_in_a_quiet_feed_cost_no_more_than_one() ->
         blocks = memory.bytes
         step_to_everywhere(of, True)
         assert len(places(of)) == 1_200
-        assert memory.bytes < blocks + (8 << 20) / STEP_SHARE + BLOCK_BYTES
+        assert memory.bytes < blocks + (8 << 20) / STEP_SHARE + DEFAULT.block_bytes
 
 
 def test_a_feed_that_gets_less_room_gives_it_back_at_once() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from streams.core.positions import TopicPartition
 from streams.engine import lookups as module
-from streams.engine import memory
 from streams.engine.lookups import Lookups
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, Bounds, Found, SourceUnavailableError
+from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, numbered
 
 TP = TopicPartition("t", 0)
@@ -83,9 +83,9 @@ async def test_only_what_is_not_known_is_asked(source: CountingSource, lookups: 
 @pytest.mark.parametrize(
     ("question", "seconds"),
     [
-        (lambda lookups: lookups.bounds([TP]), module.BOUNDS_SECONDS),
-        (lambda lookups: lookups.at_times({TP: 0}), module.FOUND_SECONDS),
-        (lambda lookups: lookups.timestamps_before({TP: 1}), module.BEFORE_SECONDS),
+        (lambda lookups: lookups.bounds([TP]), DEFAULT.bounds_seconds),
+        (lambda lookups: lookups.at_times({TP: 0}), DEFAULT.found_seconds),
+        (lambda lookups: lookups.timestamps_before({TP: 1}), DEFAULT.before_seconds),
     ],
 )
 async def test_an_answer_is_good_for_its_time_and_no_longer(
@@ -125,11 +125,8 @@ async def test_a_storm_that_wants_fresh_bounds_costs_two_questions_and_each_gets
     assert source.questions <= 3
 
 
-async def test_what_is_asked_of_a_silent_broker_keeps_no_answer_of_another_one_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(memory, "SILENCE_SECONDS", 2.0)
-    source = MemorySource()
+async def test_what_is_asked_of_a_silent_broker_keeps_no_answer_of_another_one_back() -> None:
+    source = MemorySource(silence_seconds=2.0)
     source.create("t", broker=1)
     source.create("u", broker=2)
     source.silent.add(2)
@@ -156,7 +153,7 @@ async def test_that_there_is_none_is_not_remembered(source: CountingSource, look
 
 
 async def test_what_a_question_under_way_has_missed_is_asked_again(source: CountingSource, lookups: Lookups) -> None:
-    """Who came after a record must not be told that it does not exist, though somebody before it rightly was."""
+    """A caller that came after a record must not get that it does not exist, as one before it rightly did."""
     source.gate.clear()
     before = asyncio.ensure_future(lookups.at_times({TP: 2000}))
     await asyncio.sleep(0.002)
@@ -202,10 +199,8 @@ async def test_what_was_answered_before_can_be_forgotten(source: CountingSource,
     assert await lookups.at_times({TP: 0}) == {TP: Found(0, 7)}
 
 
-async def test_answers_are_kept_in_bounded_number(
-    source: CountingSource, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_ANSWERS", 10)
+async def test_answers_are_kept_in_bounded_number(source: CountingSource) -> None:
+    lookups = Lookups(source, Tuning(max_answers=10))
     for number in range(100):
         assert await lookups.at_times({TP: number}) == {TP: Found(0, 1000)}
     assert len(lookups._found._answers) == 10

@@ -1,4 +1,4 @@
-"""What the source in memory has of its own; what it has in common with Kafka is in tests/contract."""
+"""What only the source in memory has; what it has in common with Kafka is in tests/contract."""
 
 from __future__ import annotations
 

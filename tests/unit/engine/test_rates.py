@@ -13,8 +13,9 @@ from streams.core.positions import TopicPartition
 from streams.engine import rates as module
 from streams.engine.lookups import Lookups
 from streams.engine.memory import MemorySource
-from streams.engine.rates import BATCH, GOOD_SECONDS, Rates
+from streams.engine.rates import BATCH, Rates
 from streams.engine.source import Bounds, Found
+from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine.hub import now_ms
 
 Times = Mapping[TopicPartition, int]
@@ -99,7 +100,7 @@ async def test_an_answer_holds_for_half_a_minute(
     await known(source, "t")
     assert await rates.of(["t"]) == {"t": 0}
     write(source, "t", 0)
-    clock.now += GOOD_SECONDS - 1
+    clock.now += DEFAULT.rates_seconds - 1
     assert await rates.of(["t"]) == {"t": 0}
     clock.now += 2
     await asyncio.sleep(0.6)  # the lookups remember the end for half a second
@@ -133,19 +134,17 @@ async def test_who_asks_a_kafka_that_is_away_is_told_nothing_and_it_is_left_alon
     await known(source, "t")
     assert await rates.of(["t"]) == {"t": 0}
     source.available = False
-    clock.now += GOOD_SECONDS + 1
+    clock.now += DEFAULT.rates_seconds + 1
     await asyncio.sleep(0.6)
     assert await rates.of(["t"]) == {}
     asked = len(source.sizes)
-    clock.now += GOOD_SECONDS - 1
+    clock.now += DEFAULT.rates_seconds - 1
     assert await rates.of(["t"]) == {}
     assert len(source.sizes) == asked
 
 
-async def test_nobody_waits_long_and_the_question_goes_on_for_who_comes_next(
-    source: AskedSource, rates: Rates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+async def test_nobody_waits_long_and_the_question_goes_on_for_who_comes_next(source: AskedSource) -> None:
+    rates = Rates(source, Lookups(source), Tuning(rates_patience_seconds=0.05))
     source.create("t")
     write(source, "t", 1)
     await known(source, "t")

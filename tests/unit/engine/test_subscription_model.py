@@ -13,23 +13,11 @@ import pytest
 
 from streams.core.filters import Filter, parse_filter
 from streams.core.positions import END, OLDEST, TopicPartition
-from streams.engine import subscription as module
 from streams.engine.memory import MemorySource
-from streams.engine.replay import history as history_module
-from streams.engine.replay import merge as merge_module
 from streams.engine.source import Batch, PollResult
-from streams.engine.tail import fanout as fanout_module
-from streams.engine.tail import feed as feed_module
-from streams.engine.tail import feeds as feeds_module
-from streams.engine.tail import track as track_module
 from streams.engine.tail.feed import Feed
 from tests.support.engine import PATIENCE_SECONDS, Engine, Stamp, eventually, numbered
-from tests.support.engine.connection import Connection, connected, id_of, quicken
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch)
+from tests.support.engine.connection import Connection, QuickEngine, connected, id_of
 
 
 class View:
@@ -82,19 +70,20 @@ def of_kind(number: int, kind: str, padding: int = 0) -> bytes:
 class World:
     """Topics that are written to at random, two processes that serve them, and clients that come and go."""
 
-    def __init__(self, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, seed: int) -> None:
         self.chance = chance = random.Random(seed)
-        self._make_bounds_tiny(monkeypatch)
+        bounds = self._tiny_bounds()
         self.source = MemorySource()
         self.source.create("a", chance.randint(1, 3))
         self.source.create("b", chance.randint(1, 2))
         self.engines = [
-            Engine(
+            QuickEngine(
                 View(self.source, random.Random(seed + n)),  # type: ignore[arg-type]
                 ring_bytes=chance.choice([1, 800, 3_000, 20_000]),
                 cache_bytes=chance.choice([0, 5_000, 50_000]),
                 slots=chance.randint(1, 2),
                 gather_seconds=chance.choice([0.0, 0.001, 0.004]),
+                **bounds,
             )
             for n in (1, 2)
         ]
@@ -107,24 +96,23 @@ class World:
         """Every id that any client has been sent."""
         self.write(chance.randint(0, 60))
 
-    def _make_bounds_tiny(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _tiny_bounds(self) -> dict[str, float]:
         chance = self.chance
-        block, whole = chance.choice([(300, 700), (1_000, 600), (5_000, 10_000)])
-        for of in (feed_module, track_module):
-            monkeypatch.setattr(of, "BLOCK_BYTES", block)
-        monkeypatch.setattr(module, "CHUNK_BYTES", block)
-        monkeypatch.setattr(merge_module, "CHUNK_BYTES", block)
-        monkeypatch.setattr(merge_module, "MIN_SHARED_ITEMS", chance.choice([1, 2, 8]))
-        for of in (feed_module, track_module, merge_module):
-            monkeypatch.setattr(of, "MAX_COPIED_BYTES", whole)
-        monkeypatch.setattr(module, "YIELD_BYTES", chance.choice([1, 10_000]))
-        monkeypatch.setattr(fanout_module, "FEW_CLIENTS", chance.choice([0, 2, 50]))
-        monkeypatch.setattr(fanout_module, "SLICE", chance.choice([1, 2, 64]))
-        monkeypatch.setattr(feeds_module, "FEED_MIN_BYTES", chance.choice([1, 1_000, 10_000]))
-        monkeypatch.setattr(history_module, "BLOCK_BYTES", chance.choice([300, 2_000]))
-        monkeypatch.setattr(history_module, "READ_BYTES", chance.choice([300, 3_000, 30_000]))
-        monkeypatch.setattr(history_module, "FRAME_BYTES", chance.choice([1, 100]))
-        monkeypatch.setattr(history_module, "MIN_TURN_BYTES", chance.choice([1, 2_000]))
+        block, large = chance.choice([(300, 700), (1_000, 600), (5_000, 10_000)])
+        return {
+            "block_bytes": block,
+            "chunk_bytes": block,
+            "max_copied_bytes": large,
+            "shared_items": chance.choice([1, 2, 8]),
+            "yield_bytes": chance.choice([1, 10_000]),
+            "few_followers": chance.choice([0, 2, 50]),
+            "slice_followers": chance.choice([1, 2, 64]),
+            "feed_min_bytes": chance.choice([1, 1_000, 10_000]),
+            "history_block_bytes": chance.choice([300, 2_000]),
+            "read_bytes": chance.choice([300, 3_000, 30_000]),
+            "frame_bytes": chance.choice([1, 100]),
+            "min_turn_bytes": chance.choice([1, 2_000]),
+        }
 
     @property
     def partitions(self) -> list[TopicPartition]:
@@ -311,13 +299,11 @@ class World:
 
 
 @pytest.mark.parametrize("seed", range(15))
-async def test_every_event_comes_once_and_in_order_whatever_happens(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    await World(seed, monkeypatch).run()
+async def test_every_event_comes_once_and_in_order_whatever_happens(seed: int) -> None:
+    await World(seed).run()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 500))
-async def test_every_event_comes_once_and_in_order_whatever_happens_for_long(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await World(seed, monkeypatch).run()
+async def test_every_event_comes_once_and_in_order_whatever_happens_for_long(seed: int) -> None:
+    await World(seed).run()

@@ -5,17 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import pytest
-
-from streams.engine.replay import history as history_module
 from tests.support.engine import Engine, cancel, eventually
-from tests.support.engine.connection import Connection, connected, quicken
+from tests.support.engine.connection import Connection, QuickEngine, connected
 from tests.support.engine.one_topic import FROM_THE_OLDEST, ONE, offsets, topic, write
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch)
 
 
 def readers(engine: Engine) -> float:
@@ -47,9 +39,8 @@ async def read_on(*connections: Connection) -> list[Connection]:
     return order
 
 
-async def test_a_client_that_is_parked_holds_neither_a_slot_nor_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "READ_BYTES", 200)
-    async with Engine(topic(100), slots=1).running("a") as engine:
+async def test_a_client_that_is_parked_holds_neither_a_slot_nor_events() -> None:
+    async with QuickEngine(topic(100), slots=1, read_bytes=200).running("a") as engine:
         async with (
             connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as stalled,
             connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as other,
@@ -64,11 +55,8 @@ async def test_a_client_that_is_parked_holds_neither_a_slot_nor_events(monkeypat
         assert readers(engine) == 0
 
 
-async def test_a_client_that_is_parked_while_it_waits_for_a_slot_is_not_given_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(history_module, "READ_BYTES", 200)
-    async with Engine(topic(100), slots=1).running("a") as engine:
+async def test_a_client_that_is_parked_while_it_waits_for_a_slot_is_not_given_one() -> None:
+    async with QuickEngine(topic(100), slots=1, read_bytes=200).running("a") as engine:
         async with (
             connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as first,
             connected(engine, ONE, last_event_id=FROM_THE_OLDEST, keepalive_seconds=0.02) as second,
@@ -84,12 +72,9 @@ async def test_a_client_that_is_parked_while_it_waits_for_a_slot_is_not_given_on
         assert readers(engine) == 0
 
 
-async def test_a_client_that_goes_while_it_waits_for_a_slot_leaves_it_to_the_next(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(history_module, "READ_BYTES", 200)
+async def test_a_client_that_goes_while_it_waits_for_a_slot_leaves_it_to_the_next() -> None:
     async with (
-        Engine(topic(100), slots=1).running("a") as engine,
+        QuickEngine(topic(100), slots=1, read_bytes=200).running("a") as engine,
         connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as first,
     ):
         await first.chunk()
@@ -104,10 +89,11 @@ async def test_a_client_that_goes_while_it_waits_for_a_slot_leaves_it_to_the_nex
         await eventually(lambda: readers(engine) == 0)
 
 
-async def test_readers_that_wait_get_their_turn_before_one_has_read_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "READ_BYTES", 200)
-    monkeypatch.setattr(history_module, "MIN_TURN_BYTES", 1_000)
-    async with Engine(topic(100), slots=1, cache_bytes=0).running("a") as engine, contextlib.AsyncExitStack() as stack:
+async def test_readers_that_wait_get_their_turn_before_one_has_read_all() -> None:
+    async with (
+        QuickEngine(topic(100), slots=1, cache_bytes=0, read_bytes=200, min_turn_bytes=1_000).running("a") as engine,
+        contextlib.AsyncExitStack() as stack,
+    ):
         clients = [
             await stack.enter_async_context(connected(engine, ONE, last_event_id=FROM_THE_OLDEST)) for _ in range(4)
         ]
@@ -117,12 +103,9 @@ async def test_readers_that_wait_get_their_turn_before_one_has_read_all(monkeypa
         assert begun < ended, "all had begun before any had ended"
 
 
-async def test_the_next_read_is_under_way_while_the_last_is_sent_and_none_beyond_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(history_module, "READ_BYTES", 10_000)
+async def test_the_next_read_is_under_way_while_the_last_is_sent_and_none_beyond_it() -> None:
     async with (
-        Engine(topic(200, padding=1_000)).running("a") as engine,
+        QuickEngine(topic(200, padding=1_000), read_bytes=10_000).running("a") as engine,
         connected(engine, ONE, last_event_id=FROM_THE_OLDEST) as connection,
     ):
         await connection.chunk()
@@ -137,7 +120,7 @@ async def test_the_next_read_is_under_way_while_the_last_is_sent_and_none_beyond
 
 async def test_a_client_that_follows_needs_no_slot_and_no_kafka() -> None:
     source = topic(3)
-    async with Engine(source, slots=1).running("a") as engine, connected(engine, ONE) as connection:
+    async with QuickEngine(source, slots=1).running("a") as engine, connected(engine, ONE) as connection:
         reads = source.reads
         write(source, 50)
         assert len(offsets(await connection.until(lambda got: len(got.events) == 50))) == 50

@@ -11,12 +11,10 @@ import pytest
 
 from streams.core.events import Event, Record
 from streams.core.positions import TopicPartition
-from streams.engine import subscription as module
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, Bounds, parts
-from streams.engine.tail import hub as hub_module
 from tests.support.engine import Engine, cancel, eventually, numbered, whole
-from tests.support.engine.connection import STREAM, connected, id_of, quicken
+from tests.support.engine.connection import STREAM, QuickEngine, connected, id_of
 
 
 class Turns:
@@ -63,16 +61,15 @@ async def test_the_tail_gives_the_loop_a_turn_after_each_partition_and_within_a_
             source.append("a", numbered(number), number, partition=number % partitions)
         await eventually(lambda: all(mark.offset == each for mark in feed.vector.values()))
     assert sum(count for _, count in seen) == partitions * each
-    assert max(count for _, count in seen) <= hub_module.TURN_RECORDS
+    assert max(count for _, count in seen) <= engine.tuning.turn_records
     assert len({turn for turn, _ in seen}) == len(seen), "two were encoded in one turn"
 
 
-async def test_a_client_that_catches_up_out_of_memory_leaves_turns_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch)
+async def test_a_client_that_catches_up_out_of_memory_leaves_turns_to_others() -> None:
     source = MemorySource()
     source.create("a")
     source.create("b")
-    engine = Engine(source, ring_bytes=64 << 20)
+    engine = QuickEngine(source, ring_bytes=64 << 20)
     async with engine.running("a", "b"), engine.hub.feed(whole("a", "b")) as feed:
         for number in range(2_000):
             source.append("a", numbered(number, 2_000), number)
@@ -82,7 +79,7 @@ async def test_a_client_that_catches_up_out_of_memory_leaves_turns_to_others(mon
             began = turns.count
             got = await client.until(lambda got: len(got.events) == 2_000)
             assert len(got.events) == 2_000
-            assert turns.count - began >= 2_000 * 2_000 // module.YIELD_BYTES // 2
+            assert turns.count - began >= 2_000 * 2_000 // engine.tuning.yield_bytes // 2
 
 
 def test_the_parts_of_a_batch_are_the_batch() -> None:

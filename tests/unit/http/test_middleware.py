@@ -29,7 +29,7 @@ def test_the_admin_is_answered_only_under_its_own_names(client: Client, settings
         ("*", "example.org:443", "https://example.org", True),
         # Without a proxy.
         ("*", "localhost:8092", "http://localhost:8092", True),
-        # The proxy asks under a name of its own; the site's name is configured.
+        # The proxy asks under its own name; the site's name is configured.
         ("example.org,inside", "inside", "https://example.org:8443", True),
         (".example.org,inside", "inside", "https://a.example.org:8443", True),
         # Never anybody else.

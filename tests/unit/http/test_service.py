@@ -66,9 +66,7 @@ def test_a_stream_configuration_that_cannot_be_refreshed_is_said(service: Servic
     assert service.degraded() == ["the stream configuration could not be refreshed; the last good one is in force"]
     assert service.unready() == []
     service.catalogue = None
-    assert service.unready() == [
-        "no stream configuration yet: its source cannot be used; the log and the admin say why"
-    ]
+    assert service.unready() == ["no stream configuration yet: its source cannot be used (see the log or the admin)"]
 
 
 def test_a_stream_configuration_that_is_held_is_said_as_such(service: Service) -> None:

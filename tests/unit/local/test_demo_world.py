@@ -349,7 +349,7 @@ def test_the_listed_page_is_edited_now_and_then_by_several_people_and_nothing_el
     assert {of(change, PAGE_CHANGE)["page_change_kind"] for change in of_it} == {"edit"}
     assert len({change[RECENTCHANGE][0]["user"] for change in of_it}) >= 3
     named = [change for change in story if LISTED_PAGE in json.dumps(change, ensure_ascii=False)]
-    assert named == of_it  # no other event tells of it, and by that of who edited it
+    assert named == of_it  # no other event describes it, nor who edited it
 
 
 def test_addresses_are_percent_encoded_and_lead_to_the_title(story: list[Told]) -> None:

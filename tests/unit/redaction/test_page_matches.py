@@ -94,4 +94,4 @@ def test_pages_that_never_matched_since_they_were_listed_are_told_from_the_other
     assert set(never_matched(rows).values_list("domain", "key")) == {B, ("de.wikipedia.org", "a")}
     RedactedPage.objects.get(domain=RU, key="a").delete()
     changes.add([changes.Page(RU, "A")], "T2", None)
-    assert not matched(RedactedPage.objects.all()).exists(), "listed anew"
+    assert not matched(RedactedPage.objects.all()).exists(), "listed again"

@@ -65,7 +65,7 @@ def test_a_page_in_the_wrong_namespace_is_shown_against_evidence_and_one_click_c
 def test_a_doubtful_page_is_saved_as_it_is_on_demand_and_nothing_else_with_it() -> None:
     asked = client()
     form = add(asked, RU, "User:Example").context["adminform"].form
-    # Another page than the one that was shown is looked at anew.
+    # Another page than the one that was shown is looked at again.
     assert add(asked, RU, "User:Other", _as_it_is=form.as_it_is).context["adminform"].form.doubt is not None
     assert listed() == []
     done = add(asked, RU, "User:Example", _as_it_is=form.as_it_is)

@@ -125,10 +125,10 @@ def test_what_disappears_without_a_removal_stays_in_force_everywhere_until_an_ad
         assert each.redacts("C", domain=DE)
         assert each.now.held == held
         assert "without a removal" in each.now.why[0]
-        assert "A" not in each.now.why[0].replace("An admin", ""), "titles are told to staff only"
+        assert "A" not in each.now.why[0].replace("An admin", ""), "titles are shown to staff only"
     assert Hold.objects.count() == 1, "one process is enough"
     late = Server()
-    assert late.redacts("A", "B"), "a process that starts now heeds what others hold"
+    assert late.redacts("A", "B"), "a process that starts now respects what others hold"
     # What is added counts all the same.
     changes.add([changes.Page(RU, "New")], "T2", None)
     for each in (server, late):

@@ -83,7 +83,7 @@ def test_a_page_that_is_deleted_in_any_way_is_recorded(delete: Callable[[Redacte
     assert history()[1:] == [("removed", "Участник: Ёж", "участник:ёж")]
     assert PageChange.objects.get(what="removed").reason in (NO_REASON, "asked for")
     assert version() > before
-    assert not PageMatch.objects.exists(), "what it matched before says nothing of a page that is listed anew"
+    assert not PageMatch.objects.exists(), "what it matched before says nothing of a page that is listed again"
 
 
 def renamed(one: RedactedPage) -> None:

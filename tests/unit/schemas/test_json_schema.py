@@ -1,4 +1,4 @@
-"""Schemas of any draft become one complete schema of 2020-12, or are said to be none."""
+"""Schemas of any draft become one complete schema of 2020-12, or are reported to be none."""
 
 from __future__ import annotations
 

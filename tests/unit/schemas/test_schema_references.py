@@ -1,4 +1,4 @@
-"""What schemas refer to: where it is looked for, and what is said when it is not there."""
+"""What schemas refer to: where it is looked for, and what is reported when it is not there."""
 
 from __future__ import annotations
 

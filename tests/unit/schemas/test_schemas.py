@@ -1,4 +1,4 @@
-"""The schemas of streams: where they are looked for, what is kept when that fails, and what is said of it."""
+"""The schemas of streams: where they are looked for, what is kept when that fails, and what is reported of it."""
 
 from __future__ import annotations
 

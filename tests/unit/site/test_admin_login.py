@@ -80,7 +80,7 @@ def test_a_login_forgets_the_failures_before_it() -> None:
     ("trusted", "statuses"),
     [
         ("127.0.0.0/8", [429, 302]),  # the header is believed: another client behind the same proxy is another one
-        ("10.0.0.0/8", [429, 429]),  # it is not: whoever sends it cannot pass for another one
+        ("10.0.0.0/8", [429, 429]),  # it is not: a client that sends it cannot pass for another one
     ],
 )
 def test_behind_a_proxy_the_address_is_the_one_that_the_streams_go_by(

@@ -24,7 +24,7 @@ def channel(clock: Clock) -> StreamChannel:
 
 
 def drip(channel: StreamChannel, clock: Clock, data: bytes, seconds: float) -> None:
-    """One byte after the other, for so many seconds, the last of them at their end."""
+    """One byte after the other, for `seconds` seconds, the last of them at their end."""
     for number in range(len(data)):
         channel.dataReceived(data[number : number + 1])
         clock.advance(seconds / len(data))

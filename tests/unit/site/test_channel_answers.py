@@ -141,7 +141,7 @@ def test_a_request_whose_input_ends_is_still_answered() -> None:
     assert is_read(channel)
     assert not channel.transport.disconnecting
     channel.requestDone(channel.requests[0])
-    channel.readConnectionLost()  # as it is told again where it reads on
+    channel.readConnectionLost()  # as Twisted calls it again while it reads on
     assert channel.transport.disconnecting
 
 

@@ -1,4 +1,4 @@
-"""The configuration file, the variables over it, and what is said of mistakes."""
+"""The configuration file, the variables over it, and what is reported of mistakes."""
 
 from __future__ import annotations
 

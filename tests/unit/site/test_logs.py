@@ -26,7 +26,7 @@ def test_of_a_kind_there_is_one_line_in_a_while_and_the_next_says_what_was_left_
     seldom = RepeatLimit()
     assert [seldom.filter(record("by %s", n)) for n in range(5)] == [True, False, False, False, False]
     assert seldom.filter(record("another %s", 1))
-    # A text without arguments may be made of what was sent: it is no kind of its own.
+    # A text without arguments may be made of what was sent: it is no separate kind.
     assert [seldom.filter(record(f"Invalid Host {n}", name="b")) for n in range(3)] == [True, False, False]
     now[0] = RepeatLimit.SECONDS
     line = record("by %s", 5)

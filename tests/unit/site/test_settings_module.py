@@ -1,4 +1,4 @@
-"""Django's settings out of the environment: each case in a process of its own, since settings are read once."""
+"""Django's settings out of the environment: each case in its own process, since settings are read once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a fetch become records, and a damaged batch is said with where it ends."""
+"""The bytes of a fetch become records, and a damaged batch is reported with where it ends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 
 from streams.core.events import Record
 from streams.core.positions import TopicPartition
-from streams.engine.kafka import batches as module
 from streams.engine.kafka.batches import Decoded, decode
+from streams.engine.tuning import DEFAULT, Tuning
 
 TP = TopicPartition("t", 3)
 HEADER_BYTES = 61
@@ -148,8 +148,8 @@ class Turns:
     def __init__(self) -> None:
         self.count = 0
 
-    async def during(self, data: bytes) -> Decoded:
-        work = asyncio.ensure_future(decode(TP, data, None, 0, check_crcs=True, committed=True))
+    async def during(self, data: bytes, tuning: Tuning = DEFAULT) -> Decoded:
+        work = asyncio.ensure_future(decode(TP, data, None, 0, check_crcs=True, committed=True, tuning=tuning))
         while not work.done():
             await asyncio.sleep(0)
             self.count += 1
@@ -167,19 +167,16 @@ async def test_the_event_loop_has_turns_while_a_large_fetch_is_decoded() -> None
     some = lines(5_000)
     got = await turns.during(batch(0, *some) + batch(5_000, b"end"))
     assert values(got) == [*some, b"end"]
-    assert turns.count >= len(some) // module.SLICE_RECORDS
+    assert turns.count >= len(some) // DEFAULT.turn_records
 
 
 @pytest.mark.parametrize("compression", [GZIP, SNAPPY, LZ4, ZSTD])
-async def test_a_large_batch_is_decompressed_while_the_event_loop_goes_on(
-    compression: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_large_batch_is_decompressed_while_the_event_loop_goes_on(compression: int) -> None:
     """With slices of all records, the only turns are those while a thread decompresses."""
-    monkeypatch.setattr(module, "SLICE_RECORDS", 1 << 30)
     one = batch(0, *lines(20_000), compression=compression)
-    assert len(one) > module.LARGE_BYTES
+    assert len(one) > DEFAULT.decompress_bytes
     turns = Turns()
-    got = await turns.during(one)
+    got = await turns.during(one, Tuning(turn_records=1 << 30))
     assert (len(got.records), got.next_offset, got.damage) == (20_000, 20_000, None)
     assert turns.count > 5
 

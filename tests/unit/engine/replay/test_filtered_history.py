@@ -63,11 +63,10 @@ async def test_a_reader_whose_filter_wants_nothing_gives_its_turn_back_as_any_ot
     assert max(accounted) < 1 << 20, "not all of it in one go"
 
 
-async def test_a_reader_whose_filter_wants_nothing_yet_is_sent_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.engine.replay.merge.EXAMINED_BYTES", 1_000)
+async def test_a_reader_whose_filter_wants_nothing_yet_is_sent_signs_of_life() -> None:
     source = log(3_000)
     async with (
-        Engine(source, ring_bytes=1).running("a", "b") as engine,
+        Engine(source, ring_bytes=1, examined_bytes=1_000).running("a", "b") as engine,
         connected(engine, since=0, keepalive_seconds=0.001, wanted=parse_filter(b"wiki=x")) as client,
     ):
         await client.until(lambda got: got.keepalives >= 3)

@@ -14,7 +14,7 @@ from streams.engine.memory import MemorySource
 from streams.engine.replay.history import HistoryBlock, Log
 from streams.engine.replay.merge import Merge
 from streams.engine.source import Batch
-from streams.engine.subscription import LOOK_AHEAD_BYTES
+from streams.engine.tuning import DEFAULT
 from tests.support.engine import Engine, eventually, numbered, whole
 from tests.support.engine.connection import connected, id_of
 from tests.unit.engine.test_held_bytes import SPARE, measured
@@ -25,7 +25,7 @@ LOG = Log(TP, 0)
 
 
 class Fresh(MemorySource):
-    """What is read is made anew, as it is of a fetch's bytes."""
+    """What is read is made again, as it is of a fetch's bytes."""
 
     def __init__(self, count: int, value: bytes, key: bytes | None) -> None:
         super().__init__()
@@ -150,6 +150,6 @@ async def test_a_client_holds_a_bounded_part_of_the_rings_however_many_partition
             await client.chunk()
             held = client.subscription._merge._held.values()
             nbytes = sum(len(item.json) for one in held for item in one.block.items if isinstance(item, Event))
-            assert size * partitions / 2 < nbytes < LOOK_AHEAD_BYTES + partitions * 2 * size
+            assert size * partitions / 2 < nbytes < DEFAULT.look_ahead_bytes + partitions * 2 * size
             got = await client.until(lambda got: len(got.events) == partitions * each)
             assert got.events == sorted(got.events, key=lambda event: (event[1], event[0].partition))

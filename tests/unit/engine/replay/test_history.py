@@ -1,4 +1,4 @@
-"""Events below the rings: read once for all who ask, kept in bounded memory, by so many readers at a time."""
+"""Events below the rings: read once for all that ask, kept in bounded memory, by a bounded number of readers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from streams.core.positions import TopicPartition
 from streams.engine.encoder import Encoder
 from streams.engine.memory import MemorySource
-from streams.engine.replay import history as module
 from streams.engine.replay.history import History, HistoryBlock, Log
 from streams.engine.source import Batch, OutOfRangeError, SourceUnavailableError, UnknownPartitionError
 from streams.engine.tail.fanout import Chunk
+from streams.engine.tuning import DEFAULT
 from tests.support.engine import Engine, Stamp, cancel, numbered
 
 TP = TopicPartition("t", 0)
@@ -39,7 +39,7 @@ def offsets(made: History, block: HistoryBlock, offset: int = 0, limit: int = FA
 
 
 async def block_at(history: History, log: Log, offset: int) -> HistoryBlock:
-    """As a client goes on: from memory, or else from the source."""
+    """As a client continues: from memory, or else from the source."""
     return history.cached(log, offset) or (await history.read(log, offset))[0]
 
 
@@ -149,12 +149,12 @@ async def test_blocks_are_small_however_much_is_read_at_once_and_however_small_e
     assert [block.start for block in blocks[1:]] == [block.next for block in blocks[:-1]]
     for block in blocks:
         size = sum(len(record.value) for record in block.items)  # type: ignore[union-attr, arg-type]
-        assert size + len(block.items) * module.FRAME_BYTES <= module.BLOCK_BYTES
+        assert size + len(block.items) * DEFAULT.frame_bytes <= DEFAULT.history_block_bytes
 
 
 async def test_an_event_larger_than_a_block_stands_alone() -> None:
     source = topic(1)
-    source.append("t", numbered(1, 3 * module.BLOCK_BYTES), 5)
+    source.append("t", numbered(1, 3 * DEFAULT.history_block_bytes), 5)
     source.append("t", numbered(2), 5)
     history = engine(source, cache_bytes=64 << 20).history
     assert await read_all(history, LOG, 3) == [0, 1, 2]
@@ -230,9 +230,9 @@ async def test_blocks_of_another_incarnation_are_never_taken_for_this_one() -> N
     source.delete("t")
     source.create("t")
     source.append("t", numbered(77), 5)
-    anew = Log(TP, 1)
-    assert history.cached(anew, 0) is None
-    (block,) = await history.read(anew, 0)
+    again = Log(TP, 1)
+    assert history.cached(again, 0) is None
+    (block,) = await history.read(again, 0)
     assert [b'"n":77' in event.json for event in history.events(block, 0, 1)] == [True]
 
 
@@ -275,7 +275,7 @@ async def test_a_share_is_what_all_who_read_may_hold_together() -> None:
     assert history.share(1) == 8 << 20
     held = [await history.slots.take() for _ in range(4)]
     assert history.share(8) == (8 << 20) // 32
-    assert history.share(1_000) == module.BLOCK_BYTES, "a block is not divided"
+    assert history.share(1_000) == DEFAULT.history_block_bytes, "a block is not divided"
     for slot in held:
         slot.leave()
 

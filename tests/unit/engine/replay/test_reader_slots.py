@@ -12,12 +12,13 @@ import pytest
 from streams.engine.metrics import Metrics
 from streams.engine.replay import reader_slots as slots_module
 from streams.engine.replay.reader_slots import ReaderSlots
+from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, eventually
 
 
 def slots(count: int) -> tuple[ReaderSlots, Metrics]:
     metrics = Metrics()
-    return ReaderSlots(count, 1000, metrics), metrics
+    return ReaderSlots(1000, metrics, Tuning(history_readers=count)), metrics
 
 
 def waiting(metrics: Metrics) -> float | None:
@@ -55,7 +56,7 @@ async def test_a_slot_is_over_only_after_a_while_and_only_while_others_wait(monk
     monkeypatch.setattr(slots_module, "time", SimpleNamespace(monotonic=lambda: now))
     of, _ = slots(1)
     slot = await of.take()
-    now += slots_module.TURN_SECONDS + 1
+    now += DEFAULT.turn_seconds + 1
     assert not slot.is_over
     other = asyncio.ensure_future(of.take())
     await asyncio.sleep(0)
@@ -74,7 +75,7 @@ async def test_a_slot_is_over_only_after_a_while_and_only_while_others_wait(monk
 
 
 async def free(of: ReaderSlots, count: int) -> bool:
-    """Whether just so many slots can be had."""
+    """Whether exactly `count` slots are free."""
     held = [await asyncio.wait_for(of.take(), 5) for _ in range(count)]
     more = asyncio.ensure_future(of.take())
     for _ in range(5):

@@ -10,18 +10,12 @@ import pytest
 from streams.core.catalogue import Stream
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
-from streams.engine.replay import reader_slots as slots_module
 from streams.engine.source import Batch
 from tests.support.engine import Engine, numbered
-from tests.support.engine.connection import Connection, connected, id_of, quicken
+from tests.support.engine.connection import Connection, QuickEngine, connected, id_of
 
 ONE = Stream("one", ("a",), (), (), "", None, None, False, {})
 CACHE_BYTES = 8 << 20
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch)
 
 
 class CompressedSource(MemorySource):
@@ -35,7 +29,7 @@ class CompressedSource(MemorySource):
 
 
 def topic(partitions: int, events: int, padding: int = 1_000) -> CompressedSource:
-    """So many events in each partition, at the same times."""
+    """The number of events in each partition, at the same times."""
     source = CompressedSource()
     source.create("a", partitions)
     for n in range(events):
@@ -53,7 +47,7 @@ def encoded(engine: Engine) -> float:
 
 
 async def read(connection: Connection, count: int) -> None:
-    """So many events, which are not looked at (the model of test_subscription_model.py does)."""
+    """`count` events, which are not looked at (the model of test_subscription_model.py does)."""
     while count > 0:
         count -= (await anext(connection._chunks)).events
 
@@ -61,7 +55,7 @@ async def read(connection: Connection, count: int) -> None:
 @pytest.mark.parametrize("starts", [[0], [0] * 5, [0, 50, 100, 150, 200]])
 async def test_an_event_is_encoded_about_once_however_many_partitions_there_are(starts: list[int]) -> None:
     partitions, events = 18, 400
-    async with Engine(topic(partitions, events, 2_000), cache_bytes=CACHE_BYTES, slots=8).running("a") as engine:
+    async with QuickEngine(topic(partitions, events, 2_000), cache_bytes=CACHE_BYTES, slots=8).running("a") as engine:
         async with contextlib.AsyncExitStack() as stack:
             delivered = 0
             reading = []
@@ -80,14 +74,13 @@ async def test_an_event_is_encoded_about_once_however_many_partitions_there_are(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_sse", [True, False])
-async def test_many_readers_of_many_partitions_all_get_on_with_few_slots(
-    monkeypatch: pytest.MonkeyPatch, is_sse: bool
-) -> None:
+async def test_many_readers_of_many_partitions_all_get_on_with_few_slots(is_sse: bool) -> None:
     """Also where a turn is over before there is something of each partition at hand."""
-    monkeypatch.setattr(slots_module, "TURN_SECONDS", 0.01)
     partitions, events, each = 60, 80, 2_400
     async with (
-        Engine(topic(partitions, events, 4_000), cache_bytes=CACHE_BYTES, slots=4).running("a") as engine,
+        QuickEngine(topic(partitions, events, 4_000), cache_bytes=CACHE_BYTES, slots=4, turn_seconds=0.01).running(
+            "a"
+        ) as engine,
         contextlib.AsyncExitStack() as stack,
     ):
         order: list[int] = []
@@ -110,7 +103,7 @@ async def test_many_readers_of_many_partitions_all_get_on_with_few_slots(
 async def test_a_client_that_takes_little_at_a_time_does_not_have_everything_encoded_each_time() -> None:
     partitions, chunks = 18, 10
     async with (
-        Engine(topic(partitions, 300), cache_bytes=0, slots=1).running("a") as engine,
+        QuickEngine(topic(partitions, 300), cache_bytes=0, slots=1).running("a") as engine,
         connected(engine, ONE, last_event_id=from_each(partitions, 0)) as client,
     ):
         delivered = 0

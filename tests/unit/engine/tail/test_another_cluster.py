@@ -1,17 +1,10 @@
-"""The brokers become another cluster, made anew or a mirror: offsets mean something else there, and ids say so."""
+"""The brokers become another cluster, made again or a mirror: offsets mean something else there, and ids say so."""
 
 from __future__ import annotations
 
-import pytest
-
 from streams.engine.memory import MemorySource
 from tests.support.engine import Engine, eventually, whole
-from tests.support.engine.hub import TP, hasten, received, topic, write
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
+from tests.support.engine.hub import TP, HastyEngine, received, topic, write
 
 
 async def become_another_cluster(engine: Engine, source: MemorySource, *timestamps: int, skipped: int = 0) -> None:
@@ -27,7 +20,7 @@ async def become_another_cluster(engine: Engine, source: MemorySource, *timestam
 
 async def test_a_mirror_goes_on_where_the_times_say_so_and_ids_have_its_name() -> None:
     source = topic(100, 200)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         write(source, 300)
         await eventually(lambda: received(feed).offsets == {TP: [2]})
         await become_another_cluster(engine, source, 100, 200, 300, 400, skipped=50)
@@ -41,7 +34,7 @@ async def test_a_mirror_goes_on_where_the_times_say_so_and_ids_have_its_name() -
 
 async def test_where_nothing_of_such_a_time_is_there_it_goes_on_at_the_end() -> None:
     source = topic(100, 200)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         await become_another_cluster(engine, source, *range(10, 90))
         await eventually(lambda: received(feed).gaps)
         write(source, 500)

@@ -13,8 +13,8 @@ import pytest
 
 from streams.core.positions import Mark, TopicPartition
 from streams.engine.metrics import Metrics
-from streams.engine.tail import fanout as module
 from streams.engine.tail.fanout import Chunk, Fanout, Follower, Pace, Step
+from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, eventually
 
 AT = {TopicPartition("a", 0): Mark(0, 0, 0)}
@@ -59,10 +59,10 @@ class Socket:
 class Live:
     """A fan-out with sockets that follow it."""
 
-    def __init__(self, count: int, gather_seconds: float = 0.0) -> None:
+    def __init__(self, count: int, gather_seconds: float = 0.0, few_followers: int = 50) -> None:
         self.blocks = Blocks()
         self.metrics = Metrics()
-        self.pace = Pace(gather_seconds)
+        self.pace = Pace(Tuning(gather_seconds=gather_seconds, few_followers=few_followers))
         self.fanout = Fanout(self.blocks.next_step, self.pace, self.metrics)
         self.sockets = [Socket() for _ in range(count)]
         self.followers = [Follower(socket, 0, AT, is_sse=True) for socket in self.sockets]
@@ -77,7 +77,7 @@ class Live:
 
 
 async def test_all_followers_are_written_the_same_chunks_and_they_are_counted() -> None:
-    live = Live(module.SLICE * 2)
+    live = Live(DEFAULT.slice_followers * 2)
     await asyncio.sleep(0)
     live.add()
     live.add(2)
@@ -90,12 +90,12 @@ async def test_all_followers_are_written_the_same_chunks_and_they_are_counted() 
 
 
 async def test_rounds_that_are_due_together_begin_together_some_at_a_time() -> None:
-    pace = Pace(1.0)
+    pace = Pace(Tuning(gather_seconds=1.0))
     loop = asyncio.get_running_loop()
     began: list[int] = []
     between: list[int] = []
     due = time.monotonic() + 0.02
-    for number in range(2 * module.SLICE):
+    for number in range(2 * DEFAULT.slice_followers):
 
         def begin(now: float, number: int = number) -> None:
             assert now >= due
@@ -105,8 +105,8 @@ async def test_rounds_that_are_due_together_begin_together_some_at_a_time() -> N
 
         pace.call_at(due, begin)
     assert not began
-    await eventually(lambda: began == list(range(2 * module.SLICE)))
-    assert between == [module.SLICE]
+    await eventually(lambda: began == list(range(2 * DEFAULT.slice_followers)))
+    assert between == [DEFAULT.slice_followers]
 
 
 async def test_few_followers_are_written_to_at_once() -> None:
@@ -121,15 +121,8 @@ async def test_few_followers_are_written_to_at_once() -> None:
     await live.end()
 
 
-@pytest.fixture
-def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two followers are many."""
-    monkeypatch.setattr(module, "FEW_CLIENTS", 1)
-
-
-@pytest.mark.usefixtures("many")
 async def test_with_many_followers_what_comes_within_a_while_goes_out_together() -> None:
-    live = Live(2, gather_seconds=0.2)
+    live = Live(2, gather_seconds=0.2, few_followers=1)
     await asyncio.sleep(0)
     live.add()
     assert all(socket.text == b"1 " for socket in live.sockets), "after a pause nothing waits"
@@ -141,9 +134,8 @@ async def test_with_many_followers_what_comes_within_a_while_goes_out_together()
     await live.end()
 
 
-@pytest.mark.usefixtures("many")
 async def test_an_event_that_is_alone_leaves_with_the_next_one_or_after_a_while_by_itself() -> None:
-    live = Live(2, gather_seconds=0.1)
+    live = Live(2, gather_seconds=0.1, few_followers=1)
     await asyncio.sleep(0)
     live.add()
     await asyncio.sleep(0.11)  # a second one would leave at once
@@ -158,9 +150,8 @@ async def test_an_event_that_is_alone_leaves_with_the_next_one_or_after_a_while_
     await live.end()
 
 
-@pytest.mark.usefixtures("many")
 async def test_what_waits_is_forgotten_where_all_have_left() -> None:
-    live = Live(2, gather_seconds=0.05)
+    live = Live(2, gather_seconds=0.05, few_followers=1)
     await asyncio.sleep(0)
     live.add()
     live.add()
@@ -181,13 +172,13 @@ async def test_what_waits_is_forgotten_where_all_have_left() -> None:
     ],
 )
 def test_when_a_round_is_due(events: int, began: float, since: float, due: float) -> None:
-    pace = Pace(1.0)
+    pace = Pace(Tuning(gather_seconds=1.0))
     pace.followers = 1_000
     assert pace.round_at(began, events, since) == due
 
 
 def test_nothing_is_fetched_for_many_before_it_can_be_sent() -> None:
-    pace = Pace(20.0)
+    pace = Pace(Tuning(gather_seconds=20.0))
     assert pace.fetch_delay(time.monotonic()) == 0, "few get all at once"
     pace.followers = 1_000
     assert 9 < pace.fetch_delay(time.monotonic()) <= 10
@@ -234,7 +225,7 @@ async def test_a_fault_ends_one_follower_and_the_others_go_on() -> None:
 
 
 async def test_who_leaves_in_the_middle_of_a_round_is_not_written_to() -> None:
-    live = Live(module.SLICE + 1)
+    live = Live(DEFAULT.slice_followers + 1)
     await asyncio.sleep(0)
     live.add()
     await cancel(live.tasks[-1])

@@ -10,7 +10,8 @@ import pytest
 
 from streams.core.events import Event
 from streams.core.positions import Gap, Mark, Scope, TopicPartition
-from streams.engine.tail.feed import BLOCK_BYTES, MAX_COPIED_BYTES, Feed, FeedBlock, Selection, ahead, behind
+from streams.engine.tail.feed import Feed, FeedBlock, Selection, ahead, behind
+from streams.engine.tuning import DEFAULT
 from tests.support.engine import Received
 from tests.support.engine.lone_feed import LoneFeed
 
@@ -79,7 +80,7 @@ async def test_many_events_become_blocks_of_bounded_size_and_lose_nothing() -> N
     of.extend(A, events, Mark(0, 305, 1), 100.0)
     received = Received()
     for block in blocks(of):
-        assert sum(len(line) for line in block.ndjson()) < BLOCK_BYTES + 1000
+        assert sum(len(line) for line in block.ndjson()) < DEFAULT.block_bytes + 1000
         received.take(b"".join(block.sse()))
         assert block.after[A].offset == received.offsets[A][-1] + 1
     assert received.offsets == {A: list(range(5, 305))}
@@ -89,7 +90,7 @@ async def test_many_events_become_blocks_of_bounded_size_and_lose_nothing() -> N
 async def test_a_very_large_event_stands_alone_and_is_not_copied() -> None:
     of = feed(A)
     of.max_bytes = 1 << 30
-    large = event(6, MAX_COPIED_BYTES)
+    large = event(6, DEFAULT.max_copied_bytes)
     of.extend(A, [event(5), large, event(7)], Mark(0, 8, 71), 100.0)
     first, alone, last = blocks(of)
     assert [block.count for block in (first, alone, last)] == [1, 1, 1]
@@ -234,7 +235,7 @@ async def test_a_client_joins_at_the_first_block_that_is_not_behind_it() -> None
     for offset in range(5, 10):
         of.extend(A, [event(offset)], Mark(0, offset + 1, 51), 100.0)
     at = dict(of.vector)
-    assert of.entry({**at, A: Mark(0, 8, 0)}) == (2, {A: Mark(0, 8, 71), B: Mark(0, 5, 50)}), "it has had just so much"
+    assert of.entry({**at, A: Mark(0, 8, 0)}) == (2, {A: Mark(0, 8, 71), B: Mark(0, 5, 50)}), "it has had exactly that"
     assert of.entry({**at, A: Mark(0, 10, 0)}) == (4, {A: Mark(0, 10, 91), B: Mark(0, 5, 50)})
     assert of.entry({**at, A: Mark(0, 5, 0)}) == (of.tip, at), "how far behind it is, the blocks do not say"
     assert of.entry({**at, A: Mark(0, 11, 0)}) == (of.tip, at), "it is ahead"
@@ -259,7 +260,7 @@ def test_behind_and_ahead_look_at_every_partition_incarnation_first() -> None:
     mixed = {A: Mark(1, 6, 0), B: Mark(0, 4, 0)}
     assert behind(at, mixed)
     assert ahead(at, mixed)
-    anew = {A: Mark(2, 0, 0), B: Mark(0, 5, 0)}
-    assert behind(at, anew)
-    assert not ahead(at, anew)
+    again = {A: Mark(2, 0, 0), B: Mark(0, 5, 0)}
+    assert behind(at, again)
+    assert not ahead(at, again)
     assert not behind(at, {A: Mark(1, 5, 99)}), "timestamps do not count, nor partitions that the target lacks"

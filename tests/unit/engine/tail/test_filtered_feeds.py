@@ -203,11 +203,12 @@ async def test_a_fault_of_a_filter_costs_live_clients_nothing_but_the_way_throug
             await each.close()
 
 
-async def test_a_topic_that_is_recreated_is_a_gap_for_every_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.engine.tail.placing.RETRY_SECONDS", 0.02)
-    monkeypatch.setattr("streams.engine.tail.health.REFRESH_SECONDS", 0.05)
+async def test_a_topic_that_is_recreated_is_a_gap_for_every_filter() -> None:
     source = log("dewiki", "dewiki")
-    async with Engine(source).running(*TOPICS) as engine, engine.hub.feed(selection("wiki=frwiki")) as feed:
+    async with (
+        Engine(source, retry_seconds=0.02, refresh_seconds=0.05).running(*TOPICS) as engine,
+        engine.hub.feed(selection("wiki=frwiki")) as feed,
+    ):
         source.delete("a")
         await asyncio.sleep(0.1)
         source.create("a")

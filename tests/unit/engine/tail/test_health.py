@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import pytest
 
 from streams.engine.memory import MemorySource
 from streams.engine.source import SourceUnavailableError
-from streams.engine.tail import health
-from tests.support.engine import Engine, eventually, whole
-from tests.support.engine.hub import hasten, topic, write
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
-    monkeypatch.setattr(health, "CHANGED_SECONDS", 0.0)
+from tests.support.engine import eventually, whole
+from tests.support.engine.hub import HastyEngine, topic, write
 
 
 def two_brokers() -> MemorySource:
@@ -25,33 +19,57 @@ def two_brokers() -> MemorySource:
     return source
 
 
-async def test_kafka_that_is_away_at_the_start_is_logged_at_once_again_after_a_while_and_when_it_is_over(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+class Changing(HastyEngine):
+    """Each change of a trouble is logged at once."""
+
+    TUNED: ClassVar[dict[str, float]] = {**HastyEngine.TUNED, "changed_log_seconds": 0}
+
+
+REFUSED = "kafka.example:9092: connection refused: nothing listens there"
+SAID = f"Kafka cannot be reached: {REFUSED}"
+
+
+class Refusing(MemorySource):
+    """Does not answer while it `refuses`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.create("t")
+        self.refuses = True
+        self.pings = 0
+
+    async def ping(self) -> None:
+        self.pings += 1
+        if self.refuses:
+            raise SourceUnavailableError(REFUSED)
+
+
+async def test_kafka_that_is_away_at_the_start_is_logged_at_once_and_not_each_second(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    source = topic(100)
-    reasons = ["kafka.example:9092: connection refused: nothing listens there"]
-
-    async def ping() -> None:
-        if reasons:
-            raise SourceUnavailableError(reasons[0])
-
-    source.ping = ping  # type: ignore[method-assign]
-    hub = Engine(source).hub
+    source = Refusing()
+    hub = Changing(source).hub
     hub.set_topics(["t"])
     hub.start()
     try:
-        said = f"Kafka cannot be reached: {reasons[0]}"
-        await eventually(lambda: said in caplog.text)
-        assert hub.health.problems() == [said]
-        assert hub.health.reason == reasons[0]
-        for _ in range(3):
-            failed = len(caplog.records)
-            await eventually(lambda: hub.health.reason)
-            assert len(caplog.records) == failed == 1, "a line each minute, not each second"
-        monkeypatch.setattr(health, "LOG_SECONDS", 0.0)
-        await eventually(lambda: caplog.text.count(said) >= 3)
-        monkeypatch.setattr(health, "LOG_SECONDS", 60.0)
-        reasons.clear()
+        await eventually(lambda: source.pings > 6)
+        assert hub.health.problems() == [SAID]
+        assert hub.health.reason == REFUSED
+        assert caplog.text.count(SAID) == len(caplog.records) == 1, "a line each minute, not each second"
+    finally:
+        await hub.close()
+
+
+async def test_kafka_that_stays_away_is_logged_again_after_a_while_and_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = Refusing()
+    hub = Changing(source, log_seconds=0).hub
+    hub.set_topics(["t"])
+    hub.start()
+    try:
+        await eventually(lambda: caplog.text.count(SAID) >= 3)
+        source.refuses = False
         await eventually(lambda: "Kafka answers again, after " in caplog.text)
         assert hub.health.problems() == []
     finally:
@@ -59,7 +77,7 @@ async def test_kafka_that_is_away_at_the_start_is_logged_at_once_again_after_a_w
 
 
 async def test_a_healthy_start_is_never_degraded_once_it_is_ready() -> None:
-    engine = Engine(topic(100))
+    engine = Changing(topic(100))
     engine.hub.set_topics(["t"])
     refreshed = []
     follow = engine.hub._topics._changed
@@ -81,7 +99,7 @@ async def test_a_broker_that_falls_silent_is_said_with_its_topics_though_kafka_a
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = two_brokers()
-    engine = Engine(source, stall_seconds=0.4)
+    engine = Changing(source, stall_seconds=0.4)
     async with engine.running("t", "u"), engine.hub.feed(whole("t", "u")):
         await eventually(lambda: engine.count("eventstreams_kafka_up") == 1)
         source.silent.add(2)
@@ -99,7 +117,7 @@ async def test_a_broker_that_falls_silent_is_said_with_its_topics_though_kafka_a
 
 async def test_kafka_is_not_up_while_nothing_of_what_is_wanted_can_be_read() -> None:
     source = two_brokers()
-    engine = Engine(source, stall_seconds=0.4)
+    engine = Changing(source, stall_seconds=0.4)
     async with engine.running("t", "u"), engine.hub.feed(whole("u")):
         await eventually(lambda: engine.count("eventstreams_kafka_up") == 1)
         assert engine.count("eventstreams_hub_lag_records") == 0
@@ -111,7 +129,7 @@ async def test_kafka_is_not_up_while_nothing_of_what_is_wanted_can_be_read() -> 
 
 async def test_nothing_is_said_to_be_read_again_while_kafka_is_away(caplog: pytest.LogCaptureFixture) -> None:
     source = topic(100)
-    engine = Engine(source, stall_seconds=0.3)
+    engine = Changing(source, stall_seconds=0.3)
     async with engine.running("t"), engine.hub.feed(whole("t")):
         source.silent.add(1)
         await eventually(lambda: "No events are read of t" in caplog.text)
@@ -127,7 +145,7 @@ async def test_nothing_is_said_to_be_read_again_while_kafka_is_away(caplog: pyte
 
 async def test_what_open_transactions_hold_back_is_a_metric() -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")):
+    async with Changing(source).running("t") as engine, engine.hub.feed(whole("t")):
         source.hold("t", 1)
         write(source, 200, 300)
         await eventually(lambda: engine.count("eventstreams_kafka_held_records") == 2)
@@ -137,7 +155,7 @@ async def test_what_open_transactions_hold_back_is_a_metric() -> None:
 
 async def test_a_topic_that_was_deleted_while_it_was_followed_is_no_trouble_of_kafkas() -> None:
     source = two_brokers()
-    engine = Engine(source, stall_seconds=0.2)
+    engine = Changing(source, stall_seconds=0.2)
     async with engine.running("t", "u"), engine.hub.feed(whole("t", "u")):
         source.delete("u")
         await eventually(lambda: not engine.hub.exists(next(tp for tp in engine.hub.partitions if tp.topic == "u")))
@@ -151,7 +169,7 @@ async def test_many_topics_are_named_in_one_sentence_of_bounded_length() -> None
     names = [f"topic.{number:02}" for number in range(30)]
     for name in names:
         source.create(name, broker=2)
-    engine = Engine(source, stall_seconds=0.2)
+    engine = Changing(source, stall_seconds=0.2)
     async with engine.running("t", *names), engine.hub.feed(whole("t", *names)):
         source.silent.add(2)
         await eventually(lambda: engine.hub.health.problems())

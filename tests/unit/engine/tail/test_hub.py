@@ -1,4 +1,4 @@
-"""The process's one reader of the tail, and what it makes of topics that come, grow, go, and begin anew."""
+"""The process's one reader of the tail, and what it makes of topics that come, grow, go, and begin again."""
 
 from __future__ import annotations
 
@@ -11,23 +11,16 @@ from streams.core.errors import KafkaUnavailable
 from streams.core.positions import Mark, Scope, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import Bounds, PollResult
-from streams.engine.tail import feeds as feeds_module
 from streams.engine.tail.feed import Selection
-from tests.support.engine import Engine, eventually, whole
-from tests.support.engine.hub import MINUTE_MS, TP, hasten, now_ms, received, tip, topic, write
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
-
+from tests.support.engine import eventually, whole
+from tests.support.engine.hub import MINUTE_MS, TP, HastyEngine, now_ms, received, tip, topic, write
 
 # The tail.
 
 
 async def test_a_feed_begins_at_the_end_and_gets_everything_that_comes_after() -> None:
     source = topic(100, 200)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         assert feed.vector == {TP: Mark(0, 2, 201)}
         write(source, 300, 300)
         source.skip("t", 3)
@@ -40,7 +33,7 @@ async def test_a_feed_begins_at_the_end_and_gets_everything_that_comes_after() -
 async def test_events_go_to_every_feed_that_wants_them_and_are_made_once() -> None:
     source = topic()
     source.create("u")
-    engine = Engine(source)
+    engine = HastyEngine(source)
     async with (
         engine.running("t", "u"),
         engine.hub.feed(whole("t")) as first,
@@ -56,7 +49,7 @@ async def test_events_go_to_every_feed_that_wants_them_and_are_made_once() -> No
 
 
 async def test_all_who_ask_for_the_same_share_one_feed() -> None:
-    async with Engine(topic()).running("t") as engine, engine.hub.feed(whole("t")) as first:
+    async with HastyEngine(topic()).running("t") as engine, engine.hub.feed(whole("t")) as first:
         async with engine.hub.feed(whole("t")) as second:
             assert second is first
             assert first.clients == 2
@@ -65,14 +58,14 @@ async def test_all_who_ask_for_the_same_share_one_feed() -> None:
 
 async def test_records_that_are_no_events_move_the_position_and_its_timestamp() -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         source.append("t", None, 500)
         await eventually(lambda: feed.vector == {TP: Mark(0, 2, 501)})
 
 
 async def test_an_open_transaction_holds_the_tail_back_until_it_ends() -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         source.hold("t", 1)
         write(source, 200)
         await asyncio.sleep(0.1)
@@ -87,7 +80,7 @@ async def test_an_open_transaction_holds_the_tail_back_until_it_ends() -> None:
 async def test_a_silent_partition_carries_its_newest_records_timestamp() -> None:
     source = topic(100, 300, 200)
     source.skip("t", 5)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         assert feed.vector == {TP: Mark(0, 8, 201)}
 
 
@@ -95,7 +88,7 @@ async def test_a_partition_without_records_was_seen_ten_minutes_before_it_was_wa
     source = topic(partitions=2)
     write(source, 100, partition=1)
     before = now_ms()
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         assert before - 1 <= feed.vector[TP].timestamp + 10 * MINUTE_MS <= now_ms() + 1
         write(source, 500, partition=1)
         await eventually(lambda: feed.vector[TopicPartition("t", 1)].offset == 2)
@@ -108,7 +101,7 @@ async def test_a_partition_without_records_was_seen_ten_minutes_before_it_was_wa
 
 async def test_a_new_partition_is_read_from_its_beginning_on_feeds_that_are_open() -> None:
     source = topic(100)
-    engine = Engine(source)
+    engine = HastyEngine(source)
     async with engine.running("t"), engine.hub.feed(whole("t")) as feed:
         source.create("t", 2)
         write(source, 700, 800, partition=1)
@@ -121,7 +114,7 @@ async def test_a_new_partition_is_read_from_its_beginning_on_feeds_that_are_open
 
 async def test_a_topic_that_is_made_later_is_read_from_its_beginning() -> None:
     source = topic(100)
-    async with Engine(source).running("t", "later") as engine, engine.hub.feed(whole("t", "later")) as feed:
+    async with HastyEngine(source).running("t", "later") as engine, engine.hub.feed(whole("t", "later")) as feed:
         source.create("later")
         write(source, 1, 2, name="later")
         await eventually(lambda: received(feed).offsets == {TopicPartition("later", 0): [0, 1]})
@@ -131,7 +124,7 @@ async def test_a_feed_of_single_partitions_gets_no_new_ones() -> None:
     source = topic(100)
     selection = Selection(frozenset(), frozenset([TP]), Scope.PARTITIONS)
     async with (
-        Engine(source).running("t") as engine,
+        HastyEngine(source).running("t") as engine,
         engine.hub.feed(selection) as single,
         engine.hub.feed(whole("t")) as feed,
     ):
@@ -143,7 +136,7 @@ async def test_a_feed_of_single_partitions_gets_no_new_ones() -> None:
 async def test_nobody_waits_for_a_new_partition_but_who_has_read_it_before() -> None:
     source = Denying()
     source.create("t")
-    engine = Engine(source, ready_seconds=0.3)
+    engine = HastyEngine(source, ready_seconds=0.3)
     new = TopicPartition("t", 1)
     async with engine.running("t"), engine.hub.feed(whole("t")) as feed:
         source.denied = {new}
@@ -173,7 +166,7 @@ async def test_a_partition_without_a_leader_keeps_no_other_feed_back() -> None:
     source.create("t")
     source.create("u")
     source.denied = {TopicPartition("u", 0)}
-    async with Engine(source, ready_seconds=0.3).running("t", "u") as engine:
+    async with HastyEngine(source, ready_seconds=0.3).running("t", "u") as engine:
         with pytest.raises(KafkaUnavailable):
             async with engine.hub.feed(whole("u")):
                 pass
@@ -181,12 +174,12 @@ async def test_a_partition_without_a_leader_keeps_no_other_feed_back() -> None:
             assert set(feed.vector) == {TP}
 
 
-# Partitions that begin anew, and topics that go.
+# Partitions that begin again, and topics that go.
 
 
 async def test_a_topic_that_is_recreated_begins_a_new_incarnation_and_a_gap_is_said() -> None:
     source = topic(100, 200, 300)
-    engine = Engine(source)
+    engine = HastyEngine(source)
     async with engine.running("t"), engine.hub.feed(whole("t")) as feed:
         old = engine.hub.partitions[TP].incarnation
         write(source, 400)
@@ -205,7 +198,7 @@ async def test_a_topic_that_is_recreated_begins_a_new_incarnation_and_a_gap_is_s
 
 async def test_a_topic_that_is_recreated_as_long_as_it_was_is_known_by_its_timestamps() -> None:
     source = topic(100, 200, 300)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         write(source, 400)
         await eventually(lambda: feed.vector[TP].offset == 4)
         source.delete("t")
@@ -217,7 +210,7 @@ async def test_a_topic_that_is_recreated_as_long_as_it_was_is_known_by_its_times
 
 async def test_a_topic_that_was_away_and_is_the_same_goes_on_without_a_gap() -> None:
     source = topic(100, 200)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         log = source._logs[TP]
         source.delete("t")
         await eventually(lambda: engine.hub.partitions[TP].was_away)
@@ -230,7 +223,7 @@ async def test_a_topic_that_was_away_and_is_the_same_goes_on_without_a_gap() -> 
 async def test_a_truncated_partition_begins_anew() -> None:
     """An unclean leader election: the end falls below what has been read."""
     source = topic(100, 200, 300)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         log = source._logs[TP]
         log.records.pop()
         log.end = 2
@@ -241,7 +234,7 @@ async def test_a_truncated_partition_begins_anew() -> None:
 async def test_an_end_that_is_only_for_a_moment_below_what_was_read_is_no_truncation() -> None:
     """A new leader may know less than the old one did, until it has caught up."""
     source = topic(100, 200, 300)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         log = source._logs[TP]
         log.end = 2
         await eventually(lambda: engine.hub.partitions[TP].is_suspect)
@@ -265,7 +258,7 @@ class Stopping(MemorySource):
 async def test_a_tail_that_retention_overtakes_goes_on_at_the_oldest_and_a_gap_is_said() -> None:
     source = Stopping()
     source.create("t")
-    engine = Engine(source)
+    engine = HastyEngine(source)
     async with engine.running("t"), engine.hub.feed(whole("t")) as feed:
         incarnation = engine.hub.partitions[TP].incarnation
         source.stopped = True
@@ -279,7 +272,7 @@ async def test_a_tail_that_retention_overtakes_goes_on_at_the_oldest_and_a_gap_i
 
 async def test_a_suspicion_that_is_unfounded_changes_nothing() -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         engine.hub.check_for_restart(TP)
         engine.hub.check_for_restart(TP)
         engine.hub.check_for_restart(TopicPartition("unknown", 0))
@@ -290,7 +283,7 @@ async def test_a_suspicion_that_is_unfounded_changes_nothing() -> None:
 
 async def test_no_incarnation_comes_twice_also_where_a_partition_is_watched_again() -> None:
     """What history keeps is kept under it."""
-    engine = Engine(topic(100), grace_seconds=0)
+    engine = HastyEngine(topic(100), grace_seconds=0)
     async with engine.running("t"):
         seen = set()
         for _ in range(2):
@@ -305,7 +298,7 @@ async def test_no_incarnation_comes_twice_also_where_a_partition_is_watched_agai
 
 async def test_a_feed_is_kept_for_a_while_after_its_last_client_and_then_let_go() -> None:
     source = topic(100)
-    engine = Engine(source, grace_seconds=1.5)
+    engine = HastyEngine(source, grace_seconds=1.5)
     async with engine.running("t"):
         async with engine.hub.feed(whole("t")) as first:
             pass
@@ -321,13 +314,12 @@ async def test_a_feed_is_kept_for_a_while_after_its_last_client_and_then_let_go(
             assert third.vector[TP].offset == 2
 
 
-async def test_only_so_many_feeds_are_kept_that_nobody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds_module, "IDLE_FEEDS", 2)
+async def test_only_so_many_feeds_are_kept_that_nobody_follows() -> None:
     source = topic()
     names = ["t", *"uvwx"]
     for name in names[1:]:
         source.create(name)
-    engine = Engine(source)
+    engine = HastyEngine(source, idle_feeds=2)
     async with engine.running(*names), engine.hub.feed(whole("t")):
         for name in names:
             async with engine.hub.feed(whole(name)):
@@ -338,7 +330,7 @@ async def test_only_so_many_feeds_are_kept_that_nobody_follows(monkeypatch: pyte
 async def test_a_partition_stays_while_any_feed_wants_it() -> None:
     source = topic()
     source.create("u")
-    engine = Engine(source, grace_seconds=0)
+    engine = HastyEngine(source, grace_seconds=0)
     async with engine.running("t", "u"), engine.hub.feed(whole("t")) as feed:
         async with engine.hub.feed(whole("t", "u")):
             assert set(engine.hub.partitions) == {TP, TopicPartition("u", 0)}
@@ -350,7 +342,7 @@ async def test_a_partition_stays_while_any_feed_wants_it() -> None:
 async def test_feeds_share_their_bytes() -> None:
     source = topic()
     source.create("u")
-    engine = Engine(source, ring_bytes=1 << 20, grace_seconds=0)
+    engine = HastyEngine(source, ring_bytes=1 << 20, grace_seconds=0)
     async with engine.running("t", "u"), engine.hub.feed(whole("t")) as first:
         assert first.max_bytes == 1 << 20
         async with engine.hub.feed(whole("u")) as second:
@@ -359,5 +351,5 @@ async def test_feeds_share_their_bytes() -> None:
 
 
 async def test_a_silence_is_broken_for_all_who_follow() -> None:
-    async with Engine(topic(), keepalive_seconds=0.5).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(topic(), keepalive_seconds=0.5).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         await eventually(lambda: received(feed).keepalives >= 2)

@@ -11,23 +11,16 @@ import pytest
 from streams.core.errors import KafkaUnavailable
 from streams.core.positions import TopicPartition
 from streams.engine.source import SourceUnavailableError
-from streams.engine.tail import health as module
 from streams.engine.tail.hub import Hub
-from tests.support.engine import Engine, cancel, eventually, whole
-from tests.support.engine.hub import TP, hasten, received, topic, write
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
-
+from tests.support.engine import cancel, eventually, whole
+from tests.support.engine.hub import TP, HastyEngine, received, topic, write
 
 # Whether Kafka is there.
 
 
 async def test_kafka_is_away_after_three_failures_in_a_row_and_back_after_one_answer() -> None:
     source = topic()
-    engine = Engine(source)
+    engine = HastyEngine(source)
     async with engine.running("t"):
         pings = 0
 
@@ -47,8 +40,7 @@ async def test_kafka_is_away_after_three_failures_in_a_row_and_back_after_one_an
         assert engine.count("eventstreams_kafka_up") == 1
 
 
-async def test_no_sign_of_life_is_asked_for_while_fetches_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PING_SECONDS", 0.2)
+async def test_no_sign_of_life_is_asked_for_while_fetches_are_answered() -> None:
     source = topic()
     pings = 0
 
@@ -56,7 +48,7 @@ async def test_no_sign_of_life_is_asked_for_while_fetches_are_answered(monkeypat
         nonlocal pings
         pings += 1
 
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")):
+    async with HastyEngine(source, ping_seconds=0.2).running("t") as engine, engine.hub.feed(whole("t")):
         await eventually(lambda: engine.hub.available)
         source.ping = ping  # type: ignore[method-assign]
         for number in range(30):
@@ -69,7 +61,7 @@ async def test_no_sign_of_life_is_asked_for_while_fetches_are_answered(monkeypat
 
 async def test_a_stream_goes_on_by_itself_when_kafka_is_back() -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         source.available = False
         write(source, 200)
         await eventually(lambda: not engine.hub.available)
@@ -80,7 +72,7 @@ async def test_a_stream_goes_on_by_itself_when_kafka_is_back() -> None:
 async def test_a_hub_whose_kafka_comes_late_is_unavailable_until_then() -> None:
     source = topic(100)
     source.available = False
-    hub = Engine(source).hub
+    hub = HastyEngine(source).hub
     hub.set_topics(["t"])
     hub.start()
     try:
@@ -98,7 +90,7 @@ async def test_a_hub_whose_kafka_comes_late_is_unavailable_until_then() -> None:
 
 async def test_a_feed_whose_partitions_cannot_be_found_is_an_error_in_time() -> None:
     source = topic(100)
-    async with Engine(source, ready_seconds=0.2).running("t") as engine:
+    async with HastyEngine(source, ready_seconds=0.2).running("t") as engine:
         source.available = False
         with pytest.raises(KafkaUnavailable):
             async with engine.hub.feed(whole("t")):
@@ -110,7 +102,7 @@ async def test_a_feed_whose_partitions_cannot_be_found_is_an_error_in_time() -> 
 
 async def test_a_fault_of_ours_in_the_tail_is_logged_and_the_hub_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         take, engine.hub._take = engine.hub._take, None  # type: ignore[assignment, method-assign]
         write(source, 200)
         await eventually(lambda: "A fault while taking the records of a partition" in caplog.text)
@@ -136,18 +128,15 @@ async def test_only_topics_of_the_catalogue_are_asked_for() -> None:
         await refresh(topics)
 
     source.refresh = spy  # type: ignore[method-assign]
-    async with Engine(source).running("t", "u") as engine:
+    async with HastyEngine(source).running("t", "u") as engine:
         assert await engine.hub.topics(["t", "secret"]) == {"t": 1}
     assert asked == {"t", "u"}
 
 
-async def test_what_a_request_names_and_the_hub_has_not_heard_of_is_asked_for_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_what_a_request_names_and_the_hub_has_not_heard_of_is_asked_for_at_once() -> None:
     """An id may come from another process, which has found the new partition first."""
-    monkeypatch.setattr(module, "REFRESH_SECONDS", 1000.0)
     source = topic()
-    async with Engine(source).running("t", "u") as engine:
+    async with HastyEngine(source, refresh_seconds=1000.0).running("t", "u") as engine:
         source.create("t", 2)
         source.create("u")
         assert await engine.hub.topics(["t", "u"]) == {"t": 1}
@@ -155,10 +144,7 @@ async def test_what_a_request_names_and_the_hub_has_not_heard_of_is_asked_for_at
         assert await engine.hub.topics(["t", "u"], [TopicPartition("t", 1)]) == {"t": 2, "u": 1}
 
 
-async def test_a_catalogue_that_comes_while_kafka_is_being_asked_is_asked_for_next(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "REFRESH_SECONDS", 1000.0)
+async def test_a_catalogue_that_comes_while_kafka_is_being_asked_is_asked_for_next() -> None:
     source = topic()
     gate = asyncio.Event()
     asking = asyncio.Event()
@@ -170,7 +156,7 @@ async def test_a_catalogue_that_comes_while_kafka_is_being_asked_is_asked_for_ne
         await refresh(topics)
 
     source.refresh = slow  # type: ignore[method-assign]
-    hub = Engine(source).hub
+    hub = HastyEngine(source, refresh_seconds=1000.0).hub
     hub.start()
     try:
         await asking.wait()
@@ -186,7 +172,7 @@ async def test_a_catalogue_that_comes_while_kafka_is_being_asked_is_asked_for_ne
 async def test_a_hub_closes_at_any_moment() -> None:
     for moment in range(12):
         source = topic(100)
-        engine = Engine(source)
+        engine = HastyEngine(source)
         engine.hub.set_topics(["t"])
         engine.hub.start()
         opening = asyncio.ensure_future(_open(engine.hub))

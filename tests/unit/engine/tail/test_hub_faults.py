@@ -11,17 +11,11 @@ import pytest
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, PollResult
-from streams.engine.tail import hub as module
 from tests.support.engine import Engine, eventually, whole
 from tests.support.engine.connection import Connection
-from tests.support.engine.hub import TP, hasten, received, tip, topic, write
+from tests.support.engine.hub import TP, HastyEngine, received, tip, topic, write
 
 U = TopicPartition("u", 0)
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
 
 
 def faults(engine: Engine, place: str) -> float:
@@ -30,7 +24,7 @@ def faults(engine: Engine, place: str) -> float:
 
 async def test_a_fault_while_a_suspect_partition_is_looked_at_stops_it_for_a_moment_only() -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         bounds = source.bounds
 
         async def fails_once(*_: Any) -> Any:
@@ -51,7 +45,7 @@ async def test_a_fault_in_one_feed_takes_nothing_from_the_others_and_its_own_cli
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = topic(100)
-    engine = Engine(source)
+    engine = HastyEngine(source)
     async with (
         engine.running("t"),
         engine.hub.feed(whole("t")) as broken,
@@ -83,7 +77,7 @@ async def test_a_fault_in_one_feed_takes_nothing_from_the_others_and_its_own_cli
 async def test_a_fault_with_one_partition_stops_no_other_one_and_is_seen_while_it_lasts() -> None:
     source = topic()
     source.create("u")
-    engine = Engine(source, stall_seconds=0.3)
+    engine = HastyEngine(source, stall_seconds=0.3)
     async with engine.running("t", "u"), engine.hub.feed(whole("t", "u")) as feed:
         events = engine.encoder.events
 
@@ -108,7 +102,7 @@ async def test_a_fault_with_one_partition_stops_no_other_one_and_is_seen_while_i
 
 async def test_a_fault_while_partitions_are_placed_delays_them() -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine:
+    async with HastyEngine(source).running("t") as engine:
         newest = engine.hub.lookups.newest
 
         async def fails_once(*_: Any) -> Any:
@@ -123,7 +117,7 @@ async def test_a_fault_while_partitions_are_placed_delays_them() -> None:
 
 async def test_a_fault_in_one_feeds_signs_of_life_leaves_the_others_theirs() -> None:
     source = topic()
-    engine = Engine(source, keepalive_seconds=0.1)
+    engine = HastyEngine(source, keepalive_seconds=0.1)
     async with engine.running("t"), engine.hub.feed(whole("t")) as broken, engine.hub.feed(whole("t", "x")) as sound:
         broken.keep_alive = None  # type: ignore[assignment, method-assign]
         await eventually(lambda: received(sound).keepalives)
@@ -140,11 +134,10 @@ class Hasty(MemorySource):
         return {tp: self._batch(tp, offset, 1 << 20) for tp, offset in positions.items()}
 
 
-async def test_a_source_that_never_waits_does_not_make_the_hub_spin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "IDLE_ROUND_SECONDS", 0.05)
+async def test_a_source_that_never_waits_does_not_make_the_hub_spin() -> None:
     source = Hasty()
     source.create("t")
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source, idle_round_seconds=0.05).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         before = source.polls
         await asyncio.sleep(0.5)
         assert source.polls - before <= 11

@@ -8,17 +8,11 @@ import pytest
 
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
-from streams.engine.tail import health
-from tests.support.engine import Engine, eventually, whole
-from tests.support.engine.hub import TP, hasten, received, topic, write
+from tests.support.engine import eventually, whole
+from tests.support.engine.hub import TP, HastyEngine, received, topic, write
 
 OLD = range(1_000, 1_500)
 U = TopicPartition("u", 0)
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
 
 
 def full_of_history() -> MemorySource:
@@ -28,12 +22,11 @@ def full_of_history() -> MemorySource:
     return source
 
 
-async def test_an_existing_topic_that_a_stream_gains_is_read_from_now_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_existing_topic_that_a_stream_gains_is_read_from_now_on() -> None:
     """A sync has added it, and a client asks within the second, before the next look at the metadata."""
     source = full_of_history()
-    engine = Engine(source)
+    engine = HastyEngine(source, refresh_seconds=1000.0)
     async with engine.running("t"):
-        monkeypatch.setattr(health, "REFRESH_SECONDS", 1000.0)
         engine.hub.set_topics(["t", "u"])
         assert await engine.hub.topics(["t", "u"]) == {"t": 1, "u": 1}, "the metadata are asked for it at once"
         async with engine.hub.feed(whole("t", "u")) as feed:
@@ -44,21 +37,21 @@ async def test_an_existing_topic_that_a_stream_gains_is_read_from_now_on(monkeyp
 
 async def test_a_feed_that_was_opened_before_the_topic_was_asked_for_gets_it_from_now_on() -> None:
     source = full_of_history()
-    engine = Engine(source)
+    engine = HastyEngine(source)
     async with engine.running("t"), engine.hub.feed(whole("t", "u")) as feed:
         engine.hub.set_topics(["t", "u"])
         await eventually(lambda: U in feed.vector)
         write(source, 2_000, name="u")
         await eventually(lambda: received(feed).offsets == {U: [len(OLD)]})
         async with engine.hub.feed(whole("u")) as later:
-            assert later.vector[U].offset == len(OLD) + 1, "the end is the end for whoever comes later"
+            assert later.vector[U].offset == len(OLD) + 1, "the end is the end for clients that come later"
 
 
 @pytest.mark.parametrize("kind", ["hidden", "unseen"])
 async def test_a_topic_that_a_passing_error_hid_at_first_is_read_from_now_on(kind: str) -> None:
     source = full_of_history()
     getattr(source, kind).add("u")
-    async with Engine(source).running("t", "u") as engine, engine.hub.feed(whole("t", "u")) as feed:
+    async with HastyEngine(source).running("t", "u") as engine, engine.hub.feed(whole("t", "u")) as feed:
         await asyncio.sleep(0.1)
         getattr(source, kind).clear()
         await eventually(lambda: U in feed.vector)
@@ -68,7 +61,7 @@ async def test_a_topic_that_a_passing_error_hid_at_first_is_read_from_now_on(kin
 
 async def test_a_passing_error_between_two_answers_hides_no_new_partition() -> None:
     source = topic(100)
-    async with Engine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
+    async with HastyEngine(source).running("t") as engine, engine.hub.feed(whole("t")) as feed:
         source.hidden.add("t")
         await asyncio.sleep(0.1)
         source.create("t", 2)
@@ -79,7 +72,7 @@ async def test_a_passing_error_between_two_answers_hides_no_new_partition() -> N
 
 async def test_a_topic_that_comes_back_to_the_catalogue_is_not_new_for_having_been_absent_before() -> None:
     source = topic()
-    async with Engine(source).running("t", "u") as engine:
+    async with HastyEngine(source).running("t", "u") as engine:
         engine.hub.set_topics(["t"])
         await engine.hub.topics(["t"])
         source.create("u")
@@ -92,7 +85,7 @@ async def test_a_topic_that_comes_back_to_the_catalogue_is_not_new_for_having_be
 
 async def test_a_topic_that_did_not_exist_and_is_created_is_read_from_its_beginning() -> None:
     source = topic()
-    async with Engine(source).running("t", "u") as engine, engine.hub.feed(whole("t", "u")) as feed:
+    async with HastyEngine(source).running("t", "u") as engine, engine.hub.feed(whole("t", "u")) as feed:
         source.create("u")
         write(source, 1, 2, name="u")
         await eventually(lambda: received(feed).offsets == {U: [0, 1]})
@@ -101,7 +94,7 @@ async def test_a_topic_that_did_not_exist_and_is_created_is_read_from_its_beginn
 async def test_a_topic_that_goes_while_its_position_is_waited_for_keeps_nobody_from_the_others() -> None:
     source = topic(100)
     source.create("u", broker=2)
-    engine = Engine(source, ready_seconds=10.0)
+    engine = HastyEngine(source, ready_seconds=10.0)
     async with engine.running("t", "u"):
         source.silent.add(2)
         async with engine.hub.feed(whole("t")):

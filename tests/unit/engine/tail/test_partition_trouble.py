@@ -1,4 +1,4 @@
-"""One partition's trouble is its own: what answers is served, what does not is said (`served` null) and comes later."""
+"""One partition's trouble is its own: what answers is served; the rest is reported (`served` null) and comes later."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ from streams.core.plan import Start, plan
 from streams.core.positions import END, Gap, Scope, TopicPartition, parse_last_event_id
 from streams.engine.memory import MemorySource
 from streams.engine.resume import resolve
-from tests.support.engine import Engine, eventually, whole
+from tests.support.engine import eventually, whole
 from tests.support.engine.connection import Connection
-from tests.support.engine.hub import TP, hasten, received, write
+from tests.support.engine.hub import TP, HastyEngine, received, write
 
 U = TopicPartition("u", 0)
 BOTH = whole("t", "u")
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
 
 
 def two_brokers() -> MemorySource:
@@ -60,7 +55,7 @@ troubles = pytest.mark.parametrize("trouble", [_silence, _no_leader, _deny])
 @troubles
 async def test_a_cold_stream_of_a_healthy_broker_is_served_while_another_ones_is_wanted(trouble: object) -> None:
     source = two_brokers()
-    engine = Engine(source, ready_seconds=1.0)
+    engine = HastyEngine(source, ready_seconds=1.0)
     async with engine.running("t", "u"):
         trouble(source)  # type: ignore[operator]
         with pytest.raises((KafkaUnavailable, NoTopicsAvailable)):
@@ -75,7 +70,7 @@ async def test_a_cold_stream_of_a_healthy_broker_is_served_while_another_ones_is
 @troubles
 async def test_a_live_start_is_served_what_can_be_read_and_told_what_cannot_and_gets_it_later(trouble: object) -> None:
     source = two_brokers()
-    engine = Engine(source, ready_seconds=1.0)
+    engine = HastyEngine(source, ready_seconds=1.0)
     async with engine.running("t", "u"):
         trouble(source)  # type: ignore[operator]
         async with engine.hub.feed(BOTH) as feed:
@@ -98,7 +93,7 @@ async def test_a_live_start_is_served_what_can_be_read_and_told_what_cannot_and_
 @troubles
 async def test_who_asks_for_a_time_is_served_what_can_be_read_and_told_what_cannot(trouble: object) -> None:
     source = two_brokers()
-    engine = Engine(source, ready_seconds=1.0)
+    engine = HastyEngine(source, ready_seconds=1.0)
     async with engine.running("t", "u"), engine.hub.feed(BOTH):  # warm: both are placed
         trouble(source)  # type: ignore[operator]
         position, gaps = await resolve(engine.hub, {TP: Start(timestamp=150), U: Start(timestamp=150)})
@@ -110,7 +105,7 @@ async def test_who_asks_for_a_time_is_served_what_can_be_read_and_told_what_cann
 
 async def test_who_resumes_at_a_partition_that_cannot_be_read_just_now_is_asked_to_come_back() -> None:
     source = two_brokers()
-    engine = Engine(source, ready_seconds=0.5)
+    engine = HastyEngine(source, ready_seconds=0.5)
     async with engine.running("t", "u"):
         _silence(source)
         with pytest.raises(KafkaUnavailable):
@@ -126,7 +121,7 @@ async def test_who_resumes_at_a_partition_that_cannot_be_read_just_now_is_asked_
 
 async def test_who_resumes_at_a_topic_that_may_not_be_read_is_told_so_and_served_the_rest() -> None:
     source = two_brokers()
-    engine = Engine(source, ready_seconds=0.5)
+    engine = HastyEngine(source, ready_seconds=0.5)
     async with engine.running("t", "u"):
         _deny(source)
         async with engine.hub.feed(BOTH, [TP, U]):
@@ -139,7 +134,7 @@ async def test_a_topic_whose_read_is_denied_is_said_to_later_clients_too_and_to_
     source = two_brokers()
     source.create("empty")
     source.unreadable |= {"u", "empty"}
-    engine = Engine(source, ready_seconds=1.0)
+    engine = HastyEngine(source, ready_seconds=1.0)
     async with engine.running("t", "u", "empty"):
         for _ in range(2):
             async with engine.hub.feed(whole("t", "u", "empty")):
@@ -158,7 +153,7 @@ async def test_a_client_that_was_let_in_without_a_partition_reads_it_from_where_
     None
 ):
     source = two_brokers()
-    engine = Engine(source, ready_seconds=0.5)
+    engine = HastyEngine(source, ready_seconds=0.5)
     async with engine.running("t", "u"):
         _silence(source)
         async with engine.hub.feed(BOTH) as feed:
@@ -183,7 +178,7 @@ STREAM = Stream("s", ("t", "u"), (), (), "", None, None, False, {})
 async def test_a_topic_that_kafka_does_not_show_is_left_out_and_said(kind: str) -> None:
     source = two_brokers()
     getattr(source, kind).add("u")
-    engine = Engine(source)
+    engine = HastyEngine(source)
     async with engine.running("t", "u"):
         kafka = await engine.hub.topics(["t", "u"])
         planned = plan([STREAM], None, None, kafka, engine.hub.unreadable(["t", "u"]))

@@ -57,7 +57,7 @@ def test_a_list_is_applied_with_a_reason_that_stands_in_the_history(hold: Hold) 
     assert Hold.objects.count() == 2
     done = client.post(HELD, {"reason": "meant", "apply": "Apply", "holds": hold.pk}, follow=True)
     assert messages(done) == ["Applied: 2 pages are no longer redacted, in any process within 3 seconds."]
-    assert list(Hold.objects.all()) == [later], "what the page did not show waits for a decision of its own"
+    assert list(Hold.objects.all()) == [later], "what the page did not show waits for its own decision"
     changes = set(PageChange.objects.filter(reason="meant", by="grace").values_list("what", "title"))
     assert changes == {("removed", "A <b>"), ("removed", "B"), ("applied", WHY)}
     assert WHY in client.get(HISTORY).content.decode()

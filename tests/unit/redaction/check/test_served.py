@@ -1,4 +1,4 @@
-"""Reading a service's history as its clients do: framing, resuming, and what is said when it cannot be done."""
+"""Reading a service's history as its clients do: framing, resuming, and what is reported when it cannot be done."""
 
 from __future__ import annotations
 
