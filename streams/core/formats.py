@@ -39,6 +39,26 @@ def sse_gap(gaps: Iterable[Gap]) -> bytes:
     return b":gap %s\n" % gaps_json(gaps)
 
 
+def sse_end(ids: bytes, reason: str, events: int) -> bytes:
+    """The event that ends a stream, after so many events; `ids` are the members of the id of its position."""
+    return b'event: end\nid: [%s]\ndata: {"reason":"%s","events":%d}\n\n' % (ids, reason.encode(), events)
+
+
+def sse_checkpoint(ids: bytes, now: int) -> bytes:
+    """An event that says a position; `now` in ms."""
+    return b"event: checkpoint\nid: [%s]\ndata: {%s}\n\n" % (ids, _checkpoint_meta(now))
+
+
+def ndjson_checkpoint(ids: bytes, now: int) -> bytes:
+    """The same as a line, with the id in it."""
+    return b'{%s,"last_event_id":[%s]}\n' % (_checkpoint_meta(now), ids)
+
+
+def _checkpoint_meta(now: int) -> bytes:
+    """What makes a client that discards canary events, as all must, pass over a checkpoint."""
+    return b'"meta":{"domain":"canary","stream":"eventstreams.checkpoint","dt":"%s"}' % iso_time(now).encode()
+
+
 def sse_filter(text: str) -> bytes:
     """A comment that says which filter is in force, by its canonical form."""
     return b":filter %s\n" % text.encode()

@@ -7,6 +7,7 @@
 - `replay/`: older events: read once for all who ask, merged by time.
 - `resume.py`: from a request's start to offsets in Kafka.
 - `subscription.py`: the pull loop of one client: catch up, follow the feed, fall behind, catch up again.
+- `terms/`: what some clients ask for besides events: an end, and checkpoints.
 - `lookups.py`: questions to Kafka about offsets and times, each asked once for all who want the answer.
 - `rates.py`: events per second of streams. `metrics.py`: what Prometheus is told.
 

@@ -59,6 +59,13 @@ class Metrics:
         self.skipped = Counter("eventstreams_records_skipped", "Records that are no event", ["reason"], registry=r)
         self.errors = Counter("eventstreams_errors", "Errors told to clients, by type", ["type"], registry=r)
         self.gaps = Counter("eventstreams_gaps", "Gaps said to clients", registry=r)
+        self.ends = Counter(
+            "eventstreams_stream_ends",
+            "Streams that ended as their clients had asked, by reason",
+            ["reason"],
+            registry=r,
+        )
+        self.checkpoints = Counter("eventstreams_checkpoints", "Checkpoints sent to clients", registry=r)
         self.kafka_up = Gauge(
             "eventstreams_kafka_up",
             "1 while Kafka answers, and some of the partitions that are wanted are read",

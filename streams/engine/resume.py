@@ -77,16 +77,20 @@ async def resolve(
     return position | left_out, [*gaps, *(_left_out(tp, starts[tp]) for tp in left_out)]
 
 
-async def gaps_of(hub: Hub, starts: Mapping[TopicPartition, Start]) -> list[Gap]:
-    """The gaps that `resolve` would find, for who will not read: no partition is watched. Raises KafkaUnavailable."""
+async def preview(hub: Hub, starts: Mapping[TopicPartition, Start]) -> tuple[dict[TopicPartition, Mark], list[Gap]]:
+    """Return what `resolve` would, for a client that will not read: no partition is watched.
+
+    Partitions that start at their end have no mark. Raises KafkaUnavailable.
+    """
     asked = {tp: start for tp, start in starts.items() if start.offset != END}
     if not asked:
-        return []
+        return {}, []
     bounds = await hub.lookups.bounds(asked)
     resolver = _Resolver(hub, asked, {tp: Mark(0, bound.end, 0) for tp, bound in answered(bounds).items()})
-    if not await resolver.marks():
+    marks = await resolver.marks()
+    if not marks:
         raise KafkaUnavailable
-    return [*resolver.gaps, *(_left_out(tp, asked[tp]) for tp in resolver.troubles)]
+    return marks, [*resolver.gaps, *(_left_out(tp, asked[tp]) for tp in resolver.troubles)]
 
 
 def _is_denied(error: SourceError) -> bool:

@@ -8,6 +8,7 @@ T, and then follows the feed after T (invariant 4).
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
 from typing import Any
@@ -23,6 +24,7 @@ from streams.engine.source import OutOfRangeError, SourceError, UnknownPartition
 from streams.engine.tail.fanout import Chunk, Follower, Sink
 from streams.engine.tail.feed import Feed, ahead, behind
 from streams.engine.tail.hub import Hub
+from streams.engine.terms.terms import Terms
 
 
 class Subscription:
@@ -47,6 +49,7 @@ class Subscription:
         "_sink",
         "_slot",
         "_taking_slot",
+        "_terms",
         "_tuning",
         "_version",
         "position",
@@ -63,6 +66,7 @@ class Subscription:
         keepalive_seconds: float,
         metrics: Metrics,
         sink: Sink | None = None,
+        terms: Terms | None = None,
     ) -> None:
         self.position = position
         self._sink = sink
@@ -79,12 +83,15 @@ class Subscription:
         self._slot: ReaderSlot | None = None
         self._taking_slot: asyncio.Future[None] | None = None
         self._last_chunk_at = 0.0
+        self._terms = terms
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
-        """All that the client is to be sent, without end."""
+        """All that the client is to be sent; without end, unless it has asked for one."""
         self._last_chunk_at = time.monotonic()
         try:
             async for chunk in self._chunks():
+                if self._terms is not None:
+                    self._terms.sent(chunk.events, self.position)
                 yield chunk
                 self._last_chunk_at = time.monotonic()
         finally:
@@ -102,46 +109,76 @@ class Subscription:
             self._slot = None
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
+        terms = self._terms
         while True:
+            if terms is not None:
+                async for chunk in self._while_it_works(terms.look_for_end()):
+                    yield chunk
             gaps = self._gap_chunks(self._adopt(self._feed.vector))
             if gaps:
                 for chunk in gaps:
                     yield chunk
                 continue  # the feed may have gone on meanwhile
-            number, target = self._feed.entry(self.position)
-            if ahead(self.position, target):
-                coming = asyncio.ensure_future(self._feed_to_come())
-                async for chunk in self._patiently(coming):
+            if terms is not None and (ending := terms.ending(self.position)) is not None:
+                for chunk in ending:
                     yield chunk
-                coming.result()  # a fault must end the stream rather than be tried for ever
+                return
+            number, target = self._entry()
+            if ahead(self.position, target):
+                async for chunk in self._while_it_works(self._feed_to_come()):
+                    yield chunk
             elif behind(self.position, target):
                 async for chunk in self._catch_up(target):
                     yield chunk
+                if number is None:
+                    continue  # it may be at its end
             if not ahead(self.position, target) and not behind(self.position, target):
                 self.position = target
                 self.park()
                 self._merging = None  # who is live needs none
-                async for chunk in self._follow(number):
+                if terms is not None and number is None:
+                    live = self._patiently(terms.feed_to_move())
+                else:
+                    live = self._follow(number or 0)
+                async for chunk in live:
                     yield chunk
+
+    def _entry(self) -> tuple[int | None, dict[TopicPartition, Mark]]:
+        """Where the client is to join its feed (see `Feed.entry`), or, near its end, how far it may read without it."""
+        number, target = self._feed.entry(self.position)
+        terms = self._terms
+        if terms is None or (not terms.is_near_end and terms.admits(self._feed.next_step(number, self._is_sse))):
+            return number, target
+        return None, terms.target(self.position)
 
     # Live.
 
     async def _follow(self, number: int) -> AsyncIterator[Chunk]:
         """What the feed has after block `number`, until the client is too slow for it."""
-        feed = self._feed
+        feed, terms = self._feed, self._terms
         try:
             while True:
+                if terms is not None:
+                    if number == feed.tip:
+                        self.position = dict(feed.vector)  # over what was no event
+                    for chunk in terms.checkpoint(self.position):
+                        yield chunk
+                    if terms.is_near_end:
+                        return
                 step = feed.next_step(number, self._is_sse)
                 if step is not None:
+                    if terms is not None and not terms.admits(step):
+                        return
                     chunk, number, self.position, _ = step
                     if chunk.parts:
                         yield chunk
                 elif self._sink is None:
-                    await feed.changed()
+                    await (feed.changed() if terms is None else terms.feed_to_move())
                 else:
                     follower = Follower(self._sink, number, self.position, is_sse=self._is_sse)
-                    await feed.fanout.follow(follower)
+                    await (feed.fanout.follow(follower) if terms is None else terms.follow(follower))
                     number, self.position = follower.number, follower.position
+                    self._last_chunk_at = time.monotonic()
         except LookupError:
             return
 
@@ -197,15 +234,18 @@ class Subscription:
                 self._version = self._history.version
                 merge.clear()
                 continue
-            chunk = merge.chunk()
+            chunk = merge.chunk(self._terms.left if self._terms is not None else None)
             # What was looked at counts, too; where nothing was an event, that may have been much.
             nbytes = max(chunk.nbytes, merge.examined) or self._tuning.chunk_bytes
             if self._slot is not None:
                 self._slot.account(nbytes)
             if chunk.parts:
                 yield chunk
-            elif self._keepalive and time.monotonic() - self._last_chunk_at >= self._keepalive:
-                yield self._sign_of_life()  # a filter may want nothing of all that is read
+            for sign in self._signs_of_life():
+                yield sign  # a filter may want nothing of all that is read
+            if self._terms is not None and self._terms.left == 0:
+                merge.clear()
+                return
             # Who leaves throws away what it has not sent: a reader of many partitions would spend its turns on reading.
             if self._slot is not None and self._slot.is_over and merge.is_mostly_sent:
                 self.park()
@@ -327,12 +367,25 @@ class Subscription:
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
-                due = self._keepalive and self._last_chunk_at + self._keepalive - time.monotonic()
-                await asyncio.wait({task}, timeout=due and max(0.0, due))
-                if not task.done():
-                    yield self._sign_of_life()
+                seconds = math.inf if self._terms is None else self._terms.seconds_left
+                if self._keepalive:
+                    seconds = min(seconds, self._last_chunk_at + self._keepalive - time.monotonic())
+                await asyncio.wait({task}, timeout=None if seconds == math.inf else max(0.0, seconds))
+                for chunk in () if task.done() else self._signs_of_life():
+                    yield chunk
         finally:
             task.cancel()
 
-    def _sign_of_life(self) -> Chunk:
-        return Chunk((self._comment,), 0)
+    def _signs_of_life(self) -> list[Chunk]:
+        """What is to be said by now, although there is no event."""
+        signs = list(self._terms.checkpoint(self.position)) if self._terms is not None else []
+        if not signs and self._keepalive and time.monotonic() - self._last_chunk_at >= self._keepalive:
+            signs.append(Chunk((self._comment,), 0))
+        return signs
+
+    async def _while_it_works(self, work: Coroutine[Any, Any, object]) -> AsyncIterator[Chunk]:
+        """Wait for `work`, as `_patiently` does. Raises what it raises: a fault must not be tried for ever."""
+        task = asyncio.ensure_future(work)
+        async for chunk in self._patiently(task):
+            yield chunk
+        task.result()

@@ -83,6 +83,15 @@ class Tuning:
     yield_bytes: int = 256 * 1024
     """Bytes that a client which catches up is sent before the event loop has a turn, if nothing else is waited for."""
 
+    # An end, and checkpoints.
+
+    watch_seconds: float = 0.5
+    """Maximum seconds until a client looks again whether something is due that no event announces."""
+    checkpoint_look_seconds: float = 1.0
+    """Seconds between two looks whether a client's position has moved, once a checkpoint may be due."""
+    clock_seconds: float = 60.0
+    """Maximum seconds between two looks at the time of day, which may be set."""
+
     # Taking turns.
 
     turn_records: int = 100

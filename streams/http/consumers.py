@@ -32,16 +32,19 @@ from streams.core.errors import (
     TooManyRequests,
     Unavailable,
 )
-from streams.core.filters import NO_FILTER, shortened
+from streams.core.filters import NO_FILTER
 from streams.core.plan import Plan, Start, plan
-from streams.core.positions import Gap, LastEventId, Mark, TopicPartition, gaps_json
-from streams.engine.resume import gaps_of, resolve
+from streams.core.positions import Gap, LastEventId, Mark, TopicPartition
+from streams.engine.resume import preview, resolve
 from streams.engine.subscription import Subscription
 from streams.engine.tail.fanout import Parts
 from streams.engine.tail.feed import Feed, Selection
+from streams.engine.terms.terms import Terms
+from streams.http.headers import told_headers
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, StreamRequest, client_ip
 from streams.http.service import SCOPE_KEY, ClientGone, Service
+from streams.http.terms import NothingLeftError, check_is_something_left, terms_of
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +54,6 @@ KAFKA_SECONDS = 2.8
 """Maximum seconds of all requests to Kafka before the answer begins (wire contract: answered within 3 seconds)."""
 WITHDRAW_SECONDS = 2.0
 """Seconds after which the connection of a withdrawn stream is closed, if the client has not read its end."""
-MAX_GAP_HEADER_BYTES = 1_900
-"""Maximum bytes of EventStreams-Gap: proxies refuse longer headers. The comment in the body has all gaps."""
-MAX_TOLD_BYTES = 2_500
-"""Maximum bytes of EventStreams-Gap and EventStreams-Filter together; the comments in the body have all of both."""
 PARK_SECONDS = 0.25
 """Seconds without room in the socket after which a client releases the blocks that it holds in memory."""
 
@@ -129,6 +128,9 @@ class StreamConsumer(AsyncHttpConsumer):
                 subscription, gaps = await self._opened(request)
             except EventStreamsError as error:
                 await self._refuse(request, error)
+            except NothingLeftError:
+                self._service.metrics.ends.labels("nothing_left").inc()
+                await self.send_response(204, b"", headers=[(b"Cache-Control", b"no-cache"), (b"Vary", b"Accept")])
             except (Exception, asyncio.CancelledError) as error:
                 if not self._is_ours(error):
                     raise
@@ -180,7 +182,7 @@ class StreamConsumer(AsyncHttpConsumer):
         service = self._service
         self._streams = await self._requested_streams(request)
         since, last_event_id, self._filter = request.since(), request.last_event_id(), request.filter()
-        request.until(), request.limit(), request.checkpoint()
+        request.until(), request.limit(), request.checkpoint()  # raise what is wrong with them
         self._admit(request)
         try:
             async with asyncio.timeout(KAFKA_SECONDS):
@@ -188,14 +190,17 @@ class StreamConsumer(AsyncHttpConsumer):
                 needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in listed]
                 planned = await self._planned(since, last_event_id, needed)
                 if request.method == "HEAD":
-                    return None, [*planned.gaps, *await gaps_of(service.hub, planned.starts)]
+                    position, gaps = await preview(service.hub, planned.starts)
+                    await check_is_something_left(request, service, planned.starts, position)
+                    return None, [*planned.gaps, *gaps]
                 feed = await self._joined(planned, needed)
                 position, gaps = await resolve(service.hub, planned.starts, needed)
+                terms = await terms_of(request, service, feed, position)
         except TimeoutError:
             raise KafkaUnavailable from None
         if service.draining:
             raise Draining
-        return self._subscription(request, feed, position), [*planned.gaps, *gaps]
+        return self._subscription(request, feed, position, terms), [*planned.gaps, *gaps]
 
     async def _requested_streams(self, request: StreamRequest) -> list[Stream]:
         service = self._service
@@ -242,7 +247,9 @@ class StreamConsumer(AsyncHttpConsumer):
         self._taken.append(functools.partial(hub.leave, feed))
         return feed
 
-    def _subscription(self, request: StreamRequest, feed: Feed, position: dict[TopicPartition, Mark]) -> Subscription:
+    def _subscription(
+        self, request: StreamRequest, feed: Feed, position: dict[TopicPartition, Mark], terms: Terms | None
+    ) -> Subscription:
         service = self._service
         names = [stream.name for stream in self._streams]
         service.metrics.connected(names)
@@ -256,21 +263,14 @@ class StreamConsumer(AsyncHttpConsumer):
             keepalive_seconds=service.settings.keepalive_seconds,
             metrics=service.metrics,
             sink=self._flow,
+            terms=terms,
         )
 
     async def _stream(self, request: StreamRequest, subscription: Subscription | None, gaps: list[Gap]) -> None:
         service = self._service
         is_sse = request.format.is_sse
-        headers = self._stream_headers(request)
-        if self._since is not None:
-            headers.append((b"EventStreams-Since", formats.iso_time(self._since).encode()))
-        room = MAX_TOLD_BYTES
-        if gaps:
-            headers.append((b"EventStreams-Gap", gaps_json(gaps, MAX_GAP_HEADER_BYTES)))
-            room -= len(headers[-1][1])
-        if self._filter:
-            headers.append((b"EventStreams-Filter", shortened(self._filter.text, room).encode()))
-        await self.send_headers(headers=headers)
+        told = told_headers(self._since, gaps, self._filter)
+        await self.send_headers(headers=[*self._stream_headers(request), *told])
         if subscription is None:
             await self.send_body(b"")
             return

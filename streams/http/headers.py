@@ -5,9 +5,12 @@ Source: wire contract, "Routes"; Fetch standard, CORS protocol.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
+from streams.core.filters import Filter, shortened
+from streams.core.formats import iso_time
+from streams.core.positions import Gap, gaps_json
 from streams.http.problems import ALLOWED_METHODS
 
 Headers = list[tuple[bytes, bytes]]
@@ -29,6 +32,10 @@ MAX_ANSWER_BYTES = 3_500
 """Maximum bytes of all headers of an answer: nginx rejects more than 4 kB by default (proxy_buffer_size)."""
 STATUS_LINE_BYTES = 60
 """Bytes reserved for the status line."""
+MAX_GAP_BYTES = 1_900
+"""Maximum bytes of EventStreams-Gap; the comment in the body has all gaps."""
+MAX_TOLD_BYTES = 2_500
+"""Maximum bytes of EventStreams-Gap and EventStreams-Filter together; the comments in the body have all of both."""
 PREFLIGHT_SECONDS = b"86400"
 """Seconds for which browsers may cache the answer to a preflight."""
 PRIVATE_PATHS = ("/admin/",)
@@ -50,6 +57,21 @@ def common_headers(path: str, cors: bytes) -> Headers:
         ]
         if cors != b"*":
             headers.append((b"Vary", b"Origin"))
+    return headers
+
+
+def told_headers(since: int | None, gaps: Collection[Gap], wanted: Filter) -> Headers:
+    """Return the headers of a stream that say how its request was understood; `since` in ms, where it decides."""
+    headers = []
+    if since is not None:
+        headers.append((b"EventStreams-Since", iso_time(since).encode()))
+    room = MAX_TOLD_BYTES
+    if gaps:
+        told = gaps_json(gaps, MAX_GAP_BYTES)
+        headers.append((b"EventStreams-Gap", told))
+        room -= len(told)
+    if wanted:
+        headers.append((b"EventStreams-Filter", shortened(wanted.text, room).encode()))
     return headers
 
 

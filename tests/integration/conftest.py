@@ -20,8 +20,8 @@ from tests.support.site import Site, free_port
 # How a stream of each kind is made: its own topics, further topics that an id may name, partitions of each; and how
 # many streams of the kind there are, since each test that counts records takes one for itself.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], int, int]] = {
-    "one": (("",), (), 1, 60),
-    "three": (("",), (), 3, 12),
+    "one": (("",), (), 1, 80),
+    "three": (("",), (), 3, 14),
     "pair": ((".a", ".b"), (), 1, 12),
     "failover": ((".here",), (".there",), 2, 8),
     "wide": (("." + "x" * 52,), (), 20, 2),

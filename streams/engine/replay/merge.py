@@ -96,25 +96,29 @@ class Merge:
         if self._writer.nbytes:
             self._writer.set(tp, mark.offset, mark.timestamp)
 
-    def chunk(self) -> Chunk:
+    def chunk(self, most: int | None = None) -> Chunk:
         """Return the oldest events of all partitions, until one has to be read on; none where no record was an event
-        that is wanted.
+        that is wanted. There are at most `most`, where that is given.
         """
         parts: list[bytes] = []
         count = size = self.examined = 0
         oldest = self._oldest
         moved: dict[TopicPartition, _Held] = {}
         tuning = self._tuning
-        while oldest and size < tuning.chunk_bytes and self.examined < tuning.examined_bytes:
+        while oldest and size < tuning.chunk_bytes and self.examined < tuning.examined_bytes and count != most:
             _, tp, held = oldest[0]
             until = min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if len(oldest) > 1 else None
             first, last = held.index, self._run_end(held, until, size)
             if first == last:
                 break  # a large one, which goes alone
             may_be_shared = not parts and not self._wanted and last - first >= tuning.shared_items
+            may_be_shared = may_be_shared and (most is None or last - first <= most)
             shared = self._shared_chunk(held, last) if may_be_shared else None
             if shared is None:
                 events = self._events(held.block, first, last)
+                if most is not None and count + len(events) >= most:
+                    events = events[: most - count]
+                    last = bisect_left(held.block.items, events[-1].offset + 1, first, last, key=_offset)
                 made = self._framed(tp, events)
                 parts += made
                 size += sum(map(len, made))

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
+from operator import attrgetter
 from typing import Any
 
 from streams.core.errors import KafkaUnavailable, NoTopicsAvailable
@@ -254,6 +255,7 @@ class Hub:
         ring.extend(events, batch.next_offset)
         if batch.records:
             partition.timestamp = batch.records[-1].timestamp + 1
+            partition.latest = max(partition.latest, *map(_timestamp, batch.records))
         mark, now = partition.mark, time.monotonic()
         # Decoded once for all filters, and not at all where none can want it.
         is_filtered = bool(self.feeds.in_use.filters) and any(track.has_filters for track in partition.tracks)
@@ -356,4 +358,5 @@ class Hub:
             await asyncio.sleep(self.tuning.retry_seconds)
 
 
+_timestamp = attrgetter("timestamp")
 _FAULT = SourceError("this service failed on its records; the log has the fault")

@@ -27,6 +27,8 @@ class Partition:
         self.begin = Mark(incarnation, 0, 0)
         """Where its incarnation began to be read."""
         self.timestamp = 0
+        self.latest = -1
+        """The greatest timestamp (ms) of all records that have been read in this incarnation."""
         self.end = 0
         self.held = 0
         """Offsets beyond `end` that an open transaction keeps from being read."""

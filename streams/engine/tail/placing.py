@@ -221,6 +221,7 @@ class Placing:
         partition.is_of_another_cluster = False
         partition.ring = Ring(start, self._tuning.ring_bytes)
         partition.timestamp = _unseen_timestamp()
+        partition.latest = -1
         partition.begin = partition.mark
         self._metrics.gaps.inc()
         for track in partition.tracks:

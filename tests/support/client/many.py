@@ -36,7 +36,7 @@ class Asked(NamedTuple):
     stalls: bool = False
 
     def right(self, total: int) -> bytes:
-        """How often each of so many numbers is to come, up to the last that does."""
+        """How often each of `total` numbers is to come, up to the last that does."""
         return bytes(number % self.types in self.wanted for number in range(total)).rstrip(b"\0")
 
 

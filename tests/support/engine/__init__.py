@@ -105,7 +105,7 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
 class Received:
     """What one client has been sent, read as strictly as the contract allows."""
 
-    _EVENT = re.compile(rb"event: message\nid: (\[.*\])\ndata: (\{.*\})\n\n")
+    _EVENT = re.compile(rb"event: (message|checkpoint|end)\nid: (\[.*\])\ndata: (\{.*\})\n\n")
     _COMMENT = re.compile(rb":(?:gap (\[.*\]))?\n")
 
     def __init__(self) -> None:
@@ -116,18 +116,25 @@ class Received:
         self.keepalives = 0
         self.lists: list[int | None] = []
         """Of each event, the version of the list that it was made with, where a Stamp said so."""
+        self.checkpoints: list[str] = []
+        """Their ids."""
+        self.end: tuple[str, dict[str, Any]] | None = None
+        """The id and the data of the event that ends the stream."""
 
     def take(self, sse: bytes) -> None:
         at = 0
         while at < len(sse):
             if match := self._EVENT.match(sse, at):
-                event = json.loads(match[2])
-                meta = event["meta"]
-                self.lists.append(event.get("list"))
-                tp = TopicPartition(meta["topic"], meta["partition"])
-                self.offsets.setdefault(tp, []).append(meta["offset"])
-                self.events.append((tp, meta["offset"]))
-                self.ids.append(match[1].decode("ascii"))
+                event, identifier = json.loads(match[3]), match[2].decode("ascii")
+                assert self.end is None
+                if match[1] == b"end":
+                    self.end = identifier, event
+                elif event.get("meta", {}).get("stream") == "eventstreams.checkpoint":
+                    assert event["meta"]["domain"] == "canary"
+                    in_json = event.get("last_event_id")  # where there are no ids
+                    self.checkpoints.append(identifier if in_json is None else json.dumps(in_json))
+                else:
+                    self._take_event(event, identifier)
             elif match := self._COMMENT.match(sse, at):
                 if match[1]:
                     self.gaps += json.loads(match[1])
@@ -136,3 +143,11 @@ class Received:
             else:
                 raise AssertionError(f"neither an event nor a comment: {sse[at : at + 200]!r}")
             at = match.end()
+
+    def _take_event(self, event: Any, identifier: str) -> None:
+        meta = event["meta"]
+        self.lists.append(event.get("list"))
+        tp = TopicPartition(meta["topic"], meta["partition"])
+        self.offsets.setdefault(tp, []).append(meta["offset"])
+        self.events.append((tp, meta["offset"]))
+        self.ids.append(identifier)

@@ -16,6 +16,9 @@ from streams.engine.resume import resolve
 from streams.engine.subscription import Subscription
 from streams.engine.tail.fanout import Chunk
 from streams.engine.tail.feed import Feed, Selection
+from streams.engine.terms.checkpoints import Checkpoints
+from streams.engine.terms.end import End
+from streams.engine.terms.terms import Terms
 from tests.support.engine import PATIENCE_SECONDS, Engine, Received, cancel
 
 STREAM = Stream("s", ("a", "b"), (), (), "", None, None, False, {})
@@ -26,6 +29,8 @@ class QuickEngine(Engine):
     """An engine whose times are short."""
 
     TUNED: ClassVar[dict[str, float]] = {
+        "watch_seconds": 0.02,
+        "checkpoint_look_seconds": 0.02,
         "feed_poll_seconds": 0.001,
         "retry_seconds": 0.01,
         "refresh_seconds": 0.05,
@@ -50,7 +55,10 @@ class Connection:
         is_sse: bool,
         keepalive_seconds: float = 0,
         takes: Callable[[], bool] | None = None,
+        end: End | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
+        terms = Terms(engine.hub, feed, end, checkpoints, is_sse=is_sse, metrics=engine.metrics)
         self.subscription = Subscription(
             engine.hub,
             engine.history,
@@ -60,11 +68,13 @@ class Connection:
             keepalive_seconds=keepalive_seconds,
             metrics=engine.metrics,
             sink=self if takes else None,
+            terms=terms if end is not None or checkpoints is not None else None,
         )
         self.feed = feed
         self.gaps = gaps
         self.start = {tp: mark.offset for tp, mark in position.items()}
         self.received = Received()
+        self.has_ended = False
         self.versions: list[int] = []
         """Of the redaction list, when each event came."""
         self._engine = engine
@@ -98,7 +108,10 @@ class Connection:
         return True
 
     async def _pull(self) -> None:
-        self._take(await anext(self._chunks))
+        try:
+            self._take(await anext(self._chunks))
+        except StopAsyncIteration:
+            self.has_ended = True
 
     def _take(self, chunk: Chunk) -> None:
         before = len(self.received.events)
@@ -117,6 +130,9 @@ class Connection:
                 await self.chunk()
         return self.received
 
+    async def to_the_end(self) -> Received:
+        return await self.until(lambda got: self.has_ended)
+
     async def close(self) -> None:
         if self._pulling is not None:
             await cancel(self._pulling)
@@ -134,6 +150,9 @@ async def connected(
     keepalive_seconds: float = 0,
     takes: Callable[[], bool] | None = None,
     wanted: Filter = NO_FILTER,
+    until: int | None = None,
+    limit: int | None = None,
+    checkpoint_seconds: float | None = None,
 ) -> AsyncIterator[Connection]:
     """Open a stream as the edge does (see StreamConsumer)."""
     hub = engine.hub
@@ -143,6 +162,11 @@ async def connected(
     others = frozenset(tp for tp in planned.starts if tp.topic not in planned.topics)
     async with hub.feed(Selection(planned.topics, others, planned.scope, wanted), needed) as feed:
         position, gaps = await resolve(hub, planned.starts)
+        end = End(hub, until, limit) if until is not None or limit is not None else None
+        if end is not None:
+            await end.look_up(end.unknown(feed.vector))
+        look_seconds = engine.tuning.checkpoint_look_seconds
+        checkpoints = Checkpoints(checkpoint_seconds, position, look_seconds) if checkpoint_seconds else None
         connection = Connection(
             engine,
             feed,
@@ -151,6 +175,8 @@ async def connected(
             is_sse=is_sse,
             keepalive_seconds=keepalive_seconds,
             takes=takes,
+            end=end,
+            checkpoints=checkpoints,
         )
         try:
             yield connection

@@ -32,7 +32,7 @@ class Writer:
         self.members = b""
         """Further members of every event, with a comma before each."""
         self.types = 0
-        """If so, the type of each event is one of so many, in turn: "t0", "t1" and so on."""
+        """If so, the type of each event is one of this number of types, in turn: "t0", "t1" and so on."""
         self._producer = producer
 
     async def write(self, tp: TopicPartition, timestamps: Sequence[int | None], pad: str = "") -> None:

@@ -13,7 +13,7 @@ import pytest
 from streams.core.errors import KafkaUnavailable
 from streams.core.plan import Start
 from streams.core.positions import END, MAX_OFFSET, OLDEST, Gap, Mark, TopicPartition
-from streams.engine.resume import gaps_of, resolve
+from streams.engine.resume import preview, resolve
 from tests.support.engine import Engine, eventually, numbered, whole
 from tests.support.engine.starting import TP, LaggingSource, cursor, log_of, started, tip, watched, write
 
@@ -24,7 +24,7 @@ async def test_the_gaps_of_who_will_not_read_are_the_same_and_nothing_is_watched
     starts = [Start(offset=0), Start(offset=END), Start(offset=2), Start(timestamp=50), cursor(1, 101), cursor(2, 201)]
     engine = Engine(source)
     async with engine.running("t"):
-        alone = [await gaps_of(engine.hub, {TP: start}) for start in starts]
+        alone = [(await preview(engine.hub, {TP: start}))[1] for start in starts]
         assert engine.hub.partitions == {}
         async with engine.hub.feed(whole("t")):
             assert alone == [(await started(engine, start))[1] for start in starts]
@@ -32,7 +32,7 @@ async def test_the_gaps_of_who_will_not_read_are_the_same_and_nothing_is_watched
         source.available = False
         engine.hub.lookups.forget()
         with pytest.raises(KafkaUnavailable):
-            await gaps_of(engine.hub, {TP: Start(offset=0)})
+            await preview(engine.hub, {TP: Start(offset=0)})
 
 
 # What memory can tell.

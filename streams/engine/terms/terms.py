@@ -1,0 +1,120 @@
+"""What one client asks for besides events, as the pull loop needs it.
+
+Before its end is near, a client shares its feed's steps with all others. Then it reads on alone, to the exact record.
+Source: wire contract, "Choosing events".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+
+from streams.core import formats
+from streams.core.positions import IdWriter, Mark, Position, TopicPartition
+from streams.engine.metrics import Metrics
+from streams.engine.tail.fanout import Chunk, Follower, Step
+from streams.engine.tail.feed import Feed
+from streams.engine.tail.hub import Hub
+from streams.engine.terms.checkpoints import Checkpoints
+from streams.engine.terms.end import End, now_ms
+from streams.engine.terms.watch import Watch
+
+
+class Terms:
+    """The terms of one client that reads a feed: an end, or checkpoints, or both."""
+
+    def __init__(
+        self, hub: Hub, feed: Feed, end: End | None, checkpoints: Checkpoints | None, *, is_sse: bool, metrics: Metrics
+    ) -> None:
+        self._tuning = hub.tuning
+        self._feed = feed
+        self._end = end
+        self._checkpoints = checkpoints
+        self._writer = IdWriter(hub.cluster_id, feed.selection.scope)
+        self._is_sse = is_sse
+        self._metrics = metrics
+
+    def sent(self, events: int, position: Position) -> None:
+        """So many events are sent, and the id of the last says `position`."""
+        if events and self._end is not None:
+            self._end.events += events
+        if events and self._checkpoints is not None:
+            self._checkpoints.sent()
+            self._checkpoints.told(position)
+
+    # An end.
+
+    @property
+    def left(self) -> int | None:
+        """How many events may still be sent; None for any number."""
+        return self._end.left if self._end is not None else None
+
+    @property
+    def is_near_end(self) -> bool:
+        """Whether the end may lie within what the feed has."""
+        return self._end is not None and self._end.is_near(self._feed.vector)
+
+    def admits(self, step: Step | None) -> bool:
+        """Return whether a step of the feed does not lead beyond the end."""
+        return step is None or self._end is None or self._end.admits(step.chunk.events)
+
+    async def look_for_end(self) -> None:
+        """Ask Kafka where partitions end, those of which that has to be known by now."""
+        if self._end is not None:
+            await self._end.look_up(self._end.unknown(self._feed.vector))
+
+    def target(self, position: Position) -> dict[TopicPartition, Mark]:
+        """Return how far the client may read of what the feed has."""
+        return self._end.target(position, self._feed.vector) if self._end is not None else dict(self._feed.vector)
+
+    async def feed_to_move(self) -> None:
+        """Wait until there may be more to read before the end, or something to say."""
+        is_unknown = self._end is not None and self._end.unknown(self._feed.vector)
+        longest = self._tuning.watch_seconds
+        seconds = (self._end.seconds_left if self._end is not None else None) or longest
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds, longest)):
+                # What Kafka did not tell is not asked for again at each event.
+                await (asyncio.sleep(longest) if is_unknown else self._feed.changed())
+
+    def ending(self, position: Position) -> tuple[Chunk, ...] | None:
+        """Return what the client is told at its end; None before that."""
+        reason = self._end.reason(position, self._feed.vector) if self._end is not None else None
+        if self._end is None or reason is None:
+            return None
+        self._metrics.ends.labels(reason).inc()
+        if not self._is_sse:
+            return ()
+        return (Chunk((formats.sse_end(self._ids(position), reason, self._end.events),), 0),)
+
+    # Checkpoints.
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until a checkpoint may be due, infinite without checkpoints."""
+        return self._checkpoints.seconds_left if self._checkpoints is not None else math.inf
+
+    def checkpoint(self, position: Position) -> tuple[Chunk, ...]:
+        """Return a checkpoint, if one is due."""
+        if self._checkpoints is None or not self._checkpoints.is_due(position):
+            return ()
+        self._checkpoints.sent()
+        self._checkpoints.told(position)
+        self._metrics.checkpoints.inc()
+        made = formats.sse_checkpoint if self._is_sse else formats.ndjson_checkpoint
+        return (Chunk((made(self._ids(position), now_ms()),), 0),)
+
+    # Both.
+
+    async def follow(self, follower: Follower) -> None:
+        """Have a live client written to until its sink does not take a chunk, or something else is to be said to it."""
+        watch = follower.sink = Watch(follower.sink, self._feed, follower, self._end, self._checkpoints, self._tuning)
+        try:
+            await self._feed.fanout.follow(follower)
+        finally:
+            watch.close()
+
+    def _ids(self, position: Position) -> bytes:
+        self._writer.reset(position)
+        return self._writer.ids()

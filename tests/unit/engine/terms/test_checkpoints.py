@@ -1,0 +1,154 @@
+"""A client that is sent nothing gets its position, if that has moved."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from streams.core.catalogue import Stream
+from streams.core.positions import OLDEST, TopicPartition
+from streams.engine.memory import MemorySource
+from tests.support.engine import numbered
+from tests.support.engine.connection import TP, Connection, QuickEngine, connected, id_of
+
+ONE = Stream("one", ("a",), (), (), "", None, None, False, {})
+SECONDS = 0.2
+FROM_THE_OLDEST = id_of({TP: OLDEST})
+SSE_OR_JSON = pytest.mark.parametrize("is_sse", [True, False])
+PULLED_OR_WRITTEN = pytest.mark.parametrize("takes", [None, lambda: True], ids=["pulled", "written to"])
+
+
+def topic(partitions: int = 1) -> MemorySource:
+    source = MemorySource()
+    source.create("a", partitions)
+    return source
+
+
+@asynccontextmanager
+async def open_stream(source: MemorySource, **options: Any) -> AsyncIterator[Connection]:
+    async with (
+        QuickEngine(source).running("a") as engine,
+        connected(engine, ONE, checkpoint_seconds=SECONDS, **options) as connection,
+    ):
+        yield connection
+
+
+def next_of(identifier: str) -> dict[TopicPartition, int]:
+    """Where an id says to resume."""
+    entries = json.loads(identifier)
+    return {TopicPartition(e["topic"], e["partition"]): int(e["cursor"].split(":")[1]) for e in entries}
+
+
+@SSE_OR_JSON
+@PULLED_OR_WRITTEN
+async def test_a_position_that_moves_over_what_is_no_event_is_said(
+    is_sse: bool, takes: Callable[[], bool] | None
+) -> None:
+    source = topic()
+    async with open_stream(source, is_sse=is_sse, takes=takes) as client:
+        source.append("a", None, 1_000)
+        got = await client.until(lambda got: len(got.checkpoints) == 1)
+        assert (next_of(got.checkpoints[0]), got.events) == ({TP: 1}, [])
+        source.skip("a", 2)
+        got = await client.until(lambda got: len(got.checkpoints) == 2)
+        assert (next_of(got.checkpoints[1]), got.events) == ({TP: 3}, [])
+
+
+@SSE_OR_JSON
+@PULLED_OR_WRITTEN
+async def test_a_position_that_stands_still_is_not_said(is_sse: bool, takes: Callable[[], bool] | None) -> None:
+    source = topic()
+    async with open_stream(source, is_sse=is_sse, takes=takes, keepalive_seconds=0.05) as client:
+        source.append("a", numbered(0), 1_000)
+        await client.until(lambda got: got.events)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.until(lambda got: got.checkpoints), 4 * SECONDS)
+        assert client.received.checkpoints == []
+
+
+@PULLED_OR_WRITTEN
+async def test_it_is_counted_from_the_last_event(takes: Callable[[], bool] | None) -> None:
+    source = topic()
+    loop = asyncio.get_running_loop()
+    async with open_stream(source, takes=takes) as client:
+        for number in range(6):
+            source.append("a", numbered(number), 1_000 + number)
+            source.append("a", None, 1_000 + number)
+            await client.until(lambda got, number=number: len(got.events) > number)  # type: ignore[misc]
+            last = loop.time()
+            await asyncio.sleep(SECONDS / 4)
+        got = await client.until(lambda got: got.checkpoints)
+        assert (loop.time() - last > 0.9 * SECONDS, len(got.checkpoints)) == (True, 1)
+        assert next_of(got.checkpoints[0]) == {TP: 12}
+
+
+async def test_a_catch_up_without_events_says_where_it_is() -> None:
+    source = Slow()
+    source.create("a")
+    for _ in range(400):
+        source.append("a", b"no event", 1_000)
+    source.append("a", numbered(0), 1_001)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST) as client:
+        source.seconds = SECONDS / 20
+        got = await client.until(lambda got: len(got.checkpoints) == 2)
+        offsets = [next_of(identifier)[TP] for identifier in got.checkpoints]
+        assert 0 < offsets[0] < offsets[1] < 400
+        source.seconds = 0
+        assert len((await client.until(lambda got: got.events)).events) == 1
+
+
+class Slow(MemorySource):
+    """Each read of it takes `seconds`, and gives one record."""
+
+    seconds = 0.0
+
+    async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Any:
+        await asyncio.sleep(self.seconds)
+        return await super().read(partition, offset, 1)
+
+
+async def test_one_that_waits_for_kafka_is_told_where_it_is() -> None:
+    source = Slow()
+    source.create("a")
+    source.append("a", None, 1_000)
+    source.append("a", numbered(0), 1_001)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST) as client:
+        source.seconds = 2 * SECONDS
+        got = await client.until(lambda got: got.checkpoints or got.events)
+        assert ([next_of(identifier) for identifier in got.checkpoints], got.events) == ([{TP: 1}], [])
+        assert len((await client.until(lambda got: got.events)).events) == 1
+
+
+@SSE_OR_JSON
+async def test_the_id_of_a_checkpoint_resumes_exactly(is_sse: bool) -> None:
+    source = topic(partitions=2)
+    async with QuickEngine(source).running("a") as engine:
+        async with connected(engine, ONE, checkpoint_seconds=SECONDS, is_sse=is_sse) as client:
+            source.append("a", numbered(0), 1_000)
+            source.append("a", None, 1_001, partition=1)
+            got = await client.until(lambda got: got.checkpoints)
+            assert len(got.events) == 1
+        source.append("a", numbered(1), 1_000)
+        source.append("a", numbered(2), 1_001, partition=1)
+        async with connected(engine, ONE, last_event_id=got.checkpoints[-1]) as again:
+            got = await again.until(lambda got: len(got.events) == 2)
+            assert (got.offsets, again.gaps) == ({TP: [1], TopicPartition("a", 1): [1]}, [])
+
+
+async def test_checkpoints_do_not_count_for_a_limit() -> None:
+    source = topic()
+    async with open_stream(source, limit=2) as client:
+        for number in range(2):
+            source.append("a", None, 1_000)
+            await client.until(lambda got, number=number: len(got.checkpoints) > number)  # type: ignore[misc]
+            source.append("a", numbered(0), 1_000)
+            await client.until(lambda got, number=number: len(got.events) > number)  # type: ignore[misc]
+        got = await client.to_the_end()
+        assert got.end is not None
+        assert got.end[1] == {"reason": "limit", "events": 2}
+        assert (len(got.events), len(got.checkpoints)) == (2, 2)

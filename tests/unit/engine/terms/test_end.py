@@ -1,0 +1,391 @@
+"""A stream with an end has every event before it, none after it, and an id to resume with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from streams.core.catalogue import Stream
+from streams.core.positions import OLDEST, TopicPartition
+from streams.engine.memory import MemorySource
+from streams.engine.source import PollResult
+from streams.engine.terms import end as module
+from tests.support.engine import Engine, Received, eventually, numbered
+from tests.support.engine.connection import TP, Connection, QuickEngine, connected, id_of
+
+ONE = Stream("one", ("a",), (), (), "", None, None, False, {})
+T = 1_000_000
+"""The time at which streams end here (ms)."""
+SSE_OR_JSON = pytest.mark.parametrize("is_sse", [True, False])
+PULLED_OR_WRITTEN = pytest.mark.parametrize("takes", [None, lambda: True], ids=["pulled", "written to"])
+
+
+class Clock:
+    """The time of day, as the test sets it."""
+
+    def __init__(self) -> None:
+        self.ms = T + 1
+
+    def time(self) -> float:
+        return self.ms / 1000
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def topic(*times: int, partitions: int = 1) -> MemorySource:
+    source = MemorySource()
+    source.create("a", partitions)
+    write(source, *times)
+    return source
+
+
+def write(source: MemorySource, *times: int, partition: int = 0) -> None:
+    """One record for each time, in ms from T."""
+    for time in times:
+        source.append("a", numbered(time), T + time, partition=partition)
+
+
+def offsets(got: Received) -> list[int]:
+    return got.offsets.get(TP, [])
+
+
+def end_of(got: Received) -> tuple[str, int]:
+    assert got.end is not None
+    return got.end[1]["reason"], got.end[1]["events"]
+
+
+def next_of(got: Received) -> dict[TopicPartition, int]:
+    """Where the end's id says to resume."""
+    assert got.end is not None
+    return {
+        TopicPartition(entry["topic"], entry["partition"]): int(entry["cursor"].split(":")[1])
+        for entry in json.loads(got.end[0])
+    }
+
+
+@asynccontextmanager
+async def open_stream(source: MemorySource, **options: Any) -> AsyncIterator[tuple[Engine, Connection]]:
+    async with QuickEngine(source).running("a") as engine, connected(engine, ONE, **options) as connection:
+        yield engine, connection
+
+
+FROM_THE_OLDEST = id_of({TP: OLDEST})
+
+
+@SSE_OR_JSON
+@PULLED_OR_WRITTEN
+async def test_a_past_until_ends_before_the_first_record_of_its_time(
+    is_sse: bool, takes: Callable[[], bool] | None, clock: Clock
+) -> None:
+    source = topic(-3, -1, -2, 0, -1, 5)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T, is_sse=is_sse, takes=takes) as (_, client):
+        got = await client.to_the_end()
+        assert offsets(got) == [0, 1, 2]
+        if is_sse:
+            assert (end_of(got), next_of(got)) == (("until", 3), {TP: 3})
+        else:
+            assert got.end is None
+
+
+async def test_without_a_record_of_its_time_a_past_until_ends_with_what_there_is(clock: Clock) -> None:
+    source = topic(-3, -2)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T) as (_, client):
+        got = await client.to_the_end()
+        assert (offsets(got), end_of(got), next_of(got)) == ([0, 1], ("until", 2), {TP: 2})
+
+
+async def test_each_partition_ends_by_its_own_records(clock: Clock) -> None:
+    source = topic(-3, 0, partitions=4)
+    write(source, -5, -4, -3, 2, -1, partition=1)
+    write(source, 3, partition=2)
+    everything = id_of({TopicPartition("a", n): OLDEST for n in range(4)})
+    async with open_stream(source, last_event_id=everything, until=T) as (_, client):
+        got = await client.to_the_end()
+        tps = [TopicPartition("a", n) for n in range(4)]
+        assert got.offsets == {tps[0]: [0], tps[1]: [0, 1, 2]}
+        assert next_of(got) == {tps[0]: 1, tps[1]: 3, tps[2]: 0, tps[3]: 0}
+
+
+@PULLED_OR_WRITTEN
+async def test_a_future_until_ends_at_the_first_record_of_its_time(
+    takes: Callable[[], bool] | None, clock: Clock
+) -> None:
+    clock.ms = T - 60_000
+    source = topic(-70_000)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T, takes=takes) as (_, client):
+        await client.until(lambda got: len(got.events) == 1)
+        write(source, -3)
+        await client.until(lambda got: len(got.events) == 2)
+        write(source, -2, -1, 0, -1)
+        got = await client.to_the_end()
+        assert (offsets(got), end_of(got), next_of(got)) == ([0, 1, 2, 3], ("until", 4), {TP: 4})
+
+
+@PULLED_OR_WRITTEN
+async def test_a_record_of_its_time_that_is_no_event_ends_it_too(
+    takes: Callable[[], bool] | None, clock: Clock
+) -> None:
+    clock.ms = T - 60_000
+    source = topic()
+    async with open_stream(source, until=T, takes=takes) as (_, client):
+        write(source, -2)
+        await client.until(lambda got: len(got.events) == 1)
+        source.append("a", None, T)
+        write(source, -1)
+        got = await client.to_the_end()
+        assert (offsets(got), next_of(got)) == ([0], {TP: 1})
+
+
+@PULLED_OR_WRITTEN
+async def test_a_future_until_ends_when_the_clock_has_passed_it(takes: Callable[[], bool] | None, clock: Clock) -> None:
+    clock.ms = T - 500
+    source = topic()
+    async with open_stream(source, until=T, takes=takes) as (_, client):
+        write(source, -5, -4)
+        await client.until(lambda got: len(got.events) == 2)
+        assert not client.has_ended
+        clock.ms = T + 1
+        got = await client.to_the_end()
+        assert (offsets(got), end_of(got), next_of(got)) == ([0, 1], ("until", 2), {TP: 2})
+
+
+async def test_what_was_written_before_the_clock_passed_is_waited_for(clock: Clock) -> None:
+    """The end is that of the log, not of what the tail has read of it."""
+    clock.ms = T - 60_000
+    source = Stopping()
+    source.create("a")
+    async with open_stream(source, until=T, keepalive_seconds=0.05) as (_, client):
+        source.stopped = True
+        write(source, -3, -2, -1)
+        clock.ms = T
+        await client.until(lambda got: got.keepalives >= 5)
+        assert not client.has_ended
+        source.stopped = False
+        got = await client.to_the_end()
+        assert (offsets(got), end_of(got)) == ([0, 1, 2], ("until", 3))
+
+
+class Stopping(MemorySource):
+    """Its tail can be stopped."""
+
+    stopped = False
+
+    async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
+        results = await super().poll(positions)
+        return {} if self.stopped else results
+
+
+async def test_a_record_stamped_before_it_that_comes_later_is_not_waited_for(clock: Clock) -> None:
+    source = topic(-2)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T) as (_, client):
+        write(source, -1)
+        got = await client.to_the_end()
+        assert (offsets(got), next_of(got)) == ([0], {TP: 1})
+
+
+async def test_a_partition_that_has_ended_waits_for_the_others(clock: Clock) -> None:
+    clock.ms = T - 60_000
+    source = topic(partitions=2)
+    other = TopicPartition("a", 1)
+    async with open_stream(source, until=T) as (_, client):
+        write(source, -9, 3, 4)
+        write(source, -8, partition=1)
+        await client.until(lambda got: len(got.events) == 2)
+        write(source, 5)
+        write(source, -7, partition=1)
+        got = await client.until(lambda got: len(got.events) == 3)
+        assert got.offsets == {TP: [0], other: [0, 1]}
+        assert not client.has_ended
+        clock.ms = T
+        got = await client.to_the_end()
+        assert (end_of(got), next_of(got)) == (("until", 3), {TP: 1, other: 2})
+
+
+async def test_a_partition_added_before_it_is_in_and_one_added_after_it_does_not_hold_it_up(clock: Clock) -> None:
+    clock.ms = T - 60_000
+    source = topic()
+    added = TopicPartition("a", 1)
+    async with open_stream(source, until=T) as (_, client):
+        source.create("a", 2)
+        write(source, -9, 1, partition=1)
+        got = await client.until(lambda got: added in got.offsets)
+        clock.ms = T
+        got = await client.to_the_end()
+        assert got.offsets == {added: [0]}
+
+
+async def test_a_client_beyond_its_end_gets_nothing_of_that_partition(clock: Clock) -> None:
+    source = topic(-3, 0, 1, 2, partitions=2)
+    write(source, -5, 1, partition=1)
+    other = TopicPartition("a", 1)
+    async with open_stream(source, last_event_id=id_of({TP: 3, other: 0}), until=T) as (_, client):
+        got = await client.to_the_end()
+        assert (got.offsets, next_of(got)) == ({other: [0]}, {TP: 3, other: 1})
+
+
+async def test_the_ids_on_the_way_lead_to_the_same_end(clock: Clock) -> None:
+    source = topic(-30, -20, -10, 0, 1, partitions=2)
+    write(source, -25, -15, -5, -4, 7, partition=1)
+    source.append("a", None, T + 8, partition=1)
+    everything = id_of({TopicPartition("a", n): OLDEST for n in range(2)})
+    async with open_stream(source, last_event_id=everything, until=T) as (engine, client):
+        whole = await client.to_the_end()
+        assert len(whole.events) == 7
+        for number, identifier in enumerate(whole.ids, 1):
+            async with connected(engine, ONE, last_event_id=identifier, until=T) as again:
+                got = await again.to_the_end()
+                assert whole.events[:number] + got.events == whole.events
+                assert again.gaps == []
+                assert next_of(got) == next_of(whole)
+
+
+async def test_the_id_of_an_end_goes_on_without_a_gap_or_a_repetition(clock: Clock) -> None:
+    source = topic(-3, -2)
+    source.append("a", None, T - 1)
+    write(source, 0, 1)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T) as (engine, client):
+        end = (await client.to_the_end()).end
+        assert end is not None
+        async with connected(engine, ONE, last_event_id=end[0]) as after:
+            got = await after.until(lambda got: len(got.events) == 2)
+            assert (offsets(got), after.gaps, got.gaps) == ([3, 4], [], [])
+
+
+async def test_an_end_is_sat_out_where_kafka_does_not_say_it_and_said_when_it_does(clock: Clock) -> None:
+    clock.ms = T - 60_000
+    source = topic(-9)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T, keepalive_seconds=0.05) as (_, client):
+        await client.until(lambda got: len(got.events) == 1)
+        source.available = False
+        clock.ms = T
+        await client.until(lambda got: got.keepalives >= 3)
+        assert not client.has_ended
+        source.available = True
+        got = await client.to_the_end()
+        assert (end_of(got), next_of(got)) == (("until", 1), {TP: 1})
+
+
+async def test_a_topic_that_is_gone_does_not_hold_the_end_up(clock: Clock) -> None:
+    clock.ms = T - 60_000
+    source = topic(-9)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T) as (engine, client):
+        await client.until(lambda got: len(got.events) == 1)
+        source.delete("a")
+        await eventually(lambda: not engine.hub.exists(TP))
+        clock.ms = T
+        assert end_of(await client.to_the_end()) == ("until", 1)
+
+
+async def test_a_topic_that_began_anew_ends_by_its_new_records(clock: Clock) -> None:
+    clock.ms = T - 60_000
+    source = topic(-9, -8)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T) as (_, client):
+        await client.until(lambda got: len(got.events) == 2)
+        source.delete("a")
+        source.create("a")
+        write(source, -7)
+        got = await client.until(lambda got: len(got.events) == 3)
+        write(source, 1)
+        got = await client.to_the_end()
+        assert (offsets(got), next_of(got), len(got.gaps)) == ([0, 1, 0], {TP: 1}, 1)
+
+
+# A number of events.
+
+
+@SSE_OR_JSON
+@PULLED_OR_WRITTEN
+@pytest.mark.parametrize("limit", [1, 2, 7, 20])
+async def test_a_limit_ends_right_after_the_last_event(
+    limit: int, is_sse: bool, takes: Callable[[], bool] | None
+) -> None:
+    source = topic(*range(20))
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, limit=limit, is_sse=is_sse, takes=takes) as (_, it):
+        got = await it.to_the_end()
+        assert offsets(got) == list(range(limit))
+        if is_sse:
+            assert (end_of(got), next_of(got)) == (("limit", limit), {TP: limit})
+
+
+@PULLED_OR_WRITTEN
+async def test_a_limit_ends_a_live_stream_at_once(takes: Callable[[], bool] | None) -> None:
+    source = topic()
+    async with open_stream(source, limit=5, takes=takes) as (_, client):
+        write(source, 0)
+        await client.until(lambda got: len(got.events) == 1)
+        write(source, 1, 2, 3, 4)
+        got = await client.to_the_end()
+        assert (offsets(got), end_of(got)) == ([0, 1, 2, 3, 4], ("limit", 5))
+
+
+@PULLED_OR_WRITTEN
+async def test_a_limit_within_what_comes_at_once_is_exact(takes: Callable[[], bool] | None) -> None:
+    source = topic()
+    async with open_stream(source, limit=3, takes=takes) as (_, client):
+        write(source, *range(10))
+        got = await client.to_the_end()
+        assert (offsets(got), end_of(got), next_of(got)) == ([0, 1, 2], ("limit", 3), {TP: 3})
+
+
+async def test_records_that_are_no_events_do_not_count_for_a_limit() -> None:
+    source = topic(0)
+    for _ in range(5):
+        source.append("a", None, T)
+    write(source, 1, 2)
+    source.append("a", None, T)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, limit=2) as (_, client):
+        got = await client.to_the_end()
+        assert (offsets(got), next_of(got)) == ([0, 6], {TP: 7})
+
+
+async def test_pages_by_a_limit_have_every_event_once() -> None:
+    source = topic(*range(25), partitions=3)
+    write(source, *range(5, 15), partition=1)
+    write(source, *range(5, 40, 7), partition=2)
+    identifier, pages, events = id_of({TopicPartition("a", n): OLDEST for n in range(3)}), 0, []
+    async with QuickEngine(source).running("a") as engine:
+        while len(events) < 40:
+            async with connected(engine, ONE, last_event_id=identifier, limit=7) as page:
+                left = min(7, 40 - len(events))
+                got = await page.until(partial(_has, left))
+                if left == 7:
+                    await page.to_the_end()
+                assert page.gaps == []
+                events += got.events
+                pages += 1
+                if got.end is not None:
+                    identifier = got.end[0]
+    assert (len(set(events)), pages) == (40, 6)
+
+
+def _has(count: int, got: Received) -> bool:
+    return len(got.events) == count
+
+
+@pytest.mark.parametrize(("limit", "reason", "count"), [(2, "limit", 2), (3, "limit", 3), (4, "until", 3)])
+async def test_of_a_limit_and_a_time_the_first_counts(limit: int, reason: str, count: int, clock: Clock) -> None:
+    source = topic(-3, -2, -1, 0, 1)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, limit=limit, until=T) as (engine, client):
+        got = await client.to_the_end()
+        assert (len(got.events), end_of(got)) == (count, (reason, count))
+        assert engine.metrics.registry.get_sample_value("eventstreams_stream_ends_total", {"reason": reason}) == 1
+
+
+@pytest.mark.parametrize("takes", [None, lambda: True])
+async def test_another_client_of_the_feed_goes_on(takes: Callable[[], bool] | None) -> None:
+    source = topic()
+    async with open_stream(source, limit=2, takes=takes) as (engine, client), connected(engine, ONE) as other:
+        write(source, 0, 1, 2)
+        assert len((await client.to_the_end()).events) == 2
+        write(source, 3)
+        assert offsets(await other.until(lambda got: len(got.events) == 4)) == [0, 1, 2, 3]
