@@ -50,7 +50,7 @@ def measured() -> Iterator[Memory]:
 
 def event(offset: int, size: int) -> Event:
     """Made again, with its own integers, as one that has been read."""
-    return Event(10**9 + offset, 10**12 + offset, b"{%s}" % (b"x" * (size - 2)))
+    return Event(10**9 + offset, 10**12 + offset, b'{"x":"%s"}' % (b"x" * (size - 8)))
 
 
 # The ring of a partition.

@@ -114,7 +114,7 @@ def test_the_pages_of_the_configuration_file_are_looked_at_too() -> None:
     html = client(configured={RU: ["User:Example", "Участник:Пример"]}).get(LIST).content.decode()
     assert "1 of them may never match an event" in html
     assert "none with User:." in html
-    assert "Probably meant: <strong>Участник:Example</strong>" in html
+    assert "Suggestion: <strong>Участник:Example</strong>" in html
     html = client_again(hub_with([]), {RU: ["User:Example"]}).get(LIST).content.decode()
     assert "may never match an event" not in html
 

@@ -204,7 +204,7 @@ def test_a_list_that_cannot_be_read_is_refused_with_what_to_do(
 def test_a_request_that_is_far_too_large_is_refused_in_words(admin: Client) -> None:
     answer = admin.post(IMPORT, form("x" * 4_000_000))
     assert answer.status_code == 400
-    assert "import it in parts" in answer.content.decode()
+    assert "Imports are limited to 1 MiB" in answer.content.decode()
 
 
 # Export.
