@@ -1,6 +1,6 @@
 """The admin of streams. Django imports this package to find it.
 
-- `streams.py`: the list of streams, and what admins do there.
+- `streams.py`: the list of streams, and what admins do there. `stream_list.py`: its order.
 - `stream_page.py`: the page of one stream. `forms.py`, `filters.py`: its parts.
 - `texts.py`, `fields.py`: texts and fields that the admin of the redaction list uses too.
 - `sync_runs.py`: synchronisations, and applying one that is held.

@@ -45,6 +45,10 @@ class Settings(Protocol):
     def max_streams(self) -> int:
         """Maximum number of streams in one request."""
 
+    @property
+    def ui_enabled(self) -> bool:
+        """Whether the demo page is served."""
+
 
 class Running(Protocol):
     """The service of this process (`streams.http.service.Service`, a layer above this)."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from asgiref.sync import async_to_sync
 from django.utils.html import format_html
@@ -21,6 +22,8 @@ from streams.catalogue.edits import Wanted, dotted
 from streams.catalogue.explain import Explanation, explain
 from streams.core.catalogue import Catalogue, Layers, compile_catalogue, is_topic
 from streams.models import ConfiguredStream
+
+DEMO_PAGE = "/v2/ui/"
 
 
 class Line(NamedTuple):
@@ -65,6 +68,13 @@ def effect_of(overview: Overview, wanted: Mapping[str, Wanted]) -> Effect:
     edits = {**layers.edits, **{name: each.edit for name, each in wanted.items()}}
     after = compile_catalogue(layers._replace(edits=edits), 0)
     return Effect(after, affected_streams(overview.catalogue.streams.values(), after))
+
+
+def demo_address(name: str, overview: Overview) -> str:
+    """Return where the demo page shows the stream's events; "" if it is not exposed, or the page is disabled."""
+    if overview.process is None or not overview.process.settings.ui_enabled or name not in overview.catalogue.streams:
+        return ""
+    return f"{DEMO_PAGE}#/?{urlencode({'streams': name})}"
 
 
 def state_line(explanation: Explanation) -> SafeString:
@@ -112,6 +122,7 @@ def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
         "schema": schema_line(row.name, overview),
         "state": state_line(explanation),
         "stream": stream,
+        "demo": demo_address(row.name, overview),
         "problems": explanation.problems,
         "clients": clients_of(overview.process, [row.name]) if stream is not None else 0,
         "lines": lines_of(explanation),

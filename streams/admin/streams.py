@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from streams.admin.fields import admin_fields
@@ -26,7 +26,8 @@ from streams.admin.filters import ChangedFilter, EditedFilter, SchemaFilter, Sta
 from streams.admin.forms import AddForm, EditForm
 from streams.admin.overview import Listed, Overview, State
 from streams.admin.process import clients_of
-from streams.admin.stream_page import effect_of, is_removable, missing_of, page_of, preview_of
+from streams.admin.stream_list import StreamList
+from streams.admin.stream_page import demo_address, effect_of, is_removable, missing_of, page_of, preview_of
 from streams.admin.sync_runs import SyncRunAdmin, sync_state
 from streams.admin.texts import counted, moment, named
 from streams.catalogue import edits
@@ -53,7 +54,7 @@ TOPICS_SHOWN = 2
 class ConfiguredStreamAdmin(StreamAdmin):
     """The list of streams and the pages of each."""
 
-    list_display = ("name", "state", "allowed", "override_keys", "topics", "clients")
+    list_display = ("name", "state", "allowed", "override_keys", "topics", "clients", "links")
     list_filter = ("allowed", StateFilter, SchemaFilter, TopicsFilter, ChangedFilter, EditedFilter)
     search_fields = ("name",)
     search_help_text = "Search name, alias, topic, description or schema."
@@ -71,7 +72,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             '<span class="streams-state streams-{}">{}</span>{}',
             "exposed" if listed.state is State.EXPOSED else "unusable" if listed.state is State.UNUSABLE else "hidden",
             listed.state,
-            format_html(' <span class="admin-quiet">{}</span>', listed.reason) if listed.reason else "",
+            format_html(' <div class="admin-quiet">{}</div>', listed.reason) if listed.reason else "",
         )
 
     @admin.display(description="override")
@@ -83,10 +84,11 @@ class ConfiguredStreamAdmin(StreamAdmin):
     def topics(self, stream: ConfiguredStream) -> SafeString:
         """Return the first topics, and how many Kafka does not have."""
         listed = self._listed(stream)
-        missing = listed.missing or ()
+        missing, more = listed.missing or (), len(listed.topics) - TOPICS_SHOWN
+        lines = [*listed.topics[:TOPICS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
         return format_html(
-            '<span class="streams-topics">{}</span>{}',
-            ", ".join(listed.topics[:TOPICS_SHOWN]) + (" …" if len(listed.topics) > TOPICS_SHOWN else "") or "–",
+            "{}{}",
+            format_html_join(" ", '<div class="streams-topic">{}</div>', ((line,) for line in lines or ["–"])),
             format_html(' <strong class="admin-bad">{} missing from Kafka</strong>', len(missing)) if missing else "",
         )
 
@@ -96,9 +98,26 @@ class ConfiguredStreamAdmin(StreamAdmin):
         clients = self._listed(stream).clients
         return "unknown" if clients is None else str(clients)
 
+    @admin.display(description="go to")
+    def links(self, stream: ConfiguredStream) -> SafeString:
+        """Return links to the stream's events on the demo page, and to its changes."""
+        overview: Overview = stream._overview  # type: ignore[attr-defined]  # see get_changelist_instance
+        events = demo_address(stream.name, overview)
+        history = reverse("admin:streams_configuredstream_history", args=[stream.pk])
+        return format_html(
+            '{}<a href="{}" aria-label="Change history of {}">History</a>',
+            format_html('<a href="{}" aria-label="Events of {}">Events</a> ', events, stream.name) if events else "",
+            history,
+            stream.name,
+        )
+
     def _listed(self, stream: ConfiguredStream) -> Listed:
         overview: Overview = stream._overview  # type: ignore[attr-defined]  # see get_changelist_instance
         return overview.streams.get(stream.pk) or Listed(stream, State.UNUSABLE, "just added", {}, None, None)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[StreamList]:
+        """Return our list, which has its own order."""
+        return StreamList
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the list, each of whose rows knows the overview."""

@@ -101,7 +101,7 @@ async def test_a_stream_that_is_tried_out_shows_its_events_within_seconds(
         await expect(body).to_contain_text(re.compile(r"Page \d+ Ж.*Page \d+ Ж", re.DOTALL), timeout=SLOW_MACHINE_MS)
         text = (await body.inner_text()).strip()
         assert text.startswith(begins)
-        assert text.endswith(": what came in 5 seconds; the stream goes on")
+        assert text.endswith(": the events of 5 seconds; the stream continues")
         assert "can't parse" not in text
     finally:
         seen.set()  # not cancelled: it may be opening or closing a connection
@@ -120,10 +120,10 @@ async def test_much_is_cut_behind_a_whole_event_before_the_time_is_over(page: Pa
     await of_stream.get_by_placeholder("since", exact=True).fill("0")
     await of_stream.get_by_role("button", name="Execute").click()
     body = of_stream.locator(".live-responses-table .microlight").first
-    await expect(body).to_contain_text("the stream goes on", timeout=SLOW_MACHINE_MS)
+    await expect(body).to_contain_text("the stream continues", timeout=SLOW_MACHINE_MS)
     text = (await body.inner_text()).strip()
     *_, last_event, said = re.split(r"\n\n(?=event: |: )", text)
-    assert said == ": the first 32 kB; the stream goes on"
+    assert said == ": the first 32 kB; the stream continues"
     assert len(text) < 33 * 1024
     assert last_event.endswith("}")
 
@@ -173,5 +173,5 @@ async def test_while_the_streams_are_not_known_the_page_says_so_and_asks_again(
 
     await page.route("**/?spec", answer)
     await page.goto(f"{demo.site.url}/?doc")
-    await expect(page.locator("#say")).to_contain_text("has not been loaded yet. Asking again in a moment.")
+    await expect(page.locator("#say")).to_contain_text("has not been loaded yet. Trying again in a moment.")
     await expect(operation(page, "one")).to_be_visible(timeout=SLOW_MACHINE_MS)

@@ -81,6 +81,7 @@ def process(clients: Iterable[Iterable[str]] = (), source: MemorySource | None =
         refresh=FakeRefresh(made),
         schemas=SimpleNamespace(of=dict[str, Any]().get, problems={}),
         source=source,
+        settings=SimpleNamespace(max_streams=50, ui_enabled=True),
         hub=SimpleNamespace(has_metadata=has_topics, available=True, lookups=Lookups(source)),
     )
 

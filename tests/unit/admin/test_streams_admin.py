@@ -113,11 +113,35 @@ def test_the_list_says_why_a_stream_cannot_be_read_which_topics_lack_and_who_rea
     answer = service_client(staff("ada", GROUP), of).get(STREAMS)
     rows = [as_read(row) for row in answer.content.decode().split("<tr>")[2:]]
     shown = {row.split()[0]: row for row in rows}
-    assert shown["a"] == "a exposed as configured – t, gone 1 missing from Kafka 2"
+    assert shown["a"] == "a exposed as configured – t gone 1 missing from Kafka 2 Events History"
     assert "unusable topics is not a list of texts but 'x'" in shown["broken"]
     assert "denied by an admin no" in shown["denied"]
     assert "not allowed allowed_streams does not name it" in shown["unlisted"]
     assert "1 of 4 streams are exposed." in text_of(answer)
+
+
+def test_unusable_streams_come_last_until_a_column_is_chosen(admin: Client) -> None:
+    stream("b")
+    stream("a", {"topics": "x"})
+    stream("c")
+    rows = [[row.name for row in admin.get(STREAMS, query).context["cl"].result_list] for query in ({}, {"o": "1"})]
+    assert rows == [["b", "c", "a"], ["a", "b", "c"]]
+
+
+def test_from_a_stream_one_click_leads_to_its_events_and_its_changes() -> None:
+    row, hidden = stream("a.b"), stream("hidden", allowed=NO)
+    client = service_client(staff("ada", GROUP), process())
+    listing = client.get(STREAMS).content.decode()
+    demo = "/v2/ui/#/?streams=a.b"
+    for page in (listing, client.get(page_of(row)).content.decode()):
+        assert f'href="{demo}"' in page
+        assert f'href="{STREAMS}{row.pk}/history/"' in page
+    assert f'href="{STREAMS}{hidden.pk}/history/"' in listing
+    assert "streams=hidden" not in listing
+    assert "Events on the demo page" not in client.get(page_of(hidden)).content.decode()
+    of = process()
+    of.settings.ui_enabled = False
+    assert demo not in service_client(staff("bob", GROUP), of).get(STREAMS).content.decode()
 
 
 def test_without_the_service_the_list_says_what_is_not_known_here(admin: Client) -> None:

@@ -1,11 +1,11 @@
-// The beginning of a response that does not end.
+// Reads the beginning of an endless response.
 
 const MAX_MS = 5000;
 const MAX_BYTES = 32 * 1024;
 
 /**
- * Like fetch, but a body is read for a few seconds, or kilobytes, and then given up; what came is there as a whole,
- * cut behind its last whole event, with a line that says so. An error is passed on as it is.
+ * Like fetch, but stops reading the body after a few seconds or kilobytes. The result ends with the last complete event
+ * and a line that says so. Errors are not changed.
  */
 export async function beginning(url, options) {
   const abort = new AbortController();
@@ -26,31 +26,31 @@ async function read(reader, abort) {
   let bytes = 0;
   let why = "";
   const timer = setTimeout(() => {
-    why = `what came in ${MAX_MS / 1000} seconds; the stream goes on`;
+    why = `the events of ${MAX_MS / 1000} seconds; the stream continues`;
     abort.abort();
   }, MAX_MS);
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      // Of a read that brings much, no more is kept: colouring hundreds of kilobytes would stop the page for long.
+      // Keep no more of a large read: highlighting hundreds of kilobytes would freeze the page.
       text += decoder.decode(value.subarray(0, MAX_BYTES - bytes), { stream: true });
       bytes += value.length;
       if (bytes >= MAX_BYTES) {
-        why = `the first ${MAX_BYTES / 1024} kB; the stream goes on`;
+        why = `the first ${MAX_BYTES / 1024} kB; the stream continues`;
         abort.abort();
         break;
       }
     }
   } catch {
-    why ||= "the connection broke here";
+    why ||= "the connection was lost here";
   } finally {
     clearTimeout(timer);
   }
   return { text, why };
 }
 
-/** Up to the end of the last whole event; all of it where there is none. */
+/** The text up to the end of the last complete event; all of it if there is none. */
 function whole(text, end) {
   const last = text.lastIndexOf(end);
   return last < 0 ? text : text.slice(0, last + end.length);

@@ -1,4 +1,4 @@
-// The documentation: Swagger UI over the OpenAPI document, with what streams need on top.
+// The documentation: Swagger UI for the OpenAPI document, adapted to streams.
 
 import { beginning } from "./beginning.js";
 
@@ -8,34 +8,34 @@ const RETRY_MS = 5000;
 
 const TAG = "Streams";
 
-const names = new Map(); // of streams and aliases, to the id of the operation
+const names = new Map(); // names and aliases of streams → id of the operation
 const say = document.getElementById("say");
 
-/** The document; while the streams are not known yet, the page says so and asks again. */
+/** Returns the document; until the streams are known, the page says so and retries. */
 async function loaded() {
   for (;;) {
     try {
       const answer = await fetch(SPEC, { headers: { Accept: "application/json" } });
       if (answer.ok) return await answer.json();
       const problem = await answer.json().catch(() => ({}));
-      say.textContent = `${problem.detail ?? `The server answers ${answer.status}`}. Asking again in a moment.`;
+      say.textContent = `${problem.detail ?? `The server answered ${answer.status}`}. Trying again in a moment.`;
     } catch {
-      say.textContent = "The server cannot be reached. Asking again in a moment.";
+      say.textContent = "The server cannot be reached. Trying again in a moment.";
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }
 
-/** Swagger UI would read a stream until it ends, which it does not. */
+/** Swagger UI would read a stream until it ends, which never happens. */
 function readTheBeginning(request) {
   if (!new URL(request.url, location.href).pathname.startsWith(STREAM_PATH)) return request;
   request.userFetch = beginning;
-  // Said like this, a passing trouble of the server comes as an event, and not as an error.
+  // With this type, temporary problems of the server come as an event instead of an error.
   if (request.headers.accept === "*/*") request.headers.accept = "text/event-stream";
   return request;
 }
 
-/** The filter looks for words in what a row shows; Swagger UI's own knows groups alone. */
+/** Searches the words that a row shows; Swagger UI's own filter only knows groups. */
 function opsFilter(groups, phrase) {
   const words = phrase.toLowerCase().split(/\s+/).filter(Boolean);
   const has = (operation) => {
@@ -49,8 +49,8 @@ function opsFilter(groups, phrase) {
 }
 
 /**
- * What is at a path of the document, with all that it refers to. Swagger UI's own goes through the whole document for
- * each operation that is opened, which takes ten seconds with hundreds of streams; here all references lead inside.
+ * Returns what is at a path of the document, with all references resolved. Swagger UI's own version reads the whole
+ * document for each operation that is opened: ten seconds with hundreds of streams. Here, all references are internal.
  */
 async function resolveSubtree(document, path) {
   const at = (keys) => keys.reduce((value, key) => value?.[key], document);
@@ -62,7 +62,7 @@ async function resolveSubtree(document, path) {
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolved(inner, open)]));
     }
     const target = at($ref.split("/").slice(1).map(unescaped));
-    if (target === undefined || open.includes($ref)) return value; // a circle stays one
+    if (target === undefined || open.includes($ref)) return value; // circular references stay
     const found = resolved(target, [...open, $ref]);
     return typeof found === "object" ? { ...found, ...resolved(rest, open) } : found;
   };
@@ -73,19 +73,19 @@ function unescaped(step) {
   return decodeURIComponent(step).replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
-/** Events by lines are not one JSON value, which Swagger UI would complain of. */
+/** Lines of JSON are not one JSON value, so Swagger UI would show an error. */
 const responseBody = (Original, system) => (props) => {
   const isLines = /json/i.test(props.contentType) && typeof props.content === "string" && !isJson(props.content);
   return system.React.createElement(Original, isLines ? { ...props, contentType: "text/plain" } : props);
 };
 
-/** Instead of "Filter by tag", which is not what it does here. */
+/** Replaces "Filter by tag", which is not what it does here. */
 const FilterContainer = (_, { React }) => ({ layoutSelectors, layoutActions }) => {
   const phrase = layoutSelectors.currentFilter();
   const box = {
     type: "search",
     className: "find",
-    placeholder: "Find a stream: a name, a topic, or words of the description",
+    placeholder: "Search streams by name, topic or description",
     "aria-label": "Find a stream",
     value: typeof phrase === "string" ? phrase : "",
     onChange: (event) => layoutActions.updateFilter(event.target.value),
@@ -103,8 +103,8 @@ function isJson(text) {
 }
 
 /**
- * `#/Streams/stream_<name>` opens the operation of a stream, and so does `#<name>`, also with an alias. Swagger UI's own
- * takes underscores for blanks, and names have them.
+ * `#/Streams/stream_<name>` and `#<name or alias>` open the operation of a stream. Swagger UI's own version reads
+ * underscores as spaces, and names have underscores.
  */
 const parseDeepLinkHash = (_, { layoutActions }) => (hash) => {
   const [group, operation = names.get(group)] = hash.replace(/^#\/?/, "").split("/");
@@ -123,7 +123,7 @@ const Streams = () => ({
   statePlugins: { layout: { wrapActions: { parseDeepLinkHash } } },
 });
 
-/** Swagger UI has a dark theme, switched by a class. */
+/** Switches Swagger UI's dark theme, a class. */
 function follow(theme) {
   const system = matchMedia("(prefers-color-scheme: dark)");
   const show = () => {
@@ -145,7 +145,7 @@ window.SwaggerUIBundle({
   spec,
   dom_id: "#swagger-ui",
   deepLinking: true,
-  docExpansion: "list", // the streams, each of them closed
+  docExpansion: "list", // all streams, each closed
   filter: true,
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
