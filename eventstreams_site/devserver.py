@@ -35,6 +35,7 @@ KAFKA_PORT = 9092
 PORT = 8092
 MAX_PORT = 65_535
 READY_SECONDS = 60
+CONTACT_VARIABLE = "EVENTSTREAMS_MIRROR_CONTACT"
 STOP_SECONDS = 10
 
 _DEMO = ("demo_events", "--rate", "10", "--backfill", "1h")
@@ -96,7 +97,11 @@ def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
         admin = _manage("The development admin", "development_admin", environ=environ, stack=stack)
     children = []
     demo = None
-    if brokers == IN_MEMORY:
+    upstream = _upstream(environ, brokers)
+    if upstream:
+        _say(f"The events are those of {upstream[1]}: it is mirrored into the Kafka at {brokers}.")
+        children.append(_manage("The mirror", *upstream, environ=environ, stack=stack))
+    elif brokers == IN_MEMORY:
         pass  # the server writes the demo's events itself
     elif all(broker.rpartition(":")[0] in _LOCAL_HOSTS for broker in brokers.split(",")):
         demo = _manage("The demo producer", *_DEMO, environ=environ, stack=stack)
@@ -153,6 +158,30 @@ def _kafka(config: Config, environ: dict[str, str], stack: ExitStack) -> tuple[L
     override |= dict.fromkeys(given or ["metadata.broker.list"], brokers)
     environ["EVENTSTREAMS_KAFKA"] = yaml.safe_dump(override, default_flow_style=True)
     return (kafka if brokers != IN_MEMORY else None), brokers
+
+
+def _upstream(environ: Mapping[str, str], brokers: str) -> tuple[str, ...]:
+    """Return the arguments of `manage.py mirror` where UPSTREAM names a service; empty where the demo is to be shown."""
+    url = environ.get("UPSTREAM", "").strip()
+    if not url:
+        return ()
+    if not environ.get(CONTACT_VARIABLE, "").strip():
+        raise DevServerError(
+            f"{CONTACT_VARIABLE} is not set: a mail address or a page by which the operators of {url} can reach you"
+        )
+    if brokers == IN_MEMORY:
+        _say(f"{url} cannot be mirrored without a Kafka to write to; the events are invented ones.")
+        return ()
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/_info", timeout=10):
+            pass
+    except urllib.error.HTTPError as error:
+        error.close()  # it answers: what it has to say, the mirror hears
+    except (OSError, ValueError) as error:
+        _say(f"{url} cannot be reached ({error}); the events are invented ones.")
+        return ()
+    names = environ.get("UPSTREAM_STREAMS", "").strip() or "recentchange,page_change"
+    return ("mirror", url, "--stream", names)
 
 
 def _manage(name: str, *arguments: str, environ: Mapping[str, str], stack: ExitStack) -> Child:

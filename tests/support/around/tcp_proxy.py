@@ -26,6 +26,7 @@ class TcpProxy:
         self.refuses = False
         self.accepted = 0
         self._upstream = upstream
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._dropped = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -34,8 +35,19 @@ class TcpProxy:
         """Swallow for good what the connections of now carry; they stay open."""
         self._dropped = self.accepted
 
+    def cut(self) -> None:
+        """Reset the connections of now."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
     async def serve(self, started: threading.Event) -> None:
         """Pass connections on until the task is cancelled."""
+        self._loop = asyncio.get_running_loop()
         server = await asyncio.start_server(self._accept, HOST, self.port)
         started.set()
         try:
@@ -45,8 +57,7 @@ class TcpProxy:
             try:
                 await cancel(*self._tasks)
             finally:
-                for writer in self._writers:
-                    writer.transport.abort()
+                self._abort()
             await asyncio.sleep(0.05)  # the transports close
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

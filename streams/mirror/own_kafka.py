@@ -1,0 +1,160 @@
+"""One's own Kafka: what the mirror writes there, and what it finds there when it starts.
+
+Each record's headers say which record of the source it is, and the id with which the source sent it: the position is
+kept with the events, so that both are written or neither is (KIP-82: headers; KIP-98: idempotent producer).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.errors import KafkaError, NoError, for_code
+
+from streams.core.positions import TopicPartition
+from streams.engine.kafka.create_topics import create_topics
+from streams.mirror.event import MirroredEvent
+from streams.mirror.positions import Positions, Written
+
+TOPIC_CONFIG = {"retention.ms": str(7 * 86_400_000)}
+OFFSET_HEADER, ID_HEADER, NAMES_HEADER = "mirror.offset", "mirror.id", "mirror.streams"
+LOOK_BACK = 2_000
+"""At the end of a partition, this number of records are searched for the newest that the mirror wrote."""
+LOOK_SECONDS = 20.0
+IN_FLIGHT = 2_000
+"""Maximum records that the producer has been given and has not yet written."""
+
+
+class OwnKafka:
+    """Writes to the Kafka of `client`, the arguments of aiokafka's clients. Every method may raise KafkaError."""
+
+    def __init__(self, client: Mapping[str, Any]) -> None:
+        """`client` has at least `bootstrap_servers`."""
+        self._client = dict(client)
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+        self._writing: list[asyncio.Future[Any]] = []
+
+    async def __aenter__(self) -> OwnKafka:
+        """Start a producer whose retries write nothing twice."""
+        self._producer = AIOKafkaProducer(
+            **self._client, enable_idempotence=True, compression_type="snappy", linger_ms=20, max_request_size=16 << 20
+        )
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop the producer, after what it holds has been written."""
+        for future in self._writing:
+            future.cancel()
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def positions(self, names: Sequence[str]) -> Positions:
+        """Return what mirrors of the streams `names` have written, by the ends of the logs of all topics."""
+        positions = Positions(names)
+        admin = AIOKafkaAdminClient(**self._client)
+        await admin.start()
+        try:
+            described = await admin.describe_topics()
+        finally:
+            await admin.close()
+        self._partitions = {
+            topic["topic"]: len(topic["partitions"]) for topic in described if not topic["topic"].startswith("__")
+        }
+        if not self._partitions:
+            return positions  # a consumer that was given nothing to read cannot be stopped
+        consumer = AIOKafkaConsumer(
+            **self._client,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=4 << 20,
+        )
+        await consumer.start()
+        try:
+            for topic, count in sorted(self._partitions.items()):
+                for number in range(count):
+                    await self._find(consumer, TopicPartition(topic, number), positions)
+        finally:
+            await consumer.stop()
+        return positions
+
+    async def _find(self, consumer: AIOKafkaConsumer, tp: TopicPartition, positions: Positions) -> None:
+        partition = KafkaPartition(*tp)
+        consumer.assign([partition])
+        begin = (await consumer.beginning_offsets([partition]))[partition]
+        end = (await consumer.end_offsets([partition]))[partition]
+        offset = max(begin, end - LOOK_BACK)
+        if offset >= end:
+            return
+        consumer.seek(partition, offset)
+        newest: tuple[Written, str, str] | None = None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LOOK_SECONDS
+        while await consumer.position(partition) < end:
+            if loop.time() > deadline:
+                raise KafkaError(f"the end of {tp.topic} partition {tp.partition} could not be read")
+            for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
+                headers = dict(record.headers)
+                if OFFSET_HEADER in headers:
+                    written = Written(int(headers[OFFSET_HEADER]), record.timestamp)
+                    newest = (written, headers[ID_HEADER].decode(), headers[NAMES_HEADER].decode())
+        if newest is not None:
+            written, identifier, names = newest
+            positions.found(tp, written, names)
+            if names == positions.names:
+                positions.saw([identifier])
+
+    async def write(self, event: MirroredEvent, identifier: str, names: str) -> None:
+        """Write an event of the streams `names` to its partition; waits where too much is under way."""
+        assert self._producer is not None
+        if event.partition >= self._partitions.get(event.topic, 0):
+            await self._make(event.topic, event.partition + 1)
+        headers = [
+            (OFFSET_HEADER, b"%d" % event.offset),
+            (ID_HEADER, identifier.encode()),
+            (NAMES_HEADER, names.encode()),
+        ]
+        self._writing.append(
+            await self._producer.send(
+                event.topic,
+                event.value,
+                key=event.key,
+                partition=event.partition,
+                timestamp_ms=event.timestamp,
+                headers=headers,
+            )
+        )
+        if len(self._writing) >= IN_FLIGHT:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until all has been written."""
+        writing, self._writing = self._writing, []
+        await asyncio.gather(*writing)
+
+    async def _make(self, topic: str, partitions: int) -> None:
+        """Create a topic, or give it more partitions."""
+        bootstrap = str(self._client["bootstrap_servers"])
+        others = {name: value for name, value in self._client.items() if name != "bootstrap_servers"}
+        await create_topics(bootstrap, {topic: partitions}, TOPIC_CONFIG, **others)
+        admin = AIOKafkaAdminClient(**self._client)
+        await admin.start()
+        try:
+            described = await admin.describe_topics([topic])
+            count = len(described[0]["partitions"])
+            if count < partitions:
+                answer = await admin.create_partitions({topic: NewPartitions(partitions)})
+                for _, code, message in answer.topic_errors:
+                    if (error := for_code(code)) is not NoError:
+                        raise error(f"topic {topic}: {message}")
+                await create_topics(bootstrap, {topic: partitions}, **others)  # waits for their leaders
+                count = partitions
+        finally:
+            await admin.close()
+        self._partitions[topic] = count
+        await self._producer.client.force_metadata_update()  # type: ignore[union-attr]

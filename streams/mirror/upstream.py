@@ -1,0 +1,130 @@
+"""The service that is mirrored, as a polite guest reads it: one connection, a name to turn to, patience when refused.
+
+Source: wire contract, "When something is wrong after the client has committed to SSE"; RFC 9110, 10.2.3 (Retry-After).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+
+import httpx
+
+from streams.mirror.sse import Item, SseParser
+
+CONNECT_SECONDS = 15.0
+SILENCE_SECONDS = 90.0
+"""A connection on which nothing came for so long is given up: the old service sends no keep-alives."""
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 60.0
+MAX_PAUSE_ASKED_SECONDS = 3600.0
+_MAX_PROBLEM_BYTES = 1 << 16
+
+
+class UpstreamError(Exception):
+    """The service refuses what is asked of it, and will again; the text says what, and what to do."""
+
+
+class Unavailable(Exception):
+    """The service cannot be read just now; `seconds` is how long it asks to wait, if it does."""
+
+    def __init__(self, why: str, seconds: float | None = None) -> None:
+        """`why` is a sentence's part; `seconds` is at most an hour."""
+        super().__init__(why)
+        self.seconds = None if seconds is None else min(seconds, MAX_PAUSE_ASKED_SECONDS)
+
+
+class Pauses:
+    """How long to wait before each attempt: twice as long each time, until something came, and never in step."""
+
+    def __init__(self, first: float = FIRST_PAUSE_SECONDS) -> None:
+        """`first` is the longest that the first pause may be, in seconds."""
+        self._first = self._next = first
+        self._asked = 0.0
+
+    def succeeded(self) -> None:
+        """Begin anew: the service has sent something."""
+        self._next = self._first
+
+    def asked(self, ms: int) -> None:
+        """The service has sent `retry:`, in ms."""
+        self._asked = ms / 1000
+
+    def seconds(self, at_least: float | None) -> float:
+        """Return the pause before the next attempt, no shorter than the service has asked for."""
+        pause = random.uniform(0.5, 1.0) * self._next
+        self._next = min(2 * self._next, LONGEST_PAUSE_SECONDS)
+        return max(pause, self._asked, at_least or 0.0)
+
+
+class Upstream:
+    """The streams `names` of the service at `url`; `contact` tells its operators whom to write to."""
+
+    def __init__(self, url: str, names: list[str], contact: str, version: str) -> None:
+        """`contact` is a mail address or a page, as Wikimedia's policy for user agents asks."""
+        self.site = url.rstrip("/")
+        self.names = names
+        self._path = f"{self.site}/v2/stream/{','.join(quote(name, safe='') for name in names)}"
+        self._headers = {
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"eventstreams-mirror/{version} ({contact})",
+        }
+        self.gap_header = ""
+        """What the last answer said is no longer kept, as JSON; empty where it has all."""
+
+    async def read(self, last_event_id: str, since: str) -> AsyncIterator[list[Item]]:
+        """Yield what comes on one connection, as it comes, until the service ends it.
+
+        Raises Unavailable where it cannot be read now, and UpstreamError where trying again is no use.
+        """
+        headers = self._headers | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+        url = self._path + (f"?since={quote(since)}" if since and not last_event_id else "")
+        timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+        try:
+            async with (
+                httpx.AsyncClient(timeout=timeout) as client,
+                client.stream("GET", url, headers=headers) as response,
+            ):
+                if response.status_code != httpx.codes.OK:
+                    raise await self._refusal(response)
+                self.gap_header = response.headers.get("EventStreams-Gap", "")
+                parser = SseParser()
+                async for chunk in response.aiter_raw():
+                    yield parser.feed(chunk)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise UpstreamError(f"{self.site} is not an address of a service: {error}") from None
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{self.site}: {str(error) or type(error).__name__}") from None
+
+    async def _refusal(self, response: httpx.Response) -> Exception:
+        body = b""
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > _MAX_PROBLEM_BYTES:
+                break
+        status = response.status_code
+        said = f"{self.site} answered {status}: {body[:400].decode('utf-8', 'replace').strip()}"
+        if response.is_redirect:
+            return UpstreamError(f"{self.site} redirects to {response.headers.get('location')}; mirror that address")
+        if status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT) or response.is_server_error:
+            return Unavailable(said, _retry_after(response))
+        return UpstreamError(said)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds of Retry-After, of either form; None where it has none that can be read."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text[:6])
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    now = response.headers.get("Date")
+    try:
+        return max(0.0, (at - parsedate_to_datetime(now)).total_seconds()) if now else None
+    except (TypeError, ValueError):
+        return None
