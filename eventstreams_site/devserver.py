@@ -35,7 +35,7 @@ KAFKA_PORT = 9092
 PORT = 8092
 MAX_PORT = 65_535
 READY_SECONDS = 60
-CONTACT_VARIABLE = "EVENTSTREAMS_MIRROR_CONTACT"
+CONTACT_VARIABLE = "MIRROR_CONTACT"
 STOP_SECONDS = 10
 
 _DEMO = ("demo_events", "--rate", "10", "--backfill", "1h")
@@ -97,7 +97,7 @@ def _run(environ: dict[str, str], stack: ExitStack) -> NoReturn:
         admin = _manage("The development admin", "development_admin", environ=environ, stack=stack)
     children = []
     demo = None
-    upstream = _upstream(environ, brokers)
+    upstream = mirror_arguments(environ, brokers)
     if upstream:
         _say(f"The events are those of {upstream[1]}: it is mirrored into the Kafka at {brokers}.")
         children.append(_manage("The mirror", *upstream, environ=environ, stack=stack))
@@ -160,8 +160,11 @@ def _kafka(config: Config, environ: dict[str, str], stack: ExitStack) -> tuple[L
     return (kafka if brokers != IN_MEMORY else None), brokers
 
 
-def _upstream(environ: Mapping[str, str], brokers: str) -> tuple[str, ...]:
-    """Return the arguments of `manage.py mirror` where UPSTREAM names a service; empty where the demo is to be shown."""
+def mirror_arguments(environ: Mapping[str, str], brokers: str) -> tuple[str, ...]:
+    """Return the arguments of `manage.py mirror` where UPSTREAM names a service; empty where the demo is to be shown.
+
+    Raises DevServerError if UPSTREAM is set and nobody says whom its operators can reach.
+    """
     url = environ.get("UPSTREAM", "").strip()
     if not url:
         return ()

@@ -136,8 +136,8 @@ class Mirror:
             return
         if verdict is Verdict.AFTER_HOLE:
             self.counts.holes += 1
-        elif verdict is Verdict.ANEW:
-            self._report(f"The log of {where} began anew in the source, with offset {event.offset}.")
+        elif verdict is Verdict.RESTARTED:
+            self._report(f"The log of {where} began again in the source, with offset {event.offset}.")
         self._newest_ms = max(self._newest_ms, event.timestamp)
         if event.is_canary and not self._keep_canaries:
             self.counts.canaries += 1

@@ -24,7 +24,7 @@ class Verdict(Enum):
     NEXT = "next"
     REPEATED = "repeated"
     AFTER_HOLE = "after a hole"
-    ANEW = "of a log that began anew"
+    RESTARTED = "of a log that began again"
 
 
 class Positions:
@@ -72,7 +72,7 @@ class Positions:
             # What has been written is no newer than the newest of it: another cluster, or a topic made again.
             if event.timestamp <= self._newest[tp]:
                 return Verdict.REPEATED
-            verdict = Verdict.ANEW
+            verdict = Verdict.RESTARTED
         elif last is not None and event.offset > last.offset + 1:
             verdict = Verdict.AFTER_HOLE
         self._keep(tp, Written(event.offset, event.timestamp))

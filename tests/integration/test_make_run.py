@@ -14,10 +14,10 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from eventstreams_site import devserver
 from streams.local.processes import HOST, free_port, spawn, terminate
 from tests.support.client import StreamClient
 
@@ -92,7 +92,7 @@ async def test_the_demo_runs_in_memory_with_history_and_exact_resume_and_says_wh
 
 
 def run_to_its_end(environ: dict[str, str], output: Path) -> str:
-    """What `make run` says before it ends by itself, or once it is up and is asked to end."""
+    """What `make run` says before it ends, or once it is up and is asked to end."""
     running = spawn([sys.executable, "-m", "eventstreams_site.devserver"], output, env=environ, cwd=ROOT)
     try:
         deadline = time.monotonic() + 60
@@ -106,8 +106,8 @@ def run_to_its_end(environ: dict[str, str], output: Path) -> str:
 
 def test_real_events_need_a_contact_a_kafka_and_a_way_to_them(bare_machine: dict[str, str], tmp_path: Path) -> None:
     environ = bare_machine | {"PORT": str(free_port()), "UPSTREAM": f"http://{HOST}:{free_port()}"}
-    assert "EVENTSTREAMS_MIRROR_CONTACT is not set: a mail address" in run_to_its_end(environ, tmp_path / "first")
-    environ["EVENTSTREAMS_MIRROR_CONTACT"] = "me@example.org"
+    assert "MIRROR_CONTACT is not set: a mail address" in run_to_its_end(environ, tmp_path / "first")
+    environ["MIRROR_CONTACT"] = "me@example.org"
     said = run_to_its_end(environ, tmp_path / "second")
     assert "cannot be mirrored without a Kafka to write to; the events are invented ones" in said
     assert "EventStreams is up" in said
@@ -115,21 +115,16 @@ def test_real_events_need_a_contact_a_kafka_and_a_way_to_them(bare_machine: dict
 
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_service_is_mirrored_in_place_of_the_demo_if_it_can_be_reached(
-    answers: bool, kafka: Any, bare_machine: dict[str, str], tmp_path: Path
+    answers: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ThreadingHTTPServer((HOST, 0), BaseHTTPRequestHandler) as upstream:  # answers 501, which is an answer
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
-        environ = bare_machine | {
-            "PORT": str(free_port()),
-            "UPSTREAM": f"http://{HOST}:{upstream.server_port if answers else free_port()}",
-            "EVENTSTREAMS_MIRROR_CONTACT": "me@example.org",
-            "EVENTSTREAMS_KAFKA": f'{{metadata.broker.list: "{kafka.bootstrap}"}}',
-        }
-        said = run_to_its_end(environ, tmp_path / "output")
+        url = f"http://{HOST}:{upstream.server_port if answers else free_port()}"
+        environ = {"UPSTREAM": url, "MIRROR_CONTACT": "me@example.org", "UPSTREAM_STREAMS": "a,b"}
+        arguments = devserver.mirror_arguments(environ, "localhost:9092")
         upstream.shutdown()
-    assert ("it is mirrored into the Kafka" in said) == answers
-    assert ("cannot be reached" in said) != answers
-    assert ("The demo writes the last hour first" in said) != answers
+    assert arguments == (("mirror", url, "--stream", "a,b") if answers else ())
+    assert (f"{url} cannot be reached" in capsys.readouterr().out) != answers
 
 
 def test_several_workers_are_refused_where_events_are_in_the_memory_of_one(tmp_path: Path) -> None:

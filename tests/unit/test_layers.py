@@ -50,6 +50,11 @@ DEVELOPMENT = Layer(
     ours=("streams.local", *ENGINE.ours),
     never=SERVERS | {"django"},
 )
+MIRROR = Layer(
+    ("streams.mirror",),
+    ours=("streams.mirror", *ENGINE.ours),
+    never=SERVERS | {"django"},
+)
 CATALOGUE = Layer(
     ("streams.catalogue", "streams.schemas", "streams.models", "streams.apps"),
     ours=("streams.catalogue", "streams.schemas", "streams.models", *ENGINE.ours),
@@ -86,7 +91,7 @@ ADMIN_OF_REDACTION = Layer(
     never=SERVERS | {"aiokafka"},
 )
 LAYERS = (
-    *(CORE, JUDGING, ENGINE, DEVELOPMENT, CATALOGUE, EDGE, ADMIN_OF_STREAMS),
+    *(CORE, JUDGING, ENGINE, DEVELOPMENT, MIRROR, CATALOGUE, EDGE, ADMIN_OF_STREAMS),
     *(LIST, CHECK, ADMIN_OF_REDACTION),
 )
 """The first that a module is in is its own. `eventstreams_site` and the commands are above all."""

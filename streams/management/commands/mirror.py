@@ -18,7 +18,7 @@ from streams.http.about import VERSION
 from streams.mirror.mirror import Mirror
 from streams.mirror.upstream import Upstream, UpstreamError
 
-CONTACT_VARIABLE = "EVENTSTREAMS_MIRROR_CONTACT"
+CONTACT_VARIABLE = "MIRROR_CONTACT"
 
 
 class Command(BaseCommand):

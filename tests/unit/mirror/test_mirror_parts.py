@@ -100,7 +100,7 @@ def test_an_event_is_next_repeated_after_a_hole_or_of_a_log_that_began_anew() ->
         Verdict.NEXT,
         Verdict.AFTER_HOLE,
         Verdict.REPEATED,
-        Verdict.ANEW,
+        Verdict.RESTARTED,
         Verdict.NEXT,
         Verdict.REPEATED,
     ]
