@@ -23,7 +23,7 @@ READS = "eventstreams_history_reads_total"
 
 @contextlib.asynccontextmanager
 async def _holding(rig: Rig, url: str, pid: int, clients: int, seconds: int) -> AsyncIterator[None]:
-    """So many clients that follow the stream meanwhile, of a load generator of their own."""
+    """Run `clients` clients that follow the stream meanwhile, on another load generator."""
     holding = asyncio.ensure_future(rig.load(url, pid, n=clients, ramp="1ms", warm="0s", window=f"{seconds}s"))
     try:
         await asyncio.sleep(clients / 1000 + 2)

@@ -44,7 +44,7 @@ _HEAD = json.dumps(_EVENT, ensure_ascii=False, separators=(",", ":"))[:-1].encod
 
 
 def value(sequence: int, now: float) -> bytes:
-    """The value of a record; "sent_us" is `now` (seconds since the epoch) in microseconds, as ssebench reads it."""
+    """Return the value of a record; "sent_us" is `now` (seconds since the epoch) in µs, as ssebench reads it."""
     return _HEAD + b',"sent_us":%d,"seq":%d}' % (int(now * 1e6), sequence)
 
 
@@ -62,6 +62,7 @@ class Steady:
         self._took: list[tuple[float, float]] = []
 
     async def run(self) -> None:
+        """Send events at a steady rate, until cancelled."""
         start = time.time()
         while True:
             sequence = len(self._sent)
@@ -73,18 +74,18 @@ class Steady:
             await asyncio.sleep(max(0.0, start + len(self._sent) / self._rate - time.time()))
 
     def between(self, start: float, end: float) -> int:
-        """Events sent in that time (seconds since the epoch)."""
+        """Return the number of events sent in that time (seconds since the epoch)."""
         return bisect.bisect(self._sent, end) - bisect.bisect(self._sent, start)
 
     def publishing_ms(self, start: float, end: float) -> float | None:
-        """The 99th percentile of how long publishing took, of those sent in that time; None where that is not known."""
+        """Return the 99th percentile of how long publishing took, of the events sent in that time; None if unknown."""
         took = sorted(seconds for at, seconds in self._took if start <= at < end)
         return took[len(took) * 99 // 100] * 1000 if took else None
 
 
 @contextlib.asynccontextmanager
 async def producing(send: Send, rate: float) -> AsyncIterator[Steady]:
-    """Events that go on until the context ends. Raises what `send` raised, at the end."""
+    """Produce events until the context ends. Raises what `send` raised, at the end."""
     steady = Steady(send, rate)
     task = asyncio.ensure_future(steady.run())
     try:
@@ -97,7 +98,7 @@ async def producing(send: Send, rate: float) -> AsyncIterator[Steady]:
 
 @contextlib.asynccontextmanager
 async def to_kafka(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Send]:
-    """Publishes to partition 0 of the topics, in turn."""
+    """Yield what publishes to partition 0 of the topics, in turn."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
 
         async def send(sequence: int, event: bytes) -> object:
@@ -107,7 +108,7 @@ async def to_kafka(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Send]
 
 
 async def produce_history(bootstrap: str, topic: str, times: Sequence[float]) -> None:
-    """One event to partition 0 for each of the times (seconds since the epoch), all of them now."""
+    """Produce one event to partition 0 for each of the times (seconds since the epoch), all of them now."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=256 * 1024) as producer:
         sent = None
         for sequence, at in enumerate(times):

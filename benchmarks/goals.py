@@ -20,16 +20,17 @@ class Goal(NamedTuple):
     label: str
     """What the figure is, with its unit, for the table."""
     noise: float = 0.0
-    """From run to run it differs by so much, however small it is."""
+    """How much it differs from run to run, however small it is."""
 
     def met(self, figures: Mapping[str, float]) -> bool | None:
+        """Return whether the figure meets the goal, None if it was not measured."""
         if self.figure not in figures:
             return None
         value = figures[self.figure]
         return value <= self.bound if self.relation == "≤" else value >= self.bound
 
     def worse(self, before: float, now: float, share: float) -> bool:
-        """Whether the figure got worse by more than this share of what it was."""
+        """Return whether the figure got worse by more than this share of what it was."""
         step = max(share * abs(before), self.noise)
         return now > before + step if self.relation == "≤" else now < before - step
 
@@ -65,7 +66,7 @@ class Row(NamedTuple):
 
 
 def shown(value: float | None) -> str:
-    """A figure as tables have it."""
+    """Return a figure as tables show it."""
     if value is None:
         return "–"
     digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2
@@ -77,7 +78,7 @@ VERDICTS = {True: "met", False: "NOT MET", None: "not measured"}
 
 
 def lines(row: Row, figures: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """The row's lines of the table, one for each goal."""
+    """Return the row's lines of the table, one for each goal."""
     return [
         (
             row.name,
@@ -92,7 +93,7 @@ def lines(row: Row, figures: Mapping[str, float]) -> list[tuple[str, ...]]:
 
 
 def aligned(table: Sequence[Sequence[str]]) -> str:
-    """A table as text: figures to the right."""
+    """Return a table as text, with figures to the right."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         "  ".join(

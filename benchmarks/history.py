@@ -17,7 +17,7 @@ ACCEPT = {"sse": "text/event-stream", "ndjson": "application/json"}
 
 
 async def past(rig: Rig, times: Sequence[float]) -> str:
-    """A topic that has an event of each of the times."""
+    """Make a topic that has an event of each of the times."""
     [topic] = await rig.topics(prefix="history")
     await produce_history(rig.bootstrap, topic, times)
     return topic
@@ -26,7 +26,7 @@ async def past(rig: Rig, times: Sequence[float]) -> str:
 async def read(
     rig: Rig, server: Server, paths: Sequence[str], events: int, *, clients: int = 1, accept: str = ACCEPT["sse"]
 ) -> Figures:
-    """Clients that each read so many events. Raises BenchmarkError where they do not get them, each once."""
+    """Let clients read `events` events each. Raises BenchmarkError unless each gets all of them, each once."""
     options = {"n": clients, "until": events, "accept": accept, "ramp": "1ms", "window": LIMIT}
     await rig.warm_up(server.stream(), server.pid)
     report = await rig.load(server.url, server.pid, paths, mode="replay", **options)

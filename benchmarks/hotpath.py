@@ -85,7 +85,7 @@ class Stopwatch:
 
 
 def timed(step: Callable[[], T]) -> tuple[Stopwatch, T]:
-    """How long a step takes for all events, and what it made."""
+    """Return how long a step takes for all events, and what it made."""
     watch = Stopwatch()
     for _ in range(ROUNDS):
         with watch:
@@ -94,6 +94,7 @@ def timed(step: Callable[[], T]) -> tuple[Stopwatch, T]:
 
 
 def records() -> list[Record]:
+    """Return records as Kafka has them, of all partitions in turn."""
     return [
         Record(TOPICS[number % PARTITIONS].topic, 0, number // PARTITIONS, number, None, value(number, 1.7e9))
         for number in range(EVENTS)
@@ -101,11 +102,12 @@ def records() -> list[Record]:
 
 
 def encoded(some: Sequence[Record], redactor: Redactor) -> list[Event]:
+    """Return the events of the records."""
     return [encode(record, redactor) for record in some]
 
 
 def ids(events: Sequence[Event]) -> list[bytes]:
-    """The id after each event."""
+    """Return the id after each event."""
     writer = IdWriter("benchmark", Scope.STREAMS)
     writer.reset(dict.fromkeys(TOPICS, Mark(0, 0, 0)))
     written = []
@@ -120,7 +122,7 @@ FEED_BYTES = 64 << 20
 
 
 def framed(events: Sequence[Event]) -> Feed:
-    """A feed that has had all events, few at a time."""
+    """Return a feed that has had all events, few at a time."""
     metrics = Metrics()
     tuning = Tuning(gather_seconds=0.0)
     track = Track(SELECTION, "benchmark", Faults(metrics, tuning), tuning)
@@ -138,7 +140,7 @@ def framed(events: Sequence[Event]) -> Feed:
 
 
 async def merged(some: Sequence[Record], *, is_sse: bool) -> tuple[Stopwatch, bytes]:
-    """The same as `timed` for a client far behind, with everything in the hub's rings: its body."""
+    """Return the same as `timed` for a client far behind, with everything in the hub's rings: its body."""
     source, metrics = MemorySource(), Metrics()
     for tp in TOPICS:
         source.create(tp.topic)
@@ -175,7 +177,7 @@ async def merged(some: Sequence[Record], *, is_sse: bool) -> tuple[Stopwatch, by
 
 
 async def measured() -> dict[str, Stopwatch]:
-    """Each step's time."""
+    """Return the time of each step."""
     some = records()
     encoding, events = timed(lambda: encoded(some, NOTHING_LISTED))
     return {
@@ -189,6 +191,7 @@ async def measured() -> dict[str, Stopwatch]:
 
 
 def report(watches: Mapping[str, Stopwatch]) -> dict[str, dict[str, float]]:
+    """Print the table of all steps."""
     return {
         "us_per_event": {step: round(watch.us, 2) for step, watch in watches.items()},
         "yardsticks": {step: round(watch.yardsticks, 3) for step, watch in watches.items()},
@@ -196,7 +199,7 @@ def report(watches: Mapping[str, Stopwatch]) -> dict[str, dict[str, float]]:
 
 
 def dearer(before: Mapping[str, float], now: Mapping[str, float]) -> list[str]:
-    """Steps that cost more yardsticks than they did, said in words."""
+    """Return sentences about steps that cost more yardsticks than they did."""
     return [
         f"{step} was {before[step]:g} yardsticks and is {cost:g}"
         for step, cost in now.items()
@@ -205,6 +208,7 @@ def dearer(before: Mapping[str, float], now: Mapping[str, float]) -> list[str]:
 
 
 def main() -> None:
+    """Measure, print, and compare with the last results."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.hotpath", description=(__doc__ or "").partition("\n")[0]
     )

@@ -8,7 +8,7 @@ from benchmarks.rig import BenchmarkError
 from benchmarks.subjects import PEERS, Serving, ours
 
 KEEPS_UP = 0.95
-"""The slowest client has had so much of what was sent in the window: the last events are still on their way."""
+"""Minimum share of the events of the window that the slowest client has had: the last are still on their way."""
 TOO_FEW = 0.9
 """Of what was to be published in the window; with less, the row would not be what it says."""
 
@@ -17,7 +17,7 @@ POINTS = {30: (50, 100, 500, 1000, 2000), 200: (50, 500, 1000), 1000: (50,)}
 
 
 async def follow(bench: Bench, serving: Serving, clients: int, rate: float) -> Figures:
-    """Clients that follow a stream of `rate` events per second, at a server that is started for them."""
+    """Measure clients that follow a stream of `rate` events per second, at a server that is started for them."""
     rig = bench.rig
     async with serving(rig) as subject, producing(subject.send, rate) as produced:
         await rig.warm_up(subject.url, subject.pid)
@@ -42,7 +42,7 @@ async def follow(bench: Bench, serving: Serving, clients: int, rate: float) -> F
 
 
 def goals(clients: int, rate: int) -> tuple[Goal, ...]:
-    """What is wanted of so many clients at so many events per second."""
+    """Return the goals for this number of clients and events per second."""
     per_cpu = {30: 1.3, 200: 2.0}.get(rate) if clients in (500, 1000) else None
     latency = 10 if clients <= 50 else 250 if clients >= 2000 else 75
     return (

@@ -28,7 +28,7 @@ MINUTE, DAY = 60, 24 * 60 * 60
 
 @contextlib.asynccontextmanager
 async def _filled(rig: Rig, rate: float) -> AsyncIterator[Server]:
-    """A server whose ring and feed are full, at a stream that goes on at that rate."""
+    """A server whose ring and feed are full, with a stream that continues at that rate."""
     topics = await rig.topics()
     async with (
         rig.server({STREAM: topics[0]}, ring_bytes=SMALL_RING) as server,
@@ -49,7 +49,7 @@ async def _live(bench: Bench) -> Figures:
 
 
 async def _idle(bench: Bench) -> Figures:
-    """Nothing but signs of life is sent; the window has a whole round of them."""
+    """Nothing but keep-alive comments are sent; the window has a whole round of them."""
     [topic] = await bench.rig.topics()
     async with bench.rig.server({STREAM: topic}) as server:
         await bench.rig.load(server.stream(), server.pid, n=20, warm="0s", window="500ms")

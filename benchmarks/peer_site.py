@@ -25,11 +25,13 @@ django.setup()
 from django_eventstream import send_event  # noqa: E402 (it needs the settings)
 
 
-async def ready(request: HttpRequest) -> HttpResponse:
+async def ready(_request: HttpRequest) -> HttpResponse:
+    """Answer once the server is up."""
     return HttpResponse()
 
 
 async def publish(request: HttpRequest) -> HttpResponse:
+    """Send the body as an event to all clients."""
     send_event(CHANNEL, "message", request.body.decode(), json_encode=False)
     return HttpResponse(headers={"Content-Length": "0"})
 

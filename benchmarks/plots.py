@@ -16,6 +16,8 @@ MARKERS = ("o", "s", "^")
 
 
 class Point(NamedTuple):
+    """One measured point of a plot."""
+
     server: str
     rate: int
     clients: int
@@ -23,7 +25,7 @@ class Point(NamedTuple):
 
 
 def draw(file: Path, label: str, rates: Sequence[int], points: Iterable[Point]) -> None:
-    """Both axes are logarithmic: what is twice as good is as far apart everywhere."""
+    """Draw points with logarithmic axes: what is twice as good is as far apart everywhere."""
     every = list(points)
     servers = list(dict.fromkeys(point.server for point in every))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "eventstreams", "font.size": 9}):

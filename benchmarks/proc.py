@@ -13,7 +13,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that it has started."""
+    """Return the process and all that it has started."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -25,7 +25,7 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the family so far."""
+    """Return the user and system time of the family so far."""
     total = 0
     for member in family(pid):
         with suppress(OSError):
@@ -35,7 +35,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 async def busy_percent(seconds: float = 1.0) -> float:
-    """How much of all cores is in use just now."""
+    """Return how much of all cores is in use now."""
     before = _all_cores()
     await asyncio.sleep(seconds)
     used, total = (after - earlier for after, earlier in zip(_all_cores(), before, strict=True))
@@ -50,7 +50,7 @@ def _all_cores() -> tuple[int, int]:
 
 
 def peak_rss_kb(pid: int) -> float:
-    """The highest RSS that the process has had, in units of 1,000 bytes."""
+    """Return the highest RSS that the process has had, in units of 1,000 bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1.024
@@ -58,7 +58,7 @@ def peak_rss_kb(pid: int) -> float:
 
 
 def connections(pid: int, port: int) -> dict[int, int]:
-    """For each process of the family that has any: its established sockets whose local port is that one."""
+    """Return, for each process of the family that has any, its established sockets with that local port."""
     inodes = set(_established(port))
     counted = {}
     for member in family(pid):

@@ -65,6 +65,7 @@ def _ns_per_event(redactor: Redactor, *values: bytes) -> int:
 
 
 def main() -> None:
+    """Measure and print."""
     titles = [f"{number}-я отдельная бригада (Российская Федерация)" for number in range(TITLES)]
     redactor = Redactor({"ru.wikipedia.org": titles})
     other = _page_change("ru.wikipedia.org", "Список_станций_метрополитена")

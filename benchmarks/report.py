@@ -36,7 +36,7 @@ README_ROWS = {
 
 
 def machine(known: Results) -> str:
-    """Of what, on what, and when."""
+    """Return what was measured, on what, and when."""
     rows = known["rows"].values()
     dates = sorted(row["date"][:10] for row in rows)
     busy = [row["busy_percent"] for row in rows]
@@ -51,13 +51,13 @@ def machine(known: Results) -> str:
 
 
 def goals(figures: Mapping[str, Figures]) -> str:
-    """Every goal with what was measured."""
+    """Return every goal with what was measured."""
     body = [line for name, measured in figures.items() for line in lines(ROWS[name], measured)]
     return _table(("row", "what", "figure", "measured", "goal", ""), [(f"`{name}`", *rest) for name, *rest in body])
 
 
 def beside_peers(figures: Mapping[str, Figures]) -> str:
-    """Live rows: deliveries per CPU second and latency, ours and each peer's."""
+    """Return the live rows: deliveries per CPU second and latency, ours and each peer's."""
     wanted = {"per_cpu_s": "per CPU s", "latency_ms_p99": "p99, ms", "kb_per_client": "kB per client"}
     head = ["clients", "events/s", *(f"{subject}: {label}" for label in wanted.values() for subject in SUBJECTS)]
     head.append("until Kafka has an event: p99, ms")
@@ -76,7 +76,7 @@ def beside_peers(figures: Mapping[str, Figures]) -> str:
 
 
 def speed(figures: Mapping[str, Figures]) -> str:
-    """What the README shows."""
+    """Return what the README shows."""
     head = ("", "events out per CPU second", "the service before", "latency p50, p99", "memory per client")
     body = []
     for name, before in README_ROWS.items():
@@ -89,7 +89,7 @@ def speed(figures: Mapping[str, Figures]) -> str:
 
 
 def caveat(known: Results) -> str:
-    """What is to be said of figures that were taken on a busy machine."""
+    """Return a remark about figures that were taken on a busy machine."""
     busiest = max(row["busy_percent"] for row in known["rows"].values())
     if busiest <= BUSY_PERCENT:
         return ""
@@ -99,7 +99,7 @@ def caveat(known: Results) -> str:
 
 
 def blocks(known: Results) -> dict[str, str]:
-    """What stands between the comments, by name."""
+    """Return what stands between the comments, by name."""
     figures = {name: results.medians(row["rounds"]) for name, row in known["rows"].items()}
     return {
         "machine": machine(known),
@@ -110,7 +110,7 @@ def blocks(known: Results) -> dict[str, str]:
 
 
 def written(page: str, texts: Mapping[str, str]) -> str:
-    """The page with the texts in the places that it has for them."""
+    """Return the page with the texts in the places that it has for them."""
 
     def filled(match: re.Match[str]) -> str:
         name = match[1]
@@ -120,7 +120,7 @@ def written(page: str, texts: Mapping[str, str]) -> str:
 
 
 def points(known: Results, figure: str) -> Iterable[Point]:
-    """What plots show of live rows."""
+    """Return what plots show of live rows."""
     for rate, numbers in POINTS.items():
         for clients in numbers:
             row = known["rows"].get(f"live-{clients}-{rate}")
@@ -140,12 +140,14 @@ def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 
 
 def plot(known: Results, folder: Path = DOCS) -> None:
+    """Write the plots."""
     rates = [30, 200]
     draw(folder / "performance-cpu.svg", "deliveries per CPU second", rates, points(known, "per_cpu_s"))
     draw(folder / "performance-latency.svg", "latency p99, ms", rates, points(known, "latency_ms_p99"))
 
 
 def main() -> None:
+    """Write the results into the pages, and draw the plots."""
     known = results.load()
     texts = blocks(known)
     for page in PAGES:

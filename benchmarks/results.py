@@ -31,13 +31,13 @@ Results = dict[str, Any]
 
 
 def medians(rounds: Sequence[Figures]) -> Figures:
-    """Of each figure that every round has."""
+    """Return the median of each figure that every round has."""
     common = set.intersection(*(set(one) for one in rounds))
     return {name: statistics.median(one[name] for one in rounds) for name in rounds[0] if name in common}
 
 
 def measured(rounds: Sequence[Figures], busy_percent: float) -> Results:
-    """What the file keeps of one row, before which other work took so much of the machine."""
+    """Return what the file keeps of one row; `busy` is how much of the machine other work took before it."""
     rounded = [{name: round(value, 4) for name, value in one.items()} for one in rounds]
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
     commit = _git("rev-parse", "--short", "HEAD").strip()
@@ -45,11 +45,12 @@ def measured(rounds: Sequence[Figures], busy_percent: float) -> Results:
 
 
 def load(file: Path = FILE) -> Results:
+    """Return the results in the file; no rows if there is none."""
     return json.loads(file.read_text()) if file.exists() else {"machine": {}, "rows": {}}
 
 
 def merge(known: Results, rows: Mapping[str, Results], here: Mapping[str, str]) -> Results:
-    """`rows`, measured on the machine `here`, over what was known of it.
+    """Return `rows`, measured on the machine `here`, merged over what was known of it.
 
     Rows of another machine are dropped, as they cannot stand in one table, and so are rows that there are no more.
     """
@@ -58,29 +59,31 @@ def merge(known: Results, rows: Mapping[str, Results], here: Mapping[str, str]) 
 
 
 def compared_with(known: Results) -> str:
-    """What is to be said before a comparison with those results."""
+    """Return a remark to make before a comparison with those results."""
     processor = known["machine"].get("processor", "no machine yet")
     here = "" if same_machine(known["machine"], machine()) else ", which is not this one: figures say little"
     return f"Compared with results of {processor}{here}"
 
 
 def same_machine(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Return whether both results are of one machine."""
     return one.get("processor") == other.get("processor")
 
 
 def save(results: Results, file: Path = FILE) -> None:
+    """Write the results into the file."""
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 def committed(file: Path = FILE) -> Results:
-    """The file as it was committed last; without git, as it is."""
+    """Return the file as it was committed last; without git, as it is."""
     text = _git("show", f"HEAD:{file.relative_to(ROOT)}")
     return json.loads(text) if text else load(file)
 
 
 def worse(known: Mapping[str, Results], rows: Mapping[str, Results]) -> list[str]:
-    """What goals are about and got worse than it was, said in words."""
+    """Return sentences about figures with a goal that got worse."""
     said = []
     for name in rows.keys() & known.keys():
         before, now = medians(known[name]["rounds"]), medians(rows[name]["rounds"])
@@ -93,7 +96,7 @@ def worse(known: Mapping[str, Results], rows: Mapping[str, Results]) -> list[str
 
 
 def machine() -> dict[str, str]:
-    """What the figures depend on besides the code."""
+    """Return what the figures depend on besides the code."""
     model = platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

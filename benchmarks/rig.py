@@ -38,7 +38,7 @@ class BenchmarkError(Exception):
 
 
 def stream_path(*names: str, query: str = "") -> str:
-    """The path of streams that are joined, at a server of ours."""
+    """Return the path of streams that are joined, at a server of ours."""
     return f"/v2/stream/{','.join(names)}{query}"
 
 
@@ -53,6 +53,7 @@ class Service:
 
     @property
     def pid(self) -> int:
+        """The process's id."""
         return self.process.pid
 
     def wait_ready(self, path: str) -> None:
@@ -66,7 +67,7 @@ class Service:
         raise BenchmarkError(f"The server was not ready after {START_SECONDS:g} s")
 
     def get(self, path: str) -> str:
-        """The body of the answer. Raises OSError, which includes a status that is an error."""
+        """Return the body of the answer. Raises OSError, which includes a status that is an error."""
         with _direct.open(self.url + path, timeout=10) as answer:
             text: str = answer.read().decode()
         return text
@@ -76,11 +77,11 @@ class Server(Service):
     """`manage.py serve` in a process of its own."""
 
     def stream(self, query: str = "") -> str:
-        """The URL of the stream "recentchange"."""
+        """Return the URL of the stream "recentchange"."""
         return self.url + stream_path(STREAM, query=query)
 
     def metric(self, name: str) -> float:
-        """The value of a metric without labels."""
+        """Return the value of a metric without labels."""
         for line in self.get("/metrics").splitlines():
             if line.startswith(f"{name} "):
                 return float(line.split()[1])
@@ -98,20 +99,20 @@ class Rig:
         self._ssebench = ssebench
 
     async def topics(self, count: int = 1, prefix: str = "live") -> list[str]:
-        """New topics with one partition each."""
+        """Make new topics with one partition each."""
         names = [f"{prefix}-{number}-{os.urandom(4).hex()}" for number in range(count)]
         await create_topics(self.bootstrap, dict.fromkeys(names, 1))
         return names
 
     def file(self, name: str) -> Path:
-        """A path in the temporary folder that nothing has used before."""
+        """Return a path in the temporary folder that nothing has used before."""
         return self.folder / f"{os.urandom(4).hex()}-{name}"
 
     @contextlib.asynccontextmanager
     async def server(
         self, streams: Mapping[str, str], *, workers: int = 1, port: int | None = None, **settings: object
     ) -> AsyncIterator[Server]:
-        """A fresh server process, ready, that serves the streams, name to topic; `settings`: more configuration."""
+        """Run a fresh server, ready, that serves the streams, name to topic; `settings`: more configuration."""
         port = port or free_port()
         config = self.file("config.yaml")
         described = {name: {"topics": [topic]} for name, topic in streams.items()}
@@ -126,11 +127,11 @@ class Rig:
             yield server
 
     async def warm_up(self, url: str, pid: int) -> None:
-        """What only the first client of a server costs."""
+        """Connect once: the first client of a server costs more."""
         await self.load(url, pid, n=1, warm="200ms", window="200ms")
 
     async def load(self, url: str, pid: int, paths: Sequence[str] = (), **options: object) -> dict[str, Any]:
-        """What ssebench reports of its clients at `url`, or at the paths in turn; `options` are its flags.
+        """Return what ssebench reports of its clients at `url`, or at the paths in turn; `options` are its flags.
 
         Raises BenchmarkError.
         """
@@ -155,7 +156,7 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def running(service: AnyService, ready: str) -> AsyncIterator[AnyService]:
-    """The service, once it answers 200 at the path `ready`; it is ended afterwards. Raises BenchmarkError."""
+    """Run a service until the context ends, ready once it answers 200 at the path `ready`. Raises BenchmarkError."""
     try:
         await asyncio.to_thread(service.wait_ready, ready)
         yield service
@@ -167,7 +168,7 @@ async def running(service: AnyService, ready: str) -> AsyncIterator[AnyService]:
 
 @contextlib.contextmanager
 def rig() -> Iterator[Rig]:
-    """Kafka started, ssebench built; afterwards nothing is left. Raises BenchmarkError, LocalKafkaError."""
+    """Start Kafka and build ssebench; afterwards nothing is left. Raises BenchmarkError, LocalKafkaError."""
     with tempfile.TemporaryDirectory(prefix="eventstreams-bench-") as name:
         folder = Path(name)
         ssebench = build_ssebench(folder)
@@ -181,14 +182,14 @@ def rig() -> Iterator[Rig]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What `manage.py` runs in: nothing of the surroundings, a database in the folder."""
+    """Return what `manage.py` runs in: nothing of the surroundings, a database in the folder."""
     ours = ("EVENTSTREAMS_", "DJANGO_")
     own = {"DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}", "DJANGO_SECRET_KEY": "for-benchmarks-only"}
     return {name: text for name, text in os.environ.items() if not name.startswith(ours)} | own
 
 
 def make_database(folder: Path) -> None:
-    """The database that all servers read. Raises BenchmarkError."""
+    """Make the database that all servers read. Raises BenchmarkError."""
     command = [*MANAGE, "migrate", "--noinput"]
     made = subprocess.run(command, cwd=ROOT, env=environment(folder), capture_output=True, text=True, check=False)
     if made.returncode != 0:
@@ -196,7 +197,7 @@ def make_database(folder: Path) -> None:
 
 
 def build_ssebench(folder: Path) -> Path:
-    """The load generator, built. Raises BenchmarkError."""
+    """Build the load generator. Raises BenchmarkError."""
     go = shutil.which("go")
     if go is None:
         raise BenchmarkError(

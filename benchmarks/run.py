@@ -30,7 +30,7 @@ ROW_SECONDS = 150.0
 
 
 async def measure(bench: Bench, row: Row, rounds: int) -> list[Figures]:
-    """What the rounds of one row measured; a round that failed is told of and left out."""
+    """Return what the rounds of one row measured; a round that failed is printed and left out."""
     measured = []
     for number in range(rounds):
         try:
@@ -69,7 +69,7 @@ def _compared_with(row: Row) -> list[str]:
 
 
 def chosen(patterns: Sequence[str]) -> list[Row]:
-    """The rows of those names, in which * stands for anything; all without any. Raises BenchmarkError."""
+    """Return the rows of those names, in which * stands for anything; all without any. Raises BenchmarkError."""
     for pattern in patterns:
         if not fnmatch.filter(ROWS, pattern):
             raise BenchmarkError(f"There is no row {pattern}; --list has them")
@@ -77,7 +77,7 @@ def chosen(patterns: Sequence[str]) -> list[Row]:
 
 
 def listing() -> str:
-    """Every row with its goals and what it watches."""
+    """Return every row with its goals and what it watches."""
     return "\n".join(
         f"{row.name}: {row.what}\n"
         + "".join(f"    {goal.label} {goal.relation} {shown(goal.bound)}\n" for goal in row.goals)
@@ -116,6 +116,7 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Run the chosen rows, and print and save what they measured."""
     options = _options()
     if options.list:
         print(listing())

@@ -24,7 +24,7 @@ BUSY_RATE = 1_000
 
 
 def subscriptions() -> list[tuple[int, ...]]:
-    """100 different combinations of seven streams, four of them on average: all of three to seven, and one of one."""
+    """Return 100 different combinations of seven streams, four of them on average."""
     return [(0,), *(some for size in range(3, STREAMS + 1) for some in combinations(range(STREAMS), size))]
 
 
@@ -58,7 +58,7 @@ async def _growth(bench: Bench) -> Figures:
 
 
 async def _served_by(bench: Bench, workers: int, rate: float) -> tuple[dict[str, Any], list[int]]:
-    """What clients report of so many workers, and how many of them each worker has."""
+    """What clients report of `workers` workers, and how many of them each worker has."""
     rig, topics = bench.rig, await bench.rig.topics()
     async with (
         rig.server({STREAM: topics[0]}, workers=workers) as server,

@@ -54,6 +54,7 @@ class Subject(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def ours(rig: Rig) -> AsyncIterator[Subject]:
+    """Run our server, with events from Kafka."""
     topics = await rig.topics()
     async with rig.server({STREAM: topics[0]}) as server, to_kafka(rig.bootstrap, topics) as send:
         yield Subject(server.stream(), server.pid, send)
@@ -61,7 +62,7 @@ async def ours(rig: Rig) -> AsyncIterator[Subject]:
 
 @contextlib.asynccontextmanager
 async def nchan(rig: Rig) -> AsyncIterator[Subject]:
-    """nginx with nchan, of one worker; events are posted to it over one connection."""
+    """Run nginx with nchan, of one worker; events are posted to it over one connection."""
     port, folder = free_port(), rig.file("nginx")
     folder.mkdir()
     config = folder / "nginx.conf"
@@ -82,7 +83,7 @@ async def nchan(rig: Rig) -> AsyncIterator[Subject]:
 
 @contextlib.asynccontextmanager
 async def django_eventstream(rig: Rig) -> AsyncIterator[Subject]:
-    """django-eventstream on Daphne, of one process; events are posted to a view of it, which sends them on."""
+    """Run django-eventstream on Daphne, of one process; events are posted to a view of it, which sends them on."""
     port = free_port()
     command = [str(PEERS_PYTHON), "-m", "daphne", "-b", HOST, "-p", str(port), "benchmarks.peer_site:application"]
     async with running(Service(command, rig.file("daphne.log"), port), "/ready") as server, posting(port) as send:
@@ -91,11 +92,11 @@ async def django_eventstream(rig: Rig) -> AsyncIterator[Subject]:
 
 @contextlib.asynccontextmanager
 async def posting(port: int) -> AsyncIterator[Send]:
-    """Publishes by POST /publish, over one connection; a peer that is slow to answer does not slow the events down."""
+    """Yield what publishes by POST /publish, over one connection; a slow peer does not slow the events down."""
     reader, writer = await asyncio.open_connection(HOST, port)
     answered = asyncio.ensure_future(_take_answers(reader))
 
-    async def send(sequence: int, event: bytes) -> None:
+    async def send(_sequence: int, event: bytes) -> None:
         if answered.done():
             answered.result()
         writer.write(b"POST /publish HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n" % (HOST.encode(), len(event)))
@@ -126,6 +127,8 @@ Serving = Callable[[Rig], AbstractAsyncContextManager[Subject]]
 
 
 class Peer(NamedTuple):
+    """Another server that is measured beside ours."""
+
     serving: Serving
     installed: Path
     """The file that shows that it is (`make peers`)."""
@@ -140,11 +143,12 @@ PEERS = {
 
 
 def installed_peers() -> list[str]:
+    """Return the peers that can run here."""
     return [name for name, peer in PEERS.items() if peer.installed.exists()]
 
 
 def peer_versions() -> list[str]:
-    """Of the peers that are installed, with their names."""
+    """Return the versions of the peers that are installed, with their names."""
     said = []
     if NCHAN_MODULE.exists():
         query = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n", "nginx", "libnginx-mod-nchan"]

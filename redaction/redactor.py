@@ -124,8 +124,9 @@ class Redactor:
         return matches
 
     def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
-        """True where the event's domain is not listed, told from ``meta.domain`` or, where that names none, from
-        ``server_name`` (empty where the event has it not). False also where they do not tell.
+        """Return True if the event's domain is not listed, False also if it cannot be told.
+
+        It is told from ``meta.domain`` or, if that names none, from ``server_name`` (each empty if missing).
         """
         if not self._everything:
             return True
@@ -171,7 +172,7 @@ class Redactor:
         raise Withheld("a field that redaction has to read is not of the type, or not the JSON, that it should be")
 
     def redact_key(self, key: bytes) -> bytes | None:
-        """What may leave of the Kafka key of an event that was redacted: ``meta.key`` is as much a part of it.
+        """Return what may leave of the Kafka key of an event that was redacted: ``meta.key`` is as much a part of it.
 
         Of a JSON object (``{"wiki_id":…,"page_id":…}``, as the keyed streams have it) that which the event would keep
         of it; else nothing: a bare value does not say what it is, and may be a name.

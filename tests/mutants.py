@@ -106,8 +106,8 @@ MUTANTS = [
     Mutant(
         "no-turn-in-decoding",
         "streams/engine/kafka/batches.py",
-        "                        yield None\n",
-        "                        pass\n",
+        "                await asyncio.sleep(0)\n        self.made",
+        "                pass\n        self.made",
         "tests/unit/engine/kafka/test_batches.py::test_the_event_loop_has_turns_while_a_large_fetch_is_decoded",
     ),
     Mutant(

@@ -40,7 +40,7 @@ class Edit(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """All that is said about streams, each a mapping of stream name to settings.
+    """All layers of settings, each a mapping of stream name to settings.
 
     `defaults` lie below what was `fetched`, `overrides` (the configuration file's) and `edits` (the admin's) above it.
     `allowed`, when it is not None, is the whitelist of canonical names: an empty one allows nothing. `admin_topics` are
@@ -55,7 +55,7 @@ class Layers(NamedTuple):
     admin_topics: Collection[str] | None = None
 
     def of(self, name: str) -> tuple[object, ...]:
-        """The settings of one stream in each layer, the lowest first: default, fetched, file override, admin's."""
+        """Return the settings of one stream in each layer, the lowest first: default, fetched, file, admin's."""
         edit = self.edits.get(name)
         return (
             self.defaults.get(name),
@@ -65,30 +65,31 @@ class Layers(NamedTuple):
         )
 
     def names(self) -> list[Any]:
-        """All that is described somewhere. A default describes a stream where it has topics; without, it only decorates
-        one that may come and go.
+        """Return the names of all streams that are described somewhere.
+
+        A default describes a stream if it has topics; without topics it only adds to one that may come and go.
         """
         edited = (name for name, edit in self.edits.items() if edit.override)
         return list(dict.fromkeys([*self.fetched, *self.in_file(), *edited]))
 
     def in_file(self) -> list[str]:
-        """The streams that the configuration file describes by itself."""
+        """Return the streams that the configuration file describes completely."""
         whole = (
             name for name, default in self.defaults.items() if isinstance(default, Mapping) and default.get("topics")
         )
         return list(dict.fromkeys([*whole, *self.overrides]))
 
     def admin_may_use(self) -> Callable[[str], bool]:
-        """The test of whether an edit may name this topic."""
+        """Return a test of whether an edit may name a topic."""
         return topics_for_admins(self.admin_topics, (self.fetched, self.defaults, self.overrides))
 
     def with_edit(self, name: str, edit: Edit | None) -> Layers:
-        """The same with another edit of one stream, or none."""
+        """Return the same layers with another edit of one stream, or none."""
         edits = {**self.edits, name: edit}
         return self._replace(edits={name: edit for name, edit in edits.items() if edit is not None})
 
     def allows(self, name: str) -> bool:
-        """Whether it is to be exposed, if it can be served."""
+        """Return whether a stream is to be exposed, if it can be served."""
         edit = self.edits.get(name)
         if edit is not None and edit.allowed is not None:
             return edit.allowed
@@ -136,11 +137,11 @@ class Catalogue:
         return (*(each for each in self.skipped if each.reason != _REGULAR_EXPRESSION), *self.problems)
 
     def get(self, name: str) -> Stream | None:
-        """The stream of this name or alias, if it is exposed."""
+        """Return the stream of this name or alias, if it is exposed."""
         return self.streams.get(self.aliases.get(name, name))
 
     def resolve(self, names: Iterable[str]) -> tuple[list[Stream], list[str]]:
-        """The streams asked for, each once, in the order of the request; and the names that lead nowhere, each once."""
+        """Return the streams of these names in their order, and the names that no stream has, each once."""
         found: dict[str, Stream] = {}
         invalid: dict[str, None] = {}
         for name in names:
@@ -189,7 +190,7 @@ def compile_catalogue(layers: Layers, version: int) -> Catalogue:
 
 
 def deep_merge(low: Mapping[Any, Any], high: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Both, `high` winning; mappings are merged at every depth, anything else (a list too) is replaced as a whole."""
+    """Return both, `high` winning: mappings are merged at every depth, anything else (a list too) is replaced."""
     merged = dict(low)
     for key, value in high.items():
         below = merged.get(key)
@@ -223,7 +224,7 @@ def _who_may(layers: Layers) -> str:
 
 
 def make_stream(name: str, layers: Iterable[object]) -> Stream:
-    """The stream of these settings, the lowest layer first (see `Layers.of`). Raises InvalidStreamError."""
+    """Return the stream of these settings, the lowest layer first (see `Layers.of`). Raises InvalidStreamError."""
     if name.startswith("/"):
         raise InvalidStreamError(_REGULAR_EXPRESSION)
     if _NAME.fullmatch(name) is None:

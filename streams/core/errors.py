@@ -3,7 +3,7 @@
 EventStreamsError               status, type, title; becomes problem+json (RFC 9457)
 ├── PathNotFound                404  not_found
 ├── StreamNotFound              404  not_found
-│   └── StreamWithdrawn         404  not_found; said as an event to who follows it
+│   └── StreamWithdrawn         404  not_found; sent as an event to its followers
 ├── TooManyStreams              400  too_many_streams
 ├── InvalidTimestamp            400  invalid_timestamp
 ├── InvalidLastEventId          400  invalid_last_event_id
@@ -21,7 +21,7 @@ EventStreamsError               status, type, title; becomes problem+json (RFC 9
 ├── NoTopicsAvailable           503  no_topics_available
 ├── NoStreamConfiguration       503  no_stream_configuration
 ├── DatabaseAway                503  database_unavailable; of the admin
-└── Unavailable                 503  the client may have its answer as an SSE event, and come back by itself
+└── Unavailable                 503  the client may get it as an SSE event, and reconnects on its own
     ├── KafkaUnavailable        503  kafka_unavailable
     ├── NoRedactionList         503  no_redaction_list
     ├── Draining                503  draining
@@ -54,7 +54,7 @@ class EventStreamsError(Exception):
         self.detail = detail
 
     def problem(self, method: str, uri: str) -> dict[str, str | int]:
-        """The error as the members of a problem+json object."""
+        """Return the error as the members of a problem+json object."""
         return {
             "status": self.status,
             "type": self.type,
@@ -66,6 +66,8 @@ class EventStreamsError(Exception):
 
 
 class PathNotFound(EventStreamsError):
+    """No route has this path."""
+
     status, type, title = 404, "not_found", "Not Found"
 
     def __init__(self, path: str) -> None:
@@ -73,6 +75,8 @@ class PathNotFound(EventStreamsError):
 
 
 class StreamNotFound(EventStreamsError):
+    """A requested stream is not in the catalogue."""
+
     status, type, title = 404, "not_found", "Stream Not Found"
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -80,11 +84,15 @@ class StreamNotFound(EventStreamsError):
 
 
 class StreamWithdrawn(StreamNotFound):
+    """A stream that the client follows is no longer exposed."""
+
     def __init__(self, names: Iterable[str]) -> None:
         EventStreamsError.__init__(self, f"No longer exposed: {','.join(names)}")
 
 
 class TooManyStreams(EventStreamsError):
+    """The request joins more streams than the server allows."""
+
     status, type, title = 400, "too_many_streams", "Too Many Streams"
 
     def __init__(self, asked: int, allowed: int) -> None:
@@ -92,10 +100,14 @@ class TooManyStreams(EventStreamsError):
 
 
 class InvalidTimestamp(EventStreamsError):
+    """`since` is not a time that can be read."""
+
     status, type, title = 400, "invalid_timestamp", "Invalid timestamp"
 
 
 class InvalidLastEventId(EventStreamsError):
+    """The last event id is not one that can be read."""
+
     status, type, title = 400, "invalid_last_event_id", "Invalid Last-Event-ID"
 
 
@@ -115,10 +127,14 @@ class InvalidFilter(EventStreamsError):
 
 
 class TopicNotAvailable(EventStreamsError):
+    """The id names a topic that the requested streams do not have."""
+
     status, type, title = 404, "topic_not_available", "Topic Not Available"
 
 
 class MethodNotAllowed(EventStreamsError):
+    """The path does not support the request's method."""
+
     status, type, title = 405, "method_not_allowed", "Method Not Allowed"
 
     def __init__(self, method: str) -> None:
@@ -126,6 +142,8 @@ class MethodNotAllowed(EventStreamsError):
 
 
 class BadRequest(EventStreamsError):
+    """The bytes are not a valid HTTP request."""
+
     status, type, title = 400, "bad_request", "Bad Request"
 
     def __init__(self, detail: str = "This is no request in HTTP/1.0 or HTTP/1.1") -> None:
@@ -133,6 +151,8 @@ class BadRequest(EventStreamsError):
 
 
 class RequestTimeout(EventStreamsError):
+    """The request was not complete in time."""
+
     status, type, title = 408, "request_timeout", "Request Timeout"
 
     def __init__(self, seconds: float) -> None:
@@ -140,6 +160,8 @@ class RequestTimeout(EventStreamsError):
 
 
 class ContentTooLarge(EventStreamsError):
+    """The body of the request is larger than the server takes."""
+
     status, type, title = 413, "content_too_large", "Content Too Large"
 
     def __init__(self, limit: int) -> None:
@@ -147,6 +169,8 @@ class ContentTooLarge(EventStreamsError):
 
 
 class UriTooLong(EventStreamsError):
+    """The target of the request is longer than the server takes."""
+
     status, type, title = 414, "uri_too_long", "URI Too Long"
 
     def __init__(self, limit: int) -> None:
@@ -154,6 +178,8 @@ class UriTooLong(EventStreamsError):
 
 
 class HeadersTooLarge(EventStreamsError):
+    """The headers of the request are larger than the server takes."""
+
     status, type, title = 431, "headers_too_large", "Request Header Fields Too Large"
 
     def __init__(self, limit: str) -> None:
@@ -161,6 +187,8 @@ class HeadersTooLarge(EventStreamsError):
 
 
 class TooManyRequests(EventStreamsError):
+    """The client's address has as many connections as one address may have."""
+
     status, type, title = 429, "too_many_requests", "Too Many Concurrent Connections From Your Client IP"
     retry_after = 30
 
@@ -172,6 +200,8 @@ class TooManyRequests(EventStreamsError):
 
 
 class TooManyLogins(EventStreamsError):
+    """The address, or the account, has failed to log in too often."""
+
     status, type, title = 429, "too_many_logins", "Too Many Failed Logins"
 
     def __init__(self, failures: int, seconds: float) -> None:
@@ -190,6 +220,8 @@ class InternalError(EventStreamsError):
 
 
 class NoTopicsAvailable(EventStreamsError):
+    """None of the topics can be read."""
+
     status, type, title = 503, "no_topics_available", "No Topics Available"
     retry_after = 30
 
@@ -198,6 +230,8 @@ class NoTopicsAvailable(EventStreamsError):
 
 
 class NoStreamConfiguration(EventStreamsError):
+    """The stream configuration has never been loaded."""
+
     status, type, title = 503, "no_stream_configuration", "No Stream Configuration"
     retry_after = 10
 
@@ -206,11 +240,15 @@ class NoStreamConfiguration(EventStreamsError):
 
 
 class DatabaseAway(EventStreamsError):
+    """The admin's database does not answer."""
+
     status, type, title = 503, "database_unavailable", "Database Unavailable"
     retry_after = 10
 
     def __init__(self) -> None:
-        super().__init__("The database does not answer, so the admin cannot work; the streams go on. Try again later")
+        super().__init__(
+            "The database does not answer, so the admin cannot work; streams are not affected. Try again later"
+        )
 
 
 class Unavailable(EventStreamsError):
@@ -221,6 +259,8 @@ class Unavailable(EventStreamsError):
 
 
 class KafkaUnavailable(Unavailable):
+    """Kafka does not answer."""
+
     type, title = "kafka_unavailable", "Kafka Unavailable"
 
     def __init__(self) -> None:
@@ -228,6 +268,8 @@ class KafkaUnavailable(Unavailable):
 
 
 class NoRedactionList(Unavailable):
+    """The redaction list has never been read, so no event may leave."""
+
     type, title = "no_redaction_list", "No Redaction List"
 
     def __init__(self) -> None:
@@ -237,6 +279,8 @@ class NoRedactionList(Unavailable):
 
 
 class Draining(Unavailable):
+    """The server is stopping."""
+
     type, title = "draining", "Draining"
 
     def __init__(self) -> None:
@@ -244,6 +288,8 @@ class Draining(Unavailable):
 
 
 class Overloaded(Unavailable):
+    """The server has as many connections as it allows."""
+
     type, title = "overloaded", "Overloaded"
 
     def __init__(self, limit: int) -> None:
@@ -262,6 +308,8 @@ class TooManyFeeds(Overloaded):
 
 
 class AdminOverloaded(Overloaded):
+    """As many requests for the admin run and wait as the server allows."""
+
     def __init__(self) -> None:
         EventStreamsError.__init__(
             self, "The admin is working on as many requests as it takes at a time; try again in a few seconds"

@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 _encode_into = msgspec.json.Encoder().encode_into
 
 _PLACE_BYTES = 256
-"""So much longer an event may get by what is added to its record."""
+"""Maximum bytes that are added to a record on its way to an event."""
 
 _NULL = b"null"
 _ABSENT = msgspec.Raw(b"")
@@ -61,7 +61,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class SkippedRecord(Exception):
-    """The record is no event: it is counted under `reason` and passed over, and ends no stream.
+    """The record is no event: it is counted under `reason` and skipped, and ends no stream.
 
     The message never holds a part of the record.
     """
@@ -83,24 +83,24 @@ class Redactor(Protocol):
         """The version of the list of pages that it was compiled from."""
         ...
 
-    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
-        """True where these members of ``meta`` and of the event (empty where missing) say that it is of no listed page.
+    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw, /) -> bool:
+        """Return True if these members of ``meta`` and of the event (empty if missing) tell that no page is listed.
 
-        False says nothing: `redact` then does.
+        After False, `redact` decides.
         """
         ...
 
-    def redact(self, event: Fields, meta: Fields | None = None) -> bool:
-        """True when `event` was changed. Raises Withheld (or anything else: the event then stays here)."""
+    def redact(self, event: Fields, meta: Fields | None = None, /) -> bool:
+        """Redact `event` in place; return True if it was changed. If this raises, the event stays here."""
         ...
 
-    def redact_key(self, key: bytes) -> bytes | None:
-        """What may leave of the key of a record whose event was changed; None: nothing."""
+    def redact_key(self, key: bytes, /) -> bytes | None:
+        """Return what may leave of the key of a record whose event was changed; None for nothing."""
         ...
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    """What is looked at of every event; the rest is checked to be JSON, and passed over."""
+    """What is looked at of every event; the rest is checked to be JSON, and skipped."""
 
     meta: msgspec.Raw = _ABSENT
     server_name: msgspec.Raw = _ABSENT
@@ -119,7 +119,7 @@ _decode_looked_at_meta = msgspec.json.Decoder(_Meta).decode
 
 
 def encode(record: Record, redactor: Redactor) -> Event:
-    """The event of a record, with ``meta.topic``, ``.partition``, ``.offset`` (and ``.key``) added, redacted.
+    """Return the event of a record, redacted, with ``meta.topic``, ``.partition``, ``.offset`` (and ``.key``) added.
 
     Raises SkippedRecord with one of the reasons tombstone, empty, bad_utf8, not_json, not_an_object, bad_meta,
     withheld.
@@ -139,7 +139,7 @@ def encode(record: Record, redactor: Redactor) -> Event:
 
 
 def is_safe_to_cache(record: Record, redactor: Redactor) -> bool:
-    """Whether a record may stay in memory as it is: its domain says that it is of no listed page."""
+    """Return whether a record may stay in memory as it is: its domain says that no listed page is meant."""
     if redactor.is_unlisted(_ABSENT, _ABSENT):
         return True  # none is listed
     seen = _looked_at(record.value or b"")
@@ -220,7 +220,7 @@ def _compact(fields: Fields, record_bytes: int) -> bytes:
 
 
 def _decode_object(value: bytes, key: bytes) -> tuple[Fields, bytes]:
-    """The members of the object, and what stands in for the ``\\u`` of lone surrogates (b"" where none does).
+    r"""Return the members of the object, and what stands in for the ``\u`` of lone surrogates (b"" if nothing does).
 
     `key` is the record's, which will stand in the event beside them.
     """

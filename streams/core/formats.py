@@ -30,12 +30,12 @@ SSE_TAIL = b"\n\n"
 
 
 def sse_head(ids: bytes) -> bytes:
-    """All of an SSE event that comes before its JSON."""
+    """Return all of an SSE event that comes before its JSON."""
     return b"event: message\nid: [%s]\ndata: " % ids
 
 
 def sse_gap(gaps: Iterable[Gap]) -> bytes:
-    """A comment that says what is missing."""
+    """Return a comment that says what is missing."""
     return b":gap %s\n" % gaps_json(gaps)
 
 
@@ -60,12 +60,15 @@ def _checkpoint_meta(now: int) -> bytes:
 
 
 def sse_filter(text: str) -> bytes:
-    """A comment that says which filter is in force, by its canonical form."""
+    """Return a comment that says which filter is in force, by its canonical form."""
     return b":filter %s\n" % text.encode()
 
 
 def sse_retry(retry_ms: int) -> bytes:
-    """When to reconnect. One newline, as after a comment: a block without data reaches clients as an empty event."""
+    """Return the line that says when to reconnect.
+
+    One newline, as after a comment: a block without data reaches clients as an empty event.
+    """
     return b"retry: %d\n" % retry_ms
 
 
@@ -82,6 +85,6 @@ def iso_time(ms: int) -> str:
 
 
 def sse_error(problem: Mapping[str, str | int], retry_ms: int = ERROR_RETRY_MS) -> bytes:
-    """An error event: without an id, so that the client resumes where it was."""
+    """Return an error event: without an id, so that the client resumes where it was."""
     data = json.dumps(problem, separators=(",", ":")).encode()
     return b"retry: %d\nevent: error\ndata: %s\n\n" % (retry_ms, data)

@@ -13,7 +13,7 @@ from streams.core.errors import NoTopicsAvailable, TopicNotAvailable
 from streams.core.positions import END, OLDEST, Cursor, Entry, Gap, LastEventId, Scope, TopicPartition
 
 UNREADABLE = "can be read: Kafka does not authorise this service, or they do not exist"
-"""Said of topics."""
+"""The end of a sentence about topics."""
 
 
 class Start(NamedTuple):
@@ -43,7 +43,7 @@ def plan(
     """Return what a request reads, and from where.
 
     `kafka` gives the number of partitions of the topics that exist; `since` is in ms. Topics that are `unreadable` may
-    well exist, but Kafka does not show them: they are left out, and said as gaps.
+    well exist, but Kafka does not show them: they are left out, and become gaps.
 
     Raises NoTopicsAvailable and TopicNotAvailable.
     """

@@ -25,7 +25,7 @@ OLDEST = -2
 """In place of an offset: the oldest retained event."""
 
 CLUSTER_PREFIX = 8
-"""So many characters of the cluster's id go into a cursor."""
+"""Maximum characters of the cluster's id in a cursor."""
 
 _CURSOR = re.compile(r"([^:]{0,%d}):([0-9]{1,19})" % CLUSTER_PREFIX, re.ASCII)
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
@@ -40,6 +40,8 @@ def record_timestamp(ms: int | None) -> int:
 
 
 class TopicPartition(NamedTuple):
+    """One partition of a Kafka topic."""
+
     topic: str
     partition: int
 
@@ -72,7 +74,7 @@ class Scope(enum.Enum):
 
 
 class Cursor(NamedTuple):
-    """Where an id of ours says to go on: the next offset, and in which cluster that is true."""
+    """Where an id of ours says to continue: the next offset, and in which cluster that is true."""
 
     cluster: str
     offset: int
@@ -89,6 +91,8 @@ class Entry(NamedTuple):
 
 
 class LastEventId(NamedTuple):
+    """What a client's last id says: an entry for each partition or topic, and what the subscription follows besides."""
+
     entries: tuple[Entry, ...]
     scope: Scope
 
@@ -99,7 +103,7 @@ class LastEventId(NamedTuple):
 
 
 def parse_last_event_id(text: str) -> LastEventId | None:
-    """What a client sent as its last id; None where it sent nothing.
+    """Parse what a client sent as its last id; None if it sent nothing.
 
     Raises InvalidLastEventId, which says which entry is wrong and why.
     """
@@ -146,16 +150,19 @@ def _entry(number: int, item: Any) -> Entry:
         raise wrong("it has no partition")
     offset = integer("offset", OLDEST, MAX_OFFSET)
     timestamp = integer("timestamp", 0, MAX_OFFSET)
+    if offset is None and timestamp is None:
+        raise wrong("it has neither offset nor timestamp")
     cursor = None
-    if offset is None:
-        if timestamp is None:
-            raise wrong("it has neither offset nor timestamp")
-        if "cursor" in item:
-            match = _CURSOR.fullmatch(item["cursor"]) if isinstance(item["cursor"], str) else None
-            if match is None or int(match[2]) > MAX_OFFSET:
-                raise wrong(f"cursor is {_shown(item['cursor'])}, not <cluster>:<offset> as this service writes it")
-            cursor = Cursor(match[1], int(match[2]))
+    if offset is None and "cursor" in item:
+        cursor = _cursor(item["cursor"])
+        if cursor is None:
+            raise wrong(f"cursor is {_shown(item['cursor'])}, not <cluster>:<offset> as this service writes it")
     return Entry(topic, partition, offset, timestamp, cursor)
+
+
+def _cursor(text: Any) -> Cursor | None:
+    match = _CURSOR.fullmatch(text) if isinstance(text, str) else None
+    return None if match is None or int(match[2]) > MAX_OFFSET else Cursor(match[1], int(match[2]))
 
 
 def _refuse_twice(entries: Sequence[Entry]) -> None:
@@ -210,11 +217,11 @@ class IdWriter:
         self._entries[place] = entry
 
     def ids(self) -> bytes:
-        """The members of the JSON array, without its brackets."""
+        """Return the members of the JSON array, without its brackets."""
         return b",".join(self._entries)
 
     def around(self, tp: TopicPartition) -> tuple[bytes, bytes, bytes]:
-        """What stands before the partition's timestamp in the ids, between that and its offset, and after it."""
+        """Return what stands before the partition's timestamp in the ids, between that and its offset, and after it."""
         place = self._places[tp]
         before = [*self._entries[:place], self._heads[tp]]
         after = [self._end, *self._entries[place + 1 :]]
@@ -239,7 +246,7 @@ class Gap(NamedTuple):
 
 
 def gaps_json(gaps: Iterable[Gap], max_bytes: int | None = None) -> bytes:
-    """Gaps as the contract writes them: an array of {topic, partition, asked, served}; ASCII.
+    """Return gaps as the contract writes them: an array of {topic, partition, asked, served}; ASCII.
 
     Of more than `max_bytes` the last entries are left out, whole.
     """

@@ -10,7 +10,7 @@ from streams.core.events import Event
 OVERHEAD = 180
 """Bytes that an event costs beside its JSON: the object, its integers, the bytes object's head, its places in lists."""
 COMPACT = 4
-"""The lists are cut when one place in so many is that of an event that is gone."""
+"""The lists are cut when one place in this many belongs to an evicted event."""
 _GONE = Event(-1, -1, b"")
 
 
@@ -28,12 +28,12 @@ class Ring:
         self.bytes = 0
         self._max_bytes = max_bytes
         self._events: list[Event] = []
-        """With `_GONE` in the place of an event that is gone: what is not counted must not be held."""
+        """With `_GONE` in the place of an evicted event: what is not counted must not be held."""
         self._offsets: list[int] = []
         self._head = 0
 
     def extend(self, events: Sequence[Event], tip: int) -> None:
-        """Append `events` (offsets rising, all below `tip`) and let the oldest go where the bytes are exceeded."""
+        """Append `events` (offsets rising, all below `tip`) and evict the oldest while the bytes are exceeded."""
         for event in events:
             self._events.append(event)
             self._offsets.append(event.offset)
@@ -51,7 +51,7 @@ class Ring:
             self._head = 0
 
     def forget(self) -> None:
-        """Let all events go; the ring goes on from its tip."""
+        """Let all events go; the ring continues from its tip."""
         if self._head < len(self._events):
             newest = self._events[-1]
             self.before = (newest.offset, newest.timestamp)
@@ -61,7 +61,7 @@ class Ring:
         self._offsets.clear()
 
     def read(self, offset: int, limit: int, max_bytes: int) -> tuple[list[Event], int] | None:
-        """Events from `offset` on and below `limit`, at least one where one is there, then up to `max_bytes`.
+        """Return events from `offset` on and below `limit`: at least one if there is one, then up to `max_bytes`.
 
         Returns them with the next offset to read, or None where `offset` is below the floor or beyond the tip.
         """
@@ -77,7 +77,7 @@ class Ring:
         return self._events[first:end], min(limit, self.tip)
 
     def timestamp_before(self, offset: int) -> int | None:
-        """The timestamp (ms) of the record just before `offset`, None where the ring does not know of one."""
+        """Return the timestamp (ms) of the record just before `offset`, None if the ring does not know it."""
         if self.before is not None and self.before[0] == offset - 1:
             return self.before[1]
         index = bisect_left(self._offsets, offset - 1, self._head)

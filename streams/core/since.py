@@ -25,7 +25,7 @@ MAX_MS: Final = 2**63 - 1
 """Kafka's timestamps are signed 64-bit integers."""
 
 _MAX_DATE_MS: Final = 8_640_000_000_000_000
-"""ECMA-262, section 21.4.1.1: a date lies at most so many milliseconds from the epoch."""
+"""Maximum milliseconds of a date from the epoch (ECMA-262, section 21.4.1.1)."""
 
 _DAY_MS: Final = 86_400_000
 _DAYS_IN_400_YEARS: Final = 146_097
@@ -77,7 +77,7 @@ _SIGNIFICANT_DIGITS: Final = 9
 
 
 def parse_since(text: str, name: str = "since") -> int:
-    """Milliseconds since the epoch (UTC): whole, rounded down, within 0…2^63−1.
+    """Return milliseconds since the epoch (UTC): whole, rounded down, within 0…2^63−1.
 
     As in JavaScript, text of blanks only is the number 0; that empty text counts as none is the caller's to know.
     Raises `InvalidTimestamp`, which says the parameter's `name`, for text that is neither a number nor a date-time, or

@@ -85,8 +85,9 @@ def _as_mediawiki_reads(text: str) -> Iterator[str]:
 
 
 def listed_keys(domain: str, title: str) -> set[str]:
-    """Return `title_keys` of a title on the list of the normalised `domain`: also with the other first letter that a
-    wiki in a Turkic language gives it.
+    """Return `title_keys` of a title on the list of the normalised `domain`.
+
+    A wiki in a Turkic language gives a first letter i another capital: its titles get that spelling too.
     """
     keys = title_keys(title)
     if _TURKIC.match(domain):

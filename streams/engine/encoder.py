@@ -23,13 +23,16 @@ class NoListYet:
 
     version = -1
 
-    def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
+    def is_unlisted(self, _domain: msgspec.Raw, _server_name: msgspec.Raw, /) -> bool:
+        """Return False: nobody knows yet which pages are listed."""
         return False
 
-    def redact(self, event: Fields, meta: Fields | None = None) -> bool:
+    def redact(self, _event: Fields, _meta: Fields | None = None, /) -> bool:
+        """Withhold every event."""
         raise Withheld
 
-    def redact_key(self, key: bytes) -> bytes | None:
+    def redact_key(self, _key: bytes, /) -> bytes | None:
+        """Withhold every key."""
         raise Withheld
 
 
@@ -48,7 +51,7 @@ class Encoder:
         return self.redactor.version
 
     def events(self, records: Iterable[Record]) -> list[Event]:
-        """The events of the records that are events."""
+        """Return the events of the records that are events."""
         events = []
         redactor = self.redactor
         for record in records:
@@ -62,8 +65,9 @@ class Encoder:
         return events
 
     def cacheable(self, records: Sequence[Record]) -> list[Record | Event]:
-        """What of the records may be held in memory: those that are certainly of no listed page. In place of any other
-        stands its event, without JSON where it is none.
+        """Return what of the records may stay in memory: those that are certainly of no listed page.
+
+        In place of any other stands its event, without JSON if it is none.
         """
         redactor = self.redactor
         risky = [record for record in records if self._is_risky(record, redactor)]
@@ -77,7 +81,7 @@ class Encoder:
             return True
 
     def in_place(self, items: Sequence[Record | Event], records: Sequence[Record]) -> list[Record | Event]:
-        """The items, with an event in place of each that is among `records`, without JSON where it is none."""
+        """Return the items, with an event in place of each that is among `records`, without JSON if it is none."""
         made = self.events(records)
         if len(made) == len(items):
             return [*made]

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 
 class Faults:
+    """Catches the faults of one part of the engine."""
+
     def __init__(self, metrics: Metrics, tuning: Tuning) -> None:
         self._metrics = metrics
         self._log_seconds = tuning.log_seconds
@@ -29,4 +31,4 @@ class Faults:
             now = time.monotonic()
             if now >= self._logged_at.get(doing, float("-inf")) + self._log_seconds:
                 self._logged_at[doing] = now
-                log.exception("A fault while %s; trying again (eventstreams_faults_total counts them)", doing)
+                log.exception("A fault while %s; retrying (eventstreams_faults_total counts them)", doing)

@@ -187,7 +187,7 @@ class Lookups:
         return None
 
     def forget(self) -> None:
-        """What was answered before a partition began anew is no longer true."""
+        """Forget all answers: what was answered before a partition was recreated is no longer true."""
         for answers in (self._bounds, self._found, self._before):
             answers.clear()
 

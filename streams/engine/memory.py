@@ -47,7 +47,7 @@ class MemorySource:
 
     Several brokers, each with its partitions: `lead` moves one, or leaves it without a leader (-1). Public sets, to be
     changed at any time: the brokers that do not answer (`silent`); the topics that may not be read (`unreadable`) or
-    not even be seen (`unseen`), and those of which the metadata cannot tell just now (`hidden`).
+    not even be seen (`unseen`), and those of which the metadata cannot tell at the moment (`hidden`).
     """
 
     def __init__(
@@ -84,16 +84,18 @@ class MemorySource:
     # What a test does to it.
 
     def create(self, topic: str, partitions: int = 1, broker: int = 1) -> None:
+        """Create a topic, or add partitions to it; `broker` leads them."""
         for partition in range(partitions):
             tp = TopicPartition(topic, partition)
             self._logs.setdefault(tp, _Log())
             self._brokers.setdefault(tp, broker)
 
     def lead(self, topic: str, broker: int, *, partition: int = 0) -> None:
-        """Another broker leads the partition from now on, or none (-1)."""
+        """Let another broker lead the partition from now on, or none (-1)."""
         self._brokers[TopicPartition(topic, partition)] = broker
 
     def delete(self, topic: str) -> None:
+        """Delete a topic with its records."""
         for tp in [tp for tp in self._logs if tp.topic == topic]:
             self._nbytes -= self._logs.pop(tp).nbytes
 
@@ -118,7 +120,7 @@ class MemorySource:
         self._wake()
 
     def truncate_before(self, topic: str, offset: int, *, partition: int = 0) -> None:
-        """What retention does: the log now starts at `offset`."""
+        """Do what retention does: the log now starts at `offset`."""
         log = self._logs[TopicPartition(topic, partition)]
         log.begin = offset
         log.records = [record for record in log.records if record.offset >= offset]
@@ -133,7 +135,7 @@ class MemorySource:
         self.truncate_before(tp.topic, kept[0].offset if kept else log.end, partition=tp.partition)
 
     def hold(self, topic: str, offset: int | None, *, partition: int = 0) -> None:
-        """An open transaction: committed reads end at `offset` (None: it has ended)."""
+        """Keep an open transaction: committed reads end at `offset` (None: it has ended)."""
         self._logs[TopicPartition(topic, partition)].stable = offset
         self._wake()
 
@@ -141,31 +143,39 @@ class MemorySource:
 
     @property
     def cluster_id(self) -> str:
+        """The name of the cluster; see `RecordSource`, as for all that follows."""
         return self._cluster_id
 
     @property
     def partitions(self) -> Mapping[str, int]:
+        """The number of partitions of each topic that exists."""
         return self._known
 
     @property
     def absent(self) -> Set[str]:
+        """The topics that do not exist."""
         return self._absent
 
     @property
     def denied(self) -> Set[str]:
+        """The topics that may not be seen."""
         return self._denied
 
     @property
     def is_stale(self) -> bool:
+        """Whether the metadata is out of date."""
         return self._is_stale
 
     def broker_of(self, partition: TopicPartition) -> int:
+        """Return the broker that leads the partition, as of the last `refresh`."""
         return self._leaders.get(partition, self._brokers.get(partition, -1))
 
     async def ping(self) -> None:
+        """Answer, or raise SourceUnavailableError."""
         self._check()
 
     async def refresh(self, topics: Iterable[str]) -> None:
+        """Take over which topics exist now, and who leads their partitions."""
         self._check()
         wanted = set(topics)
         known = {topic: count for topic, count in self._known.items() if topic in wanted & self.hidden}
@@ -179,10 +189,12 @@ class MemorySource:
         self._leaders = {tp: broker for tp, broker in self._brokers.items() if tp.topic in known and tp in self._logs}
 
     async def missing(self, topics: Iterable[str]) -> set[str]:
+        """Return those of `topics` that do not exist."""
         self._check()
         return set(topics) - {tp.topic for tp in self._logs}
 
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds | SourceError]:
+        """Return the first and the next offset of each partition, or the error."""
         wanted = [tp for tp in partitions if tp in self._logs]
         await self._wait_for_the_silent(wanted)
         return {tp: self._trouble(tp) or self._logs[tp].bounds for tp in wanted if tp in self._logs}
@@ -190,6 +202,7 @@ class MemorySource:
     async def offsets_for_times(
         self, times: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, Found | SourceError]:
+        """Return the first record at or after a time (ms) for each partition."""
         await self._wait_for_the_silent(times)
         found: dict[TopicPartition, Found | SourceError] = {}
         for tp, ms in times.items():
@@ -205,6 +218,7 @@ class MemorySource:
         return found
 
     async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Batch:
+        """Read records from `offset` on, up to `max_bytes`."""
         self._check()
         self.reads += 1
         await self._wait_for_the_silent([partition])
@@ -215,6 +229,7 @@ class MemorySource:
         return result
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
+        """Return what is new; wait a short while for it."""
         if self.available:
             results = self._news(positions)
             if results:
@@ -228,7 +243,7 @@ class MemorySource:
         return self._news(positions) if self.available else {}
 
     async def close(self) -> None:
-        return None
+        """Do nothing: there is nothing to close."""
 
     def _news(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, PollResult]:
         """What a poll is answered with at once."""

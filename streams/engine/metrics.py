@@ -1,6 +1,6 @@
 """Every metric: its name, kind, labels and help, in one place.
 
-Two names are the old service's, so that existing dashboards go on working (wire contract, `/metrics`).
+Two names are the old service's, so that existing dashboards keep working (wire contract, `/metrics`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 MAX_COMBINATIONS = 200
-"""So many different combinations of streams are counted by name; further ones as "other"."""
+"""Maximum number of different combinations of streams that are counted by name; others count as "other"."""
 
 
 class _Sent(Collector):
@@ -58,7 +58,7 @@ class Metrics:
         self.events_in = Counter("eventstreams_events_encoded", "Records made into events", registry=r)
         self.skipped = Counter("eventstreams_records_skipped", "Records that are no event", ["reason"], registry=r)
         self.errors = Counter("eventstreams_errors", "Errors told to clients, by type", ["type"], registry=r)
-        self.gaps = Counter("eventstreams_gaps", "Gaps said to clients", registry=r)
+        self.gaps = Counter("eventstreams_gaps", "Gaps reported to clients", registry=r)
         self.ends = Counter(
             "eventstreams_stream_ends",
             "Streams that ended as their clients had asked, by reason",
@@ -158,7 +158,7 @@ class Metrics:
         self._combinations: set[str] = set()
 
     def count(self, name: str, text: str, count: Callable[[], int]) -> None:
-        """Add a counter whose value is asked for when the metrics are."""
+        """Add a counter whose value is computed when the metrics are read."""
         self.registry.register(_Counted(name, text, count))
 
     def connected(self, streams: Iterable[str]) -> None:
@@ -175,6 +175,7 @@ class Metrics:
             self.connected_clients.labels(name).inc()
 
     def disconnected(self, streams: Iterable[str]) -> None:
+        """Count a client's leave."""
         for name in streams:
             self.connected_clients.labels(name).dec()
 
@@ -190,5 +191,5 @@ class Metrics:
         self.filter_matched.inc(matched)
 
     def text(self) -> bytes:
-        """The metrics in Prometheus's text format."""
+        """Return the metrics in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -37,44 +37,63 @@ async def resolve(
     Raises KafkaUnavailable where nothing is left, or where one that is `needed` (an id names it) cannot be read just
     now: its events must not be lost.
     """
-    position: dict[TopicPartition, Mark] = {}
-    gaps: list[Gap] = []
-    cold: dict[TopicPartition, Start] = {}
-    left_out: dict[TopicPartition, Mark] = {}
-    for tp, start in starts.items():
-        partition = hub.partitions.get(tp)
-        if partition is None:
-            continue
-        if partition.ring is None:
-            if not partition.from_beginning:
-                gaps.append(_left_out(tp, start))
-        elif partition.is_denied:
-            left_out[tp] = partition.mark
-        elif mark := _from_memory(hub, partition, start):
-            position[tp] = mark
-        elif partition.is_out_of_reach and tp not in needed:
-            left_out[tp] = partition.mark  # the others do not wait for it
-        else:
-            cold[tp] = start
-    began = time.monotonic()
-    while cold:
-        resolver = _Resolver(hub, cold, {tp: hub.partitions[tp].mark for tp in cold if tp in hub.partitions})
-        position |= await resolver.marks()
-        gaps += resolver.gaps
-        if not resolver.troubles:
-            break
-        cold = {tp: cold[tp] for tp in resolver.troubles}
-        if time.monotonic() - began > hub.tuning.leader_patience_seconds:
-            if any(tp in needed and not _is_denied(error) for tp, error in resolver.troubles.items()):
-                raise KafkaUnavailable
-            left_out |= {tp: resolver.tips[tp] for tp in cold}
-            break
-        await asyncio.sleep(hub.tuning.leader_retry_seconds)  # a leader that moves
-        with contextlib.suppress(SourceUnavailableError):
-            await hub.refresh(hub.tuning.leader_retry_seconds)
+    resolution = _Resolution(hub, starts, needed)
+    await resolution.look_up()
+    position, left_out = resolution.position, resolution.left_out
     if left_out and not position:
         raise KafkaUnavailable
-    return position | left_out, [*gaps, *(_left_out(tp, starts[tp]) for tp in left_out)]
+    return position | left_out, [*resolution.gaps, *(_left_out(tp, starts[tp]) for tp in left_out)]
+
+
+class _Resolution:
+    """Where the partitions of one request start: out of memory where it tells, the `cold` ones by asking Kafka."""
+
+    def __init__(self, hub: Hub, starts: Mapping[TopicPartition, Start], needed: Collection[TopicPartition]) -> None:
+        self.position: dict[TopicPartition, Mark] = {}
+        self.gaps: list[Gap] = []
+        self.left_out: dict[TopicPartition, Mark] = {}
+        """Partitions that cannot be read now, and are not waited for."""
+        self._hub = hub
+        self._needed = needed
+        self._cold: dict[TopicPartition, Start] = {}
+        for tp, start in starts.items():
+            partition = hub.partitions.get(tp)
+            if partition is not None:
+                self._begin(partition, start)
+
+    def _begin(self, partition: Partition, start: Start) -> None:
+        tp = partition.tp
+        if partition.ring is None:
+            if not partition.from_beginning:
+                self.gaps.append(_left_out(tp, start))
+        elif partition.is_denied:
+            self.left_out[tp] = partition.mark
+        elif mark := _from_memory(self._hub, partition, start):
+            self.position[tp] = mark
+        elif partition.is_out_of_reach and tp not in self._needed:
+            self.left_out[tp] = partition.mark  # the others do not wait for it
+        else:
+            self._cold[tp] = start
+
+    async def look_up(self) -> None:
+        """Ask Kafka for the cold partitions, again for a while where leaders move. Raises KafkaUnavailable."""
+        hub, tuning = self._hub, self._hub.tuning
+        began = time.monotonic()
+        while self._cold:
+            tips = {tp: hub.partitions[tp].mark for tp in self._cold if tp in hub.partitions}
+            resolver = _Resolver(hub, self._cold, tips)
+            self.position |= await resolver.marks()
+            self.gaps += resolver.gaps
+            self._cold = {tp: self._cold[tp] for tp in resolver.troubles}
+            if self._cold and time.monotonic() - began > tuning.leader_patience_seconds:
+                if any(tp in self._needed and not _is_denied(error) for tp, error in resolver.troubles.items()):
+                    raise KafkaUnavailable
+                self.left_out |= {tp: resolver.tips[tp] for tp in self._cold}
+                return
+            if self._cold:
+                await asyncio.sleep(tuning.leader_retry_seconds)
+                with contextlib.suppress(SourceUnavailableError):
+                    await hub.refresh(tuning.leader_retry_seconds)
 
 
 async def preview(hub: Hub, starts: Mapping[TopicPartition, Start]) -> tuple[dict[TopicPartition, Mark], list[Gap]]:
@@ -151,7 +170,7 @@ class _Resolver:
             self._bounds |= self._answered(await lookups.bounds(beyond, fresh=True))
         for tp in starts.keys() - self._bounds.keys():
             # Just gone: anything but an error would leave out what it holds in silence.
-            self._without(tp, SourceUnavailableError("Kafka does not know the partition just now"))
+            self._without(tp, SourceUnavailableError("Kafka does not know the partition at the moment"))
         oldest = {tp: 0 for tp, start in starts.items() if self._bounds[tp].begin > 0 or start.offset == OLDEST}
         self._oldest = self._answered(await lookups.at_times(oldest))
         offsets = {tp: self._offset(tp, start) for tp, start in starts.items()}
@@ -167,7 +186,7 @@ class _Resolver:
         for tp, start in starts.items():
             offset = offsets[tp]
             seen = before.get(tp)
-            if offset is None or self._is_another(tp, start, offset, seen):
+            if offset is None or self._is_another(start, offset, seen):
                 by_time[tp] = self._time(start)
             else:
                 marks[tp] = self._mark(tp, start, offset, seen)
@@ -203,7 +222,7 @@ class _Resolver:
             return bounds.begin
         return min(asked, bounds.end)
 
-    def _is_another(self, tp: TopicPartition, start: Start, offset: int, seen: int | None) -> bool:
+    def _is_another(self, start: Start, offset: int, seen: int | None) -> bool:
         return (
             start.offset is None
             and start.cursor is not None

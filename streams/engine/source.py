@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
 class Batch(NamedTuple):
     """What one read gave.
 
-    `next_offset` is where to go on; it moves also over what is no record (control markers, aborted transactions,
+    `next_offset` is where to continue; it moves also over what is no record (control markers, aborted transactions,
     compacted records), so it may be beyond the last record + 1, and may have moved where `records` is empty.
     `bounds` are the partition's at that moment; `held` is the number of offsets that are written beyond them, and that
     an open transaction keeps from being read (the high watermark less the last stable offset).
@@ -117,19 +117,19 @@ class RecordSource(Protocol):
     def broker_of(self, partition: TopicPartition) -> int:
         """Return which broker answers for the partition, as of the last `refresh`; -1 where none does.
 
-        What is asked of one broker does not wait for another one if it is asked in a call of its own.
+        What is asked of one broker does not wait for another one if it is asked in a separate call.
         """
         ...
 
     async def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Ask whether Kafka is there."""
         ...
 
     async def refresh(self, topics: Iterable[str]) -> None:
         """Ask which of `topics` exist, with which partitions. Never creates a topic.
 
         A topic that is neither in `partitions` nor `absent` nor `denied` afterwards is one of which Kafka cannot tell
-        just now.
+        at the moment.
         """
         ...
 
@@ -162,4 +162,6 @@ class RecordSource(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close all connections; nothing is asked afterwards."""
+        ...

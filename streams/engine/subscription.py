@@ -33,7 +33,7 @@ class Subscription:
     While the client is live and its `sink` takes what is new, that goes there and is not among the chunks.
 
     `position` has a mark for each partition of the feed. One that is missing has been added meanwhile, and begins where
-    the hub began it; or the hub watches it and Kafka no longer has it: then it goes on from where the feed stands.
+    the hub began it; or the hub watches it and Kafka no longer has it: then it continues from where the feed stands.
     """
 
     __slots__ = (
@@ -86,7 +86,7 @@ class Subscription:
         self._terms = terms
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
-        """All that the client is to be sent; without end, unless it has asked for one."""
+        """Yield all that the client is to be sent; without end, unless it has asked for one."""
         self._last_chunk_at = time.monotonic()
         try:
             async for chunk in self._chunks():
@@ -118,7 +118,7 @@ class Subscription:
             if gaps:
                 for chunk in gaps:
                     yield chunk
-                continue  # the feed may have gone on meanwhile
+                continue  # the feed may have moved meanwhile
             if terms is not None and (ending := terms.ending(self.position)) is not None:
                 for chunk in ending:
                     yield chunk
@@ -279,7 +279,7 @@ class Subscription:
                 async for chunk in self._patiently(taking):
                     yield chunk
                 if not taking.cancelled():
-                    taking.result()  # a fault must end the stream rather than be tried for ever
+                    taking.result()  # a fault must end the stream rather than be retried forever
                 # While it waited, the position may have come into the ring, or the client may have been parked.
                 continue
             log = Log(tp, target.incarnation)
@@ -299,7 +299,7 @@ class Subscription:
                     yield chunk
                 continue
             except SourceError:
-                # Kafka is away; the client stays, and goes on when it is back.
+                # Kafka is away; the client stays, and continues when it is back.
                 async for chunk in self._rest():
                     yield chunk
                 continue
@@ -363,7 +363,7 @@ class Subscription:
         return [Chunk((formats.sse_gap(gaps),), 0)] if gaps and self._is_sse else []
 
     async def _patiently(self, work: Coroutine[Any, Any, object] | asyncio.Future[Any]) -> AsyncIterator[Chunk]:
-        """Wait for `work`, whatever becomes of it, with signs of life to the client meanwhile."""
+        """Wait for `work`, whatever becomes of it, with keep-alive comments to the client meanwhile."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():

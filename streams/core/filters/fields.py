@@ -137,7 +137,7 @@ class FieldReader:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             whole = decode(event)
             members = whole if isinstance(whole, dict) else {}
-            return Fields(lambda name: None, {name: members.get(name, MISSING) for name in self._names})
+            return Fields(lambda _name: None, {name: members.get(name, MISSING) for name in self._names})
 
 
 RawMember = Callable[[str], bytes | None]

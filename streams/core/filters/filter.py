@@ -18,8 +18,10 @@ CANARY_DOMAIN = "canary"
 
 
 class Field(NamedTuple):
-    """A parameter's field: `paths` are where streams have it, and `read` makes a value comparable with the parameter's
-    (None where it is of another type)."""
+    """A parameter's field.
+
+    `paths` are where streams have it; `read` makes a value comparable with the parameter's (None if of another type).
+    """
 
     paths: tuple[Path, ...]
     read: Callable[[Any], Any]
@@ -65,8 +67,10 @@ FIELDS: dict[str, Field] = {
 
 @dataclass(frozen=True)
 class Values:
-    """What a parameter takes (`wanted`) and excludes; of texts also those that begin (titles) or end (hosts) with one
-    of some others."""
+    """What a parameter takes (`wanted`) and excludes.
+
+    Of texts, also those that begin (titles) or end (hosts) with one of some others.
+    """
 
     wanted: frozenset[Any] = frozenset()
     excluded: frozenset[Any] = frozenset()

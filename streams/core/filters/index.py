@@ -13,8 +13,9 @@ T = TypeVar("T", bound=Hashable)
 
 
 class FieldsInUse:
-    """The members of events that any of some filters looks at: an event is decoded once for all of them, as far as they
-    ask.
+    """The members of events that any of some filters looks at.
+
+    An event is decoded once for all of them, as far as they ask.
     """
 
     def __init__(self) -> None:

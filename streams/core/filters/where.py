@@ -75,7 +75,7 @@ def _compiled(path: Path, is_negated: bool, op: str | None, text: str) -> Callab
     if op == "!=":
         return lambda fields: _differs(fields.all(path), fields.elements(path), kind, value)
     if kind not in (Decimal, str):
-        return lambda fields: False
+        return lambda _fields: False
     order = _ORDERS[op]
     return lambda fields: any(_kind(v) is kind and order(v, value) for v in fields.elements(path))
 

@@ -1,4 +1,4 @@
-"""The bytes of a fetch become records: only committed ones, from an offset on; what cannot be read is said, not raised.
+"""The bytes of a fetch become records: only committed ones, from an offset on; damage is reported, not raised.
 
 The rules are those of aiokafka's own consumer (aiokafka/consumer/fetcher.py), which makes each record twice on its way.
 Source: Kafka protocol, record batches; KIP-98 (aborted transactions, control batches).
@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import struct
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -58,43 +58,15 @@ async def decode(
 ) -> Decoded:
     """Return the records of a fetch's bytes; a large fetch keeps the event loop for about a millisecond at a time.
 
-    `aborted` are the producers and first offsets of transactions that Kafka says were aborted.
+    `aborted` are the producers and first offsets of transactions that Kafka says were aborted; only if `committed`,
+    their records are left out.
     """
-    steps = _decoding(tp, data or b"", aborted or (), offset, check_crcs, committed, tuning)
-    failed: Exception | None = None
-    try:
-        while True:
-            packed = steps.throw(failed) if failed else next(steps)
-            failed = None
-            if packed is None:
-                await asyncio.sleep(0)
-            else:
-                try:
-                    await asyncio.get_running_loop().run_in_executor(_unpacking, iter, packed)
-                except Exception as error:
-                    failed = error
-    except StopIteration as end:
-        decoded: Decoded = end.value
-        return decoded
-
-
-def _decoding(
-    tp: TopicPartition,
-    data: bytes,
-    aborted: Iterable[tuple[int, int]],
-    offset: int,
-    check_crcs: bool,
-    committed: bool,
-    tuning: Tuning,
-) -> Generator[Any, None, Decoded]:
-    """The same in steps: yields a batch that `iter` is to decompress, or None to give the event loop a turn."""
-    topic, partition = tp
-    records: list[Record] = []
+    records = _Records(tp, tuning)
+    transactions = _Transactions(aborted or ())
     next_offset = offset
-    transactions = deque(sorted(aborted, key=lambda item: item[1]))
-    producers: set[int] = set()
-    batch = None
-    at = turn = 0
+    batches = batch = None
+    at = 0
+    data = data or b""
     try:
         batches = MemoryRecords(data)
         while batches.has_next():
@@ -102,44 +74,80 @@ def _decoding(
             batch = batches.next_batch()
             nbytes = _HEAD_BYTES + _LENGTH.unpack_from(data, at + _LENGTH_AT)[0]
             at += nbytes
-            if check_crcs and not batch.validate_crc():
-                raise CorruptRecordException("the checksum is another")
-            if committed and batch.producer_id is not None:
-                while transactions and transactions[0][1] <= batch.base_offset:
-                    producers.add(transactions.popleft()[0])
-                if batch.is_control_batch:
-                    if ControlRecord.parse(next(batch).key) == ABORT_MARKER:
-                        producers.discard(batch.producer_id)
-                elif batch.is_transactional and batch.producer_id in producers:
-                    next_offset = batch.next_offset
-                    continue
+            if check_crcs:
+                _check(batch)
+            if committed and transactions.is_aborted(batch):
+                next_offset = batch.next_offset
+                continue
             if not batch.is_control_batch:
                 if nbytes > tuning.decompress_bytes and getattr(
                     batch, "compression_type", False
-                ):  # the oldest formats lack it
-                    yield batch
-                # A batch comes whole, wherever in it the offset is; one that is damaged gives nothing.
-                made: list[Record] = []
-                rest = itertools.chain(batch)  # a batch itself can be iterated over only once, and in one go
-                while some := list(itertools.islice(rest, tuning.turn_records)):
-                    made += [
-                        Record(topic, partition, r.offset, record_timestamp(r.timestamp), r.key, r.value)
-                        for r in some
-                        if r.offset >= next_offset
-                    ]
-                    turn += len(some)
-                    if turn >= tuning.turn_records:
-                        turn = 0
-                        yield None
-                records += made
+                ):  # old formats lack it
+                    await asyncio.get_running_loop().run_in_executor(_unpacking, iter, batch)
+                await records.add(batch, next_offset)
             next_offset = max(next_offset, batch.next_offset)
     except Exception as error:  # whatever a decompressor makes of damaged bytes
-        return Decoded(records, next_offset, Damage(*_extent(batches, batch, next_offset), error))
-    return Decoded(records, next_offset, None)
+        return Decoded(records.made, next_offset, Damage(*_extent(batches, batch, next_offset), error))
+    return Decoded(records.made, next_offset, None)
+
+
+def _check(batch: Any) -> None:
+    if not batch.validate_crc():
+        raise CorruptRecordException("the checksum is another")
+
+
+class _Transactions:
+    """Which batches of a fetch belong to transactions that were aborted; it is to be asked of all of them, in order."""
+
+    def __init__(self, aborted: Iterable[tuple[int, int]]) -> None:
+        self._to_come = deque(sorted(aborted, key=lambda item: item[1]))
+        self._producers: set[int] = set()
+        """The producers whose transaction under way is one of these."""
+
+    def is_aborted(self, batch: Any) -> bool:
+        if batch.producer_id is None:
+            return False
+        while self._to_come and self._to_come[0][1] <= batch.base_offset:
+            self._producers.add(self._to_come.popleft()[0])
+        if batch.is_control_batch:
+            if ControlRecord.parse(next(batch).key) == ABORT_MARKER:
+                self._producers.discard(batch.producer_id)
+            return False
+        return bool(batch.is_transactional and batch.producer_id in self._producers)
+
+
+class _Records:
+    """The records that were `made` of a fetch's batches."""
+
+    def __init__(self, tp: TopicPartition, tuning: Tuning) -> None:
+        self.made: list[Record] = []
+        self._topic, self._partition = tp
+        self._slice = tuning.turn_records
+        self._since_turn = 0
+
+    async def add(self, batch: Any, offset: int) -> None:
+        """Add a batch's records from `offset` on; a batch that is damaged adds none.
+
+        A batch comes whole, wherever in it the offset is.
+        """
+        topic, partition = self._topic, self._partition
+        made: list[Record] = []
+        rest = itertools.chain(batch)  # a batch itself can be iterated over only once, and in one go
+        while some := list(itertools.islice(rest, self._slice)):
+            made += [
+                Record(topic, partition, r.offset, record_timestamp(r.timestamp), r.key, r.value)
+                for r in some
+                if r.offset >= offset
+            ]
+            self._since_turn += len(some)
+            if self._since_turn >= self._slice:
+                self._since_turn = 0
+                await asyncio.sleep(0)
+        self.made += made
 
 
 def _extent(batches: Any, batch: Any, offset: int) -> tuple[int, int]:
-    """The first offset of the damaged batch at `offset`, and the one after it; at least one is passed over."""
+    """The first offset of the damaged batch at `offset`, and the one after it; at least one is skipped."""
     if batch is None:
         return offset, offset + 1
     first = min(batch.base_offset, offset)

@@ -29,6 +29,17 @@ from streams.engine.source import (
 )
 
 _MOVED = (NotLeaderForPartitionError, LeaderNotAvailableError)
+_CHECK = "check security.protocol, which is {protocol}"
+_CLOSED_AT_ONCE = f"it closed the connection at once; {_CHECK}"
+_REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (ConnectionRefusedError, "connection refused: nothing listens there"),
+    ((TimeoutError, RequestTimedOutError), "no answer in time"),
+    ((SaslAuthenticationFailed, AuthenticationFailedError), "it rejects sasl.username and sasl.password"),
+    (UnsupportedSaslMechanismError, "it does not support the configured sasl.mechanism"),
+    (IllegalSaslStateError, f"it expects no SASL; {_CHECK}"),
+    ((KafkaConnectionError, ConnectionError, EOFError), _CLOSED_AT_ONCE),
+)
+"""Sentences by the kind of error; the first that fits counts."""
 
 
 def reason_of(error: BaseException, protocol: str, has_answered: bool) -> str:
@@ -39,30 +50,29 @@ def reason_of(error: BaseException, protocol: str, has_answered: bool) -> str:
     cause = error.__cause__
     if isinstance(error, KafkaConnectionError) and isinstance(cause, OSError):
         return reason_of(cause, protocol, has_answered)
+    if isinstance(error, ssl.SSLError):
+        return _tls_reason(error, protocol)
+    sentence = next((sentence for kind, sentence in _REASONS if isinstance(error, kind)), None)
+    if sentence is None:
+        return _other_reason(error)
+    if sentence is _CLOSED_AT_ONCE and has_answered:
+        return "it closed the connection"
+    return sentence.format(protocol=protocol.lower())
+
+
+def _tls_reason(error: ssl.SSLError, protocol: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"its TLS certificate is not accepted ({error.verify_message.rstrip('.')}); check ssl.ca.location, and "
             "that the host's name is the one in the certificate"
         )
-    if isinstance(error, ssl.SSLError):
-        what = error.reason or "no reason given"
-        return f"TLS fails ({what}); check security.protocol, which is {protocol.lower()}, and the ssl.* settings"
+    what = error.reason or "no reason given"
+    return f"TLS fails ({what}); check security.protocol, which is {protocol.lower()}, and the ssl.* settings"
+
+
+def _other_reason(error: BaseException) -> str:
     if type(error).__name__ == "gaierror":  # of the module `socket`, which this layer has no other use for
         return "its host name is unknown"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused: nothing listens there"
-    if isinstance(error, TimeoutError | RequestTimedOutError):
-        return "no answer in time"
-    if isinstance(error, SaslAuthenticationFailed | AuthenticationFailedError):
-        return "it rejects sasl.username and sasl.password"
-    if isinstance(error, UnsupportedSaslMechanismError):
-        return "it does not support the configured sasl.mechanism"
-    if isinstance(error, IllegalSaslStateError):
-        return f"it expects no SASL; check security.protocol, which is {protocol.lower()}"
-    if isinstance(error, KafkaConnectionError | ConnectionError | EOFError):
-        if has_answered:
-            return "it closed the connection"
-        return f"it closed the connection at once; check security.protocol, which is {protocol.lower()}"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     if isinstance(error, KafkaError):
@@ -81,8 +91,9 @@ def failure(error: type[KafkaError], tp: TopicPartition, offset: int | None = No
         return not_authorized(tp.topic)
     if error in _MOVED:
         return SourceUnavailableError(f"the leader of {where} has moved or is not there yet")
-    return SourceUnavailableError(f"{where} cannot be served just now: {error.__name__}")
+    return SourceUnavailableError(f"{where} cannot be served at the moment: {error.__name__}")
 
 
 def not_authorized(topic: str) -> NotAuthorizedError:
+    """Return the error for a topic that the service may not read."""
     return NotAuthorizedError(f"Kafka does not authorise this service to read the topic {topic}")

@@ -33,6 +33,8 @@ class Group(NamedTuple):
 
 
 class Address(NamedTuple):
+    """Where a broker listens."""
+
     host: str
     port: int
 
@@ -91,7 +93,7 @@ class Brokers:
             raise SourceUnavailableError(self._silence(address, seconds)) from None
 
     async def ask_any(self, request: Any, group: Group, seconds: float, *, configured: bool) -> Any:
-        """Ask those that Kafka names until one answers; then also, if so said, those that are configured."""
+        """Ask the brokers that Kafka names until one answers; then, if `configured`, also those of the settings."""
         left = self._candidates(configured)
         asked: dict[asyncio.Task[Any], Address] = {}
         reasons: list[str] = []
@@ -124,6 +126,7 @@ class Brokers:
         raise SourceUnavailableError("; ".join(sorted(set(reasons))[:MAX_REASONS]) or "no broker is known")
 
     async def close(self) -> None:
+        """Close all connections."""
         for task in self._connections.values():
             task.cancel()
         results = await asyncio.gather(*self._connections.values(), return_exceptions=True)

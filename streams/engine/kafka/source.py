@@ -76,28 +76,35 @@ class KafkaSource:
 
     @property
     def cluster_id(self) -> str:
+        """Kafka's own name for the cluster; see `RecordSource`, as for all that follows."""
         return self._cluster_id
 
     @property
     def partitions(self) -> Mapping[str, int]:
+        """The number of partitions of each topic that exists."""
         return self._partitions
 
     @property
     def absent(self) -> Set[str]:
+        """The topics that do not exist."""
         return self._absent
 
     @property
     def denied(self) -> Set[str]:
+        """The topics that the service may not see."""
         return self._denied
 
     @property
     def is_stale(self) -> bool:
+        """Whether the metadata is out of date."""
         return self._is_stale
 
     def broker_of(self, partition: TopicPartition) -> int:
+        """Return the broker that leads the partition, -1 if none does."""
         return self._leaders.get(partition, -1)
 
     async def ping(self) -> None:
+        """Ask for metadata of nothing: brokers that Kafka names must answer, not only those of the settings."""
         began = time.monotonic()
         try:
             if not self._brokers.are_known:
@@ -110,6 +117,7 @@ class KafkaSource:
                 raise
 
     async def refresh(self, topics: Iterable[str]) -> None:
+        """Ask for the metadata of `topics`. A topic's passing trouble does not remove what is known of it."""
         response = await self._metadata(sorted(topics), self._tuning.lookup_seconds, configured=True)
         partitions: dict[str, int] = {}
         leaders: dict[TopicPartition, int] = {}
@@ -137,12 +145,14 @@ class KafkaSource:
         self._refreshes += 1
 
     async def missing(self, topics: Iterable[str]) -> set[str]:
+        """Return those of `topics` that do not exist."""
         wanted = sorted(set(topics))  # an empty list would ask for all
         response = await self._metadata(wanted, self._tuning.lookup_seconds, configured=True) if wanted else None
         found = response.topics if response is not None else []
         return {topic for code, topic, *_ in found if for_code(code) is UnknownTopicOrPartitionError}
 
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds | SourceError]:
+        """Return the first and the next offset of each partition, or the error."""
         wanted = list(partitions)
         begins, ends = await asyncio.gather(
             self._list_offsets(dict.fromkeys(wanted, _EARLIEST)), self._list_offsets(dict.fromkeys(wanted, _LATEST))
@@ -161,10 +171,12 @@ class KafkaSource:
     async def offsets_for_times(
         self, times: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, Found | SourceError]:
+        """Return the first record at or after a time (ms) for each partition."""
         answers = await self._list_offsets(times)
         return {tp: answer for tp, answer in answers.items() if isinstance(answer, SourceError) or answer.offset >= 0}
 
     async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Batch:
+        """Read records from `offset` on, over the connection for history with the least to do."""
         leader = self._leaders.get(partition)
         if leader is None:
             raise self._unknown(partition)
@@ -193,7 +205,10 @@ class KafkaSource:
         return result
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
-        """Each leader has one fetch under way; the first that answers ends the wait."""
+        """Return what is new at the tail.
+
+        Each leader has one fetch under way; the first that answers ends the wait.
+        """
         results: dict[TopicPartition, PollResult] = {}
         by_leader: dict[int, dict[TopicPartition, int]] = defaultdict(dict)
         now = time.monotonic()
@@ -213,7 +228,7 @@ class KafkaSource:
         if not self._fetches:
             await asyncio.sleep(min(wait, self._tuning.broker_retry_seconds))
             return results
-        # A fetch answers by itself after `wait`, unless its broker is away, for which the others must not be waiting.
+        # A fetch returns after `wait`, unless its broker is away, for which the others must not wait.
         done, _ = await asyncio.wait(self._fetches.values(), timeout=2 * wait, return_when=asyncio.FIRST_COMPLETED)
         for leader in [leader for leader, task in self._fetches.items() if task in done]:
             for tp, (offset, result) in self._fetches.pop(leader).result().items():
@@ -223,6 +238,7 @@ class KafkaSource:
         return results
 
     async def close(self) -> None:
+        """End the fetches and close all connections."""
         for task in self._fetches.values():
             task.cancel()
         await asyncio.gather(*self._fetches.values(), return_exceptions=True)
@@ -244,7 +260,7 @@ class KafkaSource:
             )
         except Exception as error:  # of any kind: it would end the poll of all other brokers too
             if leader not in self._silent:
-                log.warning("Kafka broker %s does not answer, trying on: %s", leader, str(error) or repr(error))
+                log.warning("Kafka broker %s does not answer, retrying: %s", leader, str(error) or repr(error))
             self._silent[leader] = self._refreshes  # it may come back as another one, of another cluster
             self._is_stale = True
             if not isinstance(error, SourceError):

@@ -25,9 +25,9 @@ from streams.engine.tail.fanout import Chunk
 from streams.engine.tuning import Tuning
 
 TURN_SHARE = 8
-"""A turn ends after an eighth of the cache: who waits for the same range then still finds it there."""
+"""A turn ends after an eighth of the cache: a client that waits for the same range then still finds it there."""
 MAX_EXPANSION = 8.0
-"""Compressed records are taken to become at most so many times larger."""
+"""Maximum growth that is expected of compressed records."""
 READS_AHEAD = 4
 """If a reader may hold this many times `read_bytes` of a partition, its next read begins while it is sent the last."""
 
@@ -43,10 +43,10 @@ class HistoryBlock:
     """The records of one partition from `start` up to, but not including, `next`, which become events one by one.
 
     `items` rise in offset; a record that turned out to be no event is an Event without JSON. `timestamp` is that of the
-    last of them plus one, None where there is none; `latest` is the greatest (ms). `version` is that of the redaction
-    list which it was made with. `chunks` are the block as it was last sent, by what
-    of the ids is not its own. `read_end` is where the read ended that it is from. `framed_bytes` is about what it takes
-    up as SSE, and `nbytes` what it does in memory. `is_kept` is whether the cache has it; so many `readers` hold it.
+    last of them plus one, None if there is none; `latest` is the greatest (ms). `version` is that of the redaction list
+    which it was made with. `chunks` are the block as it was last sent, by what of the ids is not its own. `read_end` is
+    where the read ended that it is from. `framed_bytes` is about its size as SSE, and `nbytes` what it takes up in
+    memory. `is_kept` is whether the cache has it; `readers` is how many hold it.
     """
 
     __slots__ = (
@@ -106,11 +106,11 @@ class History:
         return self._encoder.version
 
     def share(self, partitions: int) -> int:
-        """Bytes that a reader may hold of each of so many partitions: together, all who read hold the cache's size."""
+        """Return the bytes that a reader may hold of each of `partitions`: all readers hold the size of the cache."""
         return max(self.tuning.history_block_bytes, self._max_bytes // max(1, self.slots.taken) // max(1, partitions))
 
     def cached(self, log: Log, offset: int) -> HistoryBlock | None:
-        """The block with what is at `offset`, where memory has it."""
+        """Return the block that has `offset`, if memory has it."""
         starts = self._starts.get(log)
         index = bisect_right(starts, offset) - 1 if starts else -1
         if starts is None or index < 0:
@@ -123,7 +123,7 @@ class History:
         return block
 
     async def read(self, log: Log, offset: int, share: int | None = None) -> list[HistoryBlock]:
-        """Blocks from `offset` on that follow each other; the last one may be without records, and end where it begins.
+        """Return blocks from `offset` on that follow each other; the last may be empty, and end where it begins.
 
         About `share` bytes are asked for. Raises what RecordSource.read raises.
         """
@@ -133,7 +133,7 @@ class History:
                 return blocks
 
     def read_ahead(self, log: Log, block: HistoryBlock, limit: int, share: int) -> None:
-        """A reader begins with a block: what follows the read that it is from will be wanted, unless beyond `limit`."""
+        """Begin the next read, if there is room: what follows the read that `block` is from, unless beyond `limit`."""
         offset = block.read_end
         if (
             share >= READS_AHEAD * self.tuning.read_bytes
@@ -205,13 +205,17 @@ class History:
         self._count(block, sum(held.nbytes for held in block.chunks.values()) - before)
 
     def lend(self, block: HistoryBlock) -> None:
-        """A reader holds the block, until `take_back`. (One around events of a ring counts as none: they are there.)"""
+        """Count a reader that holds the block, until `take_back`.
+
+        A block around events of a ring does not count: the ring has them.
+        """
         block.readers += 1
         if block.nbytes and block.readers == 1 and not block.is_kept:
             self._lent_bytes += block.nbytes
             self._metrics.lent_bytes.set(self._lent_bytes)
 
     def take_back(self, block: HistoryBlock) -> None:
+        """Count one reader of the block fewer."""
         block.readers -= 1
         if block.nbytes and not block.readers and not block.is_kept:
             self._lent_bytes -= block.nbytes
@@ -244,7 +248,7 @@ class History:
             del self._reads[log, offset]
 
     def _count(self, block: HistoryBlock, grown: int) -> None:
-        """The block takes up so many bytes more."""
+        """Count bytes that the block takes up more."""
         block.nbytes += grown
         if block.is_kept:
             self._bytes += grown

@@ -1,4 +1,4 @@
-"""What a client that is behind is sent: records of many partitions, the oldest first, as chunks of events.
+"""Merges the partitions of a client that is catching up, oldest event first, into chunks.
 
 Blocks are held for as long as the client is written to; they are the history's, or wrapped around events of a ring.
 """
@@ -18,7 +18,7 @@ from streams.engine.replay.history import History, HistoryBlock
 from streams.engine.tail.fanout import Chunk
 
 ID_BYTES = 250
-"""So long is an id of two partitions: blocks are cut so that their events fit into a chunk with ids like that."""
+"""Bytes of an id of two partitions: blocks are cut so that their events fit into a chunk with ids like that."""
 
 
 class _Held:
@@ -54,6 +54,7 @@ class Merge:
         self._taken = 0
 
     def begin(self, position: dict[TopicPartition, Mark]) -> None:
+        """Begin at another position, with nothing held."""
         self.clear()
         self.position = position
 
@@ -92,13 +93,15 @@ class Merge:
             heappush(self._oldest, (held.block.items[held.index].timestamp, tp, held))
 
     def move(self, tp: TopicPartition, mark: Mark) -> None:
+        """Move one partition of the position, and of the ids."""
         self.position[tp] = mark
         if self._writer.nbytes:
             self._writer.set(tp, mark.offset, mark.timestamp)
 
     def chunk(self, most: int | None = None) -> Chunk:
-        """Return the oldest events of all partitions, until one has to be read on; none where no record was an event
-        that is wanted. There are at most `most`, where that is given.
+        """Return the oldest events of all partitions, at most `most` if given, until one has to be read on.
+
+        The chunk is empty if no record was an event that is wanted.
         """
         parts: list[bytes] = []
         count = size = self.examined = 0
@@ -230,7 +233,7 @@ class Merge:
         return self.position[held.tp].offset < held.target.offset
 
     def _advance(self, held: _Held) -> bool:
-        """Go on to the next block with a record; False where the partition has to be read on, or is at its target."""
+        """Step to the next block with a record; False where the partition has to be read on, or is at its target."""
         while held.blocks:
             block = held.blocks.popleft()
             offset, limit = self.position[held.tp].offset, held.target.offset

@@ -1,4 +1,4 @@
-"""Who may read history now: clients that read there hold blocks of it, so only so many may at a time.
+"""Limits how many clients read history at once, because each holds blocks in memory.
 
 A slot is lent to a client while it is writable, and for a turn only where others wait.
 """
@@ -25,13 +25,16 @@ class ReaderSlots:
 
     @property
     def is_wanted(self) -> bool:
+        """Whether somebody waits for a slot."""
         return bool(self._queue)
 
     @property
     def taken(self) -> int:
+        """How many slots are lent."""
         return self._count - self._free
 
     async def take(self) -> ReaderSlot:
+        """Wait for a slot, first come, first served."""
         if self._free and not self._queue:
             self._free -= 1
         else:
@@ -52,6 +55,7 @@ class ReaderSlots:
         return ReaderSlot(self)
 
     def give_back(self) -> None:
+        """Return a slot, to the next client that waits."""
         self._metrics.readers.dec()
         self._pass_on()
 
@@ -78,8 +82,9 @@ class ReaderSlot:
         return self._slots.is_wanted and (self._left <= 0 or time.monotonic() > self._until)
 
     def account(self, nbytes: int) -> None:
-        """So much has been sent from this slot."""
+        """Count bytes that were sent from this slot."""
         self._left -= nbytes
 
     def leave(self) -> None:
+        """Give the slot back."""
         self._slots.give_back()

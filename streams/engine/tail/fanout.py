@@ -1,4 +1,4 @@
-"""Live: what a feed has new is written to all who follow it, by one loop and not by a task of each.
+"""Live: one loop, and not a task for each client, writes new events to all followers of a feed.
 
 A client that is at its feed's newest block and whose socket takes what it is given is a follower: a number and a sink.
 As soon as a sink does not take a chunk, its client goes back to the pull loop, which waits for the socket and catches
@@ -20,11 +20,11 @@ from streams.engine.metrics import Metrics
 from streams.engine.tuning import Tuning
 
 FETCH = 0.5
-"""Fetches are so many times the gathering apart: as far apart as the rounds, they would fall behind in turns."""
+"""Delay between fetches, as a multiple of `gather_seconds`. At 1.0, fetches and writes would wait for each other."""
 ALONE = 1.5
-"""So many times the gathering an event waits that is alone."""
+"""Delay of a lone event, as a multiple of `gather_seconds`."""
 RARE = 3.0
-"""One that comes so many times the gathering after the last round does not wait."""
+"""An event that comes later than this multiple of `gather_seconds` after the last round does not wait."""
 
 Parts = tuple[bytes, ...]
 
@@ -57,7 +57,7 @@ class Sink(Protocol):
     """Where a client's bytes go."""
 
     def try_write(self, chunk: Chunk) -> bool:
-        """Write all of the chunk now; False where the client does not take it just now, and nothing was written."""
+        """Write all of the chunk now; False if the client does not take it now, and nothing was written."""
 
 
 class Follower:
@@ -88,13 +88,13 @@ class Pace:
         """What is to begin at the end of which tick (time.monotonic)."""
 
     def fetch_delay(self, fetched: float) -> float:
-        """Seconds before more is to be fetched; `fetched` is when a fetch was last answered (time.monotonic)."""
+        """Return the seconds before the next fetch; `fetched` is when a fetch was last answered (time.monotonic)."""
         if self.followers <= self.tuning.few_followers:
             return 0.0
         return max(0.0, fetched + FETCH * self._gather_seconds - time.monotonic())
 
     def round_at(self, round_began: float, events: int, since: float) -> float:
-        """When a feed's next round is to begin: its last one and the first of the waiting events are given."""
+        """Return when a feed's next round begins, by the time of its last round and of the first event that waits."""
         gather = self._gather_seconds
         if self.followers <= self.tuning.few_followers or since > round_began + RARE * gather:
             return since
@@ -122,8 +122,10 @@ class Pace:
 
 
 class Fanout:
-    """The followers of one feed. `next_step(number, is_sse)` gives what comes after a block, None at the feed's tip; it
-    raises LookupError where the feed no longer has that.
+    """The followers of one feed.
+
+    `next_step(number, is_sse)` gives what comes after a block, None at the feed's tip; it raises LookupError if the
+    feed no longer has that.
     """
 
     def __init__(self, next_step: Callable[[int, bool], Step | None], pace: Pace, metrics: Metrics) -> None:
@@ -142,7 +144,7 @@ class Fanout:
         """For when a round is booked, if one is."""
 
     async def follow(self, follower: Follower) -> None:
-        """Have the follower written to, until its sink does not take a chunk or the feed has gone past it."""
+        """Write to the follower, until its sink does not take a chunk or the feed has evicted what it needs."""
         self._followers[follower] = None
         self._pace.followers += 1
         try:
@@ -152,7 +154,7 @@ class Fanout:
             self._pace.followers -= 1
 
     def wake(self, events: int) -> None:
-        """The feed has so many new events and comments."""
+        """Write `events` new events and comments of the feed to its followers, in a round that is due now or later."""
         now = time.monotonic()
         if not self._waiting:
             self._waiting_since = now

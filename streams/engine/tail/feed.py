@@ -22,15 +22,16 @@ MARK_BYTES = 60
 OBJECT_BYTES = 560
 """Bytes that a block, or a step, costs in memory beside the bytes that are sent."""
 STEP_SHARE = 4
-"""Steps take up at most one in so many of a feed's bytes, and one of them is always kept."""
+"""Steps take up at most one in this many of a feed's bytes, and one of them is always kept."""
 
 
 _DATA = b"data: "
 
 
 class Selection(NamedTuple):
-    """What a subscription reads: whole topics (as they grow), and single partitions of further ones; of their events
-    those that match the filter.
+    """What a subscription reads: whole topics (as they grow), and single partitions of further ones.
+
+    Of their events, those that match the filter.
     """
 
     topics: frozenset[str]
@@ -56,9 +57,11 @@ class FeedBlock:
         self.held_bytes = self.nbytes + OBJECT_BYTES + MARK_BYTES * len(after)
 
     def sse(self) -> Parts:
+        """Return the block as SSE."""
         return self._sse
 
     def ndjson(self) -> Parts:
+        """Return the block as NDJSON, which is made when it is first asked for."""
         if self._ndjson is None:
             self._ndjson = _ndjson(self._sse)
             self.held_bytes += self.nbytes
@@ -128,14 +131,14 @@ class Feed:
         return self._first + len(self._blocks) - 1
 
     def after(self, number: int) -> FeedBlock | None:
-        """The block that follows block `number`; None at the tip. Raises LookupError where it has gone."""
+        """Return the block that follows block `number`; None at the tip. Raises LookupError if it was evicted."""
         index = number + 1 - self._first
         if index < 0:
             raise LookupError(number)
         return self._blocks[index] if index < len(self._blocks) else None
 
     def entry(self, position: Position) -> tuple[int, dict[TopicPartition, Mark]]:
-        """Where a client at `position` (of all the feed's partitions) is to join: a block's number, and its position.
+        """Return where a client at `position` (of all partitions) joins: the number of a block, and its position.
 
         It is the first block that is not behind the client, so that it has little to catch up, or else the tip.
         """
@@ -151,7 +154,7 @@ class Feed:
         return self.tip, dict(self.vector)
 
     def next_step(self, number: int, is_sse: bool) -> Step | None:
-        """As many blocks after block `number` as leave in one write, as one chunk; None at the tip.
+        """Return as many blocks after block `number` as leave in one write, as one chunk; None at the tip.
 
         Raises LookupError as `after` does. NDJSON has no comments, so that its chunk may be empty.
         """
@@ -207,7 +210,7 @@ class Feed:
         now: float,
         ndjson: Parts | None = None,
     ) -> None:
-        """Add a block of so many events, or a comment; `now` in seconds. To be followed by `wake`."""
+        """Add a block of `count` events, or a comment; `now` in seconds. Call `wake` afterwards."""
         block = FeedBlock(sse, count, after, ndjson)
         self._blocks.append(block)
         self._forget_steps()
@@ -217,13 +220,13 @@ class Feed:
         self._evict()
 
     def miss(self) -> None:
-        """Go without events: all who follow have to read them from elsewhere. To be followed by `wake`."""
+        """Do without events: all followers have to read them from elsewhere. Call `wake` afterwards."""
         self.forget()
         self._first += 1  # also who had the newest block is behind now
         self._new += 1
 
     def wake(self) -> None:
-        """Let all who follow know what has been added: once for many partitions, so that it leaves in one write."""
+        """Tell all followers what has been added: once for many partitions, so that it leaves in one write."""
         self._changed.set()
         self._changed.clear()
         if self._new:
@@ -231,13 +234,13 @@ class Feed:
             self._new = 0
 
     def keep_alive(self, now: float) -> None:
-        """Where nothing was to send for long, send a comment to all who follow."""
+        """Send a comment to all followers if nothing was sent for the keep-alive time."""
         if self.clients and 0 < self._keepalive_seconds <= now - self._last_block_at:
             self.append((formats.SSE_KEEPALIVE,), 0, dict(self.vector), now, (formats.NDJSON_KEEPALIVE,))
             self.wake()
 
     def forget(self) -> None:
-        """Let all blocks go: who has not had them catches up."""
+        """Evict all blocks: clients that have not passed them catch up."""
         self._first += len(self._blocks)
         self._blocks.clear()
         self._bytes = 0
@@ -255,10 +258,10 @@ def _step_bytes(step: Step) -> int:
 
 
 def behind(position: Position, target: Position) -> bool:
-    """Whether `position` is anywhere before `target`."""
+    """Return whether `position` is anywhere before `target`."""
     return any(position[tp][:2] < mark[:2] for tp, mark in target.items())
 
 
 def ahead(position: Position, target: Position) -> bool:
-    """Whether `position` is anywhere beyond `target`."""
+    """Return whether `position` is anywhere beyond `target`."""
     return any(position[tp][:2] > mark[:2] for tp, mark in target.items())

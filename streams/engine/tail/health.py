@@ -50,11 +50,11 @@ class Health:
         self._stalled = _Said("All partitions that clients follow are read again", tuning)
 
     def heard(self) -> None:
-        """A fetch of the tail was answered."""
+        """Note that a fetch of the tail was answered."""
         self._heard_at = time.monotonic()
 
     def answered(self) -> None:
-        """Kafka has answered for the catalogue: from the first time on, it is there."""
+        """Note that Kafka has answered for the catalogue: from the first time on, it is there."""
         if not self.available and self._topics.has_metadata and self._away.began is None:
             self.available = True
 
@@ -65,7 +65,7 @@ class Health:
         return [*self._unread, *self._denied()]
 
     async def watch(self) -> None:
-        """Once a second: is Kafka there? And from time to time: which topics, which partitions?"""
+        """Ask once a second whether Kafka is there, and from time to time which topics and partitions it has."""
         failures = 0
         while True:
             try:
@@ -89,7 +89,7 @@ class Health:
             await asyncio.sleep(self._tuning.ping_seconds)
 
     def look(self) -> None:
-        """Once a second: which partitions are not read?"""
+        """Look which partitions are not read; to be called once a second."""
         now = time.monotonic()
         was_late = now - self._looked_at > self._tuning.late_loop_seconds
         self._looked_at = now
@@ -144,7 +144,7 @@ class _Said:
             return
         pause = self._tuning.log_seconds if text == self._text else self._tuning.changed_log_seconds
         if self.began is None or now - self._logged_at >= pause:
-            log.error("%s; trying again", text)
+            log.error("%s; retrying", text)
             self._text, self._logged_at = text, now
         self.began = now if self.began is None else self.began
 

@@ -63,20 +63,22 @@ class Hub:
             self._topics,
             self.lookups,
             self.partitions,
-            metrics,
-            self._faults,
-            tuning,
-            self._spawn,
-            self._watching.set,
+            metrics=metrics,
+            faults=self._faults,
+            tuning=tuning,
+            spawn=self._spawn,
+            placed=self._watching.set,
         )
 
     # For the process.
 
     def start(self) -> None:
+        """Start the tasks that read the tail."""
         for run in (self.health.watch, self._placing.place_new, self._read_tail, self._tick):
             self._spawn(self._forever(run))
 
     async def close(self) -> None:
+        """End the tasks, and close the source."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -96,16 +98,19 @@ class Hub:
 
     @property
     def available(self) -> bool:
+        """Whether Kafka answers."""
         return self.health.available
 
     @property
     def has_metadata(self) -> bool:
+        """Whether Kafka has answered for the catalogue."""
         return self._topics.has_metadata
 
     # For clients.
 
     @property
     def cluster_id(self) -> str:
+        """Kafka's own name for the cluster."""
         return self._source.cluster_id
 
     async def topics(self, wanted: Iterable[str], needed: Iterable[TopicPartition] = ()) -> dict[str, int]:
@@ -126,7 +131,7 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def feed(self, selection: Selection, needed: Collection[TopicPartition] = ()) -> AsyncIterator[Feed]:
-        """The feed of a selection, while the context lasts; see `join`."""
+        """Hold the feed of a selection while the context lasts; see `join`."""
         feed = await self.join(selection, needed)
         try:
             yield feed
@@ -138,7 +143,7 @@ class Hub:
 
         A partition that was added meanwhile is read from its beginning, and one that cannot be read now when it can:
         nobody has to wait for either who has not `needed` it. Raises KafkaUnavailable where none is left, or one that
-        is `needed` cannot be read just now; NoTopicsAvailable where none may be read; TooManyFeeds for a filter that
+        is `needed` cannot be read now; NoTopicsAvailable where none may be read; TooManyFeeds for a filter that
         nobody uses yet, while there are as many feeds as may be.
         """
         feed = self.feeds.take(selection, self.cluster_id)
@@ -150,11 +155,11 @@ class Hub:
         return feed
 
     def leave(self, feed: Feed) -> None:
-        """One client fewer follows the feed."""
+        """Count one client of the feed fewer."""
         self.feeds.give_back(feed)
 
     def check_for_restart(self, tp: TopicPartition) -> None:
-        """Someone was told that an offset does not exist which ought to: look whether the partition began anew."""
+        """Look whether the partition was recreated: an offset does not exist which ought to."""
         self._placing.check_for_restart(tp)
 
     async def _until_positioned(self, feed: Feed, needed: Collection[TopicPartition]) -> None:
@@ -208,28 +213,35 @@ class Hub:
         try:
             for tp, result in results.items():
                 partition = self.partitions.get(tp)
-                if partition is None or partition.ring is None or partition.ring.tip != positions[tp]:
-                    continue
-                if partition.is_of_another_cluster:  # the fetch began before that was known
-                    continue
+                ring = partition.ring if partition is not None else None
+                if partition is None or ring is None or ring.tip != positions[tp] or partition.is_of_another_cluster:
+                    continue  # it changed while the fetch was under way
                 if isinstance(result, Batch):
-                    ring = partition.ring
-                    for part in parts(result, self._turn_records):
-                        has_moved |= part.next_offset != ring.tip
-                        self._take_or_retry(partition, ring, part, new)
-                        await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
-                        if partition.trouble is _FAULT or partition.ring is not ring:
-                            break
+                    has_moved |= await self._take_in_turns(partition, ring, result, new)
                 else:
-                    partition.trouble = result
-                    if isinstance(result, OutOfRangeError | UnknownPartitionError):
-                        partition.was_away = True
-                        self.check_for_restart(tp)
+                    self._take_trouble(partition, result)
         finally:
             for feed in new:
                 feed.wake()
         if not has_moved:
             await asyncio.sleep(max(0.0, began + self.tuning.idle_round_seconds - time.monotonic()))
+
+    async def _take_in_turns(self, partition: Partition, ring: Ring, batch: Batch, new: set[Feed]) -> bool:
+        """Take a batch, with turns for the event loop; return whether the partition moved."""
+        has_moved = False
+        for part in parts(batch, self._turn_records):
+            has_moved |= part.next_offset != ring.tip
+            self._take_or_retry(partition, ring, part, new)
+            await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
+            if partition.trouble is _FAULT or partition.ring is not ring:
+                break
+        return has_moved
+
+    def _take_trouble(self, partition: Partition, trouble: SourceError) -> None:
+        partition.trouble = trouble
+        if isinstance(trouble, OutOfRangeError | UnknownPartitionError):
+            partition.was_away = True
+            self.check_for_restart(partition.tp)
 
     @property
     def _turn_records(self) -> int:
@@ -297,7 +309,7 @@ class Hub:
             self._unwatch(track, tp)
 
     def _follow_topics(self, is_new: Callable[[TopicPartition], bool]) -> None:
-        """Kafka has answered: watch what feeds gain by it, and let go what was gone before it was ever read."""
+        """Kafka has answered: watch what feeds gain by it, and drop what vanished before it was ever read."""
         self.health.answered()
         if self._cluster_id not in ("", self.cluster_id):
             self._follow_cluster()
@@ -326,7 +338,7 @@ class Hub:
         await asyncio.sleep(1.0)
         now = time.monotonic()
         for feed in self.feeds:
-            with self._faults.caught("sending signs of life"):
+            with self._faults.caught("sending keep-alive comments"):
                 feed.keep_alive(now)
         self.feeds.let_idle_go()
         self.health.look()
@@ -350,7 +362,7 @@ class Hub:
         return task
 
     async def _forever(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """A fault in one round is ours and is logged; the hub goes on."""
+        """Repeat a step forever; a fault in one round is ours and is logged."""
         while True:
             with self._faults.caught(f"in the hub's {step.__name__.strip('_')}"):
                 await step()

@@ -37,7 +37,7 @@ class Partition:
         self.is_of_another_cluster = False
         self.tracks: list[Track] = []
         self.trouble: SourceError | None = None
-        """Why it cannot be read just now."""
+        """Why it cannot be read at the moment."""
         self.watched_ms = int(time.time() * 1000)
         self.watched_end: int | None = None
         """Its end when it was first asked for, as far as Kafka said."""
@@ -62,6 +62,7 @@ class Partition:
 
     @property
     def is_denied(self) -> bool:
+        """Whether the service is not authorised to read it."""
         return isinstance(self.trouble, NotAuthorizedError)
 
     @property

@@ -32,7 +32,7 @@ from streams.engine.tuning import Tuning
 log = logging.getLogger(__name__)
 
 STRIKES = 3
-"""Number of times in a row that a partition must look new before it is begun anew."""
+"""Consecutive checks that must agree before a partition is treated as recreated."""
 LATE_MS = 10_000
 """Maximum ms by which clocks, and what producers stamp, may be late, where a time stands for "from now on"."""
 PROBE_BYTES = 1024
@@ -47,6 +47,7 @@ class Placing:
         topics: Topics,
         lookups: Lookups,
         partitions: Mapping[TopicPartition, Partition],
+        *,
         metrics: Metrics,
         faults: Faults,
         tuning: Tuning,
@@ -69,11 +70,11 @@ class Placing:
     # New partitions.
 
     def place_soon(self) -> None:
-        """There is a partition without a ring."""
+        """Let `place_new` run: there is a partition without a ring."""
         self._wanted.set()
 
     async def place_new(self) -> None:
-        """One round: wait until a partition has to be placed, and begin with those whose time it is."""
+        """Wait until a partition has to be placed, and begin with those whose time it is."""
         is_waiting = any(partition.ring is None for partition in self._partitions.values())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._tuning.retry_seconds if is_waiting else None):
@@ -153,7 +154,7 @@ class Placing:
     # Suspect partitions.
 
     def check_for_restart(self, tp: TopicPartition) -> None:
-        """An offset does not exist which ought to: look whether the partition began anew."""
+        """Look whether the partition was recreated: an offset does not exist which ought to."""
         partition = self._partitions.get(tp)
         if partition is not None and partition.ring is not None and not partition.is_suspect:
             partition.is_suspect = True
@@ -162,7 +163,7 @@ class Placing:
     async def _verify(self, partition: Partition) -> None:
         """Look whether a suspect partition is still the one that was read; only evidence makes it a new one.
 
-        A fault ends the suspicion, not the partition: the tail goes on, and comes back here if there is reason to.
+        A fault ends the suspicion, not the partition: the tail continues, and returns here if there is reason to.
         """
         try:
             with self._faults.caught("looking at a suspect partition"):
@@ -193,7 +194,7 @@ class Placing:
             await asyncio.sleep(self._tuning.retry_seconds)
 
     async def _verdict(self, partition: Partition, bounds: Bounds) -> bool:
-        """True where the partition has to begin anew. Raises SourceError."""
+        """Return whether the partition was recreated. Raises SourceError."""
         assert partition.ring is not None
         tip = partition.ring.tip
         if partition.is_of_another_cluster or not bounds.begin <= tip <= bounds.end:
@@ -215,7 +216,7 @@ class Placing:
             found = (await self._lookups.at_times({tp: max(0, partition.timestamp - 1)})).get(tp)
             start = found.offset if isinstance(found, Found) else bounds.end
         gap = Gap(tp.topic, tp.partition, asked, start)
-        log.warning("%s partition %s was truncated or recreated; reading on at offset %s, not %s", *tp, start, asked)
+        log.warning("%s partition %s was truncated or recreated; continuing at offset %s, not %s", *tp, start, asked)
         if asked > bounds.begin or partition.is_of_another_cluster:
             partition.incarnation = next(self.incarnations)
         partition.is_of_another_cluster = False

@@ -55,7 +55,7 @@ class Topics:
         return tp.partition < self._source.partitions.get(tp.topic, 0)
 
     def unreadable(self, wanted: Iterable[str]) -> set[str]:
-        """Return those of `wanted` that may well exist, but that Kafka does not show, or cannot tell of just now."""
+        """Return those of `wanted` that may well exist, but that Kafka does not show, or cannot tell of now."""
         source = self._source
         return {topic for topic in wanted if topic not in source.partitions and topic not in source.absent}
 

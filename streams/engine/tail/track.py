@@ -81,7 +81,7 @@ class Track:
         self._writer.reset(self.vector)
 
     def give_up(self, tp: TopicPartition) -> None:
-        """Wait no longer for a partition that is gone before it was ever read."""
+        """Drop a partition that vanished before it was ever read: nobody waits for it any longer."""
         self.missing.discard(tp)
         if self.vector.pop(tp, None) is not None:
             self._writer.reset(self.vector)
@@ -93,7 +93,7 @@ class Track:
         self._writer.reset(self.vector)
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
-        """Continue the partition from `mark`; all who follow are told that what is between is missing."""
+        """Continue the partition from `mark`; all followers are told that what is between is missing."""
         self.vector[tp] = mark
         self._writer.set(tp, mark.offset, mark.timestamp)
         after = dict(self.vector)
@@ -102,7 +102,7 @@ class Track:
         self.wake()
 
     def wake(self) -> None:
-        """Let all who follow, or wait for a partition, know that something has changed."""
+        """Tell all who follow, or wait for a partition, that something has changed."""
         for feed in self.feeds:
             feed.wake()
 

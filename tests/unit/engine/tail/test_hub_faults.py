@@ -121,7 +121,7 @@ async def test_a_fault_in_one_feeds_signs_of_life_leaves_the_others_theirs() -> 
     async with engine.running("t"), engine.hub.feed(whole("t")) as broken, engine.hub.feed(whole("t", "x")) as sound:
         broken.keep_alive = None  # type: ignore[assignment, method-assign]
         await eventually(lambda: received(sound).keepalives)
-        assert faults(engine, "sending signs of life")
+        assert faults(engine, "sending keep-alive comments")
 
 
 class Hasty(MemorySource):
