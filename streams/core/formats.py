@@ -40,17 +40,17 @@ def sse_gap(gaps: Iterable[Gap]) -> bytes:
 
 
 def sse_end(ids: bytes, reason: str, events: int) -> bytes:
-    """The event that ends a stream, after so many events; `ids` are the members of the id of its position."""
+    """Return the event that ends a stream, after `events` events; `ids` are the members of the id of its position."""
     return b'event: end\nid: [%s]\ndata: {"reason":"%s","events":%d}\n\n' % (ids, reason.encode(), events)
 
 
 def sse_checkpoint(ids: bytes, now: int) -> bytes:
-    """An event that says a position; `now` in ms."""
+    """Return an event that says a position; `now` in ms."""
     return b"event: checkpoint\nid: [%s]\ndata: {%s}\n\n" % (ids, _checkpoint_meta(now))
 
 
 def ndjson_checkpoint(ids: bytes, now: int) -> bytes:
-    """The same as a line, with the id in it."""
+    """Return the same as a line, with the id in it."""
     return b'{%s,"last_event_id":[%s]}\n' % (_checkpoint_meta(now), ids)
 
 

@@ -20,11 +20,11 @@ class Checkpoints:
         self._due_at = time.monotonic() + seconds
 
     def sent(self) -> None:
-        """An event or checkpoint has been sent just now."""
+        """Note that an event or checkpoint is being sent now."""
         self._due_at = time.monotonic() + self._seconds
 
     def told(self, position: Position) -> None:
-        """The last id that was sent says this position."""
+        """Note that the last id that was sent says this position."""
         self._told = dict(position)
 
     @property

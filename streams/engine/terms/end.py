@@ -170,8 +170,9 @@ class End:
 async def is_nothing_left(
     lookups: Lookups, partitions: Collection[TopicPartition], position: Position, until: int
 ) -> bool:
-    """Return whether a position is at or beyond the time `until` (ms) in every partition, for a client that will not
-    read. Partitions that it does not have are read from their end on.
+    """Return whether a position is at or beyond the time `until` (ms) in every partition, without reading.
+
+    Partitions that the position does not have are read from their end on.
     """
     places = await places_before(lookups, partitions, until)
     return all(

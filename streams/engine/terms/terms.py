@@ -36,7 +36,7 @@ class Terms:
         self._metrics = metrics
 
     def sent(self, events: int, position: Position) -> None:
-        """So many events are sent, and the id of the last says `position`."""
+        """Count events that are being sent; the id of the last says `position`."""
         if events and self._end is not None:
             self._end.events += events
         if events and self._checkpoints is not None:

@@ -56,7 +56,7 @@ class Watch:
         return True
 
     def close(self) -> None:
-        """The follower has left."""
+        """Stop watching: the follower has left."""
         if self._timer is not None:
             self._timer.cancel()
         self._settle()
