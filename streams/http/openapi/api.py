@@ -35,6 +35,7 @@ from streams.core.errors import (
     UriTooLong,
 )
 from streams.http.negotiation import Format
+from streams.http.openapi.parameters import CHOICES, FILTER_HEADER
 from streams.http.problems import ALLOWED_METHODS, PROBLEM_TYPE
 
 FORMATS = tuple(each.value for each in Format)
@@ -230,10 +231,14 @@ class StreamsView(APIView):
         operation_id="streams",
         tags=[TAG],
         summary="One or more streams, combined",
-        description="An endless stream of the events of all these streams. `HEAD` returns only the headers. "
-        "Unknown query parameters are ignored.",
-        parameters=[_STREAMS, _SINCE, LAST_EVENT_ID, _UNDERSTOOD, _GAP, _RETRY_AFTER, _ALLOW],
-        responses={**{(200, media_type): OpenApiResponse(_EVENT) for media_type in FORMATS}, **_errors()},
+        description="The events of all these streams, endless unless `until` or `limit` is given. "
+        "`HEAD` returns only the headers. Unknown query parameters are ignored.",
+        parameters=[_STREAMS, _SINCE, LAST_EVENT_ID, *CHOICES, _UNDERSTOOD, FILTER_HEADER, _GAP, _RETRY_AFTER, _ALLOW],
+        responses={
+            **{(200, media_type): OpenApiResponse(_EVENT) for media_type in FORMATS},
+            204: OpenApiResponse(description="The id is at or after `until` already: do not reconnect."),
+            **_errors(),
+        },
     )
     def get(self) -> None:
         """Do nothing."""

@@ -18,9 +18,12 @@ from streams.http.about import HOME, VERSION
 from streams.http.openapi.api import EVENT_ID, FORMATS, TAG, StreamsView, id_examples
 from streams.http.openapi.components import SCHEMAS
 from streams.http.openapi.components import components as schemas_as_components
+from streams.http.openapi.parameters import ADDED, CHOICES, MAX_FIELDS, WHERE, fields_of
 from streams.http.requests import STREAM_PATH
 from streams.schemas.search import Schema
 
+CHOICES_BY_REFERENCE = frozenset(choice.name for choice in CHOICES if choice is not WHERE)
+"""Parameters that are the same for all streams."""
 SUMMARY = 120
 """Maximum characters of a stream's summary, which stands beside its path."""
 
@@ -58,8 +61,11 @@ class Generator(SchemaGenerator):
         names["maxItems"] = self._max_streams
         components = document["components"]
         components["schemas"]["EventId"] = EVENT_ID
+        components["parameters"] = {
+            each["name"]: each for each in operation["parameters"] if each["name"] in CHOICES_BY_REFERENCE
+        }
         components["responses"] = {
-            f"Error{status}": response for status, response in operation["responses"].items() if status != "200"
+            _response(status): response for status, response in operation["responses"].items() if status != "200"
         }
         found, names_of = schemas_as_components(self._schemas.values(), components["schemas"])
         components["schemas"] |= found
@@ -79,17 +85,23 @@ class Generator(SchemaGenerator):
 def _operation(
     stream: Stream, general: Mapping[str, Any], schema: Schema | None, component: str | None
 ) -> dict[str, Any]:
-    _, since, last_event_id = general["parameters"]
+    since, last_event_id, *choices = [each for each in general["parameters"] if each["name"] != "streams"]
+    *choices, where = choices
     found: dict[str, Any] = {
         "operationId": f"stream_{stream.name}",
         "tags": [TAG],
         "summary": _summary(stream),
         "description": "\n\n".join(_description(stream)),
-        "parameters": [since, {**last_event_id, "examples": id_examples(stream.topics)}],
+        "parameters": [
+            since,
+            {**last_event_id, "examples": id_examples(stream.topics)},
+            *({"$ref": f"#/components/parameters/{choice['name']}"} for choice in choices),
+            {**where, "description": f"{where['description']}{_fields(schema)}"},
+        ],
         "responses": {
             status: _success(stream, response, schema, component)
             if status == "200"
-            else {"$ref": f"#/components/responses/Error{status}"}
+            else {"$ref": f"#/components/responses/{_response(status)}"}
             for status, response in general["responses"].items()
         },
         "x-topics": list(stream.topics),
@@ -99,6 +111,19 @@ def _operation(
     if stream.aliases:
         found["x-aliases"] = list(stream.aliases)
     return found
+
+
+def _response(status: str) -> str:
+    """Name the component of a response that is the same for all streams."""
+    return "AtItsEnd" if status == "204" else f"Error{status}"
+
+
+def _fields(schema: Schema | None) -> str:
+    """Name the fields of a stream for the description of `where`."""
+    paths = fields_of(schema.document) if schema is not None else list(ADDED)
+    more = f" and {len(paths) - MAX_FIELDS} more" if len(paths) > MAX_FIELDS else ""
+    known = "Fields of this stream" if schema is not None else "The schema of this stream is not known. Fields"
+    return f"\n\n{known}: {_listed(tuple(paths[:MAX_FIELDS]))}{more}."
 
 
 def _summary(stream: Stream) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -22,6 +23,7 @@ from streams.engine.metrics import Metrics
 from streams.http.negotiation import Format
 from streams.http.openapi.document import Generator
 from streams.http.openapi.documents import Documents
+from streams.http.requests import StreamRequest
 from streams.schemas.json_schema import complete
 from streams.schemas.registry import Schemas
 from streams.schemas.search import Schema
@@ -30,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(__file__).resolve().parents[2] / "data"
 GENERAL = "/v2/stream/{streams}"
 PROBLEM = "application/problem+json"
+SCOPE: dict[str, Any] = {"method": "GET", "path": "/v2/stream/x", "headers": []}
 
 
 def catalogue(**named: Mapping[str, Any]) -> Catalogue:
@@ -84,7 +87,7 @@ def test_a_stream_has_a_path_with_all_that_is_known_of_it() -> None:
         content = told["responses"]["200"]["content"][media_type]
         assert content == {"schema": {"$ref": "#/components/schemas/mediawiki.x.1.0.0"}, "example": {"a": 1}}
     assert made["components"]["schemas"]["mediawiki.x.1.0.0"]["title"] == "x"
-    since, last_event_id = told["parameters"]
+    since, last_event_id, *_ = told["parameters"]
     assert (since["name"], since["in"]) == ("since", "query")
     assert (last_event_id["name"], last_event_id["in"]) == ("Last-Event-ID", "header")
     assert {"2026-01-31T12:00:00Z", 1767225600000} <= {example["value"] for example in since["examples"].values()}
@@ -100,6 +103,51 @@ def test_how_an_id_looks_is_shown_with_the_topics_of_the_stream() -> None:
         assert identifier.is_valid(example)
         assert "eqiad.x" in json.dumps(example)
     assert f"\nid: {examples[1]}\n" in told["responses"]["200"]["description"]
+
+
+CHOICES = (
+    *("until", "limit", "checkpoint", "wiki", "domain", "type", "namespace", "title", "user", "bot", "minor"),
+    *("patrolled", "canary", "where"),
+)
+
+
+def test_every_parameter_that_chooses_events_is_on_each_path_with_examples_that_are_understood() -> None:
+    made = document(catalogue(x={}, y={}))
+    for path in made["paths"]:
+        parameters = {}
+        for each in made["paths"][path]["get"]["parameters"]:
+            named = made["components"]["parameters"][each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+            parameters[named["name"]] = named
+        assert {name for name in parameters if parameters[name]["in"] == "query"} == {"since", *CHOICES}
+        for name in CHOICES:
+            told = parameters[name]
+            assert len(told["description"]) > 40
+            examples = told["schema"].get("examples", []) + [
+                each["value"] for each in told.get("examples", {}).values()
+            ]
+            assert examples
+            for example in examples:
+                values = example if isinstance(example, list) else [example]
+                query = "&".join(f"{name}={quote(str(value))}" for value in values if value != "")
+                request = StreamRequest.from_scope({**SCOPE, "query_string": query.encode()})
+                asked = [request.filter(), request.until(), request.limit(), request.checkpoint()]
+                assert any(asked) is bool(query)
+
+
+def test_where_lists_the_fields_of_the_stream() -> None:
+    inner = {"type": "object", "properties": {"text": {}, "odd name": {}, "deep": {"$ref": "#/$defs/deep"}}}
+    found = {
+        "$id": "/x/1.0.0",
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "list": {"type": "array", "items": inner}},
+        "allOf": [{"properties": {"$schema": {"type": "string"}}}],
+        "$defs": {"deep": {"properties": {"er": {}, "again": {"$ref": "#/$defs/deep"}}}},
+    }
+    made = document(catalogue(x={}, y={}), x=schema(found))
+    told = {name: operation(made, name)["parameters"][-1]["description"] for name in "xy"}
+    fields = "`$schema`, `a`, `list.deep.again`, `list.deep.er`, `list.text`, `meta.key`, `meta.offset`"
+    assert f"Fields of this stream: {fields}" in told["x"]
+    assert "The schema of this stream is not known. Fields: `meta.topic`" in told["y"]
 
 
 def test_every_error_of_the_contract_is_there_as_a_problem() -> None:

@@ -1,0 +1,167 @@
+"""The query parameters that choose events, as the OpenAPI document describes them.
+
+Source: wire contract, "Choosing events".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+
+from streams.http.requests import CHECKPOINT_SECONDS, LIMITS
+
+MAX_FIELDS = 150
+"""Maximum number of fields of a stream that the description of `where` lists."""
+MAX_DEPTH = 6
+"""Maximum number of names in the path of such a field."""
+ADDED = ("meta.topic", "meta.partition", "meta.offset", "meta.key")
+"""The fields that the service adds to every event."""
+
+_NAME = re.compile(r"[\w$@-]+")
+_EXCLUDES = "A value that begins with `!` excludes; `=` before a leading `!` or `=` makes it literal."
+_MANY = "Separate several values with commas, or repeat the parameter; an event needs one of them."
+_REPEATED = "Repeat the parameter for several values; an event needs one of them."
+
+
+def _list(name: str, text: str, pattern: str, *examples: list[str]) -> OpenApiParameter:
+    items = {"type": "string", "pattern": pattern}
+    schema = {"type": "array", "items": items, "examples": list(examples)}
+    return OpenApiParameter(name, schema, style="form", explode=False, description=f"{text} {_MANY} {_EXCLUDES}")
+
+
+def _repeated(name: str, text: str, *examples: list[str]) -> OpenApiParameter:
+    schema = {"type": "array", "items": {"type": "string", "minLength": 1}, "examples": list(examples)}
+    return OpenApiParameter(name, schema, style="form", explode=True, description=text)
+
+
+def _flag(name: str, text: str) -> OpenApiParameter:
+    schema = {"type": "string", "enum": ["true", "false", "!true", "!false"], "examples": ["false"]}
+    text += " `!true` and `!false` exclude, and also match events without the field."
+    return OpenApiParameter(name, schema, description=text)
+
+
+_UNTIL = OpenApiParameter(
+    "until",
+    {"type": ["integer", "string"], "minimum": 0},
+    description="End before the first event at or after this time, in the same forms as `since`. A time in the future "
+    "ends the stream when the clock has passed it. A client of Server-Sent Events then gets `event: end`; one that "
+    "reconnects with the id of its end gets status 204.",
+    examples=[
+        OpenApiExample("None", summary="None: without end", value=""),
+        OpenApiExample("Date", summary="A date-time", value="2026-01-31T13:00:00Z"),
+        OpenApiExample("Milliseconds", summary="Milliseconds since the epoch", value=1767229200000),
+    ],
+)
+_LIMIT = OpenApiParameter(
+    "limit",
+    {"type": "integer", "minimum": LIMITS[0], "maximum": LIMITS[1], "examples": [100]},
+    description="End after this number of events. With the id of the end the next request gets the next ones.",
+)
+_CHECKPOINT = OpenApiParameter(
+    "checkpoint",
+    {"type": "integer", "minimum": CHECKPOINT_SECONDS[0], "maximum": CHECKPOINT_SECONDS[1], "examples": [60]},
+    description="Seconds without an event after which the client gets its position, if that has moved: `event: "
+    "checkpoint` with an id; in JSON an object with `last_event_id`. Its `meta.domain` is `canary`.",
+)
+_CANARY = OpenApiParameter(
+    "canary",
+    {"type": "string", "enum": ["true", "false", "only"], "examples": ["false"]},
+    description="`false`: without canary events (`meta.domain` = `canary`); `only`: nothing else; `true`, the "
+    "default: all events.",
+)
+WHERE = OpenApiParameter(
+    "where",
+    {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "maxItems": 16,
+        "examples": [["length.new>10000"], ["!bot", "meta.dt>=2026-01-31T12:00:00Z"]],
+    },
+    style="form",
+    explode=True,
+    description="A condition on any field; repeat the parameter for further ones, which must all hold. `path` alone: "
+    "the field is there; `!path`: it is not; or `path`, one of `=` `!=` `<` `<=` `>` `>=` `^=` (begins with) `*=` "
+    "(contains), and a value: a JSON number, `true`, `false`, `null`, else text (in double quotes: always text). "
+    "`path` is names joined by dots; of an array, any element counts. Such as `where=length.new>10000`.",
+)
+
+CHOICES = (
+    _UNTIL,
+    _LIMIT,
+    _CHECKPOINT,
+    _list(
+        "wiki",
+        "Database names of wikis (`wiki`, `wiki_id`, `database`), such as `enwiki,dewiki` or `!commonswiki`.",
+        r"^!?[^\s,]+$",
+        ["enwiki", "dewiki"],
+        ["!commonswiki"],
+    ),
+    _list(
+        "domain",
+        "Host names (`meta.domain`, `server_name`), such as `en.wikipedia.org`; `*.wikipedia.org` is all hosts below.",
+        r"^!?(\*\.)?[\w.-]+$",
+        ["*.wikipedia.org"],
+    ),
+    _list("type", "Types (`type`, `page_change_kind`), such as `edit,new`.", r"^!?[^\s,]+$", ["edit", "new"]),
+    _list(
+        "namespace",
+        "Numbers of namespaces (`namespace`, `page.namespace_id`, `page_namespace`), such as `0,14`.",
+        r"^!?-?[0-9]{1,18}$",
+        ["0", "14"],
+    ),
+    _repeated(
+        "title",
+        f"A page's title in any spelling (`title`, `page.page_title`, `page_title`); `Foo/*` is all pages below Foo. "
+        f"{_REPEATED} {_EXCLUDES}",
+        ["Main Page"],
+        ["Wikipedia:Village pump/*"],
+    ),
+    _repeated(
+        "user",
+        f"A user's name in any spelling (`user`, `performer.user_text`). {_REPEATED} {_EXCLUDES}",
+        ["Example"],
+        ["!Example"],
+    ),
+    _flag("bot", "Whether a bot acted (`bot`, `performer.is_bot`, `performer.user_is_bot`)."),
+    _flag("minor", "Whether the edit is minor (`minor`, `revision.is_minor_edit`, `rev_minor_edit`)."),
+    _flag("patrolled", "Whether the edit is patrolled (`patrolled`)."),
+    _CANARY,
+    WHERE,
+)
+"""All parameters that choose events, in the order of the document."""
+FILTER_HEADER = OpenApiParameter(
+    "EventStreams-Filter",
+    {"type": "string", "examples": ["namespace=0&wiki=dewiki,enwiki"]},
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="Present if events are filtered: the filter in force, as a query string. Long ones lack their last "
+    "parts; the comment `:filter` of a stream of Server-Sent Events has all.",
+)
+
+
+def fields_of(schema: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the fields of a stream's events, by its schema, sorted; `where` can name each of them."""
+    return sorted({*_paths(schema, schema, (), ()), *ADDED})
+
+
+def _paths(schema: Any, whole: Mapping[str, Any], path: tuple[str, ...], followed: tuple[str, ...]) -> Iterator[str]:
+    if not isinstance(schema, Mapping) or len(path) > MAX_DEPTH:
+        return
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/") and reference not in followed:
+        target: Any = whole
+        for step in reference.split("/")[1:]:
+            target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
+        yield from _paths(target, whole, path, (*followed, reference))
+    for key in ("allOf", "anyOf", "oneOf"):
+        for part in schema.get(key) or ():
+            yield from _paths(part, whole, path, followed)
+    yield from _paths(schema.get("items"), whole, path, followed)
+    properties = schema.get("properties")
+    for name, inner in properties.items() if isinstance(properties, Mapping) else ():
+        if _NAME.fullmatch(name):
+            below = list(_paths(inner, whole, (*path, name), followed))
+            yield from below or [".".join((*path, name))]
