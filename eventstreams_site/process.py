@@ -100,6 +100,7 @@ class Process:
                 trusted_proxies=config.trusted_proxies,
                 cors=config.cors,
                 ui_enabled=config.stream_ui_enabled,
+                max_connection_seconds=config.max_connection_seconds,
             ),
             hub=hub,
             history=History(source, encoder, metrics, tuning),

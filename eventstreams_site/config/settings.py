@@ -206,6 +206,23 @@ class Config:
         "seconds for which events wait for each other, to share a write, if a process has more than 50 live "
         "clients; a lone event waits half as long again; 0: never",
     )
+    max_connection_seconds: float = _setting(
+        values.seconds,
+        0.0,
+        "seconds after which the server ends a stream, as it does when it stops: clients reconnect and resume; "
+        "0: never",
+    )
+    max_worker_bytes: int = _setting(
+        values.integer(0),
+        0,
+        "bytes of memory from which a worker is replaced (`--workers` or `--ops-port`): the new one is ready first, "
+        "then the old one drains; 0: any number",
+    )
+    max_worker_seconds: float = _setting(
+        values.seconds,
+        0.0,
+        "age from which a worker is replaced in the same way; 0: any age",
+    )
     drain_seconds: float = _setting(
         values.seconds,
         5.0,

@@ -5,6 +5,10 @@
 - `channel.py`: one connection: what is too large, too slow or no HTTP is answered here. `request.py`: one request.
 - `flow.py`: how much a client's socket takes. `connection.py`: what of a stream is still unsent.
 - `faults.py`: faults that only Twisted's log would have.
-- `supervisor.py`: the process that accepts for several workers. `worker.py`: a worker as it sees it.
-  `handover.py`: what the two tell each other.
+- `supervisor.py`: the process that accepts for several workers. `fleet.py`: starts, watches and replaces them.
+  `worker.py`: one of them, as the supervisor sees it. `worker_process.py`: a worker itself.
+- `handover.py`: connections to a worker, and its heartbeat. `control.py`: other messages between the two.
+  `reporting.py`: what a worker reports.
+- `operations.py`: what the supervisor answers for all workers. `ops.py`: the small HTTP server for that.
+  `merged_metrics.py`: the metrics of all workers as one.
 """

@@ -13,7 +13,6 @@ import functools
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -34,7 +33,6 @@ from eventstreams_site.server import descriptors, signals
 from eventstreams_site.server.channel import StreamFactory
 from eventstreams_site.server.faults import FaultLog
 from eventstreams_site.server.flow import Flow, reset_by_peer
-from eventstreams_site.server.handover import State, SupervisorLink
 from eventstreams_site.server.listening import AcceptFailures, Listening, listen
 from eventstreams_site.server.request import origin_form
 from streams.engine.source import RecordSource
@@ -77,33 +75,14 @@ def serve(
 
     `beside` runs in the background, given the source that the server reads.
     """
-    _tune()
+    tune()
     config, places = descriptors.bounded(config)
     listener = listen(host, port)
     server = StreamServer(Process(config, beside), places)
     server.run_with(Listening(listener, server.adopt, server.room.has_room, server.accept_failures.note))
 
 
-def serve_connections(config: Config, places: descriptors.Places, channel: socket.socket) -> NoReturn:
-    """Run a server for the connections that arrive over `channel` until it is stopped or `channel` is closed.
-
-    Then end the process.
-    """
-    _tune()
-    server = StreamServer(Process(config), places)
-
-    def look() -> tuple[State, int, int]:
-        state = State.DRAINING if server.service.draining else State.READY
-        is_full = not server.room.has_room()
-        return State.FULL if is_full else state, len(server.service.connections), server.room.left
-
-    # Ctrl-C reaches all processes of a terminal; the first one tells the workers to stop.
-    server.run_with(
-        SupervisorLink(channel, server.adopt, server.stop, look, server.accept_failures.note), ignoring={signal.SIGINT}
-    )
-
-
-def _tune() -> None:
+def tune() -> None:
     """Tune the interpreter and glibc for many clients.
 
     The event loop gets the interpreter back within 0.1 ms while a thread computes: by default, it would wait 5 ms after

@@ -23,6 +23,8 @@ from typing import NoReturn, TextIO
 
 STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 STACKS = signal.SIGUSR1
+RELOAD = signal.SIGHUP
+"""For a supervisor; other processes ignore it."""
 IGNORED = frozenset(
     {signal.SIGHUP, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO}
     | {signal.SIGPWR, signal.SIGSTKFLT, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1)}

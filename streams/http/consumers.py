@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import logging
+import random
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -81,7 +82,7 @@ class StreamConsumer(AsyncHttpConsumer):
         self._since: int | None = None
         """The time in `since` (ms), if it decides where the stream starts."""
         self._filter = NO_FILTER
-        self._writing = self._ending = self._is_turned_away = False
+        self._writing = self._ending = self._is_turned_away = self._is_old = False
         gone = asyncio.ensure_future(_disconnected(receive))
         gone.add_done_callback(self._leave)
         try:
@@ -108,6 +109,17 @@ class StreamConsumer(AsyncHttpConsumer):
         self._ending = True
         if self._task is not None and not self._writing and self._task is not asyncio.current_task():
             self._task.cancel()
+
+    def _end_after(self, seconds: float) -> None:
+        """End the stream after this time, or somewhat earlier: clients that came together do not leave together."""
+
+        def end() -> None:
+            self._is_old = True
+            self.end()
+
+        if seconds:
+            timer = asyncio.get_running_loop().call_later(seconds * random.uniform(0.9, 1), end)
+            self._taken.append(timer.cancel)
 
     def recheck(self, catalogue: Catalogue) -> None:
         """End the stream if `catalogue` no longer exposes one of its streams, or gives it other topics."""
@@ -287,6 +299,7 @@ class StreamConsumer(AsyncHttpConsumer):
                 self.recheck(service.catalogue)  # it may have changed while this client was being connected
             if service.draining or (self._flow is not None and not self._flow.stay_open()):
                 self.end()
+            self._end_after(service.settings.max_connection_seconds)
             if not self._ending:
                 await self._pump(subscription, is_sse)
         except (Exception, asyncio.CancelledError) as error:
@@ -299,7 +312,7 @@ class StreamConsumer(AsyncHttpConsumer):
             service.clients.discard(self)
         if self._withdrawn is not None:
             await self._tell(request, self._withdrawn)
-        elif self._ending and service.draining and is_sse:
+        elif self._ending and is_sse and (service.draining or self._is_old):
             await self._write((formats.sse_retry(service.soft_retry_ms()),))
         await self.send_body(b"")
 

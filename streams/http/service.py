@@ -92,6 +92,8 @@ class EdgeSettings:
     """The value of Access-Control-Allow-Origin, "" for none."""
     ui_enabled: bool
     """Whether the demo page is served."""
+    max_connection_seconds: float = 0.0
+    """After this time a stream is ended; 0: never."""
 
 
 @dataclass

@@ -28,6 +28,17 @@ class Command(BaseCommand):
             "(default: %(default)s)",
         )
 
+        parser.add_argument(
+            "--ops-port",
+            type=int,
+            metavar="PORT",
+            help="port for /healthz, /readyz, /metrics of all workers and for `manage.py reload`; not for the public "
+            "(default: none)",
+        )
+        parser.add_argument(
+            "--ops-host", default="127.0.0.1", help="address of the operations port (default: %(default)s)"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until a signal comes."""
         # Before anything imports Twisted's reactor, which takes the event loop that is installed.
@@ -57,12 +68,14 @@ class Command(BaseCommand):
             config = load_config(os.environ)
         except ConfigError as error:
             raise CommandError(str(error)) from None
-        if kafka_options(config.kafka).is_memory and options["workers"] > 1:
-            raise CommandError("--workers needs a Kafka: without one, each process would have events of its own")
+        ops = None if options["ops_port"] is None else (options["ops_host"], options["ops_port"])
+        is_supervised = options["workers"] > 1 or ops is not None
+        if kafka_options(config.kafka).is_memory and is_supervised:
+            raise CommandError("--workers and --ops-port need a Kafka: without one, each process has its own events")
         take_standard_streams()
         try:
-            if options["workers"] > 1:
-                run_workers(config, options["host"], options["port"], options["workers"])
+            if is_supervised:
+                run_workers(config, options["host"], options["port"], options["workers"], ops)
             else:
                 from eventstreams_site.server.server import serve
                 from streams.local.demo.in_memory import demo_in_memory

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from eventstreams_site.server import handover, listening, supervisor
+from eventstreams_site.server import fleet, handover, listening, supervisor
 from eventstreams_site.server.descriptors import places_of
 from eventstreams_site.server.listening import MAX_ACCEPTED, Acceptor, ListenError, listen
 from eventstreams_site.server.supervisor import Supervisor
@@ -99,7 +99,7 @@ def first() -> Any:
         process = Supervisor(SimpleNamespace(drain_seconds=1.0), places_of(1024, 8), listener, 2)  # type: ignore[arg-type]
         yield process
         process._selector.close()
-        for each in (process._wake, process._waker, *(worker.channel for worker in process._workers.values())):
+        for each in (process._wake, process._waker, *process.fleet.workers.values()):
             each.close()
 
 
@@ -113,12 +113,13 @@ def test_a_fork_that_fails_is_tried_again_ever_more_seldom(
     before = len(os.listdir("/proc/self/fd"))
     now, waits = 1_000.0, []
     for _ in range(8):
-        first._look_after_workers(now)
-        waits.append(first._start_at[0] - now)
-        now = first._start_at[-1]
-    assert len(first._start_at) == 2
+        first.fleet.look(now)
+        due = first.fleet.next_due()
+        waits.append(min(due) - now)
+        now = max(due)
+    assert len(due) == 2
     assert waits == sorted(waits)
-    assert waits[-1] <= supervisor.MAX_RESTART_SECONDS
+    assert waits[-1] == fleet.MAX_RESTART_SECONDS == 60
     assert "Cannot start a worker: [Errno 11] Resource temporarily unavailable; retrying in 1 s" in caplog.text
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -136,11 +137,11 @@ def test_a_connection_that_no_worker_takes_waits_until_one_does(first: Any) -> N
     """The channel of a worker that is busy is full after some hundred connections (unix(7): EAGAIN, ETOOMANYREFS)."""
     ours, theirs = handover.channel()
     with theirs, socket.create_connection(first._listener.getsockname()) as client:
-        worker = first._workers[0] = Worker(0, ours, 0.0)
+        worker = first.fleet.workers[0] = Worker(0, 0, ours, socket.socket(), 0.0)
         worker.heard_at = time.monotonic()
         worker.report = worker.report._replace(room=100_000)
         first._selector.register(first._wake, 1)
-        first._selector.register(ours, 1, worker)
+        first._selector.register(ours, 1)
         stuffing = 0
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -163,14 +164,14 @@ def test_a_connection_that_no_worker_takes_waits_until_one_does(first: Any) -> N
 
 
 def test_a_connection_goes_to_the_worker_that_has_the_fewest(first: Any) -> None:
-    busy, free, hanging, draining = (Worker(pid, socket.socket(), 0.0) for pid in range(4))
+    busy, free, hanging, draining = (Worker(pid, pid, socket.socket(), socket.socket(), 0.0) for pid in range(4))
     now = 100.0
     for worker, connections in ((busy, 7), (free, 5), (hanging, 0), (draining, 0)):
         worker.heard_at = now
         worker.report = worker.report._replace(connections=connections, room=100)
     hanging._sent_at.append(now - 1.0)  # it has not taken what it was given
     draining.report = draining.report._replace(state=supervisor.State.DRAINING)
-    first._workers = {worker.pid: worker for worker in (busy, free, hanging, draining)}
+    first.fleet.workers = {worker.pid: worker for worker in (busy, free, hanging, draining)}
     assert first._takers(now) == [free, busy, hanging]
     hanging.is_silent = True
     free._sent_at.extend([now] * 3)  # on their way count

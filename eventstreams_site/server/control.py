@@ -1,0 +1,115 @@
+"""Messages between the supervisor and a worker besides connections: JSON in frames, over one Unix stream socket.
+
+Up: the state of the worker, and its metrics when asked for. Down: questions. Connections and the heartbeat have their
+own socket (`handover.py`), so that a large message delays neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+Message = Mapping[str, Any]
+
+MAX_WAITING_BYTES = 4 * 1024 * 1024
+"""Maximum bytes that wait for a worker; further messages to it are dropped: it hangs, and is replaced."""
+_READ_BYTES = 256 * 1024
+_LENGTH = struct.Struct("!I")
+
+
+def frame(message: Message) -> bytes:
+    """Return a message as it is sent."""
+    body = json.dumps(message).encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Takes messages out of the bytes of a stream."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Return the messages that are complete with these bytes."""
+        self._data += data
+        messages = []
+        while len(self._data) >= _LENGTH.size:
+            end = _LENGTH.size + _LENGTH.unpack_from(self._data)[0]
+            if len(self._data) < end:
+                break
+            messages.append(json.loads(self._data[_LENGTH.size : end]))
+            del self._data[:end]
+        return messages
+
+
+class SupervisorEnd:
+    """The supervisor's end of one worker's socket; it never blocks."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._frames = Frames()
+        self._waiting = bytearray()
+
+    def send(self, message: Message) -> None:
+        """Send a message, now or with a later `flush`."""
+        if len(self._waiting) < MAX_WAITING_BYTES:
+            self._waiting += frame(message)
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes of the messages that wait."""
+        with contextlib.suppress(OSError):  # it is full, or the worker has ended
+            while self._waiting:
+                del self._waiting[: self.socket.send(self._waiting)]
+
+    def receive(self) -> list[Message]:
+        """Return the messages that have arrived. Raises EOFError if the worker has closed its end."""
+        messages: list[Message] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                try:
+                    data = self.socket.recv(_READ_BYTES)
+                except ConnectionError:
+                    data = b""
+                if not data:
+                    if messages:
+                        break
+                    raise EOFError
+                messages += self._frames.feed(data)
+        return messages
+
+
+class WorkerEnd(asyncio.Protocol):
+    """A worker's end of its socket: calls `on_message` for each message."""
+
+    def __init__(self, on_message: Callable[[Message], None]) -> None:
+        self._on_message = on_message
+        self._frames = Frames()
+        self._transport: asyncio.WriteTransport | None = None
+
+    async def open(self, connection: socket.socket) -> None:
+        """Begin to send and to receive."""
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=connection)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin (asyncio)."""
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's are not of its classes
+
+    def data_received(self, data: bytes) -> None:
+        """Read messages (asyncio)."""
+        for message in self._frames.feed(data):
+            self._on_message(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Stop sending (asyncio)."""
+        self._transport = None
+
+    def send(self, message: Message) -> None:
+        """Send a message, unless the supervisor has ended."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame(message))

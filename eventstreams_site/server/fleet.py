@@ -1,0 +1,342 @@
+"""The workers of a supervisor: started, watched, and replaced if they end, hang, or get a new configuration.
+
+There is one way of replacing a worker that serves: its successor is started and becomes ready, then the worker drains.
+One is replaced at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from eventstreams_site.config.config import Config
+from eventstreams_site.server import handover, signals
+from eventstreams_site.server.handover import State
+from eventstreams_site.server.worker import Worker
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+MAX_RESTART_SECONDS = 60.0
+"""Seconds until a worker that has exited is restarted; they double up to the maximum while it exits soon after."""
+SETTLED_SECONDS = 10.0
+"""Seconds after which a worker that exits has not exited soon after its start."""
+CRASH_LOOP = 3
+"""Exits in a row, each soon after the start, from which a slot counts as a crash loop."""
+SILENT_SECONDS = 3.0
+"""Seconds without a report after which a worker gets no connections."""
+HUNG_SECONDS = 15.0
+"""Seconds without a report after which a worker writes its stacks and is replaced."""
+STARTING_SECONDS = 120.0
+"""Maximum seconds until a worker's first report (it imports everything first), and until a successor is ready."""
+DUMP_SECONDS = 1.0
+"""Seconds for writing the stacks."""
+LOOK_SECONDS = 0.5
+"""Seconds between two looks at the workers."""
+SIZE_SECONDS = 5.0
+"""Seconds between two looks at their memory and age."""
+STOP_SECONDS = 2.7
+"""Seconds after the drain at which workers that still run write their stacks and are killed."""
+STOP_DUMP_SECONDS = 0.3
+
+
+@dataclass
+class Slot:
+    """The place of one worker."""
+
+    number: int
+    worker: Worker | None = None
+    """The one that serves."""
+    successor: Worker | None = None
+    """Its successor, which is not ready yet."""
+    start_at: float | None = 0.0
+    """When a worker is to be started, if there is none (time.monotonic)."""
+    failures: int = 0
+    """Exits in a row, each soon after the start."""
+    restarts: int = 0
+
+    @property
+    def is_crash_loop(self) -> bool:
+        """Return whether its workers keep exiting soon after their start."""
+        return self.failures >= CRASH_LOOP
+
+    def next_wait(self, lived: float) -> float:
+        """Count an exit after `lived` seconds; return the seconds until the restart."""
+        self.failures = 1 if lived > SETTLED_SECONDS else self.failures + 1
+        return float(min(RESTART_SECONDS * 2 ** min(self.failures - 1, 16), MAX_RESTART_SECONDS))
+
+
+class Fleet:
+    """All workers. `fork` starts one: it returns its pid in the supervisor, and never returns in the worker."""
+
+    def __init__(
+        self,
+        config: Config,
+        count: int,
+        *,
+        fork: Callable[[Config, socket.socket, socket.socket], int],
+        watch: Callable[[Worker], None],
+        unwatch: Callable[[Worker], None],
+    ) -> None:
+        """Prepare `count` slots; `watch` is called for each worker that is started, `unwatch` once it has ended."""
+        self.config = config
+        self.slots = [Slot(number) for number in range(count)]
+        self.workers: dict[int, Worker] = {}
+        self.reload_problem = ""
+        """Why the last reload failed; empty if it did not."""
+        self._fork, self._watch, self._unwatch = fork, watch, unwatch
+        self._last_config = config
+        self._to_replace: deque[Slot] = deque()
+        self._replacing: Slot | None = None
+        self._leaving: Worker | None = None
+        """The worker that drains since its successor is ready: the next one is replaced after its end."""
+        self._looked_at = self._sized_at = time.monotonic()
+        self.is_stopping = False
+
+    def next_due(self) -> list[float]:
+        """Return the times at which something is to be done (time.monotonic)."""
+        due = [slot.start_at for slot in self.slots if slot.start_at is not None]
+        for worker in self.workers.values():
+            due += [each for each in (worker.kill_at, worker.stop_by) if each is not None]
+        return due
+
+    def look(self, now: float) -> None:
+        """Do what is due: note workers that have ended, judge the others, start and replace."""
+        if now - self._looked_at > 4 * LOOK_SECONDS:  # the supervisor itself was stopped, perhaps together with them
+            for worker in self.workers.values():
+                worker.heard_at = now if worker.heard_at is not None else None
+                worker.started_at = now
+        self._looked_at = now
+        for worker in list(self.workers.values()):
+            worker.control.flush()
+            if not self.has_ended(worker, now):
+                self._judge(worker, now)
+        if self.is_stopping:
+            return
+        for slot in self.slots:
+            if slot.start_at is not None and slot.start_at <= now:
+                slot.worker = self._start(slot, now)
+        if now - self._sized_at > SIZE_SECONDS:
+            self._sized_at = now
+            self._look_at_sizes(now)
+        self._replace_next(now)
+
+    # Replacing.
+
+    def reload(self, config: Config) -> None:
+        """Replace all workers, one at a time, by workers with another configuration."""
+        self._last_config, self.config = self.config, config
+        self.reload_problem = ""
+        self._to_replace = deque(self.slots)
+        log.info("Replacing %s workers, one at a time, by workers with the new configuration", len(self.slots))
+
+    def _replace_next(self, now: float) -> None:
+        if self._leaving is not None:
+            if self._leaving.pid in self.workers:
+                return
+            self._leaving = None
+        slot = self._replacing
+        if slot is None:
+            while self._to_replace and slot is None:
+                slot = self._to_replace.popleft()
+                slot = slot if slot.worker is not None else None  # its next worker has the new configuration anyway
+            if slot is not None:
+                self._replacing = slot
+                slot.successor = self._start(slot, now, is_waiting=True)
+        elif slot.successor is None:
+            self._give_up("its successor could not be started, or exited; the log says why", slot)
+        elif slot.successor.is_ready:
+            self._replacing = None
+            successor, slot.successor = slot.successor, None
+            successor.is_waiting = False
+            if slot.worker is not None:
+                self._leaving = slot.worker
+                slot.worker.is_replaced = True
+                self.tell_to_stop(slot.worker, now)
+            slot.worker, slot.start_at = successor, None
+            log.info("Worker %s is ready in slot %s", successor.pid, slot.number)
+        elif now - slot.successor.started_at > STARTING_SECONDS:
+            why = "; ".join(slot.successor.unready or ["it has not said why"])
+            self._end(slot.successor, f"is not ready after {STARTING_SECONDS:.0f} s ({why})", now + DUMP_SECONDS)
+            slot.successor = None
+
+    def _give_up(self, why: str, slot: Slot) -> None:
+        self._replacing = None
+        self._to_replace.clear()
+        self.reload_problem = f"worker {slot.number} could not be replaced: {why}"
+        log.error("The %s; the old one continues, with the old configuration", self.reload_problem)
+        self.config = self._last_config
+
+    def _look_at_sizes(self, now: float) -> None:
+        most_bytes, most_seconds = self.config.max_worker_bytes, self.config.max_worker_seconds
+        for slot in self.slots:
+            worker = slot.worker
+            if worker is None or slot is self._replacing or slot in self._to_replace or worker.is_replaced:
+                continue
+            if most_bytes and (rss := worker.rss()) > most_bytes:
+                log.warning("Replacing worker %s: it has %s bytes, more than max_worker_bytes", worker.pid, rss)
+                self._to_replace.append(slot)
+            elif most_seconds and now - worker.started_at > most_seconds:
+                log.info("Replacing worker %s: it is older than max_worker_seconds", worker.pid)
+                self._to_replace.append(slot)
+
+    # One worker.
+
+    def _judge(self, worker: Worker, now: float) -> None:
+        """Route around a worker that hangs, and replace it in the end; replace one that stops unasked."""
+        if worker.kill_at is not None:
+            if now >= worker.kill_at:
+                worker.signal(signal.SIGKILL)
+            return
+        if worker.stop_by is not None:
+            if now >= worker.stop_by:
+                self._end(worker, "has not stopped", now + STOP_DUMP_SECONDS)
+            return
+        if worker.report.state in (State.DRAINING, State.CLOSED) and worker.heard_at is not None:
+            self._replace(worker, now)
+        limit = HUNG_SECONDS if worker.heard_at is not None else STARTING_SECONDS
+        silent_for = now - (worker.heard_at if worker.heard_at is not None else worker.started_at)
+        is_silent = worker.heard_at is not None and silent_for > SILENT_SECONDS
+        if is_silent is not worker.is_silent:
+            worker.is_silent = is_silent
+            if is_silent:
+                text = "Worker %s has not reported for %.0f s: new connections go to the others"
+                log.warning(text, worker.pid, silent_for)
+            else:
+                log.warning("Worker %s reports again", worker.pid)
+        if silent_for > limit:
+            self._end(worker, f"has not reported for {silent_for:.0f} s", now + DUMP_SECONDS)
+            self._replace(worker, now)
+
+    def _end(self, worker: Worker, why: str, kill_at: float) -> None:
+        """Have it write its stacks, and kill it."""
+        log.error("Worker %s %s: its stacks follow, then it is killed", worker.pid, why)
+        worker.signal(signals.STACKS, signal.SIGCONT)
+        worker.kill_at = kill_at
+
+    def _replace(self, worker: Worker, at: float) -> None:
+        """Start another one in its place, once; it is lost, so nothing waits for a successor."""
+        slot = self.slots[worker.slot]
+        if not worker.is_replaced and not self.is_stopping:
+            worker.is_replaced = True
+            if slot.successor is worker:
+                slot.successor = None
+            elif slot.worker is worker:
+                slot.worker, slot.start_at = None, at
+
+    def has_ended(self, worker: Worker, now: float) -> bool:
+        """Return whether it has ended, and clean up if so."""
+        ended, status = os.waitpid(worker.pid, os.WNOHANG)
+        if not ended:
+            return False
+        del self.workers[worker.pid]
+        self._unwatch(worker)
+        worker.close()
+        code = os.waitstatus_to_exitcode(status)
+        slot = self.slots[worker.slot]
+        if not self.is_stopping and not worker.is_replaced:
+            slot.restarts += 1
+            if slot.successor is worker:
+                log.error("Worker %s exited with %s before it was ready", worker.pid, code)
+                slot.successor = None
+                return True
+            wait = slot.next_wait(now - worker.started_at)
+            log.error("Worker %s exited with %s; restarting in %.0f s", worker.pid, code, wait)
+            self._replace(worker, now + wait)
+        else:
+            log.info("Worker %s exited with %s", worker.pid, code)
+        return True
+
+    def _start(self, slot: Slot, now: float, *, is_waiting: bool = False) -> Worker | None:
+        sockets: list[socket.socket] = []
+        try:
+            sockets += handover.channel()
+            sockets += socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            channel, its_channel, up, its_up = sockets
+            up.setblocking(False)
+            pid = self._fork(self.config, its_channel, its_up)
+        except OSError as error:
+            for each in sockets:
+                each.close()
+            if is_waiting:
+                log.error("Cannot start a worker: %s", error)
+            else:
+                wait = slot.next_wait(0.0)
+                log.error("Cannot start a worker: %s; retrying in %.0f s", error, wait)
+                slot.start_at = now + wait
+            return None
+        its_channel.close()
+        its_up.close()
+        worker = self.workers[pid] = Worker(pid, slot.number, channel, up, now)
+        worker.is_waiting = is_waiting
+        if not is_waiting:
+            slot.start_at = None
+        self._watch(worker)
+        return worker
+
+    # Stopping.
+
+    def tell_to_stop(self, worker: Worker, now: float) -> None:
+        """Have it drain and end."""
+        if worker.stop_by is None:
+            worker.stop_by = now + self.config.drain_seconds + STOP_SECONDS
+            if worker.heard_at is None or not handover.tell_to_stop(worker.channel):
+                worker.signal(signal.SIGTERM)
+
+    def stop(self, now: float) -> None:
+        """Have all of them drain and end, and start none."""
+        self.is_stopping = True
+        for worker in self.workers.values():
+            self.tell_to_stop(worker, now)
+
+    def kill(self) -> None:
+        """End all of them at once."""
+        for worker in self.workers.values():
+            worker.signal(signal.SIGKILL)
+        deadline = time.monotonic() + STOP_DUMP_SECONDS
+        while any(not self.has_ended(each, 0.0) for each in [*self.workers.values()]):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+
+    # What is wrong.
+
+    def unready(self) -> list[str]:
+        """Return why the service is not ready; empty if it is."""
+        if self.is_stopping:
+            return ["draining"]
+        reasons = [
+            f"worker {slot.number} keeps exiting soon after its start ({slot.failures} times in a row): see the log"
+            for slot in self.slots
+            if slot.is_crash_loop
+        ]
+        if not any(slot.worker is not None and slot.worker.is_ready for slot in self.slots):
+            reasons += self._not_ready()
+        return reasons
+
+    def degraded(self) -> list[str]:
+        """Return what is wrong while the service is ready."""
+        reasons = self._not_ready()
+        for slot in self.slots:
+            if slot.worker is not None:
+                if slot.worker.is_silent:
+                    reasons.append(f"worker {slot.number} does not report; it gets no connections")
+                reasons += [f"worker {slot.number}: {each}" for each in slot.worker.degraded]
+        if self.reload_problem:
+            reasons.append(f"the last reload failed: {self.reload_problem}")
+        return reasons
+
+    def _not_ready(self) -> list[str]:
+        reasons: list[str] = []
+        for slot in self.slots:
+            why: Sequence[str] = ["it has exited and is restarted"]
+            if slot.worker is not None:
+                why = ["it is starting"] if slot.worker.unready is None else slot.worker.unready
+            reasons += [f"worker {slot.number} is not ready: {each}" for each in why]
+        return reasons

@@ -1,0 +1,163 @@
+"""What the supervisor answers for all workers on the operations port: health, readiness, metrics, and reloading."""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from eventstreams_site.server.control import Message
+from eventstreams_site.server.fleet import Fleet
+from eventstreams_site.server.listening import AcceptFailures
+from eventstreams_site.server.merged_metrics import MergedMetrics, families_of
+from eventstreams_site.server.ops import OpsServer, Reply, send_json
+from eventstreams_site.server.worker import Worker
+
+log = logging.getLogger(__name__)
+
+COLLECT_SECONDS = 5.0
+"""Seconds between two collections of the workers' metrics: the counts of a worker that is killed are as old at most."""
+ANSWER_SECONDS = 2.0
+"""Maximum seconds for the workers' answers; the last known metrics stand in for a missing one."""
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass
+class _Scrape:
+    """A request for metrics that waits for the workers."""
+
+    reply: Reply
+    missing: set[int]
+    """The pids of workers that have not answered yet."""
+    deadline: float
+
+
+class Operations:
+    """Answers for all workers of a fleet."""
+
+    def __init__(
+        self, fleet: Fleet, accept_failures: AcceptFailures, reload: Callable[[Callable[[str], None]], None]
+    ) -> None:
+        """Prepare; `reload` calls its argument if the configuration is wrong."""
+        self._fleet = fleet
+        self._accept_failures = accept_failures
+        self._reload = reload
+        self._metrics = MergedMetrics()
+        self._own = CollectorRegistry()
+        ProcessCollector(registry=self._own)
+        self._scrapes: list[_Scrape] = []
+        self._collected_at = float("-inf")
+        self._is_serving = False
+
+    def serve(self, selector: selectors.BaseSelector, listener: socket.socket) -> OpsServer:
+        """Begin to answer requests."""
+        self._is_serving = True
+        return OpsServer(
+            selector,
+            listener,
+            {
+                ("GET", "/healthz"): lambda reply: send_json(reply, {"status": "ok"}),
+                ("GET", "/readyz"): self._readyz,
+                ("GET", "/metrics"): self._begin_scrape,
+                ("POST", "/reload"): self._begin_reload,
+            },
+        )
+
+    def look(self, now: float) -> None:
+        """Ask for metrics from time to time, and answer requests that have waited long enough."""
+        if self._is_serving and now - self._collected_at > COLLECT_SECONDS:
+            self._ask(now)
+        for scrape in [each for each in self._scrapes if now > each.deadline]:
+            self._finish(scrape)
+
+    def heard(self, worker: Worker, message: Message) -> None:
+        """Take a message of a worker."""
+        if message["type"] == "state":
+            worker.unready, worker.degraded = message["unready"], message["degraded"]
+        elif message["type"] == "metrics":
+            self._metrics.update(worker.pid, worker.slot, message["families"])
+            self._has_answered(worker.pid)
+
+    def ended(self, worker: Worker) -> None:
+        """Keep the counters of a worker that has ended."""
+        self._metrics.end(worker.pid)
+        self._has_answered(worker.pid)
+
+    def _has_answered(self, pid: int) -> None:
+        for scrape in list(self._scrapes):
+            scrape.missing.discard(pid)
+            if not scrape.missing:
+                self._finish(scrape)
+
+    # Routes.
+
+    def _readyz(self, reply: Reply) -> None:
+        workers = [worker.as_json() for worker in self._fleet.workers.values()]
+        if unready := self._fleet.unready():
+            answer = {"status": "unready", "reasons": unready, "workers": workers}
+            send_json(reply, answer, HTTPStatus.SERVICE_UNAVAILABLE)
+            return
+        degraded = self._fleet.degraded()
+        if problem := self._accept_failures.problem:
+            degraded.append(problem)
+        status = {"status": "degraded", "degraded": degraded} if degraded else {"status": "ready"}
+        send_json(reply, {**status, "workers": workers})
+
+    def _begin_reload(self, reply: Reply) -> None:
+        problems: list[str] = []
+        self._reload(problems.append)
+        if problems:
+            send_json(reply, {"status": "refused", "detail": problems[0]}, HTTPStatus.CONFLICT)
+        else:
+            send_json(reply, {"status": "reloading", "workers": len(self._fleet.slots)}, HTTPStatus.ACCEPTED)
+
+    def _begin_scrape(self, reply: Reply) -> None:
+        now = time.monotonic()
+        scrape = _Scrape(reply, self._ask(now), now + ANSWER_SECONDS)
+        self._scrapes.append(scrape)
+        if not scrape.missing:
+            self._finish(scrape)
+
+    def _ask(self, now: float) -> set[int]:
+        """Ask all workers that report for their metrics; return their pids."""
+        self._collected_at = now
+        asked = [each for each in self._fleet.workers.values() if each.heard_at is not None and not each.is_silent]
+        for worker in asked:
+            worker.control.send({"type": "collect"})
+        return {worker.pid for worker in asked}
+
+    def _finish(self, scrape: _Scrape) -> None:
+        self._scrapes.remove(scrape)
+        scrape.reply(HTTPStatus.OK, METRICS_TYPE, generate_latest(self))
+
+    # As a registry of prometheus_client's.
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of the workers, of the supervisor's process, and of the fleet."""
+        self._metrics.update(0, "supervisor", families_of(self._own))
+        yield from self._metrics.collect()
+        up = GaugeMetricFamily("eventstreams_worker_up", "1 if the worker is ready", labels=["worker"])
+        connections = GaugeMetricFamily("eventstreams_worker_connections", "Connections now", labels=["worker"])
+        restarts = CounterMetricFamily("eventstreams_worker_restarts", "Unasked exits of workers", labels=["worker"])
+        looping = GaugeMetricFamily(
+            "eventstreams_worker_crash_loop", "1 if its workers keep exiting soon after their start", labels=["worker"]
+        )
+        for slot in self._fleet.slots:
+            name, worker = [str(slot.number)], slot.worker
+            up.add_metric(name, float(worker is not None and worker.is_ready))
+            connections.add_metric(name, worker.report.connections if worker is not None else 0)
+            restarts.add_metric(name, slot.restarts)
+            looping.add_metric(name, float(slot.is_crash_loop))
+        yield from (up, connections, restarts, looping)
+        yield CounterMetricFamily(
+            "eventstreams_supervisor_accept_failures",
+            "Failures of accepting connections in the supervisor",
+            self._accept_failures.count,
+        )

@@ -1,0 +1,41 @@
+"""What a worker tells the supervisor of itself: its state each second, and its metrics when asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from eventstreams_site.server.control import Message, WorkerEnd
+from eventstreams_site.server.merged_metrics import families_of
+from streams.http.service import Service
+
+STATE_SECONDS = 1.0
+"""Seconds between two reports of the state."""
+
+
+class Reporting:
+    """Reports on a service. Use it in an event loop."""
+
+    def __init__(self, service: Service, connection: socket.socket) -> None:
+        self._service = service
+        self._connection = connection
+        self._end = WorkerEnd(self._receive)
+
+    async def start(self) -> None:
+        """Begin to report."""
+        await self._end.open(self._connection)
+        self._report_forever()
+
+    def report_metrics(self) -> None:
+        """Send the metrics, as at the end of a worker: its counters stay in the totals."""
+        self._end.send({"type": "metrics", "families": families_of(self._service.metrics.registry)})
+
+    def _receive(self, message: Message) -> None:
+        if message["type"] == "collect":
+            self.report_metrics()
+
+    def _report_forever(self) -> None:
+        unready = self._service.unready()
+        self._end.send({"type": "state", "unready": unready, "degraded": self._service.degraded()})
+        seconds = STATE_SECONDS / 5 if unready else STATE_SECONDS
+        asyncio.get_running_loop().call_later(seconds, self._report_forever)

@@ -1,0 +1,58 @@
+"""A worker of `serve --workers N`, from its fork to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from typing import NoReturn
+
+from eventstreams_site.config.config import Config
+from eventstreams_site.process import Process
+from eventstreams_site.server.descriptors import Places
+from eventstreams_site.server.handover import State, SupervisorLink
+from eventstreams_site.server.reporting import Reporting
+from eventstreams_site.server.server import StreamServer, tune
+
+log = logging.getLogger(__name__)
+
+
+def serve_connections(config: Config, places: Places, channel: socket.socket, control: socket.socket) -> NoReturn:
+    """Run a server for the connections that arrive over `channel` until it is stopped or `channel` is closed.
+
+    Then end the process. The supervisor is told of the worker's state over `control`.
+    """
+    tune()
+    server = StreamServer(Process(config), places)
+    service = server.service
+
+    def look() -> tuple[State, int, int]:
+        state = State.DRAINING if service.draining else State.READY
+        is_full = not server.room.has_room()
+        return State.FULL if is_full else state, len(service.connections), server.room.left
+
+    link = SupervisorLink(channel, server.adopt, server.stop, look, server.accept_failures.note)
+    # Ctrl-C reaches all processes of a terminal; the supervisor tells the workers to stop.
+    server.run_with(_Intake(link, Reporting(service, control)), ignoring={signal.SIGINT})
+
+
+class _Intake:
+    def __init__(self, link: SupervisorLink, reporting: Reporting) -> None:
+        self._link = link
+        self._reporting = reporting
+        self._opening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._link.start()
+        self._opening = asyncio.ensure_future(self._open())
+
+    async def _open(self) -> None:
+        try:
+            await self._reporting.start()
+        except Exception:
+            log.exception("The worker cannot report to the supervisor")
+
+    def close(self) -> None:
+        self._link.close()
+        self._reporting.report_metrics()
