@@ -1,7 +1,7 @@
 """`make run`: Kafka, demo events and the server, started together and stopped together.
 
 Kafka is the one that the configuration names, if it answers, else a local one with its data in .local/kafka. Where
-neither can be had, as on a machine that has Python alone, the server keeps the demo's events in memory. All children
+neither works, as on a machine that has only Python, the server keeps the demo's events in memory. All children
 die with this process, however it ends.
 """
 

@@ -142,7 +142,7 @@ class Redactor:
         """Redact `event`, the members of an event's object, in place; True if it is of a listed page.
 
         An event of no listed page is left as it is. `meta` is the members of ``event["meta"]`` where the caller has
-        decoded them already; it is only read, so after True the caller decodes ``event["meta"]`` anew.
+        decoded them already; it is only read, so after True the caller decodes ``event["meta"]`` again.
 
         Raises Withheld where the fields that say which page it is, or any field of a listed page's event, cannot be
         read: the event must not leave, and may have no more than its original content.

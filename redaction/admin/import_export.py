@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redaction.admin.pages import RedactedPageAdmin
 
 SHOWN = 50
-"""Entries of each kind that a preview names; of more, the number is said."""
+"""Maximum entries of each kind that a preview names; of more, it gives the number."""
 
 FORMATS = {
     lists.Format.LINES: "lines",

@@ -46,7 +46,7 @@ else:
     PageAdmin = ChangeAdmin = admin.ModelAdmin  # not generic when it runs
 
 SHOWN = 20
-"""Pages that are named before they are removed; of more, the number is said."""
+"""Maximum pages that are named before they are removed; of more, the page gives the number."""
 
 
 def wiki_link(domain: str, title: str) -> SafeString:

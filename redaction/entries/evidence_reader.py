@@ -23,7 +23,7 @@ ENOUGH = MAX_EVENTS // 2
 """With as many events in memory, Kafka is not asked."""
 MIN_OF_PARTITION = 200
 SLICE = 500
-"""Events that are looked at before the event loop is given up."""
+"""Events that are looked at between two turns of the event loop."""
 
 NOT_SERVED = "this page does not run in the service"
 AWAY = "Kafka cannot be reached, and this process has no event in memory"

@@ -1,8 +1,8 @@
 """Titles that were copied together with something that is not a part of them. Pure: no Django.
 
 Some are never right, though MediaWiki would allow them: a part of an address, a text in the wrong encoding. Others may
-be: a title can stand in quotation marks, or begin with a dash. Whoever means one gives the whole address of the page,
-which is copied and not typed.
+be: a title can stand in quotation marks, or begin with a dash. An admin who means one gives the whole address of the
+page, which is copied and not typed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PARAMETERS = frozenset(
     | {"page", "pagefrom", "printable", "redirect", "redlink", "search", "section", "setlang", "title", "useformat"}
     | {"uselang", "useskin", "utm_campaign", "utm_medium", "utm_source", "variant", "veaction", "wprov"}
 )
-"""Names that MediaWiki, and whoever makes links to it, gives the parameters of an address."""
+"""Names of parameters in addresses that MediaWiki, or a link to it, uses."""
 _QUOTES = (('"', '"'), ("'", "'"), ("«", "»"), ("“", "”"), ("„", "“"), ("„", "”"), ("‘", "’"), ("”", "”"), ("`", "`"))
 _PERCENT = re.compile("%[0-9A-Fa-f]{2}")
 _BULLET = re.compile(r"[-*•–]\s+(?=\S)")
@@ -79,7 +79,7 @@ def _path(title: str) -> Slip | None:
     if path is None or not title[path.end() :].strip():
         return None
     meant = title[path.end() :].strip()
-    # Case does not matter where titles are compared, and is how this page is told from the slip.
+    # Comparing titles ignores case, but case distinguishes this page from the slip.
     real = f"W{path[0].lstrip('/')[1:]}{meant}"
     why = f"“{path[0]}” is a part of an address: write “{real}” if the title really begins so, else the title alone,"
     return Slip(why, meant)

@@ -2,7 +2,7 @@
 
 A page that was in force leaves the list only with a line "removed" in its history. One that is gone without (SQL, a
 restored dump, an emptied table), or that an older version of the list lacks, is held: it stays in force, is written
-down as a Hold, which all processes heed, and an admin decides (`redaction.listed.holds`). A process that has just
+down as a Hold, which all processes respect, and an admin decides (`redaction.listed.holds`). A process that has just
 started knows nothing of before: for that, there is the setting `redacted_pages_min`.
 """
 

@@ -153,7 +153,7 @@ def after_save(sender: type[RedactedPage], instance: RedactedPage, raw: bool = F
     except IntegrityError:
         if not raw:
             raise
-        # What is loaded has a history of its own, whose numbers the database has not counted yet.
+        # What is loaded has its own history, whose numbers the database has not counted yet.
         with transaction.atomic():
             Version.raise_for(Version.REDACTED_PAGES)
         log.warning("A page was loaded into the list of redacted pages without a line in its history")

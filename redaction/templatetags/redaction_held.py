@@ -16,5 +16,5 @@ def held_lists() -> list[tuple[Hold, list[tuple[str, str]]]]:
     """Return each loss of the list that waits for an admin, with the domain and title of its pages."""
     try:
         return holds.held()
-    except DatabaseError:  # not migrated yet: that is said elsewhere
+    except DatabaseError:  # not migrated yet: another message says so
         return []

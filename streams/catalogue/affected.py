@@ -12,7 +12,7 @@ class AffectedStreams(NamedTuple):
     """Names of the streams whose clients are disconnected."""
 
     withdrawn: tuple[str, ...] = ()
-    """No longer exposed: their clients are told so."""
+    """No longer exposed: their clients get an error that says so."""
     moved: tuple[str, ...] = ()
     """Exposed with other topics: their clients reconnect."""
 

@@ -83,7 +83,7 @@ def judge(config: StreamConfigSource, source: str, described: Described, force: 
 
 
 def _is_too_much(changes: Changes) -> bool:
-    """Return whether it withdraws so many streams that somebody should look first. New streams do not compensate."""
+    """Return whether it withdraws more streams than it may without approval. New streams do not compensate."""
     lost = len(changes.withdrawn)
     if lost and lost == changes.exposed:
         return True

@@ -175,7 +175,7 @@ class StreamConsumer(AsyncHttpConsumer):
             self._task.cancel()
 
     def _is_ours(self, error: BaseException) -> bool:
-        """Whether this is a fault of the server, which the client is told of.
+        """Whether this is a fault of the server, which the client gets as an error.
 
         A cancellation can come from what was awaited, rather than from our own task.
         """
@@ -381,7 +381,7 @@ async def _send(send: Callable[[Any], Awaitable[None]], message: Any) -> None:
     """Send a message.
 
     Raises:
-        ClientGone: Servers raise any OSError (ASGI, "Send"), for which one of our own must not be mistaken.
+        ClientGone: Servers raise any OSError (ASGI, "Send"), for which an internal fault must not be mistaken.
     """
     try:
         await send(message)

@@ -40,7 +40,7 @@ class LocalKafkaError(Exception):
 
 
 class NoLocalKafkaError(LocalKafkaError):
-    """Something that a local Kafka needs is not on this machine, and could not be had; the text says what."""
+    """Something that a local Kafka needs is not on this machine, and could not be fetched; the text says what."""
 
 
 def install_jars(folder: Path) -> None:

@@ -27,7 +27,7 @@ SEARCH_RETRY_SECONDS = 60.0
 NAMED = 5
 """Maximum problems in one line of the log; the admin shows all."""
 LONGEST_FAULT = 500
-"""Maximum characters of what is said of one schema."""
+"""Maximum characters of the problem that is reported of one schema."""
 
 
 class _State(NamedTuple):

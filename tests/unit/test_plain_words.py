@@ -17,7 +17,7 @@ RIDDLES = {
     r"by (itself|themselves)": "“alone” or “automatically”",
     r"(go|goes|going|went|gone) on(?! (to|the)\b)": "“continues”, “resumes”",
     r"(is|was|be|been|are|were|being) had": "“has”, “was fetched”",
-    r"(is|was|are|were|be|been|being) (said|told)": "who says it, actively: “the log says”, “the client gets …”",
+    r"(is|was|are|were|be|been|being) said": "who says it, actively: “the log says”, “the client gets …”",
     r"(is|was|are|were|be|been|being) given up": "“closed”, “cancelled”, “stopped”",
     r"(comes?|came|coming) back": "“reconnects”, “returns”, “works again”",
     r"not (\w+ )?any more": "“no longer”",
@@ -31,15 +31,11 @@ RIDDLES = {
 """Each with what to write instead."""
 
 PENDING = (
-    "tests/browser/test_documentation.py",
     "tests/unit/test_plain_words.py",
     "benchmarks/",
-    "eventstreams_site/",
-    "examples/",
-    "redaction/",
+    "redaction/check/",
     "streams/",
-    "templates/",
-    "pyproject.toml",
+    "templates/admin/",
 )
 """Where they are not out yet."""
 
@@ -93,7 +89,7 @@ def test_no_text_has_a_riddle() -> None:
         "The browser reconnects by itself",
         "a topic that Kafka has not any",
         "the document was had",
-        "it is told so",
+        "it is said so",
         "is not there any more",
         "Whoever asks",
     ],

@@ -38,7 +38,7 @@ from streams.engine.tuning import Tuning
 
 DEFAULT_URL = "http://127.0.0.1:8092"
 PRODUCED_BEFORE_SECONDS = 60
-"""A test edit is looked for from so long before it: clocks differ."""
+"""Seconds before a test edit from which it is looked for: clocks differ."""
 
 STATUS = {Verdict.CLEAN: 0, Verdict.LEAK: 1, Verdict.NOT_FOUND: 2}
 FAILED = 3
@@ -153,7 +153,7 @@ class Command(BaseCommand):
             raw = Raw(source, topics) if asked.with_raw else None
             return await check(question, asked.url, raw, report, max_streams=config.max_streams)
 
-    # What is said
+    # Output
 
     def _report(self, asked: _Asked, item: Progress | Finding) -> None:
         if isinstance(item, Progress):

@@ -1,4 +1,4 @@
-// The page "Test a redaction": sends the form, and shows what comes back, a line of JSON at a time.
+// The page "Test a redaction": sends the form, and shows the answer, a line of JSON at a time.
 
 const form = document.getElementById("test-form");
 const start = document.getElementById("test-start");

@@ -119,7 +119,7 @@ function start() {
         ledger.opened();
         silence.opened(Date.now());
       } else silence.closed();
-      if (now.phase === "open" && ledger.reconnects) loadStreams(); // what is said of them is from before the break
+      if (now.phase === "open" && ledger.reconnects) loadStreams(); // what the page knows of them is from before the break
       showState();
     },
     since: (time) => {

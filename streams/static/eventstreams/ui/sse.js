@@ -99,7 +99,7 @@ export class Connection {
         this.#on.state({ phase: "ended", end: { ...end, events: this.#events } });
         return;
       }
-      // A stream that was there a moment ago may come back: its configuration may have been changed by mistake.
+      // A stream that was there a moment ago may be exposed again: its configuration may have been changed by mistake.
       if (isFinal && !(problem.status === 404 && this.#openedAt !== null)) {
         this.#on.state({ phase: "refused", problem });
         return;
