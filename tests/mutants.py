@@ -63,14 +63,14 @@ MUTANTS = [
     ),
     Mutant(
         "held-while-parked",
-        "streams/engine/subscription.py",
+        "streams/engine/replay/catch_up.py",
         "        if self._slot is None:\n            return  # it was parked while it waited\n",
         "",
         PLANTED + "test_a_client_that_is_parked_while_it_reads_holds_nothing_of_it_and_waits_for_its_turn",
     ),
     Mutant(
         "mostly-sent-ignored",
-        "streams/engine/subscription.py",
+        "streams/engine/replay/catch_up.py",
         "self._slot.is_over and merge.is_mostly_sent:",
         "self._slot.is_over:",
         PLANTED + "test_readers_of_many_partitions_send_most_of_what_they_read_before_their_turn_ends",
@@ -98,7 +98,7 @@ MUTANTS = [
     ),
     Mutant(
         "no-turn-in-catching-up",
-        "streams/engine/subscription.py",
+        "streams/engine/replay/catch_up.py",
         "                passed = 0\n                await asyncio.sleep(0)\n",
         "                passed = 0\n",
         TURNS + "test_a_client_that_catches_up_out_of_memory_leaves_turns_to_others",
@@ -133,7 +133,7 @@ MUTANTS = [
     ),
     Mutant(
         "look-ahead-unbounded",
-        "streams/engine/subscription.py",
+        "streams/engine/replay/catch_up.py",
         "share = min(self._tuning.chunk_bytes, self._tuning.look_ahead_bytes // len(targets))",
         "share = self._tuning.chunk_bytes",
         "tests/unit/engine/replay/test_held_history.py::"

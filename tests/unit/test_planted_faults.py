@@ -106,7 +106,7 @@ async def test_a_client_that_is_parked_while_it_reads_holds_nothing_of_it_and_wa
         source.go.set()
         await eventually(lambda: coming.done() or engine.count("eventstreams_history_waiting") == 1)
         assert not coming.done(), "it was sent without a slot"
-        assert len(client.subscription._merge) == 0
+        assert len(client.subscription._behind.merge) == 0
         assert engine.count("eventstreams_history_lent_bytes") == 0
         slot.leave()
         await asyncio.wait_for(coming, 10)

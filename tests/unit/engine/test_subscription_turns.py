@@ -49,7 +49,7 @@ async def test_a_client_that_is_parked_holds_neither_a_slot_nor_events() -> None
             assert readers(engine) == 1
             stalled.subscription.park()
             assert readers(engine) == 0
-            assert not stalled.subscription._merge
+            assert not stalled.subscription._behind.merge
             await read_on(other)
             await read_on(stalled)
         assert readers(engine) == 0

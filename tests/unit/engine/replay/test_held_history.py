@@ -148,7 +148,7 @@ async def test_a_client_holds_a_bounded_part_of_the_rings_however_many_partition
         beginning = id_of({TopicPartition("t", number): 0 for number in range(partitions)})
         async with connected(engine, stream, last_event_id=beginning) as client:
             await client.chunk()
-            held = client.subscription._merge._held.values()
+            held = client.subscription._behind.merge._held.values()
             nbytes = sum(len(item.json) for one in held for item in one.block.items if isinstance(item, Event))
             assert size * partitions / 2 < nbytes < DEFAULT.look_ahead_bytes + partitions * 2 * size
             got = await client.until(lambda got: len(got.events) == partitions * each)
