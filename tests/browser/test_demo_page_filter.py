@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.demo import Demo, change, fact, open_page, rows, start
+from tests.browser.demo import Demo, change, clipboard, fact, open_page, rows, start
 from tests.browser.kit import Complaints
+from tests.browser.programs import run_to_end
 from tests.integration.kit import Rec
 
 UI = "/static/eventstreams/ui"
@@ -118,6 +121,50 @@ async def test_a_value_of_an_event_becomes_the_servers_filter(page: Page, demo: 
 
 async def unfold(page: Page, title: str) -> None:
     await page.get_by_role("button", name=f"Show details: {title}", exact=True).click()
+
+
+async def test_an_end_is_reached_and_said_and_copies_end_too(page: Page, demo: Demo, tmp_path: Any) -> None:
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await write(demo, "ending")
+    await demo.write("ending", *(Rec(change(number)) for number in range(10, 14)))
+    await open_page(page, demo, "ending")
+    await page.get_by_role("button", name="Last hour only").click()
+    await expect(page.get_by_role("status").filter(has_text="Ended")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_text(
+        "The stream ended: it reached the end that you chose; 4 events came."
+    )
+    await expect(rows(page)).to_have_count(4)
+    await expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+
+    await choose_the_replay(page)
+    await page.get_by_text("Any field, and an end").click()
+    await page.get_by_label("At most, events").fill("3")
+    await page.get_by_label("At most, events").press("Enter")
+    await expect(page.get_by_role("alert")).to_have_text("The stream ended: 3 events, as many as you asked for.")
+    await expect(rows(page)).to_have_count(3)
+    await expect(fact(page, "Reconnects")).to_have_text("0")
+    for name, command in {"curl": ["sh"], "JavaScript": ["node"], "Python": [sys.executable]}.items():
+        await page.get_by_role("button", name=name).click()
+        await expect(page.get_by_text(f"{name} ").filter(has_text="copied.")).to_be_visible()
+        if shutil.which(command[0]) is None:
+            continue
+        script = tmp_path / name
+        script.write_text(await clipboard(page))
+        output = await run_to_end([*command, str(script)])
+        assert output.count('"Ada Lovelace') == 3
+        assert "Emmy" not in output
+
+    # An id at which the end lies behind already: 204.
+    last = await page.locator("#last-id").text_content() or ""
+    await page.get_by_label("At most, events").fill("")
+    await page.get_by_role("combobox", name="End", exact=True).select_option("at a date (UTC)")
+    until = page.get_by_label("Date and time of the end, UTC")
+    await until.fill("2023-11-14T22:13")
+    await page.get_by_role("radio", name="after an event id").check()
+    await page.get_by_label("Event id", exact=True).fill(last)
+    await expect(page.get_by_role("alert")).to_have_text(
+        "The stream ended: nothing is left before the end that you chose; no event came."
+    )
 
 
 @pytest.mark.parametrize(
