@@ -20,9 +20,9 @@ from eventstreams_site.gate.address_throttle import FAILURES, LoginThrottle
 from eventstreams_site.gate.lanes import Lanes
 from streams.core.errors import AdminOverloaded, ContentTooLarge, EventStreamsError, TooManyLogins
 from streams.http.answers import HTML, Answer, answer, problem, send_answer, wants_page
+from streams.http.client_address import client_ip
 from streams.http.headers import ASGIApp
 from streams.http.made import Made, in_thread
-from streams.http.requests import client_ip
 from streams.http.service import SCOPE_KEY, ClientGone, Service
 
 log = logging.getLogger(__name__)

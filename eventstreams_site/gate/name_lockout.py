@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from streams.http.requests import client_ip
+from streams.http.client_address import client_ip
 from streams.http.service import SCOPE_KEY, Service
 
 LONGEST_NAME = 150

@@ -3,6 +3,7 @@
 - `requests.py`: an ASGI scope becomes a request for streams. `negotiation.py`: its format.
 - `consumers.py`: answers it: headers, then events until the client disconnects.
 - `terms.py`: the end and the checkpoints that a client asks for.
+- `client_address.py`: the address by which connections are counted.
 - `limits.py`: maximum connections of one address and of the process.
 - `service.py`: what the edge needs of the process.
 - `public.py`: every other public route, answered from memory. `answers.py`, `made.py`: these answers, made once.

@@ -41,9 +41,10 @@ from streams.engine.subscription import Subscription
 from streams.engine.tail.fanout import Parts
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.terms.terms import Terms
+from streams.http.client_address import client_ip
 from streams.http.headers import told_headers
 from streams.http.problems import problem_headers
-from streams.http.requests import FLOW_EXTENSION, StreamRequest, client_ip
+from streams.http.requests import FLOW_EXTENSION, StreamRequest
 from streams.http.service import SCOPE_KEY, ClientGone, Service
 from streams.http.terms import NothingLeftError, check_is_something_left, terms_of
 

@@ -17,9 +17,9 @@ from streams.engine.rates import Rates
 from streams.engine.replay.history import History
 from streams.engine.source import RecordSource
 from streams.engine.tail.hub import Hub
+from streams.http.client_address import Network
 from streams.http.limits import ConnectionLimits
 from streams.http.openapi.documents import Documents
-from streams.http.requests import Network
 from streams.schemas.registry import Schemas
 
 SCOPE_KEY = "eventstreams.service"

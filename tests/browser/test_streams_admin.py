@@ -266,4 +266,4 @@ async def test_who_guesses_passwords_is_locked_out_in_words(
         await page.get_by_role("button", name="Log in").click()
         await page.wait_for_load_state("load")
     await expect(page.get_by_role("alert")).to_have_text("Too many failed logins.")
-    await expect(page.get_by_text("logging in is locked for 15 minutes")).to_be_visible()
+    await expect(page.get_by_text("login is locked for 15 minutes")).to_be_visible()

@@ -45,7 +45,7 @@ async def refusal(reader: asyncio.StreamReader, status: int) -> StreamClient:
     assert client.headers["connection"] == "close"
     if client.headers["content-type"].startswith("text/html"):
         assert len(body) == int(client.headers["content-length"])
-        assert b"import it in parts" in body
+        assert b"split the list" in body
         return client
     problem: Any = json.loads(body)
     assert problem["status"] == status

@@ -7,8 +7,9 @@ import pytest
 
 from streams.core.catalogue import Layers, compile_catalogue
 from streams.core.errors import InvalidFilter, InvalidTimestamp, TooManyStreams
+from streams.http.client_address import client_ip
 from streams.http.negotiation import Format
-from streams.http.requests import StreamRequest, client_ip, header, request_uri
+from streams.http.requests import StreamRequest, header, request_uri
 
 PROXIES = [ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "::1/128", "fd00::/8")]
 
