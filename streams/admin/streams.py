@@ -136,7 +136,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             "total": len(overview.rows),
             "exposed": len(overview.catalogue.streams),
             "is_kafka_known": overview.absent_topics is not None,
-            "problems": overview.catalogue.amiss,
+            "problems": overview.catalogue.mistakes,
         }
         return super().changelist_view(request, {**more, **(extra_context or {})})
 

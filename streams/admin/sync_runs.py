@@ -65,7 +65,7 @@ def sync_state(request: HttpRequest) -> dict[str, Any]:
         "failure": failure,
         "held": held,
         "left_out": last.left_out if last is not None else (newest.left_out if newest is not None else ()),
-        "amiss": process.catalogue.amiss if process is not None and process.catalogue is not None else (),
+        "mistakes": process.catalogue.mistakes if process is not None and process.catalogue is not None else (),
         "missing": missing_by_stream(process),
         "newest": newest,
         "exposed": len(process.catalogue.streams) if process is not None and process.catalogue is not None else None,

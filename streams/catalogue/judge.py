@@ -59,7 +59,7 @@ def judge(config: StreamConfigSource, source: str, described: Described, force: 
     layers = layers_of(config, rows, fetched)
     after = compile_catalogue(layers, 0)
     changes = compare(config, rows, fetched, after)
-    judgement = Judgement(Outcome.CHANGED, "", changes, rows, fetched, described.left_out, after.amiss)
+    judgement = Judgement(Outcome.CHANGED, "", changes, rows, fetched, described.left_out, after.mistakes)
 
     def failed(error: str) -> Judgement:
         return judgement._replace(outcome=Outcome.FAILED, error=error, changes=Changes(), fetched={})

@@ -132,7 +132,7 @@ class Catalogue:
     """Alias to canonical name."""
 
     @property
-    def amiss(self) -> tuple[Problem, ...]:
+    def mistakes(self) -> tuple[Problem, ...]:
         """What somebody should mend: of `skipped`, regular expressions are left out, which are no mistake."""
         return (*(each for each in self.skipped if each.reason != _REGULAR_EXPRESSION), *self.problems)
 

@@ -191,7 +191,7 @@ class Service:
             f"the redaction list is held: {why}; in the admin, somebody must decide" for why in self.redaction_held
         ]
         if self.limits.is_full:
-            reasons.append(f"all {self.limits.total} connections for streams are in use: new clients are told to retry")
+            reasons.append(f"all {self.limits.total} connections for streams are in use: new clients have to retry")
         if self.hub.feeds.are_full:
             reasons.append(
                 f"all {self.hub.feeds.limit} different subscriptions that a process keeps are in use: filters that "
