@@ -31,6 +31,9 @@ while true; do
       '')
         if [ -n "$data" ] && [ "$event" = error ]; then
           printf 'error from the server: %s\n' "$data" >&2 # it ends the stream now, and `retry` says when to reconnect
+        elif [ "$event" = end ]; then # of `until` or `limit`
+          printf '%s\n' "$id" > "$file.new" && mv -f "$file.new" "$file"
+          exit 0
         elif [ -n "$data" ]; then
           case $data in
             *'"domain":"canary"'* | *'"domain": "canary"'*) ;; # a test event
@@ -47,6 +50,7 @@ while true; do
   kill "$curl" 2> /dev/null
 
   case $status in
+    204) exit 0 ;; # all events before `until` are here
     429) [ "$wait" -ge 10 ] || wait=10 ;;
     4??) exit 1 ;; # the request is wrong: there is no such stream, or the id is of another one
   esac

@@ -32,6 +32,8 @@ def follow(last_id: str) -> Iterator[ServerSentEvent]:
                     answer = source.response
                     if answer.status_code != 200:
                         said = answer.read().decode()
+                        if answer.status_code == 204:
+                            return  # all events before `until` are here
                         if answer.status_code < 500 and answer.status_code != 429:
                             sys.exit(said)  # the request is wrong: there is no such stream, or the id is of another one
                         wait = float(answer.headers.get("Retry-After", 5))
@@ -41,6 +43,9 @@ def follow(last_id: str) -> Iterator[ServerSentEvent]:
                             if sse.event == "error":  # the stream ends after it
                                 wait = (sse.retry or 5000) / 1000
                                 print("error from the server:", sse.data, file=sys.stderr)
+                            elif sse.event == "end":  # of `until` or `limit`
+                                keep(sse.id)
+                                return
                             else:
                                 yield sse
                                 last_id, wait = sse.id, 1.0

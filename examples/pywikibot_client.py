@@ -52,6 +52,8 @@ class Follower:
                 yield from stream
             except InvalidStatusCodeError as error:
                 answer = error.response
+                if error.status_code == 204:
+                    return  # it has reconnected after the end of `until`: all events are here
                 if error.status_code < 500 and error.status_code != 429:
                     # The request is wrong: there is no such stream, or the id is of another one.
                     sys.exit(answer.text if answer is not None else str(error))

@@ -39,10 +39,15 @@ def follow(last_id: str) -> Iterator[MessageEvent]:
                     if message.type == "error":
                         print("error from the server:", message.data, file=sys.stderr)
                         continue  # the stream ends after it, and the source reconnects when the server has told it to
+                    if message.type == "end":  # of `until` or `limit`
+                        keep(message.last_event_id)
+                        return
                     yield message
                     last_id = message.last_event_id
         except InvalidStatusCodeError as error:
             answer = error.response
+            if error.status_code == 204:
+                return  # all events before `until` are here
             if error.status_code < 500 and error.status_code != 429:
                 # The request is wrong: there is no such stream, or the id is of another one.
                 sys.exit(answer.text if answer is not None else str(error))

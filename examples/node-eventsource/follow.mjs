@@ -26,8 +26,13 @@ function follow() {
     writeFileSync(`${file}.new`, lastId); // replaced as a whole, never half written
     renameSync(`${file}.new`, file);
   });
+  source.addEventListener("end", ({ lastEventId }) => {
+    writeFileSync(file, lastEventId);
+    process.exit(); // of `until` or `limit`
+  });
   // Not `onerror`, which does not get the server's own `event: error`.
   source.addEventListener("error", ({ data, message, code }) => {
+    if (code === 204) process.exit(); // all events before `until` are here
     console.error(data ? `error from the server: ${data}` : `reconnecting: ${message ?? "the connection has ended"}`);
     if (source.readyState !== EventSource.CLOSED) return; // it reconnects automatically
     if (code < 500 && code !== 429) process.exit(1); // the request is wrong: there is no such stream, or the id is of another one

@@ -152,7 +152,7 @@ def test_every_example_is_linked_in_the_document_of_clients() -> None:
         for path in (ROOT / "examples").rglob("*")
         if path.suffix in {".sh", ".py", ".mjs", ".html"} and "node_modules" not in path.parts
     }
-    assert len(examples) == 6
+    assert len(examples) == 8
     assert set(re.findall(r"\]\(\.\./(examples/[^)]+)\)", clients)) == examples
 
 
