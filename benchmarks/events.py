@@ -48,6 +48,27 @@ def value(sequence: int, now: float) -> bytes:
     return _HEAD + b',"sent_us":%d,"seq":%d}' % (int(now * 1e6), sequence)
 
 
+WIKIS, TITLES, RANKS = 300, 250, 1_000
+_VARIED_HEAD = json.dumps(
+    {name: member for name, member in _EVENT.items() if name not in ("wiki", "title")},
+    ensure_ascii=False,
+    separators=(",", ":"),
+)[:-1].encode()
+
+
+def varied(sequence: int, now: float) -> bytes:
+    """Return the value of a record of one of 300 wikis, 250 titles and 1,000 ranks, else as `value` has it.
+
+    Events that follow each other differ in all of them.
+    """
+    step = 7 * sequence
+    place = b',"wiki":"w%d","title":"Page %d","rank":%d' % (step % WIKIS, step % TITLES, step % RANKS)
+    return _VARIED_HEAD + place + b',"sent_us":%d,"seq":%d}' % (int(now * 1e6), sequence)
+
+
+Make = Callable[[int, float], bytes]
+"""Makes the value of a record of its sequence number and time (seconds since the epoch)."""
+
 Send = Callable[[int, bytes], Awaitable[object]]
 """Publishes an event, of which the sequence number is given as well; may return a future of when it is published."""
 
@@ -55,8 +76,9 @@ Send = Callable[[int, bytes], Awaitable[object]]
 class Steady:
     """One event every 1/rate seconds; remembers when each was sent."""
 
-    def __init__(self, send: Send, rate: float) -> None:
+    def __init__(self, send: Send, rate: float, make: Make = value) -> None:
         self._send = send
+        self._make = make
         self._rate = rate
         self._sent: list[float] = []
         self._took: list[tuple[float, float]] = []
@@ -67,7 +89,7 @@ class Steady:
         while True:
             sequence = len(self._sent)
             now = time.time()
-            published = await self._send(sequence, value(sequence, now))
+            published = await self._send(sequence, self._make(sequence, now))
             if isinstance(published, asyncio.Future):
                 published.add_done_callback(lambda _, now=now: self._took.append((now, time.time() - now)))
             self._sent.append(now)
@@ -84,9 +106,9 @@ class Steady:
 
 
 @contextlib.asynccontextmanager
-async def producing(send: Send, rate: float) -> AsyncIterator[Steady]:
+async def producing(send: Send, rate: float, make: Make = value) -> AsyncIterator[Steady]:
     """Produce events until the context ends. Raises what `send` raised, at the end."""
-    steady = Steady(send, rate)
+    steady = Steady(send, rate, make)
     task = asyncio.ensure_future(steady.run())
     try:
         yield steady
@@ -107,12 +129,12 @@ async def to_kafka(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Send]
         yield send
 
 
-async def produce_history(bootstrap: str, topic: str, times: Sequence[float]) -> None:
+async def produce_history(bootstrap: str, topic: str, times: Sequence[float], make: Make = value) -> None:
     """Produce one event to partition 0 for each of the times (seconds since the epoch), all of them now."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=256 * 1024) as producer:
         sent = None
         for sequence, at in enumerate(times):
-            sent = await producer.send(topic, value(sequence, at), partition=0, timestamp_ms=int(at * 1000))
+            sent = await producer.send(topic, make(sequence, at), partition=0, timestamp_ms=int(at * 1000))
         await producer.flush()
         if sent is not None:
             await sent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from benchmarks.events import produce_history
+from benchmarks.events import Make, produce_history, value
 from benchmarks.goals import Bench, Figures, Goal, Row
 from benchmarks.rig import STREAM, BenchmarkError, Rig, Server, stream_path
 
@@ -16,10 +16,10 @@ LIMIT = "60s"
 ACCEPT = {"sse": "text/event-stream", "ndjson": "application/json"}
 
 
-async def past(rig: Rig, times: Sequence[float]) -> str:
+async def past(rig: Rig, times: Sequence[float], make: Make = value) -> str:
     """Make a topic that has an event of each of the times."""
     [topic] = await rig.topics(prefix="history")
-    await produce_history(rig.bootstrap, topic, times)
+    await produce_history(rig.bootstrap, topic, times, make)
     return topic
 
 
