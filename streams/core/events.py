@@ -27,7 +27,8 @@ _PLACE_BYTES = 256
 """Maximum bytes that are added to a record on its way to an event."""
 
 _NULL = b"null"
-_ABSENT = msgspec.Raw(b"")
+NO_MEMBER = msgspec.Raw(b"")
+"""Stands for a member that an event does not have."""
 _BRACE, _QUOTE, _COLON, _CLOSING_BRACE = b'{":}'
 _TELLING_BYTES = 32
 """Bytes with which `meta` begins that hardly ever stand anywhere else in an event, and are found quickly."""
@@ -102,16 +103,16 @@ class Redactor(Protocol):
 class _Envelope(msgspec.Struct, gc=False):
     """What is looked at of every event; the rest is checked to be JSON, and skipped."""
 
-    meta: msgspec.Raw = _ABSENT
-    server_name: msgspec.Raw = _ABSENT
+    meta: msgspec.Raw = NO_MEMBER
+    server_name: msgspec.Raw = NO_MEMBER
 
 
 class _Meta(msgspec.Struct, gc=False):
-    domain: msgspec.Raw = _ABSENT
-    topic: msgspec.Raw = _ABSENT
-    partition: msgspec.Raw = _ABSENT
-    offset: msgspec.Raw = _ABSENT
-    key: msgspec.Raw = _ABSENT
+    domain: msgspec.Raw = NO_MEMBER
+    topic: msgspec.Raw = NO_MEMBER
+    partition: msgspec.Raw = NO_MEMBER
+    offset: msgspec.Raw = NO_MEMBER
+    key: msgspec.Raw = NO_MEMBER
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -140,7 +141,7 @@ def encode(record: Record, redactor: Redactor) -> Event:
 
 def is_safe_to_cache(record: Record, redactor: Redactor) -> bool:
     """Return whether a record may stay in memory as it is: its domain says that no listed page is meant."""
-    if redactor.is_unlisted(_ABSENT, _ABSENT):
+    if redactor.is_unlisted(NO_MEMBER, NO_MEMBER):
         return True  # none is listed
     seen = _looked_at(record.value or b"")
     if seen is None:
@@ -172,7 +173,7 @@ def _spliced(value: bytes, record: Record, redactor: Redactor) -> bytes | None:
         return None
     key = record.key
     is_plain = (
-        meta.topic is meta.partition is meta.offset is meta.key is _ABSENT
+        meta.topic is meta.partition is meta.offset is meta.key is NO_MEMBER
         and raw[0] == _BRACE
         and raw[1] == _QUOTE  # it has members
         and value[0] == _BRACE

@@ -11,7 +11,17 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from streams.core.events import Event, Fields, Record, Redactor, SkippedRecord, Withheld, encode, is_safe_to_cache
+from streams.core.events import (
+    NO_MEMBER,
+    Event,
+    Fields,
+    Record,
+    Redactor,
+    SkippedRecord,
+    Withheld,
+    encode,
+    is_safe_to_cache,
+)
 from streams.engine.metrics import Metrics
 from streams.engine.tuning import DEFAULT, Tuning
 
@@ -70,6 +80,8 @@ class Encoder:
         In place of any other stands its event, without JSON if it is none.
         """
         redactor = self.redactor
+        if redactor.is_unlisted(NO_MEMBER, NO_MEMBER):
+            return [*records]  # none is listed
         risky = [record for record in records if self._is_risky(record, redactor)]
         return self.in_place(records, risky) if risky else [*records]
 

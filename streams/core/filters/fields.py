@@ -1,13 +1,13 @@
 """What filters look at in an event: members by path, decoded at most once for all filters.
 
 Numbers are exact, however large. An event is decoded only as far as some filter asks: of its members, those that no
-filter names are skipped, and the others are decoded when the first filter looks at them.
+filter names are skipped, and large ones are decoded when the first filter looks at them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
@@ -26,11 +26,23 @@ MAX_PLACES = 32
 """Members that are read into a structure made for them; of more names, all members are read into a dictionary."""
 
 
+SMALL = frozenset(
+    {
+        *("wiki", "wiki_id", "database", "server_name", "type", "page_change_kind", "namespace", "page_namespace"),
+        *("title", "page_title", "user", "bot", "minor", "rev_minor_edit", "patrolled"),
+    }
+)
+"""Members that are small where events have them, so that they are decoded at once: that is less work than to look for
+them first. Any other is decoded when a filter looks at it."""
+
+
 class Missing:
     """The type of `MISSING`, which stands for a field that an event does not have."""
 
 
 MISSING: Final = Missing()
+_UNREAD: Final = Missing()
+_NO_PLACES: Final[Mapping[str, str]] = {}
 
 
 class OutOfRange:
@@ -52,62 +64,73 @@ def _exact_integer(text: str) -> int | Decimal | OutOfRange:
 _decode_fast = msgspec.json.Decoder(float_hook=exact_number).decode
 
 
-def decode(raw: bytes) -> Any:
+def decode(raw: bytes | msgspec.Raw) -> Any:
     """Return a JSON text as Python objects with exact numbers; of a name given twice the last value counts."""
     try:
         return _decode_fast(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass  # JSON allows lone surrogates and integers of any length, msgspec does not
     try:
-        return json.loads(raw, parse_float=exact_number, parse_int=_exact_integer)
+        return json.loads(bytes(raw), parse_float=exact_number, parse_int=_exact_integer)
     except (ValueError, RecursionError):
         return MISSING
 
 
 class Fields:
-    """One event's fields."""
+    """One event's fields. `found` has the members of `places`, each as an attribute; `members` those that are read."""
 
-    __slots__ = ("_decoded", "_found", "_raw")
+    __slots__ = ("_elements", "_found", "_members", "_places", "_values", "values")
 
-    def __init__(self, raw: Callable[[str], bytes | None], decoded: dict[str, Any] | None = None) -> None:
-        self._raw = raw
-        self._decoded = {} if decoded is None else decoded
-        self._found: dict[Path, list[Any]] = {}
+    def __init__(self, found: Any, places: Mapping[str, str], members: dict[str, Any]) -> None:
+        self.values: dict[str, Any] = {}
+        """What parameters compare, by parameter: kept for further filters."""
+        self._found = found
+        self._places = places
+        self._members = members
+        self._values: dict[Path, list[Any]] = {}
+        self._elements: dict[Path, list[Any]] = {}
 
     def member(self, name: str) -> Any:
         """Return a member of the event itself; MISSING where there is none."""
-        try:
-            return self._decoded[name]
-        except KeyError:
-            raw = self._raw(name)
-            value = self._decoded[name] = MISSING if raw is None else decode(raw)
+        value = self._members.get(name, _UNREAD)
+        if value is _UNREAD:
+            place = self._places.get(name)
+            value = MISSING if place is None else getattr(self._found, place)
+        elif type(value) is not msgspec.Raw:
             return value
+        if type(value) is msgspec.Raw:
+            value = decode(value) if value else MISSING
+        self._members[name] = value
+        return value
 
     def first(self, paths: Iterable[Path]) -> Any:
         """Return the first of some fields that is there and not null; MISSING where there is none."""
         for path in paths:
             value = self.member(path[0])
-            for name in path[1:]:
-                value = value.get(name) if isinstance(value, dict) else None
+            if len(path) > 1:
+                for name in path[1:]:
+                    value = value.get(name) if isinstance(value, dict) else None
             if value is not None and value is not MISSING:
                 return value
         return MISSING
 
     def all(self, path: Path) -> list[Any]:
         """Return the values at a path: of an array on the way to it, those of all elements."""
-        found = self._found.get(path)
+        found = self._values.get(path)
         if found is None:
             values = [self.member(path[0])]
             for name in path[1:]:
                 inner = [value.get(name, MISSING) for value in _flat(values) if isinstance(value, dict)]
                 values = [value for value in inner if value is not MISSING]
-            found = self._found[path] = [value for value in values if value is not MISSING]
+            found = self._values[path] = [value for value in values if value is not MISSING]
         return found
 
     def elements(self, path: Path) -> list[Any]:
         """Return the values at a path, as `all` does, and in place of an array its elements."""
-        found = self.all(path)
-        return _flat(found) if any(type(value) is list for value in found) else found
+        elements = self._elements.get(path)
+        if elements is None:
+            elements = self._elements[path] = _flat(self.all(path))
+        return elements
 
 
 def _flat(values: list[Any]) -> list[Any]:
@@ -128,43 +151,32 @@ class FieldReader:
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
-        self._read_raw = _raw_by_place(names) if len(names) <= MAX_PLACES else _raw_by_name()
+        self._places: dict[str, str] = {}
+        if len(names) > MAX_PLACES:
+            self._decode: Callable[[bytes | msgspec.Raw], Any] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+            return
+        self._places = {name: f"m{place}" for place, name in enumerate(sorted(names))}
+        members = msgspec.defstruct(
+            "Members",
+            [
+                (place, Any, MISSING) if name in SMALL else (place, msgspec.Raw, msgspec.Raw(b""))
+                for name, place in self._places.items()
+            ],
+            rename={place: name for name, place in self._places.items()},
+            gc=False,
+        )
+        self._decode = msgspec.json.Decoder(members, float_hook=exact_number).decode
 
-    def read(self, event: bytes) -> Fields:
+    def read(self, event: bytes | msgspec.Raw) -> Fields:
         """Return the fields of an event, given as JSON."""
         try:
-            return Fields(self._read_raw(event))
+            found = self._decode(event)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            whole = decode(event)
-            members = whole if isinstance(whole, dict) else {}
-            return Fields(lambda _name: None, {name: members.get(name, MISSING) for name in self._names})
-
-
-RawMember = Callable[[str], bytes | None]
-
-
-def _raw_by_place(names: frozenset[str]) -> Callable[[bytes], RawMember]:
-    """Return a function that finds members in a structure with a place for each: faster where names are few."""
-    places = {name: f"m{place}" for place, name in enumerate(sorted(names))}
-    absent = msgspec.Raw(b"")
-    members = msgspec.defstruct(
-        "Members",
-        [(place, msgspec.Raw, absent) for place in places.values()],
-        rename={place: name for name, place in places.items()},
-        gc=False,
-    )
-    decode_members = msgspec.json.Decoder(members).decode
-
-    def read(event: bytes) -> RawMember:
-        found = decode_members(event)
-        return lambda name: bytes(getattr(found, places[name])) or None
-
-    return read
-
-
-def _raw_by_name() -> Callable[[bytes], RawMember]:
-    decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-    return lambda event: decode_members(event).get
+            found = decode(event)
+            found = {name: found[name] for name in self._names if name in found} if isinstance(found, dict) else {}
+        if type(found) is dict:
+            return Fields(None, _NO_PLACES, found)
+        return Fields(found, self._places, {})
 
 
 @lru_cache(maxsize=256)

@@ -79,17 +79,14 @@ class Values:
 
     def test(self, parameter: str) -> Callable[[Fields], bool]:
         """Return whether an event's field satisfies the parameter, as a function."""
-        paths, read = FIELDS[parameter]
         wanted, excluded = self.wanted, self.excluded
         part = str.endswith if parameter == "domain" else str.startswith
         wanted_parts, excluded_parts = self.wanted_parts, self.excluded_parts
         takes_all = not wanted and not wanted_parts
 
         def holds(fields: Fields) -> bool:
-            value = fields.first(paths)
-            if value is not MISSING:
-                value = read(value)
-            if value is MISSING or value is None:
+            value = field_value(fields, parameter)
+            if value is None:
                 return takes_all
             if value in excluded or (excluded_parts and part(value, excluded_parts)):
                 return False
@@ -143,7 +140,10 @@ class Filter:
 
     def matches(self, fields: Fields) -> bool:
         """Return whether an event is wanted; `fields` were read with all of `names`."""
-        return all(test(fields) for test in self._tests)
+        for test in self._tests:  # noqa: SIM110 - a generator would cost as much as a test
+            if not test(fields):
+                return False
+        return True
 
     def reader(self) -> FieldReader:
         """Return a reader of what this filter looks at."""
@@ -170,6 +170,9 @@ NO_FILTER = Filter("")
 
 def field_value(fields: Fields, parameter: str) -> Any:
     """Return an event's value of a parameter, comparable with those of `Filter.key`; None where it has none."""
-    paths, read = FIELDS[parameter]
-    value = fields.first(paths)
-    return None if value is MISSING else read(value)
+    value = fields.values.get(parameter, MISSING)
+    if value is MISSING:
+        paths, read = FIELDS[parameter]
+        value = fields.first(paths)
+        value = fields.values[parameter] = None if value is MISSING else read(value)
+    return value

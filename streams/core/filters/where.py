@@ -23,6 +23,7 @@ _CONDITION = re.compile(
     rf"(?P<not>!?)(?P<path>{_NAME}(?:\.{_NAME})*)(?:(?P<operator>!=|<=|>=|\^=|\*=|=|<|>)(?P<value>.*))?", re.DOTALL
 )
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_SHORT_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
 _LITERALS = {"true": True, "false": False, "null": None}
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -66,23 +67,37 @@ def _compiled(path: Path, is_negated: bool, op: str | None, text: str) -> Callab
     is_quoted = len(text) >= 2 and text[0] == text[-1] == '"'
     unquoted = text[1:-1] if is_quoted else text
     if op in _TEXTS:
-        test = _TEXTS[op]
-        return lambda fields: any(isinstance(v, str) and test(v, unquoted) for v in fields.elements(path))
+        return _any(path, str, _TEXTS[op], unquoted)
     value = unquoted if is_quoted else _value(text)
     kind = _kind(value)
     if op == "=":
-        return lambda fields: any(_kind(v) is kind and v == value for v in fields.elements(path))
+        return _any(path, kind, operator.eq, value)
     if op == "!=":
         return lambda fields: _differs(fields.all(path), fields.elements(path), kind, value)
     if kind not in (Decimal, str):
         return lambda _fields: False
-    order = _ORDERS[op]
-    return lambda fields: any(_kind(v) is kind and order(v, value) for v in fields.elements(path))
+    return _any(path, kind, _ORDERS[op], value)
+
+
+def _any(path: Path, kind: type, test: Callable[[Any, Any], bool], value: Any) -> Callable[[Fields], bool]:
+    """Return whether any element at a path is of a kind and passes a test against a value, as a function."""
+    also = int if kind is Decimal else kind
+
+    def holds(fields: Fields) -> bool:
+        for element in fields.elements(path):
+            its = type(element)
+            if (its is kind or its is also) and test(element, value):
+                return True
+        return False
+
+    return holds
 
 
 def _value(text: str) -> Any:
     if text in _LITERALS:
         return _LITERALS[text]
+    if _SHORT_INTEGER.fullmatch(text):
+        return int(text)  # compared with integers faster than a Decimal is
     return exact_number(text) if _NUMBER.fullmatch(text) else text
 
 

@@ -172,7 +172,12 @@ class History:
             found = [event for event in self.events(block, first, last) if matches(read(event.json))]
         else:
             items = block.items
-            places = [place for place in range(first, last) if (json := _json(items[place])) and matches(read(json))]
+            places = []
+            for place in range(first, last):
+                item = items[place]
+                json = item.value if type(item) is Record else item.json  # type: ignore[union-attr]
+                if json and matches(read(json)):
+                    places.append(place)
             records = [place for place in places if type(items[place]) is Record]
             if records:
                 self._make_events(block, records)
@@ -288,10 +293,6 @@ class History:
         del starts[bisect_left(starts, start)]
         if not starts:
             del self._starts[log]
-
-
-def _json(item: Record | Event) -> bytes | None:
-    return item.json if isinstance(item, Event) else item.value
 
 
 def _record_bytes(record: Record, tuning: Tuning) -> int:
