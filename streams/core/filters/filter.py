@@ -5,7 +5,7 @@ Source: wire contract, "Choosing events".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -115,7 +115,8 @@ class Filter:
     """The members of events that it looks at."""
     looks_at_added: bool = field(init=False, compare=False, repr=False)
     """Whether it looks at a member of `meta` that a record lacks: of an unredacted event, the record tells the rest."""
-    _tests: tuple[Callable[[Fields], bool], ...] = field(init=False, compare=False, repr=False)
+    matches: Callable[[Fields], bool] = field(init=False, compare=False, repr=False)
+    """Whether an event is wanted; its fields were read with all of `names`."""
 
     def __post_init__(self) -> None:
         tests: list[Callable[[Fields], bool]] = []
@@ -130,20 +131,13 @@ class Filter:
         for condition in self.conditions:
             tests.append(condition.holds)
             paths.append(condition.path)
-        object.__setattr__(self, "_tests", tuple(tests))
+        object.__setattr__(self, "matches", tests[0] if len(tests) == 1 else _all(tests))
         object.__setattr__(self, "names", frozenset(path[0] for path in paths))
         object.__setattr__(self, "looks_at_added", any(map(_is_added, paths)))
 
     def __bool__(self) -> bool:
         """Return whether it can refuse an event."""
-        return bool(self._tests)
-
-    def matches(self, fields: Fields) -> bool:
-        """Return whether an event is wanted; `fields` were read with all of `names`."""
-        for test in self._tests:  # noqa: SIM110 - a generator would cost as much as a test
-            if not test(fields):
-                return False
-        return True
+        return bool(self.text)
 
     def reader(self) -> FieldReader:
         """Return a reader of what this filter looks at."""
@@ -156,6 +150,16 @@ class Filter:
         """
         exact = {parameter: values.exact for parameter, values in self.values if values.exact}
         return next(((parameter, exact[parameter]) for parameter in KEYS if parameter in exact), None)
+
+
+def _all(tests: Sequence[Callable[[Fields], bool]]) -> Callable[[Fields], bool]:
+    def holds(fields: Fields) -> bool:
+        for test in tests:  # noqa: SIM110 - a generator would cost as much as a test
+            if not test(fields):
+                return False
+        return True
+
+    return holds
 
 
 def _is_added(path: Path) -> bool:

@@ -6,7 +6,7 @@ does not visit the feeds that cannot want it, and what no feed wants costs nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from streams.core import formats
 from streams.core.events import Event
@@ -114,45 +114,52 @@ class Track:
         `fields` are those of the events, if any of the feeds has a filter. Returns the feeds that have something new,
         which are to be woken, and how many matches there were with filters.
         """
+        chosen = self._chosen(events, fields) if events and self._filtered else {}
+        missed = list(self._filtered) if chosen is None else []
         wanted: dict[Feed, Sequence[Event]] = {}
-        missed: Iterable[Feed] = ()
-        matches = 0
         if events and self._unfiltered is not None:
             wanted[self._unfiltered] = events
-        if events and self._filtered:
-            missed = list(self._filtered)
-            with self._faults.caught("applying filters to records"):
-                chosen = self._chosen(events, fields)
-                wanted |= chosen
-                matches = sum(map(len, chosen.values()))
-                missed = ()
-        frames = _Frames(tp, mark.incarnation, self.vector, self._writer, self._tuning.max_copied_bytes)
-        for feed, some in wanted.items():
-            is_added = False
-            with self._faults.caught("adding records to a feed"):
-                for run in _runs(some, self._tuning):
-                    feed.append(frames.joined(run), len(run), frames.after(run[-1]), now)
-                is_added = True
-            if not is_added:
-                feed.miss()  # its clients read them from the ring
+        wanted |= chosen or {}
+        if wanted:
+            frames = _Frames(tp, mark.incarnation, self.vector, self._writer, self._tuning, are_shared=len(wanted) > 1)
+            self._append(wanted, frames, now)
         self.vector[tp] = mark
-        if (mark.offset, mark.timestamp) != frames.at:
-            self._writer.set(tp, mark.offset, mark.timestamp)
+        self._writer.set(tp, mark.offset, mark.timestamp)
         for feed in missed:
             feed.miss()
-        return [*wanted, *missed], matches
+        matches = sum(map(len, chosen.values())) if chosen else 0
+        return ([*wanted, *missed] if missed else wanted), matches
 
-    def _chosen(self, events: Sequence[Event], fields: Sequence[Fields]) -> dict[Feed, Sequence[Event]]:
-        """Return what each feed with a filter wants of the events."""
-        chosen: dict[Feed, list[Event]] = {}
-        for event, its_fields in zip(events, fields, strict=True):
-            for feed in self._filtered.matching(its_fields):
-                chosen.setdefault(feed, []).append(event)
-        return chosen  # type: ignore[return-value]
+    def _chosen(self, events: Sequence[Event], fields: Sequence[Fields]) -> dict[Feed, Sequence[Event]] | None:
+        """Return what each feed with a filter wants of the events; None after a fault."""
+        chosen: dict[Feed, Sequence[Event]] = {}
+        with self._faults.caught("applying filters to records"):
+            for event, its_fields in zip(events, fields, strict=True):
+                for feed in self._filtered.matching(its_fields):
+                    chosen[feed] = [*chosen[feed], event] if feed in chosen else [event]
+            return chosen
+        return None
+
+    def _append(self, wanted: Mapping[Feed, Sequence[Event]], frames: _Frames, now: float) -> None:
+        """Add to each feed what it wants. After a fault, the clients of that feed read its events from the ring."""
+        pending = iter(wanted.items())
+        is_done = False
+        while not is_done:
+            feed: Feed | None = None
+            with self._faults.caught("adding records to a feed"):
+                for feed, some in pending:
+                    for run in _runs(some, self._tuning):
+                        feed.append(frames.joined(run), len(run), frames.after(run[-1]), now)
+                is_done = True
+            if not is_done and feed is not None:
+                feed.miss()
 
 
 class _Frames:
-    """New events of one partition as a track sends them: each is framed once, and has one position after it."""
+    """New events of one partition as a track sends them: each is framed once, and has one position after it.
+
+    `are_shared` is whether several feeds may want one of them.
+    """
 
     def __init__(
         self,
@@ -160,22 +167,33 @@ class _Frames:
         incarnation: int,
         vector: dict[TopicPartition, Mark],
         writer: IdWriter,
-        max_copied_bytes: int,
+        tuning: Tuning,
+        *,
+        are_shared: bool,
     ) -> None:
-        self.at: tuple[int, int] | None = None
-        """Offset and timestamp of the partition in the ids now, once an event was framed."""
+        before, self._between, behind = writer.around(tp)
+        self._start, self._end = formats.SSE_HEAD + before, behind + formats.SSE_DATA
         self._tp = tp
         self._incarnation = incarnation
         self._vector = vector
-        self._writer = writer
-        self._max_copied_bytes = max_copied_bytes
-        self._framed: dict[int, Parts] = {}
+        self._max_copied_bytes = tuning.max_copied_bytes
+        self._framed: dict[int, Parts] | None = {} if are_shared else None
         self._after: dict[int, dict[TopicPartition, Mark]] = {}
 
     def joined(self, events: Sequence[Event]) -> Parts:
         """Return events that share a block as bytes of SSE."""
         if len(events) == 1:
             return self._of(events[0])
+        if self._framed is None:
+            start, between, end = self._start, self._between, self._end
+            return (
+                b"".join(
+                    [
+                        b"%b%d%b%d%b%b\n\n" % (start, event.timestamp + 1, between, event.offset + 1, end, event.json)
+                        for event in events
+                    ]
+                ),
+            )
         return (b"".join([self._of(event)[0] for event in events]),)
 
     def after(self, event: Event) -> dict[TopicPartition, Mark]:
@@ -187,20 +205,26 @@ class _Frames:
         return after
 
     def _of(self, event: Event) -> Parts:
+        if self._framed is None:
+            return self._made(event)
         framed = self._framed.get(event.offset)
         if framed is None:
-            self.at = event.offset + 1, event.timestamp + 1
-            self._writer.set(self._tp, *self.at)
-            parts = (formats.sse_head(self._writer.ids()), event.json, formats.SSE_TAIL)
-            framed = self._framed[event.offset] = (
-                parts if len(event.json) > self._max_copied_bytes else (b"".join(parts),)
-            )
+            framed = self._framed[event.offset] = self._made(event)
         return framed
+
+    def _made(self, event: Event) -> Parts:
+        timestamp, offset, json = event.timestamp + 1, event.offset + 1, event.json
+        if len(json) > self._max_copied_bytes:
+            head = b"%b%d%b%d%b" % (self._start, timestamp, self._between, offset, self._end)
+            return head, json, formats.SSE_TAIL
+        return (b"%b%d%b%d%b%b\n\n" % (self._start, timestamp, self._between, offset, self._end, json),)
 
 
 def _runs(events: Sequence[Event], tuning: Tuning) -> list[Sequence[Event]]:
     """Split events into those that share a block; a very large one stands alone."""
-    if len(events) == 1:
+    if len(events) == 1 or sum([len(event.json) for event in events]) <= min(
+        tuning.block_bytes, tuning.max_copied_bytes
+    ):
         return [events]
     runs = []
     first = size = 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streams.core.errors import TooManyFeeds
-from streams.core.filters import FieldsInUse, Filter, parse_filter
+from streams.core.filters import FieldsInUse, parse_filter
 from streams.core.filters.fields import Fields
 from streams.core.positions import Mark, Scope, TopicPartition
 from streams.engine.memory import MemorySource
@@ -78,19 +78,25 @@ async def test_each_feed_gets_what_its_filter_wants_in_the_same_bytes_and_ids_pa
         await eventually(lambda: received(german).offsets == {TP: [1], TopicPartition("b", 0): [0]})
 
 
-async def test_an_event_visits_only_the_filters_that_can_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_event_visits_only_the_filters_that_can_want_it() -> None:
     visited: list[str] = []
-    matches = Filter.matches
 
-    def visits(self: Filter, fields: Fields) -> bool:
-        visited.append(self.text)
-        return matches(self, fields)
+    def spied(query: str) -> Selection:
+        """A selection whose filter says when it is applied."""
+        asked = selection(query)
+        matches = asked.filter.matches
 
-    monkeypatch.setattr(Filter, "matches", visits)
+        def visits(fields: Fields) -> bool:
+            visited.append(asked.filter.text)
+            return matches(fields)
+
+        object.__setattr__(asked.filter, "matches", visits)
+        return asked
+
     source = log()
     async with Engine(source).running(*TOPICS) as engine, AsyncExitStack() as stack:
         feeds = [
-            await stack.enter_async_context(engine.hub.feed(selection(f"wiki=wiki{number}&bot=!true")))
+            await stack.enter_async_context(engine.hub.feed(spied(f"wiki=wiki{number}&bot=!true")))
             for number in range(100)
         ]
         write(source, "wiki7", "wiki7", "nowiki")
