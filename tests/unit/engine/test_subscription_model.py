@@ -100,6 +100,7 @@ class World:
         chance = self.chance
         block, large = chance.choice([(300, 700), (1_000, 600), (5_000, 10_000)])
         return {
+            "stall_seconds": 10 * PATIENCE_SECONDS,
             "block_bytes": block,
             "chunk_bytes": block,
             "max_copied_bytes": large,
