@@ -24,7 +24,7 @@ import yaml
 from streams.local.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 SERVE = ("manage.py", "serve")
 
 
