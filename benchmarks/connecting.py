@@ -1,4 +1,4 @@
-"""Rows of connecting: how long the first byte takes, how many connect in a second, and all of them coming back."""
+"""Rows of connecting: how long the first byte takes, how many connect in a second, and all of them reconnecting."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _storm(*, restart: bool) -> Row:
 
 
 async def _resume(rig: Rig, server: Server, left: object, cpu_before: float, reads_before: float) -> Figures:
-    """The clients whose places are in the file `left` come back, one every half millisecond."""
+    """The clients whose places are in the file `left` reconnect, one every half millisecond."""
     report = await rig.load(
         server.stream(), server.pid, mode="resume", resume=left, ramp="500us", warm="2s", window="60s"
     )

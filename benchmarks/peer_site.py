@@ -1,6 +1,6 @@
 """django-eventstream as its documentation sets it up, for a benchmark: GET /stream, and POST /publish sends to it.
 
-Runs in a virtual environment of its own (`make peers`), so nothing else of this project is imported.
+Runs in its own virtual environment (`make peers`), so nothing else of this project is imported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a benchmark runs on: a Kafka and servers of its own, on loopback, and ssebench as the clients.
+"""What a benchmark runs on: its own Kafka and servers, on loopback, and ssebench as the clients.
 
 All of it lives in one temporary folder, on free ports, and ends with this process, however that ends.
 """
@@ -43,7 +43,7 @@ def stream_path(*names: str, query: str = "") -> str:
 
 
 class Service:
-    """A process that answers HTTP on a port of its own."""
+    """A process that answers HTTP on its own port."""
 
     def __init__(self, command: Sequence[str], log: Path, port: int, environ: Mapping[str, str] = os.environ) -> None:
         self.port = port
@@ -74,7 +74,7 @@ class Service:
 
 
 class Server(Service):
-    """`manage.py serve` in a process of its own."""
+    """`manage.py serve` in its own process."""
 
     def stream(self, query: str = "") -> str:
         """Return the URL of the stream "recentchange"."""

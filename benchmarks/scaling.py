@@ -86,7 +86,7 @@ async def _served_by(bench: Bench, workers: int, rate: float) -> tuple[dict[str,
 
 
 async def _workers(bench: Bench) -> Figures:
-    """Where the load generator has cores of its own, what both deliver; elsewhere, what they cost."""
+    """If the load generator has its own cores, what both deliver; elsewhere, what they cost."""
     roomy = (os.cpu_count() or 1) >= 2 * WORKERS
     rate = BUSY_RATE if roomy else 30
     one, _ = await _served_by(bench, 1, rate)

@@ -18,14 +18,14 @@ import httpx
 
 CONNECT_SECONDS = 10.0
 HEADERS_SECONDS = 30.0
-"""An answer that has not begun after so long never will."""
+"""Seconds after which an answer that has not begun never will."""
 RECONNECT_SECONDS = 1.0
 ATTEMPTS = 5
-"""So often in a row a stream may break off without an event before it is given up."""
+"""Times in a row that a stream may break off without an event before the check fails."""
 
 _DETAIL_CHARACTERS = 400
 
-# It writes each request's URL at INFO: of no use to whoever runs a check, and noise in a server's log.
+# It writes each request's URL at INFO: of no use to the person who runs a check, and noise in a server's log.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 

@@ -29,7 +29,7 @@ from streams.core.since import parse_since
 from streams.engine.source import OutOfRangeError, RecordSource, SourceError, UnknownPartitionError, answered
 
 IDLE_SECONDS = 10.0
-"""When so long no event of the window has come, there are no more: topics whose end is not known may be silent."""
+"""Seconds without an event of the window after which there are no more: topics whose end is not known may be silent."""
 MAX_STREAMS = 50
 """In one request, by default (setting `max_streams`)."""
 MAX_FOUND = 2_000
@@ -346,7 +346,7 @@ class _Check:
 def _all_of(answers: Mapping[TopicPartition, _Answer | SourceError]) -> dict[TopicPartition, _Answer]:
     """The answers, but for partitions that do not exist (any more).
 
-    Raises SourceError where one could not be had: a check that leaves out a partition proves nothing.
+    Raises SourceError where one could not be found: a check that leaves out a partition proves nothing.
     """
     for answer in answers.values():
         if isinstance(answer, SourceError) and not isinstance(answer, UnknownPartitionError):

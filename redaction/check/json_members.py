@@ -14,7 +14,7 @@ Path = tuple[Part, ...]
 
 
 class NotJsonError(ValueError):
-    """It cannot be read as JSON, so nothing can be said of it. The message holds no part of it."""
+    """It is not JSON, so the check proves nothing about it. The message holds no part of it."""
 
 
 class Object(list[tuple[str, Any]]):

@@ -203,7 +203,7 @@ class InvalidStreamError(Exception):
 
 
 def stream_of(name: str, layers: Layers, may_use: Callable[[str], bool] | None = None) -> Stream:
-    """Return the stream `name` as all layers make it; `may_use` is `layers.admin_may_use()`, to be had once for many.
+    """Return the stream `name` as all layers make it; `may_use` is `layers.admin_may_use()`, made once for many.
 
     Raises InvalidStreamError, also where an edit gives it a topic that admins may not give.
     """

@@ -41,7 +41,7 @@ class EventStreamsError(Exception):
     """An error that a client is told of.
 
     `detail` is one sentence for the client; it never holds a value of an event.
-    `retry_after` is in seconds, or None where coming back would not help.
+    `retry_after` is in seconds, or None if a retry would not help.
     """
 
     status: ClassVar[int] = 500

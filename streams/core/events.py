@@ -233,7 +233,7 @@ def _decode_object(value: bytes, key: bytes) -> tuple[Fields, bytes]:
         pass
     if not value.strip():
         raise SkippedRecord("empty")
-    # JSON's grammar allows lone surrogates, msgspec does not: they travel as plain text and come back at the end.
+    # JSON's grammar allows lone surrogates, msgspec does not: they travel as plain text and are put back at the end.
     # No end of the marker is a beginning of it, so it is found again where it was put and nowhere else: also not in the
     # name of a member, whose escapes are undone on the way.
     known = value + key

@@ -49,7 +49,7 @@ class TopicPartition(NamedTuple):
 class Mark(NamedTuple):
     """How far one partition has been read.
 
-    `incarnation` counts how often the partition began anew (recreated or truncated) since this process watches it;
+    `incarnation` counts how often the partition was recreated or truncated since this process watches it;
     marks are ordered by it, then by `offset`, the next record to read. `timestamp` is that of the last record seen,
     plus one, in ms.
     """
@@ -184,7 +184,7 @@ def _shown(value: Any) -> str:
 class IdWriter:
     """Writes the ids of one subscription: ASCII JSON, in the order of the partitions' names.
 
-    Only the entry of the partition that moved is formatted anew, by `set`; `ids()` joins what is there.
+    Only the entry of the partition that moved is formatted again, by `set`; `ids()` joins what is there.
     """
 
     def __init__(self, cluster: str, scope: Scope) -> None:

@@ -45,7 +45,7 @@ class _Counted(Collector):
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own."""
+    """The metrics of one process, in their own registry."""
 
     def __init__(self) -> None:
         r = self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""From where a client asked to start, to the offsets where it does: the position, and the gaps that have to be said.
+"""From where a client asked to start, to the offsets where it does: the position, and the gaps to report.
 
 A warm stream is answered from memory; what memory cannot tell is looked up in Kafka, once for all who ask alike.
 Source: wire contract, "Choosing where to start" and "Resuming".

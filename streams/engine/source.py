@@ -138,7 +138,7 @@ class RecordSource(Protocol):
         ...
 
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds | SourceError]:
-        """Return the bounds of each partition that exists, or why they cannot be had."""
+        """Return the bounds of each partition that exists, or why Kafka does not give them."""
         ...
 
     async def offsets_for_times(
@@ -155,7 +155,7 @@ class RecordSource(Protocol):
         ...
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
-        """Return what is new at the tail of many partitions; waits a short while for that, and may come back empty.
+        """Return what is new at the tail of many partitions; waits a short while for that, and may be empty.
 
         One caller at a time. Each call says all that is wanted, and from which offset. A partition that is read, and
         has nothing new, has a batch that does not move, now and then. One that failed is left alone for a while.

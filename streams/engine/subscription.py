@@ -197,7 +197,7 @@ class Subscription:
         return self._behind
 
     def _adopt(self, target: dict[TopicPartition, Mark]) -> list[Gap]:
-        """Take over partitions that are new, and those that began anew; the latter are gaps."""
+        """Take over partitions that are new, and those that were recreated; the latter are gaps."""
         gaps = []
         position = dict(self.position)
         for tp, its_target in target.items():

@@ -39,7 +39,7 @@ class Tuning:
     max_feeds: int = 5_000
     """Maximum number of feeds with which another filter is accepted."""
     idle_feeds: int = 32
-    """Maximum number of feeds without clients that are kept, for clients that come back at once."""
+    """Maximum number of feeds without clients that are kept, for clients that reconnect at once."""
     grace_seconds: float = 60.0
     """Seconds that a feed without clients is kept."""
     keepalive_seconds: float = 15.0

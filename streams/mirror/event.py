@@ -32,7 +32,7 @@ class MirroredEvent:
 def read_event(data: bytes, identifier: str) -> MirroredEvent:
     """Return the event of a message's data and id.
 
-    Raises ValueError, with a sentence, where it cannot be said which record it was.
+    Raises ValueError, with a sentence, if the event does not say which record it was.
     """
     try:
         members = _members.decode(data)

@@ -81,7 +81,7 @@ class Positions:
 
     @property
     def resume_since(self) -> str:
-        """The `since` to go on with, where other streams were mirrored before; else empty.
+        """The `since` to continue with, where other streams were mirrored before; else empty.
 
         An id would leave out the topics of new ones, and might name those of old ones. What was written comes again,
         and is dropped.
@@ -90,7 +90,7 @@ class Positions:
 
     @property
     def resume_id(self) -> str:
-        """The `Last-Event-ID` to go on with; empty where nothing is known.
+        """The `Last-Event-ID` to continue with; empty where nothing is known.
 
         By the time of each partition's last event, not after it: whatever has the same time comes again, and is known
         by its offset. So the old service's ids lose nothing either.

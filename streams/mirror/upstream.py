@@ -16,7 +16,7 @@ from streams.mirror.sse import Item, SseParser
 
 CONNECT_SECONDS = 15.0
 SILENCE_SECONDS = 90.0
-"""A connection on which nothing came for so long is given up: the old service sends no keep-alives."""
+"""Seconds of silence after which a connection is closed: the old service sends no keep-alives."""
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
 MAX_PAUSE_ASKED_SECONDS = 3600.0
@@ -45,7 +45,7 @@ class Pauses:
         self._asked = 0.0
 
     def succeeded(self) -> None:
-        """Begin anew: the service has sent something."""
+        """Start again at the shortest wait: the service has sent something."""
         self._next = self._first
 
     def asked(self, ms: int) -> None:

@@ -1,6 +1,6 @@
 """From librdkafka's setting names, which the old service's configuration uses, to aiokafka's.
 
-Names, aliases, ranges and defaults: librdkafka's CONFIGURATION.md. Where one of ours differs, it is said beside it.
+Names, aliases, ranges and defaults: librdkafka's CONFIGURATION.md. Where one of ours differs, a comment says so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SECRETS = frozenset({"sasl.password", "ssl.key.password"})
 
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-# GSSAPI wants a C library and OAUTHBEARER a token provider in code: neither can be had from a configuration file alone.
+# GSSAPI wants a C library and OAUTHBEARER a token provider in code: a configuration file alone provides neither.
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 _SSL_NAMES = (

@@ -261,7 +261,7 @@ class KafkaSource:
         except Exception as error:  # of any kind: it would end the poll of all other brokers too
             if leader not in self._silent:
                 log.warning("Kafka broker %s does not answer, retrying: %s", leader, str(error) or repr(error))
-            self._silent[leader] = self._refreshes  # it may come back as another one, of another cluster
+            self._silent[leader] = self._refreshes  # it may return as another one, of another cluster
             self._is_stale = True
             if not isinstance(error, SourceError):
                 error = SourceUnavailableError(f"broker {leader}: {type(error).__name__}")

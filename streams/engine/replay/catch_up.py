@@ -210,7 +210,7 @@ class CatchUp:
         """Move to what the log has: retention has overtaken the position, or the topic was recreated or deleted."""
         mark = self.merge.position[tp]
         try:
-            await self._hub.topics([tp.topic], [tp])  # asks anew where it is missing
+            await self._hub.topics([tp.topic], [tp])  # asks again if it is missing
             is_gone = not self._hub.exists(tp)
             bounds = answered(await self._hub.lookups.bounds([tp], fresh=True)).get(tp)
         except KafkaUnavailable:

@@ -146,7 +146,7 @@ class Feed:
         index = bisect_left(range(len(blocks)), True, key=lambda n: not ahead(position, blocks[n].after))
         if 0 < index < len(blocks):
             after = blocks[index].after
-            # Not before a partition was added, or began anew: what lies between would be missed.
+            # Not before a partition was added or recreated: what lies between would be missed.
             if len(after) == len(self.vector) and all(
                 m.incarnation == self.vector[tp].incarnation for tp, m in after.items()
             ):

@@ -102,7 +102,7 @@ class Health:
                 partition.trouble = _SILENT
         self._unread = _sentences(unread)
         self._is_read = len(unread) < len(wanted) or not wanted
-        if self.available or not self._unread:  # while Kafka is away, that is what is said
+        if self.available or not self._unread:  # while Kafka is away, only that is reported
             self._stalled.say("; ".join(self._unread) or None)
         placed = [each for each in wanted if each.ring is not None]
         lag = sum(max(0, each.end - each.ring.tip) for each in placed if each.ring)

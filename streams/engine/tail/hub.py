@@ -1,8 +1,8 @@
 """The process's one reader of the tail: every new record is fetched, decoded and encoded once, into rings and feeds.
 
 Partitions are watched while a feed wants them, and a while longer. `topics.py` follows what becomes of Kafka's topics,
-`placing.py` finds where partitions begin and whether they began anew, `health.py` says whether all of it is read. Who
-reads finds it in the partition's incarnation.
+`placing.py` finds where partitions begin and whether they were recreated (which readers find in the partition's
+incarnation), `health.py` says whether all of it is read.
 """
 
 from __future__ import annotations
@@ -327,7 +327,7 @@ class Hub:
 
     def _follow_cluster(self) -> None:
         """The brokers are another cluster: offsets mean something else there."""
-        log.warning("Kafka is cluster %s now, not %s: partitions are placed anew", self.cluster_id, self._cluster_id)
+        log.warning("Kafka is cluster %s now, not %s: partitions are placed again", self.cluster_id, self._cluster_id)
         for track in self.feeds.tracks.values():
             track.name_cluster(self.cluster_id)
         for tp, partition in self.partitions.items():

@@ -1,4 +1,4 @@
-"""Where each watched partition is read from: new ones are placed, suspect ones looked at, and begun anew if need be."""
+"""Where each watched partition is read from: new ones are placed, and those that were recreated begin again."""
 
 from __future__ import annotations
 

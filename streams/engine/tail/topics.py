@@ -55,15 +55,15 @@ class Topics:
         return tp.partition < self._source.partitions.get(tp.topic, 0)
 
     def unreadable(self, wanted: Iterable[str]) -> set[str]:
-        """Return those of `wanted` that may well exist, but that Kafka does not show, or cannot tell of now."""
+        """Return those of `wanted` that may well exist, but that Kafka does not show, or cannot answer for now."""
         source = self._source
         return {topic for topic in wanted if topic not in source.partitions and topic not in source.absent}
 
     async def of(self, wanted: Iterable[str], needed: Iterable[TopicPartition] = ()) -> dict[str, int]:
         """Return those of `wanted` that Kafka has, with the number of their partitions.
 
-        Asks anew where the last answer does not tell: it has none of them, was not about one of them, or lacks one of
-        `needed`. Raises KafkaUnavailable where Kafka cannot be asked, or cannot tell of one that is `needed`.
+        Asks again if the last answer does not suffice: it has none of them, was not about one of them, or lacks one of
+        `needed`. Raises KafkaUnavailable where Kafka cannot be asked, or cannot answer for one that is `needed`.
         """
         wanted = frozenset(wanted)
         needed = [tp for tp in needed if tp.topic in wanted]

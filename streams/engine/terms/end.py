@@ -124,7 +124,7 @@ class End:
 
     async def _is_gone(self, tp: TopicPartition) -> bool:
         try:
-            await self._hub.topics([tp.topic], [tp])  # asks anew where it is missing
+            await self._hub.topics([tp.topic], [tp])  # asks again if it is missing
         except KafkaUnavailable:
             return False
         return not self._hub.exists(tp)
@@ -134,7 +134,7 @@ class End:
         return self.left == 0 or self.seconds_left == 0 or bool(self._marks) or bool(self.unknown(vector))
 
     def admits(self, events: int) -> bool:
-        """Return whether a step of so many events does not lead beyond the end."""
+        """Return whether a step of `events` events does not lead beyond the end."""
         return self.left is None or events <= self.left
 
     def target(self, position: Position, vector: Position) -> dict[TopicPartition, Mark]:

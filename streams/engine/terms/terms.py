@@ -108,7 +108,7 @@ class Terms:
     # Both.
 
     async def follow(self, follower: Follower) -> None:
-        """Have a live client written to until its sink does not take a chunk, or something else is to be said to it."""
+        """Have a live client written to until its sink does not take a chunk, or there is something else to send."""
         watch = follower.sink = Watch(follower.sink, self._feed, follower, self._end, self._checkpoints, self._tuning)
         try:
             await self._feed.fanout.follow(follower)
