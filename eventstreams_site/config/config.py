@@ -12,6 +12,7 @@ from eventstreams_site.config.settings import SETTINGS, Config, Setting
 from eventstreams_site.config.values import InvalidValueError
 from eventstreams_site.config.yaml_file import FILE_VARIABLE, ConfigError, read_file, read_yaml
 from streams.core.catalogue import deep_merge
+from streams.core.quoted import quoted
 from streams.engine.kafka.options import kafka_options
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ def _parsed(setting: Setting, given: Mapping[str, Any], folder: Path, origins: M
     try:
         return setting.parse(value, folder)
     except InvalidValueError as invalid:
-        shown = "the value (not shown)" if setting.secret else _shown(invalid.value)
+        shown = "the value (not shown)" if setting.secret else quoted(invalid.value, LONGEST_SHOWN)
         raise ConfigError(
             f"{setting.name}{invalid.at}: {shown} is not accepted; expected {invalid.expected} "
             f"(it comes from {origins[setting.name]})"
@@ -103,8 +104,3 @@ def _warn_of_unknown(given: Mapping[str, Any], environ: Mapping[str, str], path:
 def _alike(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name, names, 1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -20,7 +19,9 @@ from streams.admin.topic_facts import Facts, TopicFacts, missing_topics, topic_f
 from streams.catalogue.affected import AffectedStreams, affected_streams
 from streams.catalogue.edits import Wanted, dotted
 from streams.catalogue.explain import Explanation, explain
-from streams.core.catalogue import Catalogue, Layers, compile_catalogue, is_topic
+from streams.catalogue.json_text import json_text
+from streams.core.catalogue import Catalogue, Layers, compile_catalogue
+from streams.core.quoted import is_topic
 from streams.models import ConfiguredStream
 
 DEMO_PAGE = "/v2/ui/"
@@ -97,13 +98,13 @@ def state_change(before: str, after: str, *, is_new: bool) -> str:
 
 def lines_of(explanation: Explanation) -> list[Line]:
     """Return the effective settings, a line for each value."""
-    return [Line(dotted(path), _json(value), origin.value) for path, value, origin in explanation.values]
+    return [Line(dotted(path), json_text(value), origin.value) for path, value, origin in explanation.values]
 
 
 def differences(before: Explanation, after: Explanation) -> Iterator[Difference]:
     """Yield the effective values that are not the same before and after an edit."""
-    old = {value.path: _json(value.value) for value in before.values}
-    new = {value.path: _json(value.value) for value in after.values}
+    old = {value.path: json_text(value.value) for value in before.values}
+    new = {value.path: json_text(value.value) for value in after.values}
     for path in dict.fromkeys([*old, *new]):
         was, now = old.get(path, ""), new.get(path, "")
         if was != now:
@@ -212,10 +213,6 @@ def topic_line(facts: TopicFacts, now_ms: float) -> TopicLine:
             f"{each.partition}: {each.begin} to {each.end - 1}" for each in facts.partitions if each.end > each.begin
         ),
     )
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -7,5 +7,5 @@
 - `refresh.py`: does so every `stream_config_ttl` seconds, and when an admin asks.
 - `database.py`: makes a catalogue of the stored streams, the defaults, the overrides and the admins' edits.
 - `edits.py`: the only writer of what admins set. `affected.py`: which clients a change disconnects.
-- `explain.py`: where each value of a stream comes from.
+- `explain.py`: where each value of a stream comes from. `json_text.py`: values as text.
 """

@@ -6,7 +6,6 @@ The history (Django's LogEntry) has each change, with the values before and afte
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from streams.catalogue.explain import leaves
+from streams.catalogue.json_text import canonical
 from streams.core.catalogue import Edit
 from streams.models import ConfiguredStream, Version
 
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """A digest that is equal for equal values; of JSON, which unlike Python distinguishes `true` from 1."""
-        return hashlib.sha256(_json([self.override, self.allowed]).encode()).hexdigest()[:32]
+        return hashlib.sha256(canonical([self.override, self.allowed]).encode()).hexdigest()[:32]
 
 
 def write(wanted: Mapping[str, Wanted], user: Any, seen: Mapping[str, str] | None = None) -> list[str]:
@@ -107,7 +107,7 @@ def described(old: Wanted, new: Wanted) -> str:
     parts = [f"allowed: {old.allowed} → {new.allowed}"] if old.allowed != new.allowed else []
     before, after = dict(leaves(old.override)), dict(leaves(new.override))
     for path in dict.fromkeys([*before, *after]):
-        was, now = _shown(before, path), _shown(after, path)
+        was, now = _value_of(before, path), _value_of(after, path)
         if was != now:
             parts.append(f"{dotted(path)}: {was} → {now}")
     return "; ".join(parts)
@@ -115,15 +115,11 @@ def described(old: Wanted, new: Wanted) -> str:
 
 def dotted(path: tuple[str, ...]) -> str:
     """Return the path as text; a key that contains a dot is quoted."""
-    return ".".join(_json(key) if "." in key or not key else key for key in path)
+    return ".".join(canonical(key) if "." in key or not key else key for key in path)
 
 
-def _shown(values: Mapping[tuple[str, ...], Any], path: tuple[str, ...]) -> str:
-    return _json(values[path]) if path in values else NO_VALUE
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+def _value_of(values: Mapping[tuple[str, ...], Any], path: tuple[str, ...]) -> str:
+    return canonical(values[path]) if path in values else NO_VALUE
 
 
 def _meanwhile(row: ConfiguredStream | None) -> str:

@@ -5,7 +5,6 @@ Source: wire contract, "Configuration".
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 from streams.catalogue.database import StreamConfigSource, layers_of, read_rows
 from streams.catalogue.document import Described, NotStorableError, check_name
+from streams.catalogue.json_text import canonical
 from streams.core.catalogue import Catalogue, InvalidStreamError, Layers, Problem, compile_catalogue, stream_of
 from streams.models import ConfiguredStream, SyncRun
 
@@ -149,8 +149,3 @@ def _is_valid(name: str, layers: Layers) -> bool:
     except InvalidStreamError:
         return False
     return True
-
-
-def canonical(value: object) -> str:
-    """Return a text that is equal for equal values: unlike Python, JSON distinguishes `true` from 1."""
-    return json.dumps(value, sort_keys=True)

@@ -18,7 +18,8 @@ from django.utils import timezone
 from streams.catalogue.database import StreamConfigSource, layers_of, listed, read_rows
 from streams.catalogue.document import Described, DocumentError, described_streams
 from streams.catalogue.fetch import NOT_MODIFIED, FetchError, Validators, fetch, shown
-from streams.catalogue.judge import Judgement, canonical, compare, in_file, judge
+from streams.catalogue.json_text import canonical
+from streams.catalogue.judge import Judgement, compare, in_file, judge
 from streams.core.catalogue import Problem, compile_catalogue
 from streams.models import ConfiguredStream, SyncRun, Version
 

@@ -9,7 +9,7 @@
 - `formats.py`: the bytes around events in SSE and NDJSON.
 - `spelling.py`: the one spelling of a title and of a domain. `settings.py`: settings of streams that look mistyped.
 - `filters/`: which events a client wants; nothing uses it yet.
-- `durations.py`: durations as people write them.
+- `durations.py`: durations as people write them. `quoted.py`: values and topics in messages.
 - `errors.py`: what can go wrong for a client, as values.
 
 Never imported here: Django, asyncio, clocks, sockets, or anything of ours outside `streams.core`.

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from streams.core.quoted import is_topic, quoted
 from streams.core.settings import misspelt, topics_for_admins
 
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 # A name is asked for in a path, in a list separated by commas.
 _NAME = re.compile(r"[^,/\s\x00-\x1f\x7f]+")
 _REGULAR_EXPRESSION = "its name is a regular expression, not a stream"
@@ -232,7 +232,7 @@ def make_stream(name: str, layers: Iterable[object]) -> Stream:
     settings: dict[str, Any] = {}
     for layer in layers:
         if layer is not None and not isinstance(layer, Mapping):
-            raise InvalidStreamError(f"its configuration is not a mapping but {_shown(layer)}")
+            raise InvalidStreamError(f"its configuration is not a mapping but {quoted(layer)}")
         settings = deep_merge(settings, layer or {})
     topics = _texts(settings, "topics")
     if not topics:
@@ -241,10 +241,10 @@ def make_stream(name: str, layers: Iterable[object]) -> Stream:
     topics_allowed = _texts(settings, "topics_allowed")
     for topic in (*topics, *topics_allowed):
         if not is_topic(topic):
-            raise InvalidStreamError(f"{_shown(topic)} is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)")
+            raise InvalidStreamError(f"{quoted(topic)} is no legal topic name (1 to 249 of A-Z a-z 0-9 . _ -)")
     canary_events_enabled = settings.get("canary_events_enabled") or False
     if not isinstance(canary_events_enabled, bool):
-        raise InvalidStreamError(f"canary_events_enabled is neither true nor false but {_shown(canary_events_enabled)}")
+        raise InvalidStreamError(f"canary_events_enabled is neither true nor false but {quoted(canary_events_enabled)}")
     return Stream(
         name=name,
         topics=topics,
@@ -258,16 +258,11 @@ def make_stream(name: str, layers: Iterable[object]) -> Stream:
     )
 
 
-def is_topic(name: str) -> bool:
-    """Return whether Kafka could have a topic of this name."""
-    return _TOPIC.fullmatch(name) is not None and name not in {".", ".."}
-
-
 def _text(settings: Mapping[str, object], key: str) -> str | None:
     value = settings.get(key)
     if value is None or isinstance(value, str):
         return value or None
-    raise InvalidStreamError(f"{key} is not text but {_shown(value)}")
+    raise InvalidStreamError(f"{key} is not text but {quoted(value)}")
 
 
 def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:
@@ -276,13 +271,8 @@ def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise InvalidStreamError(f"{key} is not a list of texts but {_shown(value)}")
+        raise InvalidStreamError(f"{key} is not a list of texts but {quoted(value)}")
     return tuple(dict.fromkeys(value))
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _aliases(streams: Mapping[str, Stream], problems: list[Problem]) -> dict[str, str]:
@@ -293,7 +283,7 @@ def _aliases(streams: Mapping[str, Stream], problems: list[Problem]) -> dict[str
             if alias == stream.name:
                 continue
             if _NAME.fullmatch(alias) is None:
-                problems.append(Problem(stream.name, f"its alias {_shown(alias)} has a comma, a slash or a blank"))
+                problems.append(Problem(stream.name, f"its alias {quoted(alias)} has a comma, a slash or a blank"))
             elif alias in streams:
                 problems.append(Problem(stream.name, f"its alias {alias} is the name of another stream"))
             elif alias in aliases:

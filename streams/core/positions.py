@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from streams.core.errors import InvalidLastEventId
+from streams.core.quoted import has_topic_characters
 
 MAX_OFFSET = 2**63 - 1
 MAX_PARTITION = 2**31 - 1
@@ -28,7 +29,6 @@ CLUSTER_PREFIX = 8
 """Maximum characters of the cluster's id in a cursor."""
 
 _CURSOR = re.compile(r"([^:]{0,%d}):([0-9]{1,19})" % CLUSTER_PREFIX, re.ASCII)
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 
 
 def record_timestamp(ms: int | None) -> int:
@@ -135,14 +135,14 @@ def _entry(number: int, item: Any) -> Entry:
             return None
         value = item[name]
         if type(value) is not int or not low <= value <= high:
-            raise wrong(f"{name} is {_shown(value)}, not an integer from {low} to {high}")
+            raise wrong(f"{name} is {_as_json(value)}, not an integer from {low} to {high}")
         return value
 
     topic = item.get("topic") if isinstance(item, dict) else item
     if not isinstance(topic, str):
         raise wrong("it is neither an object with a topic nor a topic's name")
-    if not _TOPIC.fullmatch(topic):
-        raise wrong(f"{_shown(topic)} cannot be the name of a Kafka topic")
+    if not has_topic_characters(topic):
+        raise wrong(f"{_as_json(topic)} cannot be the name of a Kafka topic")
     if not isinstance(item, dict):
         return Entry(topic, None)
     partition = integer("partition", 0, MAX_PARTITION)
@@ -156,7 +156,7 @@ def _entry(number: int, item: Any) -> Entry:
     if offset is None and "cursor" in item:
         cursor = _cursor(item["cursor"])
         if cursor is None:
-            raise wrong(f"cursor is {_shown(item['cursor'])}, not <cluster>:<offset> as this service writes it")
+            raise wrong(f"cursor is {_as_json(item['cursor'])}, not <cluster>:<offset> as this service writes it")
     return Entry(topic, partition, offset, timestamp, cursor)
 
 
@@ -176,7 +176,7 @@ def _refuse_twice(entries: Sequence[Entry]) -> None:
         seen.add(named)
 
 
-def _shown(value: Any) -> str:
+def _as_json(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:60] + "…"
 

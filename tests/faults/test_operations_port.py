@@ -184,7 +184,7 @@ async def test_a_successor_that_does_not_become_ready_leaves_all_as_it_was(
     ):
         follower = await crowd.connect(site.port, PATH, SSE)
         first = workers_of(site)
-        change(site, redacted_pages_min=10_000_000)  # well formed, and no database will ever have the number of
+        change(site, redacted_pages_min=10_000_000)  # well formed, and no database will ever have that many
         os.kill(site.pid, signal.SIGHUP)
         await ops.becomes(lambda said: len(said["workers"]) == 3)
         successor = next(worker["pid"] for worker in (await ops.state())["workers"] if worker["pid"] not in first)
