@@ -152,6 +152,9 @@ async def test_an_id_that_was_kept_resumes_exactly(page: Page, demo: Demo) -> No
     await start(page)
     await demo.write("resumed", Rec(change(1)))
     await expect(rows(page)).to_have_count(1)
+    await page.get_by_role("checkbox", name="quiet").check()  # the id is that of the choice before
+    await expect(rows(page)).to_have_count(0)
+    await expect(connected(page)).to_be_visible()
     await page.get_by_role("button", name="Stop").click()
     await demo.write("resumed", Rec(change(2)), Rec(change(3)))
 
@@ -159,6 +162,7 @@ async def test_an_id_that_was_kept_resumes_exactly(page: Page, demo: Demo) -> No
     await page.goto("about:blank")
     await open_page(page, demo)
     await page.get_by_text("Last ids in this browser").click()
+    await expect(page.get_by_role("button", name="Resume")).to_have_text(["Resume resumed"])
     await page.get_by_role("button", name="Resume resumed").click()
     await expect(rows(page)).to_have_count(2)
     assert await titles(page) == ["Page 3", "Page 2"]
@@ -167,6 +171,8 @@ async def test_an_id_that_was_kept_resumes_exactly(page: Page, demo: Demo) -> No
 
     # Pasted, as it may come from another program.
     await page.get_by_role("button", name="Stop").click()
+    await page.get_by_role("button", name="curl").click()
+    await expect(page.locator("#code")).to_contain_text("resumed?lastEventId=%5B%7B")
     box = page.get_by_label("Event id", exact=True)
     pasted = await box.input_value()
     await box.fill("[{")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from typing import Any
@@ -186,6 +187,10 @@ async def test_a_filter_that_cannot_be_used_is_told_with_what_was_expected(
     await page.get_by_label(field, exact=True).fill("")
     await page.get_by_role("button", name="All events").click()
     await start(page)
+    await page.get_by_label("Namespace", exact=True).fill("Nowhere")
+    await page.get_by_label("Namespace", exact=True).press("Enter")
+    await expect(page.locator("#want-said")).to_have_text(re.compile("^There is no namespace named Nowhere"))
+    await expect(page.get_by_role("alert")).to_be_hidden()  # what runs has no filter, and is right
 
 
 async def test_a_break_does_not_exceed_the_limit_and_a_checkpoint_is_no_event(page: Page, demo: Demo) -> None:

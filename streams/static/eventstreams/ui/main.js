@@ -37,6 +37,7 @@ let keepaliveSeconds = 0;
 let applying = 0;
 let rememberedId = "";
 let inForce = null;
+let watched = { choice: "", hasFilter: false }; // what the connection was made for: the form may say something else by now
 
 // The streams and the address.
 
@@ -102,6 +103,7 @@ function start() {
     return;
   }
   isWanted = true;
+  watched = { choice: toQuery(choice()), hasFilter: wanted.filter.length > 0 };
   keepInAddress();
   ledger = new Ledger();
   silence = new Silence(ask);
@@ -165,20 +167,16 @@ function changed() {
   keepInAddress();
   hideCopy();
   clearTimeout(applying);
-  applying = 0;
   if (!connection) {
     if (state.text) state = { phase: "stopped" };
     begin.say("");
     showState();
   } else if (picker.obstacle) stop(`Stopped. ${picker.obstacle}`);
-  else if (begin.obstacle) begin.say(`${begin.obstacle} Until then the stream continues as it was.`);
+  else if (begin.obstacle) begin.say(begin.obstacle + (isRunning() ? " Until then the stream continues as it was." : ""));
   else if (wanted.obstacle) showState();
   else {
     begin.say("");
-    applying = setTimeout(() => {
-      applying = 0;
-      if (connection && !obstacle()) start();
-    }, APPLY_MS);
+    applying = setTimeout(() => connection && !obstacle() && start(), APPLY_MS);
   }
 }
 
@@ -198,7 +196,9 @@ function lastHour() {
 }
 
 function resume(choice, id) {
-  location.hash = `#/?${choice}&${toQuery([["id", id]])}&run=1`;
+  history.replaceState(null, "", `#/?${choice}&${toQuery([["id", id]])}`);
+  takeFromAddress();
+  start();
 }
 
 /** Keep the last id in this browser. */
@@ -206,7 +206,7 @@ function remember() {
   const id = connection?.lastId;
   if (!id || id === rememberedId) return;
   rememberedId = id;
-  rememberId(toQuery(choice()), id);
+  rememberId(watched.choice, id);
   $("ids-box").hidden = false;
   if ($("ids-box").open) begin.showIds(resume);
 }
@@ -255,7 +255,7 @@ const isRunning = () => connection && !["refused", "ended"].includes(state.phase
 
 function showState() {
   const { problem, text, end } = state;
-  const isIgnored = state.phase === "open" && inForce === "" && wanted.filter.length > 0 && !applying;
+  const isIgnored = state.phase === "open" && inForce === "" && watched.hasFilter;
   const silent = silence.forMs === null ? "" : wordsOfSilence(silence);
   const phase = silent ? "silent" : state.phase;
   if ($("phase").textContent !== PHASES[phase]) $("phase").textContent = PHASES[phase];
