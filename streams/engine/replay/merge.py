@@ -44,8 +44,10 @@ class Merge:
         self.position: dict[TopicPartition, Mark] = {}
         self.examined = 0
         self._wanted = wanted
+        self._is_filtered = bool(wanted)
         self._history = history
-        self._tuning = history.tuning
+        self._tuning = tuning = history.tuning
+        self._chunk_bytes, self._max_copied_bytes = tuning.chunk_bytes, tuning.max_copied_bytes
         self._writer = writer
         self._is_sse = is_sse
         self._held: dict[TopicPartition, _Held] = {}
@@ -105,45 +107,45 @@ class Merge:
         """
         parts: list[bytes] = []
         count = size = self.examined = 0
-        oldest = self._oldest
+        oldest, tuning = self._oldest, self._tuning
         moved: dict[TopicPartition, _Held] = {}
-        tuning = self._tuning
         while oldest and size < tuning.chunk_bytes and self.examined < tuning.examined_bytes and count != most:
             _, tp, held = oldest[0]
             until = min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if len(oldest) > 1 else None
             first, last = held.index, self._run_end(held, until, size)
             if first == last:
                 break  # a large one, which goes alone
-            may_be_shared = not parts and not self._wanted and last - first >= tuning.shared_items
-            may_be_shared = may_be_shared and (most is None or last - first <= most)
-            shared = self._shared_chunk(held, last) if may_be_shared else None
-            if shared is None:
-                events = self._events(held.block, first, last)
-                if most is not None and count + len(events) >= most:
-                    events = events[: most - count]
-                    last = bisect_left(held.block.items, events[-1].offset + 1, first, last, key=_offset)
-                made = self._framed(tp, events)
-                parts += made
-                size += sum(map(len, made))
-                count += len(events)
-            if last < held.end:
-                moved[tp] = held
-            else:
-                moved.pop(tp, None)
-            is_lacking = self._take(held, last)
-            if shared is not None:
+            if last - first >= tuning.shared_items and not parts and (shared := self._shared_chunk(held, last, most)):
+                self._leave(held, last, moved)
                 self._settle(moved)
                 return shared
-            if is_lacking or (len(events) == 1 and len(events[0].json) > self._tuning.max_copied_bytes):
+            events = self._events(held.block, first, last)
+            if most is not None and count + len(events) >= most:
+                events = events[: most - count]
+                last = bisect_left(held.block.items, events[-1].offset + 1, first, last, key=_offset)
+            made = self._framed(tp, events)
+            parts += made
+            size += sum(map(len, made))
+            count += len(events)
+            is_lacking = self._leave(held, last, moved)
+            if is_lacking or (len(events) == 1 and len(events[0].json) > tuning.max_copied_bytes):
                 break
         self._settle(moved)
-        if size > self._tuning.max_copied_bytes:
+        if size > tuning.max_copied_bytes:
             return Chunk(tuple(parts), count)
         return Chunk((b"".join(parts),) if parts else (), count)
 
+    def _leave(self, held: _Held, last: int, moved: dict[TopicPartition, _Held]) -> bool:
+        """Let items up to `last` leave, and note if a part of their block stays. True if the partition lacks some."""
+        if last < held.end:
+            moved[held.tp] = held
+        else:
+            moved.pop(held.tp, None)
+        return self._take(held, last)
+
     def _events(self, block: HistoryBlock, first: int, last: int) -> list[Event]:
         """Return what of a block's items is an event that is wanted."""
-        if not self._wanted:
+        if not self._is_filtered:
             return self._history.events(block, first, last)
         items = last - first
         # A block around events of a ring does not say how large it is.
@@ -167,7 +169,7 @@ class Merge:
         if (
             not size
             and (until is None or block.latest <= until)
-            and block.framed_bytes + (end - index) * head <= self._tuning.chunk_bytes
+            and block.framed_bytes + (end - index) * head <= self._chunk_bytes
         ):
             return end
         while index < end:
@@ -175,16 +177,16 @@ class Merge:
             if until is not None and item.timestamp > until and index > held.index:
                 break
             nbytes = _size(item)
-            if size and (size + nbytes > self._tuning.chunk_bytes or nbytes > self._tuning.max_copied_bytes):
+            if size and (size + nbytes > self._chunk_bytes or nbytes > self._max_copied_bytes):
                 break
             size += nbytes + head
             index += 1
         return index
 
-    def _shared_chunk(self, held: _Held, last: int) -> Chunk | None:
-        """All of a block as a chunk that is shared, where just that is to be sent."""
+    def _shared_chunk(self, held: _Held, last: int, most: int | None) -> Chunk | None:
+        """All of a block as a chunk that is shared, if just that is to be sent, without a filter and within `most`."""
         block = held.block
-        if held.index or last != len(block.items):
+        if held.index or last != len(block.items) or self._is_filtered or (most is not None and last > most):
             return None
         ids: tuple[bytes, ...] = ()
         if self._is_sse:
