@@ -93,7 +93,7 @@ def site(kafka: Any, supply: Supply, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def strict_site(kafka: Any, supply: Supply, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The service with low limits: two connections of one client IP, six in all, three streams in a request."""
+    """The service with low limits: two connections of one IP, six in all, three streams a request, three feeds."""
     yield from _running(
         Site(
             _folder(tmp_path_factory),
@@ -102,6 +102,7 @@ def strict_site(kafka: Any, supply: Supply, tmp_path_factory: pytest.TempPathFac
             client_ip_connection_limit=2,
             max_connections=6,
             max_streams=3,
+            max_feeds=3,
             trusted_proxies=["127.0.0.1/32"],
             keepalive_seconds=1,
             cors="https://example.org",

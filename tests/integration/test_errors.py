@@ -255,6 +255,21 @@ async def test_a_server_that_is_full_says_overloaded(strict_site: Site, connect:
             await asyncio.sleep(0.05)
 
 
+async def test_a_server_that_has_as_many_filters_as_it_keeps_says_overloaded(
+    strict_site: Site, connect: Connect, one: Feed
+) -> None:
+    await is_empty(strict_site)
+    filters = [f"{one.path}?wiki=w{number}" for number in range(4)]
+    for number, path in enumerate(filters[:3]):
+        assert (await connect(strict_site, path, of_ip(f"192.0.2.{number}") | NDJSON)).status == 200
+    await is_told_by_status(await connect(strict_site, filters[3], NDJSON), 503, "overloaded")
+    await is_told_by_event(await connect(strict_site, filters[3], SSE), "overloaded")
+    (reason,) = strict_site.json("/readyz")["degraded"]
+    assert "all 3 different subscriptions" in reason
+    for path in (filters[0], one.path):
+        assert (await connect(strict_site, path, of_ip("192.0.2.9") | NDJSON)).status == 200
+
+
 # Too many connections from one client IP.
 
 

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -242,3 +243,44 @@ async def test_live_no_event_of_a_listed_page_says_who_did_it(service: Redacted)
             client = await StreamClient.connect(service.site.port, service.path, headers)
             stack.push_async_callback(client.close)
             check(service, *await received(client, ARRIVING))
+
+
+def texts(event: dict[str, Any], *path: str) -> list[str]:
+    """The text at a path of an event, if there is one."""
+    value: Any = event
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return [value] if isinstance(value, str) else []
+
+
+FILTERS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    f"user={quote(WHO.name)}": lambda e: WHO.name in (texts(e, "user") or texts(e, "performer", "user_text")),
+    f"where=user={quote(WHO.name)}": lambda e: WHO.name in texts(e, "user"),
+    f"where=performer.user_text={quote(WHO.name)}": lambda e: WHO.name in texts(e, "performer", "user_text"),
+    f"where=comment*={quote(WHO.name)}": lambda e: any(WHO.name in text for text in texts(e, "comment")),
+    f"where=revision.editor.user_id={WHO.id}": lambda e: (
+        isinstance(e.get("revision"), dict) and e["revision"].get("editor", {}).get("user_id") == WHO.id
+    ),
+}
+
+
+@pytest.mark.parametrize("query", FILTERS)
+async def test_a_filter_on_who_did_it_takes_no_event_of_a_listed_page(service: Redacted, query: str) -> None:
+    """What would match as it was produced comes first in the topics, so that it would be seen."""
+    wanted = FILTERS[query]
+    right = [n for n, case in enumerate(CASES) if case.arrives is not None and wanted(case.arrives)]
+    assert right
+    assert len(right) < sum(wanted(case.event) for case in CASES), "there is something to tell"
+    async with AsyncExitStack() as stack:
+        for since in ("&since=0", ""):
+            clients = []
+            for accept in FORMATS:
+                path = f"{service.path}?{query}{since}"
+                client = await StreamClient.connect(service.site.port, path, {"Accept": accept})
+                stack.push_async_callback(client.close)
+                clients.append(client)
+            if not since:
+                await service.produce()
+            for client in clients:
+                _, events = await received(client, len(right))
+                assert sorted(json.loads(event)["n"] for event in events[: len(right)]) == right
