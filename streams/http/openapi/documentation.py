@@ -28,14 +28,17 @@ _SITE = "site-of-the-request"
 
 
 async def spec(scope: Scope, service: Service) -> Answer:
-    """Return the document as JSON, or as YAML if `format` or `Accept` asks for it; 503 before the streams are known."""
+    """Return the document; 503 before the streams are known.
+
+    It is JSON, or YAML if `format` or `Accept` asks for it; OpenAPI 3.1, or 3.2 if `version` asks for it.
+    """
     await service.starting()
     catalogue = service.catalogue
     if catalogue is None:
         return problem(scope, NoStreamConfiguration())
     media_type = _media_type(scope)
     make = service.documents.json if media_type == JSON else service.documents.yaml
-    body = await make(catalogue, service.schemas)
+    body = await make(catalogue, service.schemas, has_sequences=_has_sequences(scope))
     # Clients may cache it, but must revalidate: a 304 costs little.
     return answer(body, media_type, ("Vary", "Accept"), cache="no-cache")
 
@@ -73,6 +76,11 @@ def _rendered(catalogue: Catalogue | None, has_demo: bool) -> bytes:
         "site": _SITE,
     }
     return render_to_string("doc.html", context).encode()
+
+
+def _has_sequences(scope: Scope) -> bool:
+    version = parameters(scope).get("version", "")
+    return version == "3.2" or version.startswith("3.2.")
 
 
 def _media_type(scope: Scope) -> str:

@@ -14,6 +14,7 @@ from streams.core.catalogue import Catalogue
 from streams.http.answers import Body
 from streams.http.made import Made, in_thread
 from streams.http.openapi.document import Generator
+from streams.http.openapi.sequences import with_sequences
 from streams.schemas.registry import Schemas
 from streams.schemas.search import Schema
 
@@ -21,30 +22,38 @@ _YAML: dict[str, Any] = {"Dumper": yaml.CSafeDumper, "allow_unicode": True, "sor
 
 
 class Documents:
-    """The newest document, as JSON and as YAML."""
+    """The newest document, as JSON and as YAML, each in OpenAPI 3.1 and, if `has_sequences`, in 3.2."""
 
     def __init__(self, max_streams: int) -> None:
         self._max_streams = max_streams
         self._json: Made[Body] = Made()
-        self._yaml: Made[Body] = Made()
+        self._sequences: Made[Body] = Made()
+        self._yaml: dict[bool, Made[Body]] = {False: Made(), True: Made()}
 
-    async def json(self, catalogue: Catalogue, schemas: Schemas) -> Body:
+    async def json(self, catalogue: Catalogue, schemas: Schemas, *, has_sequences: bool = False) -> Body:
         """Return the document of these streams with their known schemas."""
 
         def make() -> Awaitable[Body]:
             known = {name: schema for name in catalogue.streams if (schema := schemas.of(name)) is not None}
             return asyncio.to_thread(_made, catalogue, known, self._max_streams)
 
-        return await self._json.of((catalogue, schemas.version), make)
+        body = await self._json.of((catalogue, schemas.version), make)
+        if not has_sequences:
+            return body
+        return await self._sequences.of(body.etag, in_thread(_as_sequences, body.plain))
 
-    async def yaml(self, catalogue: Catalogue, schemas: Schemas) -> Body:
+    async def yaml(self, catalogue: Catalogue, schemas: Schemas, *, has_sequences: bool = False) -> Body:
         """Return the same as YAML, made of the JSON on the first request: few ask for it."""
-        body = await self.json(catalogue, schemas)
-        return await self._yaml.of(body.etag, in_thread(_as_yaml, body.plain))
+        body = await self.json(catalogue, schemas, has_sequences=has_sequences)
+        return await self._yaml[has_sequences].of(body.etag, in_thread(_as_yaml, body.plain))
 
 
 def _made(catalogue: Catalogue, schemas: dict[str, Schema], max_streams: int) -> Body:
     return Body.of(msgspec.json.encode(Generator(catalogue, schemas, max_streams).get_schema()))
+
+
+def _as_sequences(document: bytes) -> Body:
+    return Body.of(msgspec.json.encode(with_sequences(msgspec.json.decode(document))))
 
 
 def _as_yaml(document: bytes) -> Body:
