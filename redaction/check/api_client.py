@@ -1,6 +1,6 @@
-"""History as clients get it: a service's own HTTP API, read over a socket like anybody's, by SSE.
+"""Reads history as clients get it: through a service's HTTP API, by SSE.
 
-Works against this service and against the one that it replaces, local or far away. Nothing that is read is logged.
+It works with this service and with the one that it replaces, local or remote, and logs nothing of what it reads.
 
 Source: wire contract, "The two formats", "When something is wrong after the client has committed to SSE".
 """
@@ -12,33 +12,39 @@ import ipaddress
 import json
 import logging
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 import httpx
 
+from redaction.check.sse import SseParser
+
 CONNECT_SECONDS = 10.0
+"""Maximum seconds until a connection is made."""
 HEADERS_SECONDS = 30.0
-"""Seconds after which an answer that has not begun never will."""
+"""Maximum seconds until an answer begins."""
 RECONNECT_SECONDS = 1.0
+"""Seconds between the end of a stream and the request that resumes it."""
 ATTEMPTS = 5
-"""Times in a row that a stream may break off without an event before the check fails."""
+"""Maximum reconnections in a row that bring no event."""
 
 _DETAIL_CHARACTERS = 400
+"""Maximum characters of a service's answer that an error quotes."""
 
-# It writes each request's URL at INFO: of no use to the person who runs a check, and noise in a server's log.
+# httpx logs each request's URL at INFO, which is noise in a server's log.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class CheckError(Exception):
-    """The check could not be made, as when the service does not answer; the text is a sentence for people."""
+    """The check could not be made, for instance because the service does not answer; the text is for people."""
 
 
-class _BrokenOff(Exception):
-    """The stream ended; it can be resumed. `why` says what the server said of it, if it did."""
+class _BrokenOffError(Exception):
+    """The stream ended and can be resumed; the text is the reason that the service gave."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine, without asking anybody."""
+    """Return whether a host name or address means this machine; DNS is not asked."""
     host = host.strip("[]").casefold()
     if host in ("localhost", "localhost."):
         return True
@@ -49,9 +55,9 @@ def is_loopback(host: str) -> bool:
 
 
 class HistoryReader:
-    """The events of `streams` since a time (ms since the epoch), and then live ones, until they are no longer wanted.
+    """Reads the events of `streams` from a time on (ms since the epoch): first history, then live events.
 
-    A stream that breaks off is resumed by the last id, as browsers do, so no event is missed.
+    It resumes a stream that ends by the last id, as browsers do, so it misses no event.
     """
 
     def __init__(self, url: str, streams: Sequence[str], since_ms: int) -> None:
@@ -62,7 +68,7 @@ class HistoryReader:
         self._is_local = is_loopback(urlsplit(url).hostname or "")
 
     async def ask(self) -> None:
-        """Whether the service would give them. Raises CheckError."""
+        """Find out whether the service would serve them. Raises CheckError if not."""
         async with self._client() as client:
             try:
                 response = await self._get(client)
@@ -71,9 +77,9 @@ class HistoryReader:
                 raise CheckError(f"{self._site} cannot be reached: {_said(error)}") from None
 
     async def read(self, on_event: Callable[[bytes], bool], idle_seconds: float) -> None:
-        """Give each event's data to `on_event`, which says whether it was one of those still waited for.
+        """Give each event's data to `on_event`, which returns whether it was one of those that are awaited.
 
-        Ends when none of those has come for `idle_seconds`, or by `on_event` raising. Raises CheckError.
+        Return when no awaited event has come for `idle_seconds`. Raises CheckError, and what `on_event` raises.
         """
         fruitless = 0
 
@@ -91,7 +97,7 @@ class HistoryReader:
                     return
                 except httpx.HTTPError as error:
                     why = f"{self._site} closed the connection: {_said(error)}"
-                except _BrokenOff as broken:
+                except _BrokenOffError as broken:
                     why = f"{self._site} ended the stream: {broken}"
                 fruitless += 1
                 if fruitless > ATTEMPTS:
@@ -100,48 +106,32 @@ class HistoryReader:
 
     async def _once(
         self, client: httpx.AsyncClient, on_event: Callable[[bytes], bool], patience: asyncio.Timeout, idle: float
-    ) -> None:
+    ) -> NoReturn:
+        """Read one response. Raises _BrokenOffError when it ends."""
         loop = asyncio.get_running_loop()
         response = await self._get(client)
+        parser = SseParser()
         try:
             patience.reschedule(loop.time() + idle)
-            kind = identifier = ""
-            data: list[bytes] = []
-            unfinished: list[bytes] = []
             async for chunk in response.aiter_raw():
-                if b"\n" not in chunk:
-                    unfinished.append(chunk)
-                    continue
-                *lines, rest = b"".join((*unfinished, chunk)).split(b"\n")
-                unfinished = [rest]
-                for line in lines:
-                    name, _, value = line.rstrip(b"\r").partition(b":")
-                    value = value.removeprefix(b" ")
-                    if name == b"data":
-                        data.append(value)
-                    elif name == b"event":
-                        kind = value.decode("latin-1")
-                    elif name == b"id":
-                        identifier = value.decode("latin-1")
-                    elif not line.strip() and (data or kind):
-                        if kind == "error":
-                            raise _BrokenOff(_detail(b"\n".join(data)))
-                        if data and on_event(b"\n".join(data)):
-                            patience.reschedule(loop.time() + idle)
-                        self._last_id = identifier or self._last_id
-                        kind, data = "", []
+                for message in parser.feed(chunk):
+                    if message.kind == "error":
+                        raise _BrokenOffError(_detail(message.data))
+                    if message.data and on_event(message.data):
+                        patience.reschedule(loop.time() + idle)
+                    self._last_id = message.id or self._last_id
                 await asyncio.sleep(0)  # a server that checks itself has others to serve
         finally:
             await response.aclose()
-        raise _BrokenOff("no reason given")
+        raise _BrokenOffError("no reason given")
 
     def _client(self) -> httpx.AsyncClient:
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-        # What the environment says of proxies does not concern a server on this machine.
+        # The environment's proxies are not for a server on this machine.
         return httpx.AsyncClient(timeout=timeout, trust_env=not self._is_local)
 
     async def _get(self, client: httpx.AsyncClient) -> httpx.Response:
-        """An answer that has begun with 200. Raises CheckError, httpx.HTTPError."""
+        """Return an answer that has begun with status 200. Raises CheckError, httpx.HTTPError."""
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
         if self._last_id:
             headers["Last-Event-ID"] = self._last_id
@@ -150,7 +140,7 @@ class HistoryReader:
             async with asyncio.timeout(HEADERS_SECONDS):
                 response = await client.send(client.build_request("GET", url, headers=headers), stream=True)
         except TimeoutError:
-            raise CheckError(f"{self._site} did not begin to answer within {HEADERS_SECONDS:.0f} s") from None
+            raise CheckError(f"{self._site} did not answer within {HEADERS_SECONDS:.0f} seconds") from None
         except httpx.InvalidURL as error:
             raise CheckError(f"{self._site} is not an address: {error}") from None
         if response.status_code != httpx.codes.OK:
@@ -171,18 +161,18 @@ class HistoryReader:
                 break
         said = f"{self._site} answered {status}: {_detail(body)}"
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            said += ". A check is one more connection of its address: try again when another one has ended"
+            said += ". A test needs one connection: close another one from this address, then test again"
         return CheckError(said)
 
 
 def _detail(body: bytes) -> str:
-    """The sentence in a problem+json (or the old service's) answer."""
+    """Return the sentence in a problem+json answer, or in one of the old service."""
     try:
         problem = json.loads(body)
     except (ValueError, RecursionError):
-        return "no reason that could be read"
+        return "no readable reason"
     detail = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
-    return str(detail or "no reason").rstrip(".")[:_DETAIL_CHARACTERS]
+    return str(detail or "no reason given").rstrip(".")[:_DETAIL_CHARACTERS]
 
 
 def _said(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """The test of a redaction: what clients get of a page's events, beside what was produced, with a verdict on each.
 
-History is read through the service's own HTTP API; beside it, where Kafka is at hand, the raw records of the same
-window. The verdict is `redaction.check.verdict`'s, which knows nothing of how redaction is done.
+It reads history through the service's own HTTP API and, where Kafka is at hand, the raw records of the same window. The
+verdict comes from `redaction.check.verdict`, which knows nothing of how redaction is done.
 
 Source: docs/redaction.md, "Testing a redaction".
 """
@@ -10,37 +10,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
-
-import msgspec
+from typing import NamedTuple
 
 from redaction.check.api_client import CheckError, HistoryReader
 from redaction.check.findings import Finding, Progress, Proof, RecordPlace, Result, Verdict, instant, judge
 from redaction.check.page_filter import PageFilter
-from redaction.check.proof import Proofs, held_from
+from redaction.check.proof import Proofs
+from redaction.check.raw_records import RawRecords, Window
+from redaction.check.served_events import Awaited, ServedPlace, place_of
 from streams.core.durations import parse_duration
 from streams.core.errors import InvalidTimestamp
+from streams.core.events import Record
 from streams.core.positions import TopicPartition
 from streams.core.since import parse_since
-from streams.engine.source import OutOfRangeError, RecordSource, SourceError, UnknownPartitionError, answered
+from streams.engine.source import RecordSource, SourceError
 
 IDLE_SECONDS = 10.0
-"""Seconds without an event of the window after which there are no more: topics whose end is not known may be silent."""
+"""Seconds without an event of the window after which none is expected: the end of a topic may not be known."""
 MAX_STREAMS = 50
-"""In one request, by default (setting `max_streams`)."""
+"""Maximum streams of one request, where the setting `max_streams` is not known."""
 MAX_FOUND = 2_000
-"""Events of a page that one check looks at: all of them are held in memory."""
-READ_BYTES = 1 << 20
+"""Maximum events of a page that one check looks at, all of which it holds in memory."""
 REPORT_SECONDS = 0.25
+"""Seconds between two reports of progress."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Which events are looked for. `streams` are names as clients give them; `since_ms` is ms since the epoch."""
+    """Which events to look for. `streams` are names as clients give them; `since_ms` is in ms since the epoch."""
 
     domain: str
     title: str
@@ -51,7 +51,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Raw:
-    """Kafka at hand: `topics` by stream name. The source knows their partitions already."""
+    """Kafka at hand, with the topics of each stream. The source knows their partitions already."""
 
     source: RecordSource
     topics: Mapping[str, Sequence[str]]
@@ -61,15 +61,16 @@ Report = Callable[[Progress | Finding], object]
 
 
 def window_start(text: str, now_ms: int) -> int:
-    """In ms since the epoch: ``30m``, ``1h`` or ``2d`` before now, or what the API's `since` takes.
+    """Return when a time window begins, in ms since the epoch.
 
-    Raises ValueError with a sentence.
+    `text` is how long ago (``30m``, ``1h``, ``2d``), or a time as the API's `since` takes it. Raises ValueError with a
+    sentence.
     """
     try:
         since = now_ms - int(parse_duration(text.strip()) * 1000)
     except ValueError:
         try:
-            since = parse_since(text if text.strip() else "nothing")  # which to the API is 1970
+            since = parse_since(text if text.strip() else "nothing")  # to the API, an empty text is 1970
         except InvalidTimestamp:
             raise ValueError(
                 f"{text[:60]!r} is not a valid time window: expected 30m, 1h or 2d, or a time such as "
@@ -83,40 +84,16 @@ def window_start(text: str, now_ms: int) -> int:
 async def check(
     question: Question, url: str, raw: Raw | None, report: Report, *, max_streams: int = MAX_STREAMS
 ) -> Result:
-    """Look at all events of the page from `since_ms` to now; findings and progress go to `report` as they come.
+    """Look at all events of the page from `since_ms` to now, and give findings and progress to `report` meanwhile.
 
-    With `raw` it ends where Kafka's log ended when it began, else where the events' own time says so; in any case when
-    nothing of the window has come for IDLE_SECONDS. Cancel it to stop. Raises CheckError.
+    With `raw`, it ends where Kafka's log ended when it began, else when the events' own time is later than that; in any
+    case after IDLE_SECONDS without an event of the window. Cancel it to stop. Raises CheckError.
     """
     return await _Check(question, url, raw, report).run(max_streams)
 
 
-class _Complete(Exception):
-    """All that was waited for has come."""
-
-
-class _Meta(msgspec.Struct):
-    topic: Any = None
-    partition: Any = None
-    offset: Any = None
-    stream: Any = None
-    dt: Any = None
-
-
-class _Placed(msgspec.Struct):
-    meta: _Meta | None = None
-
-
-_decode_placed = msgspec.json.Decoder(_Placed).decode
-
-
-@dataclass
-class _Window:
-    """What a partition held when the check began: offsets `start` to `end`, the last of them a record at `last`."""
-
-    start: int
-    end: int
-    last: int = -1
+class _CompleteError(Exception):
+    """Everything that was awaited has been served."""
 
 
 class _Hit(NamedTuple):
@@ -127,7 +104,6 @@ class _Hit(NamedTuple):
 
 
 _Place = tuple[TopicPartition, int]
-_Answer = TypeVar("_Answer")
 
 
 class _Check:
@@ -138,7 +114,7 @@ class _Check:
         self._report = report
         self._page = PageFilter(question.domain, question.title, question.rev_id)
         self._until_ms = int(time.time() * 1000)
-        self._windows: dict[TopicPartition, _Window] = {}
+        self._windows: dict[TopicPartition, Window] = {}
         self._hits: dict[_Place, _Hit] = {}
         self._seen: set[_Place] = set()
         self._stream_of: dict[str, str] = {}
@@ -151,25 +127,25 @@ class _Check:
         self._held_from = ""
 
     async def run(self, max_streams: int) -> Result:
-        reporting = asyncio.ensure_future(self._say_progress())
+        reporting = asyncio.ensure_future(self._report_progress())
         try:
             return await self._run(max_streams)
         finally:
             reporting.cancel()
 
-    async def _say_progress(self) -> None:
-        said = None
+    async def _report_progress(self) -> None:
+        reported = None
         while True:
             progress = Progress(self._step, self._records, self._reached, self._part())
-            if progress != said:
-                said = progress
+            if progress != reported:
+                reported = progress
                 self._report(progress)
             await asyncio.sleep(REPORT_SECONDS)
 
     async def _run(self, max_streams: int) -> Result:
         streams = list(dict.fromkeys(self._question.streams))
         requests = [streams[start : start + max_streams] for start in range(0, len(streams), max_streams)]
-        for names in requests:  # what the service would refuse is better known before all is read
+        for names in requests:  # what the service would refuse is better known before everything is read
             await self._history(names).ask()
         if self._raw is not None:
             self._stream_of = {topic: name for name in streams for topic in self._raw.topics.get(name, ())}
@@ -207,52 +183,28 @@ class _Check:
     # The raw records
 
     async def _read_raw(self, source: RecordSource) -> None:
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in self._stream_of
-            for number in range(source.partitions.get(topic, 0))
-        ]
-        bounds = _all_of(await source.bounds(partitions))
-        found = _all_of(await source.offsets_for_times(dict.fromkeys(bounds, self._question.since_ms)))
-        for tp, first in found.items():
-            if first.offset < bounds[tp].end:
-                self._windows[tp] = _Window(first.offset, bounds[tp].end)
-        self._held_from = held_from(bounds, found)
-        total = sum(window.end - window.start for window in self._windows.values())
-        done = 0
-        self._part = lambda: done / max(1, total)
-        for tp, window in self._windows.items():
-            offset = window.start
-            while offset < window.end:
-                try:
-                    batch = await source.read(tp, offset, READ_BYTES)
-                except OutOfRangeError:  # the log's start has moved over it meanwhile
-                    begin = _all_of(await source.bounds([tp]))[tp].begin
-                    if begin <= offset:
-                        raise
-                    done += min(begin, window.end) - offset
-                    offset = begin
-                    continue
-                for record in batch.records:
-                    if record.offset >= window.end:
-                        break
-                    self._records += 1
-                    if record.value is None or not record.value.lstrip().startswith(b"{"):
-                        continue  # it is no event
-                    window.last = record.offset
-                    is_of_page = self._page.matches(record.value)
-                    self._proofs.take(record.value, is_of_page)
-                    if is_of_page:
-                        self._hits[tp, record.offset] = _Hit(record.value, record.timestamp)
-                        self._bound(len(self._hits))
-                if batch.records:
-                    self._reached = instant(batch.records[-1].timestamp)
-                if batch.next_offset <= offset:
-                    break  # the log ends here: what was there has gone
-                done += min(batch.next_offset, window.end) - offset
-                offset = batch.next_offset
+        raw = RawRecords(source, self._stream_of, self._question.since_ms)
+        self._part = lambda: raw.part
+        await raw.find_windows()
+        self._windows, self._held_from = raw.windows, raw.held_from
+        async with contextlib.aclosing(raw.batches()) as batches:
+            async for tp, records in batches:
+                for record in records:
+                    self._take_raw(tp, record)
+                if records:
+                    self._reached = instant(records[-1].timestamp)
                 await asyncio.sleep(0)
-            done += max(0, window.end - offset)
+
+    def _take_raw(self, tp: TopicPartition, record: Record) -> None:
+        self._records += 1
+        if record.value is None or not record.value.lstrip().startswith(b"{"):
+            return  # it is no event
+        self._windows[tp].last = record.offset
+        is_of_page = self._page.matches(record.value)
+        self._proofs.take(record.value, is_of_page)
+        if is_of_page:
+            self._hits[tp, record.offset] = _Hit(record.value, record.timestamp)
+            self._bound(len(self._hits))
 
     # What clients get
 
@@ -260,59 +212,47 @@ class _Check:
         return HistoryReader(self._url, streams, self._question.since_ms)
 
     async def _read_served(self, streams: Sequence[str], before: float, share: float) -> None:
-        """`before` and `share` are parts of this whole step."""
-        waited: dict[TopicPartition, _Window] = {}
-        if self._raw is not None:
-            topics = {topic for name in streams for topic in self._raw.topics.get(name, ())}
-            waited = {tp: window for tp, window in self._windows.items() if tp.topic in topics and window.last >= 0}
-            if not waited:
-                return  # nothing was produced in the window
-        total = sum(window.last - window.start + 1 for window in waited.values())
-        reached = {tp: window.start for tp, window in waited.items()}
+        """Read the history of some streams; `before` and `share` are their parts of this whole step."""
+        topics = {topic for name in streams for topic in self._raw.topics.get(name, ())} if self._raw else set()
+        awaited = Awaited({tp: window for tp, window in self._windows.items() if tp.topic in topics})
+        if self._raw is not None and not awaited:
+            return  # nothing was produced in the window
 
-        def part() -> float | None:
-            """Of offsets, which have holes: near enough."""
-            if self._raw is None:
-                return None
-            left = sum(max(0, window.last + 1 - reached[tp]) for tp, window in waited.items())
-            return before + share * (1 - left / total)
-
-        def on_event(data: bytes) -> bool:
-            tp, offset, dt, stream = _place(data)
-            if self._raw is None:
-                is_inside = self._is_inside(dt)
-            else:
-                window = self._windows.get(tp)
-                is_inside = window is not None and window.start <= offset < window.end
-                if not is_inside:
-                    return False
-            self._records += 1
-            self._reached = dt or self._reached
-            hit = self._hits.get((tp, offset))
-            is_of_page = hit is not None or self._page.matches(data)
-            if self._raw is None:
-                self._proofs.take(data, is_of_page)
-            if (tp, offset) not in self._seen and is_of_page:
-                if offset >= 0:
-                    self._seen.add((tp, offset))
-                    self._bound(len(self._seen))
-                self._add(self._finding((tp, offset), hit, data, dt, stream))
-            if tp in waited:
-                reached[tp] = offset + 1
-                if offset >= waited[tp].last:
-                    del waited[tp]
-                    if not waited:
-                        raise _Complete
+        def on_event(event: bytes) -> bool:
+            place = place_of(event)
+            is_inside = self._is_inside(place)
+            if is_inside or self._raw is None:
+                self._take_served(place, event)
+            awaited.note(place)
+            if self._raw is not None and not awaited:
+                raise _CompleteError
             return is_inside
 
-        self._part = part
-        with contextlib.suppress(_Complete):
+        self._part = lambda: before + share * awaited.part if self._raw is not None else None
+        with contextlib.suppress(_CompleteError):
             await self._history(streams).read(on_event, IDLE_SECONDS)
 
-    def _is_inside(self, dt: str) -> bool:
-        """Whether an event's own time says that it was there when the check began."""
+    def _take_served(self, place: ServedPlace, event: bytes) -> None:
+        self._records += 1
+        self._reached = place.dt or self._reached
+        key = place.tp, place.offset
+        hit = self._hits.get(key)
+        is_of_page = hit is not None or self._page.matches(event)
+        if self._raw is None:
+            self._proofs.take(event, is_of_page)
+        if is_of_page and key not in self._seen:
+            if place.offset >= 0:
+                self._seen.add(key)
+                self._bound(len(self._seen))
+            self._add(self._finding(key, hit, event, place.dt, place.stream))
+
+    def _is_inside(self, place: ServedPlace) -> bool:
+        """Return whether an event was there when the check began: by its offset, else by its own time."""
+        if self._raw is not None:
+            window = self._windows.get(place.tp)
+            return window is not None and window.start <= place.offset < window.end
         try:
-            return parse_since(dt) <= self._until_ms
+            return parse_since(place.dt) <= self._until_ms
         except InvalidTimestamp:
             return False
 
@@ -341,33 +281,3 @@ class _Check:
     def _bound(self, count: int) -> None:
         if count > MAX_FOUND:
             raise CheckError(f"The page has more than {MAX_FOUND:,} events in this window: choose a shorter one")
-
-
-def _all_of(answers: Mapping[TopicPartition, _Answer | SourceError]) -> dict[TopicPartition, _Answer]:
-    """The answers, but for partitions that do not exist (any more).
-
-    Raises SourceError where one could not be found: a check that leaves out a partition proves nothing.
-    """
-    for answer in answers.values():
-        if isinstance(answer, SourceError) and not isinstance(answer, UnknownPartitionError):
-            raise answer
-    return answered(answers)
-
-
-def _place(data: bytes) -> tuple[TopicPartition, int, str, str]:
-    """Where an event stands in Kafka, its time and its stream, as it says itself."""
-    meta = None
-    try:
-        meta = _decode_placed(data).meta
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        # Slower, but it takes lone surrogates, as JSON does and msgspec does not.
-        with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
-            meta = msgspec.convert(json.loads(data), _Placed).meta
-    meta = meta or _Meta()
-    is_placed = isinstance(meta.topic, str) and isinstance(meta.partition, int) and isinstance(meta.offset, int)
-    tp, offset = (TopicPartition(meta.topic, meta.partition), meta.offset) if is_placed else (TopicPartition("", 0), -1)
-    return tp, offset, _text(meta.dt), _text(meta.stream)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

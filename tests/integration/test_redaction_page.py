@@ -309,4 +309,4 @@ async def test_at_the_connection_limit_it_says_so(
         assert client.status == 200
         lines = await lines_of(await staff.post(RUN, **question()))
         assert "answered 429" in lines[-1]["error"]
-        assert "try again when another one has ended" in lines[-1]["error"]
+        assert "close another one from this address" in lines[-1]["error"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from redaction.check import check as module
+from redaction.check import raw_records
 from redaction.check.api_client import CheckError
 from redaction.check.check import Question, Raw, check, window_start
 from redaction.check.findings import (
@@ -279,7 +280,7 @@ async def test_it_can_be_stopped_and_leaves_nothing_behind(world: World) -> None
 
 async def test_progress_goes_from_nothing_to_all_in_both_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(module, "READ_BYTES", 200)
+    monkeypatch.setattr(raw_records, "READ_BYTES", 200)
     for number in range(40):
         world.write(event("Another", at=number))
     outcome = await world.ask()

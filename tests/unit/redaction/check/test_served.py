@@ -111,8 +111,8 @@ async def test_a_stream_that_breaks_off_often_is_read_as_long_as_it_gives_someth
     ("answer", "said"),
     [
         (problem("404 Not Found", "Invalid streams: nope"), "answered 404: Invalid streams: nope"),
-        (problem("429 Too Many Requests", "At most 1."), "answered 429: At most 1. A check is one more connection"),
-        (head("502 Bad Gateway", "text/html") + b"<h1>oh</h1>", "answered 502: no reason that could be read"),
+        (problem("429 Too Many Requests", "At most 1."), "answered 429: At most 1. A test needs one connection"),
+        (head("502 Bad Gateway", "text/html") + b"<h1>oh</h1>", "answered 502: no readable reason"),
         (head("500 No", "application/json") + b"[1]", "answered 500: no reason"),
         (head("301 Moved", "text/html", "Location: https://x.example/"), "redirects to https://x.example/; use that"),
         (b"SSH-2.0-OpenSSH\r\n", "cannot be reached|closed the connection"),
@@ -135,7 +135,7 @@ async def test_a_server_that_is_not_there_is_a_sentence() -> None:
 async def test_one_that_never_begins_to_answer_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_client, "HEADERS_SECONDS", 0.1)
     async with fake_service(b"HTTP/1.1 200 OK\r\n", holds=True) as service:
-        with pytest.raises(CheckError, match="did not begin to answer"):
+        with pytest.raises(CheckError, match="did not answer within"):
             await HistoryReader(service.url, ["a"], 0).ask()
 
 
