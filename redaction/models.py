@@ -1,7 +1,7 @@
-"""The list of redacted pages, its history, and what the server processes say of it.
+"""The list of redacted pages, its history, and what the server processes write about it.
 
 However a page is saved, deleted or changed (the admin, a shell, `loaddata`), the models normalise it, write the history
-and raise the version that the processes poll. Only SQL passes them by: see `redaction.listed.in_force`.
+and raise the version that the processes poll. Only SQL bypasses them: see `redaction.listed.in_force`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from streams.models import Version
 
 
 class RedactedPage(models.Model):
-    """A page whose events leave without saying who made them. `domain` and `key` are what is compared."""
+    """A page whose events leave without saying who made them. `domain` and `key` are compared with events."""
 
     domain = models.CharField(max_length=253, help_text="The wiki's host name, such as ru.wikipedia.org.")
     title = models.CharField(
@@ -31,35 +31,41 @@ class RedactedPage(models.Model):
     )
     added_at = models.DateTimeField(auto_now_add=True)
 
-    objects = PageQuerySet.as_manager()
+    objects = models.Manager.from_queryset(PageQuerySet)()
 
     class Meta:
+        """Options of the table."""
+
         ordering = ("domain", "key")
         constraints = (models.UniqueConstraint(fields=["domain", "key"], name="a_page_is_listed_once"),)
         permissions = (("view_raw", "Can see raw events in a test of a redaction"),)
 
     def __str__(self) -> str:
+        """Return domain and title."""
         return f"{self.domain}: {self.title}"
 
     @property
     def identity(self) -> tuple[str, str]:
+        """Return what is the same for every spelling of the page."""
         return self.domain, self.key
 
     def normalise(self) -> None:
-        """Set what is compared from what was written."""
+        """Set `domain` and `key` from what was written."""
         self.domain = canonical_domain(self.domain)
         self.key = normalise_title(self.title)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the page, with its line in the history and a new version of the list."""
         fields = kwargs.get("update_fields")
         if fields is not None and not {"domain", "title"}.isdisjoint(fields):
             kwargs["update_fields"] = {*fields, "domain", "key"}
-        # The row, its line in the history and the version (redaction.listed.recording hears of it by a signal).
+        # redaction.listed.recording writes the history and the version at a signal, in the same transaction.
         with transaction.atomic():
             Version.lock(Version.REDACTED_PAGES)  # first, as all who change the list do
             super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the page, with a line in the history and a new version of the list."""
         with changing() as change:
             deleted = super().delete(*args, **kwargs)
             change.removed.append(self)
@@ -67,9 +73,11 @@ class RedactedPage(models.Model):
 
 
 class PageChange(models.Model):
-    """One line of the list's history: it outlives the page and the user that it speaks of."""
+    """One line of the list's history. It outlives the page and the user that it names."""
 
     class What(models.TextChoices):
+        """What was done."""
+
         ADDED = "added", "added"
         REMOVED = "removed", "removed"
         APPLIED = "applied", "held list applied"
@@ -83,20 +91,23 @@ class PageChange(models.Model):
     at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
+        """Options of the table."""
+
         ordering = ("-at", "-id")
         default_permissions = ("view",)
         verbose_name = "change of the list"
         verbose_name_plural = "changes of the list"
 
     def __str__(self) -> str:
+        """Return the page and what was done."""
         return f"{self.domain}: {self.title} {self.what}"
 
 
 class Hold(models.Model):
-    """Pages that were in force and that are gone from the list without their removal having been recorded.
+    """Pages that were in force and disappeared from the list without a removal in its history.
 
-    They stay in force, in every process, until an admin applies the list without them (`redaction.listed.holds`).
-    Written by the process that found it out.
+    They stay in force, in every process, until an admin applies the list without them (`redaction.listed.holds`). The
+    process that misses them first writes this.
     """
 
     at = models.DateTimeField(auto_now_add=True)
@@ -104,6 +115,8 @@ class Hold(models.Model):
     pages = models.TextField(default="[]", help_text="JSON: a list of domain and title.")
 
     class Meta:
+        """Options of the table."""
+
         ordering = ("id",)
         default_permissions = ()
         permissions = (("apply_hold", "Can apply a list of redacted pages that is held"),)
@@ -111,6 +124,7 @@ class Hold(models.Model):
         verbose_name_plural = "what is held"
 
     def __str__(self) -> str:
+        """Return why the pages are held."""
         return self.why
 
 
@@ -123,8 +137,11 @@ class PageMatch(models.Model):
     events = models.PositiveBigIntegerField()
 
     class Meta:
+        """Options of the table."""
+
         default_permissions = ()
         constraints = (models.UniqueConstraint(fields=["domain", "key"], name="a_page_has_one_count"),)
 
     def __str__(self) -> str:
+        """Return the page and its count."""
         return f"{self.domain}: {self.key}: {self.events} until {self.last_at}"

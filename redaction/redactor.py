@@ -1,7 +1,7 @@
-"""Removes who did it from the events of listed pages.
+"""Removes from the events of listed pages who acted.
 
-Redaction is by rule, not by stream: a key that names somebody is removed at any depth, so that a stream, or a field,
-that nobody here has heard of does not leak. Pure: no Django, no asyncio, no clock.
+The rule is by key, not by stream: it removes a key that names somebody at any depth, so that a new stream or field does
+not leak. Pure: no Django, no asyncio, no clock.
 
 Source: wire contract, "Redaction".
 """
@@ -19,7 +19,7 @@ from streams.core.spelling import listed_keys, normalise_domain, normalise_title
 
 __all__ = ["Redactor", "Withheld", "normalise_domain", "normalise_title"]
 
-# A value that is rewritten: containers opened, leaves as the bytes that they were produced with.
+# A rewritten value: containers are decoded, leaves are the bytes of the record.
 _Rewritten = msgspec.Raw | dict[str, "_Rewritten"] | list["_Rewritten"]
 
 
@@ -56,7 +56,7 @@ _MOVE_TITLES = frozenset({"target", "oldtitle"})
 _MISSING = msgspec.Raw(b"")
 _EMPTY_TEXT = msgspec.Raw(b'""')
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
-# What stands in for a value, of whatever type, whose key stays, at any depth.
+# The replacements of values, of any type and at any depth, whose keys stay.
 _BLANKED = {
     "comment": _EMPTY_TEXT,
     "parsedcomment": _EMPTY_TEXT,
@@ -81,10 +81,10 @@ _AUTHORITY = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)", r
 
 
 class Redactor:
-    """A compiled list of pages: domain → titles, in any spelling. `version` says which list it is.
+    """A compiled list of pages (domain → titles, in any spelling). `version` says which list it is.
 
-    Titles that normalise to nothing match nothing; those of a domain that no host can have are listed on every domain.
-    Raises TypeError for a title that is not text (YAML's own typing makes 7 of ``007`` and False of ``No``).
+    Titles that normalise to nothing match nothing; titles of a domain that no host can have are listed on all domains.
+    Raises TypeError for a title that is not text: YAML's own typing reads ``007`` as 7 and ``No`` as False.
     """
 
     __slots__ = ("_anywhere", "_everything", "_matches", "_of_domain", "_pages", "_titles", "_unlisted", "version")
@@ -115,18 +115,18 @@ class Redactor:
         self._matches: dict[Identity, int] = {}
 
     def __len__(self) -> int:
-        """How many pages are listed."""
+        """Return the number of listed pages."""
         return len(self._pages)
 
     def taken_matches(self) -> dict[Identity, int]:
-        """Return how many events each page has matched since this was last asked; pages without any are left out."""
+        """Return how many events each page has matched since the last call; pages without any are missing."""
         matches, self._matches = self._matches, {}
         return matches
 
     def is_unlisted(self, domain: msgspec.Raw, server_name: msgspec.Raw) -> bool:
-        """Return True if the event's domain is not listed, False also if it cannot be told.
+        """Return whether the event's domain is certainly not listed.
 
-        It is told from ``meta.domain`` or, if that names none, from ``server_name`` (each empty if missing).
+        The domain is ``meta.domain`` or, if that names none, ``server_name`` (each empty if missing).
         """
         if not self._everything:
             return True
@@ -139,13 +139,13 @@ class Redactor:
         return titles is not None and not titles
 
     def redact(self, event: Fields, meta: Fields | None = None) -> bool:
-        """Redact `event`, the members of an event's object, in place; True if it is of a listed page.
+        """Redact an event in place; return whether it is of a listed page. Other events are left as they are.
 
-        An event of no listed page is left as it is. `meta` is the members of ``event["meta"]`` where the caller has
-        decoded them already; it is only read, so after True the caller decodes ``event["meta"]`` again.
+        `event` has the members of the event's object; `meta` has those of ``event["meta"]``, if the caller has decoded
+        them already. It is only read: after True, the caller decodes ``event["meta"]`` again.
 
-        Raises Withheld where the fields that say which page it is, or any field of a listed page's event, cannot be
-        read: the event must not leave, and may have no more than its original content.
+        Raises Withheld if the fields that name the page, or any field of a listed page's event, cannot be read. The
+        event must then not leave.
         """
         if not self._everything:
             return False
@@ -172,15 +172,15 @@ class Redactor:
         raise Withheld("a field that redaction has to read is not of the type, or not the JSON, that it should be")
 
     def redact_key(self, key: bytes) -> bytes | None:
-        """Return what may leave of the Kafka key of an event that was redacted: ``meta.key`` is as much a part of it.
+        """Return what may leave of the Kafka key of a redacted event: ``meta.key`` is a part of it.
 
-        Of a JSON object (``{"wiki_id":…,"page_id":…}``, as the keyed streams have it) that which the event would keep
-        of it; else nothing: a bare value does not say what it is, and may be a name.
+        A JSON object (``{"wiki_id":…,"page_id":…}``, as the keyed streams have it) is redacted by the same rules. Any
+        other key is removed (None): a bare value does not say what it is, and may be a name.
         """
         return _redacted_key(key)
 
     def _titles_named(self, raw: msgspec.Raw) -> _Titles | None:
-        """What is listed on the domain that a member names, None where it names none."""
+        """Return what is listed on the domain that a member names, None if it names none."""
         spelled = bytes(raw)
         titles = self._of_domain.get(spelled)
         if titles is None and spelled:
@@ -193,7 +193,7 @@ class Redactor:
         return titles
 
     def _titles_of_domain(self, event: Fields, meta: Fields) -> _Titles:
-        """What is listed on the event's domain; on any domain if the event has none."""
+        """Return what is listed on the event's domain, or on any domain if the event has none."""
         titles = self._titles_named(meta.get("domain", _MISSING))
         if titles is None:
             titles = self._titles_named(event.get("server_name", _MISSING))
@@ -224,7 +224,7 @@ class Redactor:
 
 
 def _text(fields: Fields, name: str) -> str:
-    """A member's text, "" where it is missing or null."""
+    """Return a member's text, "" if it is missing or null."""
     return _text_of(fields.get(name, _MISSING))
 
 
@@ -233,7 +233,7 @@ def _text_of(raw: msgspec.Raw) -> str:
 
 
 def _page_titles(event: Fields) -> list[str | None]:
-    """Every title that the event gives its page, before and after it, as it is spelled there."""
+    """Return every title that the event gives its page, before and after the event, as it is spelled there."""
     found: list[str | None] = []
     # Written out, without loops: this runs for each event of a listed domain.
     if "title" in event:
@@ -265,14 +265,14 @@ def _page_titles(event: Fields) -> list[str | None]:
 
 
 def _is_page_change(event: Fields, meta: Fields) -> bool:
-    """Whether the event's schema requires a performer."""
+    """Return whether the event's schema requires a performer."""
     return _text(meta, "stream") == "mediawiki.page_change.v1" or _text(event, "$schema").startswith(
         "/mediawiki/page/change/"
     )
 
 
 def _redacted(event: Fields, *, keeps_performer: bool = False, is_event: bool = False) -> Fields:
-    """The members of a redacted object. Every value is rewritten: left alone, it could hide a key given twice."""
+    """Return the members of an object, redacted. Every value is rewritten, since it may hide a key given twice."""
     redacted: Fields = {}
     for name, raw in event.items():
         if is_event and name == "meta":
@@ -285,7 +285,7 @@ def _redacted(event: Fields, *, keeps_performer: bool = False, is_event: bool = 
 
 
 def _redacted_meta(raw: msgspec.Raw) -> msgspec.Raw:
-    """``meta``, in which a key may stand already: by the same rule as the Kafka key."""
+    """Return ``meta``, redacted. A ``key`` in it is redacted by the same rule as the Kafka key."""
     meta = _decode_optional_object(raw)
     if meta is None:
         return raw
@@ -334,7 +334,7 @@ def _fate(name: str) -> msgspec.Raw:
 
 
 def _rewrite(raw: msgspec.Raw, is_comment: bool) -> _Rewritten:
-    """The value without what says who acted; of a comment, without any text in it."""
+    """Return a value without what says who acted; if it is a comment, without any text."""
     start = bytes(raw).lstrip(_JSON_BLANKS)[:1]
     if start == b"{":
         rewritten = {}

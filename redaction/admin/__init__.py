@@ -1,10 +1,14 @@
 """The admin of redacted pages. Django imports this package to find it.
 
+In reading order:
+
 - `pages.py`: the list, and what admins do there. `forms.py`: its forms. `listing.py`: by which entry a page is listed.
 - `import_export.py`: many pages at once.
 - `configured.py`: the pages that the configuration file lists.
 - `check_page.py`, `check_form.py`: the page "Test a redaction", which runs `redaction/check/`.
 - `holds.py`: a list that is held. `matches.py`: when pages last matched.
+
+Nothing here may import `streams.http` or `eventstreams_site`.
 """
 
 from __future__ import annotations

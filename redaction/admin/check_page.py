@@ -1,7 +1,7 @@
 """The staff page "Test a redaction": a form, and the check itself as a stream of JSON lines.
 
-It runs in a server process, asks that process's own HTTP port as any client would, and reads the
-raw records through that process's Kafka connections.
+It runs in a server process, reads from that process's own HTTP port as any client would, and reads the raw records
+through that process's Kafka connections.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 VIEW = "redaction.view_redactedpage"
 VIEW_RAW = "redaction.view_raw"
 MAX_RUNNING = 3
-"""Checks at a time in one process, each of which reads as much as a client that catches up."""
+"""Maximum checks at a time in one process. Each reads as much as a client that catches up."""
 MAX_SHOWN = 100_000
 """Maximum characters of a raw event, or of a served one."""
 MAX_VALUES = 20
@@ -45,7 +45,7 @@ MAX_VALUES = 20
 
 
 class _Staff(NamedTuple):
-    """Who asks, and what they may."""
+    """A user and their permissions."""
 
     user_id: Any
     may_use: bool
@@ -53,7 +53,7 @@ class _Staff(NamedTuple):
 
 
 def redaction_test_urls(admin_site: AdminSite) -> list[URLPattern]:
-    """To stand among the admin's own: `redaction_test` is the page, `redaction_test_run` what its script calls."""
+    """Return the addresses for the admin: `redaction_test` is the page, `redaction_test_run` what its script calls."""
     test = _RedactionTest(admin_site)
     return [
         path("test/", admin_site.admin_view(test.page), name="redaction_test"),
@@ -68,7 +68,7 @@ class _RedactionTest:
         """The ids of the users whose check runs in this process."""
 
     def page(self, request: HttpRequest) -> HttpResponse:
-        """`?domain=…&title=…` fills the form in."""
+        """Show the form; `?domain=…&title=…` fills it in."""
         staff = self._staff(request)
         if not staff.may_use:
             raise PermissionDenied
@@ -87,8 +87,10 @@ class _RedactionTest:
         return response
 
     async def run(self, request: HttpRequest) -> HttpResponseBase:
-        """The check, as lines of JSON: ``{"listed": …}``, ``{"progress": …}``, ``{"event": …}``, and ``{"result": …}``
-        or ``{"error": …}``. It ends when the client leaves. 400 with ``{"errors": {field: […]}}`` for wrong fields.
+        """Answer with the check as lines of JSON; it ends when the client leaves.
+
+        Lines: ``{"listed": …}``, ``{"progress": …}``, ``{"event": …}``, and ``{"result": …}`` or ``{"error": …}``. For
+        wrong fields, the answer is 400 with ``{"errors": {field: […]}}``.
         """
         if request.method != "POST":
             return _answer(405, {"error": "Use the page's form."}, Allow="POST")
@@ -103,7 +105,7 @@ class _RedactionTest:
             return _answer(400, {"errors": form.errors})
         server = request.scope.get("server")  # type: ignore[attr-defined]
         if not server or server[1] is None:
-            return _answer(501, {"error": "This server listens on no TCP port, so it cannot ask itself as clients do."})
+            return _answer(501, {"error": "This server listens on no TCP port, so a test cannot read from it."})
         listed = await sync_to_async(listing)(form.page, service.configured_pages) if form.page else None
         lines = self._lines(form.question(), listed, _address(*server), service, staff)
         return StreamingHttpResponse(
@@ -113,7 +115,7 @@ class _RedactionTest:
         )
 
     def _staff(self, request: HttpRequest) -> _Staff:
-        """In a thread: sessions and permissions are in the database."""
+        """Read the user's permissions from the database. Call it in a thread."""
         user: Any = request.user
         may_use = self._site.has_permission(request) and user.has_perm(VIEW)
         return _Staff(user.pk, may_use, may_use and user.has_perm(VIEW_RAW))
@@ -148,14 +150,14 @@ class _RedactionTest:
         except Exception as error:
             # Not its text, nor a traceback of frames that hold events.
             log.error("A test of a redaction failed: %s", type(error).__name__)
-            yield _line(error="The test failed because of an internal error; the server's log says of what kind.")
+            yield _line(error="The test failed because of an internal error; the server's log names its kind.")
 
     @contextlib.contextmanager
     def _place(self, user_id: Any) -> Iterator[None]:
         if user_id in self._running:
-            raise CheckError("A test of yours is running already: stop it, or wait until it has ended")
+            raise CheckError("You are already running a test: stop it, or wait until it ends")
         if len(self._running) >= MAX_RUNNING:
-            raise CheckError(f"{MAX_RUNNING} tests are running already: wait until one has ended")
+            raise CheckError(f"{MAX_RUNNING} tests are already running: wait until one ends")
         self._running.add(user_id)
         try:
             yield
@@ -183,7 +185,7 @@ def _service(request: HttpRequest) -> Running:
 
 
 def _address(host: str, port: int) -> str:
-    """Of the socket that the request came to: the Host header is the client's own word."""
+    """Return the address of the socket that the request came to; the Host header comes from the client."""
     host = host.removeprefix("::ffff:")
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -1,4 +1,4 @@
-"""The redacted pages that the configuration file names, as the admin sees them: read-only, beside the list."""
+"""The redacted pages of the configuration file, which the admin shows beside the list and cannot change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVICE_KEY = "eventstreams.service"
 
 
 def configured_pages(request: HttpRequest) -> Configured:
-    """None outside of the service (in a test, under another server)."""
+    """Return the pages of the configuration file; none outside of the service (in a test, under another server)."""
     service = getattr(request, "scope", {}).get(SERVICE_KEY)
     return service.configured_pages if service is not None else {}
 
@@ -37,11 +37,12 @@ def warning_of_too_few(request: HttpRequest, left: int) -> str:
 
 
 def configured_identities(configured: Configured) -> set[tuple[str, str]]:
+    """Return the identities of the configured pages."""
     return {page.identity for page in configured_pages_of(configured)}
 
 
 def found(configured: Configured, term: str, domain: str) -> list[tuple[str, list[str]]]:
-    """Those in which every word of `term` is found, of `domain` unless that is empty; by domain, in order."""
+    """Return the titles that have every word of `term`, by domain and in order; of `domain` unless that is empty."""
     by_domain: dict[str, list[str]] = {}
     for page in configured_pages_of(configured):
         if (not domain or page.identity[0] == domain) and _matches(page, term):
@@ -50,7 +51,7 @@ def found(configured: Configured, term: str, domain: str) -> list[tuple[str, lis
 
 
 def doubtful(by_domain: Iterable[tuple[str, Sequence[str]]], seen: Evidence) -> list[tuple[Page, Doubt]]:
-    """Those of the pages of `found` that events do not bear out; none if there are no events to compare with."""
+    """Return the pages of `found` that events do not confirm; none without events to compare with."""
     if not seen.events:
         return []
     pages = (Page(domain, title) for domain, titles in by_domain for title in titles)
@@ -58,6 +59,7 @@ def doubtful(by_domain: Iterable[tuple[str, Sequence[str]]], seen: Evidence) -> 
 
 
 def configured_pages_of(configured: Configured) -> list[Page]:
+    """Return the configured pages, one by one."""
     return [Page(domain, title) for domain, titles in configured.items() for title in titles]
 
 

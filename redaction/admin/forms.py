@@ -1,4 +1,4 @@
-"""What admins fill in. Every field says itself what is wrong with it."""
+"""The forms of the list. Each field says itself what is wrong with it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ else:
     PageModelForm = forms.ModelForm  # not generic when it runs
 
 TAKE = "_take"
-"""The button that takes a suggestion: its value is the page, as `written`."""
+"""The button that takes a suggestion; its value is the page, as `written`."""
 AS_IT_IS = "_as_it_is"
-"""The button that saves a doubtful page; its value is that page, so that it says nothing of another."""
+"""The button that saves a doubtful page; its value is that page, so that it cannot save another."""
 MAX_REASON = 500
+"""Maximum characters of a reason."""
 MAX_ADDRESS = 8000
-"""Characters of a page's address: each letter of a percent-encoded title takes up to nine."""
+"""Maximum characters of a page's address: each letter of a percent-encoded title takes up to nine."""
 WIDE = {"class": "vTextField", "spellcheck": "false", "autocomplete": "off"}
 
 
 class ReasonField(forms.CharField):
-    """Why: it stays in the history."""
+    """The reason of a change, which stays in the history."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("widget", forms.TextInput(attrs={"class": "vTextField"}))
@@ -42,12 +43,13 @@ class ReasonField(forms.CharField):
 
 
 class DomainField(forms.CharField):
-    """Gives the domain as events have it, "" for none. Required or not, that is for the form to say."""
+    """Gives the domain as events have it, "" for none; a form decides whether it requires one."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(required=False, widget=forms.TextInput(attrs=WIDE), **options)
 
     def clean(self, value: Any) -> str:
+        """Return the domain as events have it."""
         text: str = super().clean(value)
         try:
             return typed_domain(text) if text else ""
@@ -56,7 +58,7 @@ class DomainField(forms.CharField):
 
 
 def written(page: Page) -> str:
-    """A page as one text; no title can contain the sign between."""
+    """Return a page as one text; no title can contain the separator."""
     return f"{page.domain}|{page.title}"
 
 
@@ -68,13 +70,13 @@ class TitleField(forms.CharField):
             max_length=MAX_ADDRESS,
             widget=forms.TextInput(attrs={**WIDE, "dir": "auto"}),
             help_text="With its namespace, in any spelling: case, blanks and underscores do not matter. Or the whole "
-            "address of the page; then the domain may stay empty.",
+            "address of the page; then leave the domain empty.",
             **options,
         )
 
 
 def clean_title(cleaned: dict[str, Any]) -> str:
-    """The title of a form with a domain and a title; an address sets the domain as well. Raises ValidationError."""
+    """Return the title of a form with a domain and a title; an address also sets the domain. Raises ValidationError."""
     text: str = cleaned["title"]
     if not text:
         return ""
@@ -92,9 +94,9 @@ def clean_title(cleaned: dict[str, Any]) -> str:
 
 
 class PageForm(PageModelForm):
-    """One more page. `configured` are the pages of the configuration file, `evidence` reads what events say.
+    """The form for one page. `configured` has the pages of the configuration file, `evidence` reads what events say.
 
-    A page that events do not bear out is not valid before somebody has seen that: `doubt`.
+    A page that events do not confirm is invalid until somebody has seen why: `doubt`.
     """
 
     configured: ClassVar[Configured] = {}
@@ -105,6 +107,8 @@ class PageForm(PageModelForm):
     reason = ReasonField()
 
     class Meta:
+        """The fields of the model."""
+
         model = RedactedPage
         fields = ("domain", "title", "reason")
 
@@ -115,25 +119,29 @@ class PageForm(PageModelForm):
         super().__init__(data, *args, **options)
         self.doubt: Doubt | None = None
         self.page: Page | None = None
-        """As it was understood."""
+        """The page as it was understood."""
 
     @property
     def is_saved_as_it_is(self) -> bool:
+        """Return whether the button was pressed that saves this doubtful page."""
         return self.page is not None and self.data.get(AS_IT_IS) == written(self.page)
 
     @property
     def suggested(self) -> str:
-        """The suggestion as the value of its button; "" if there is none."""
+        """Return the suggestion as the value of its button; "" if there is none."""
         return written(self.doubt.suggestion) if self.doubt and self.doubt.suggestion else ""
 
     @property
     def as_it_is(self) -> str:
+        """Return the page as the value of that button."""
         return written(self.page) if self.page else ""
 
     def clean_title(self) -> str:
+        """Read the title, which may be the page's address."""
         return clean_title(self.cleaned_data)
 
     def clean(self) -> dict[str, Any]:
+        """Refuse a page that is listed, and doubt one that events do not confirm."""
         cleaned = super().clean() or self.cleaned_data
         domain, title = cleaned.get("domain"), cleaned.get("title")
         if title and not domain and "domain" not in self.errors:
@@ -151,19 +159,19 @@ class PageForm(PageModelForm):
         domain, key = page.identity
         listed = RedactedPage.objects.filter(domain=domain, key=key).first()
         if listed is not None:
-            self.add_error("title", f"This page is listed already, as “{listed.title}”: {listed.reason}")
+            self.add_error("title", f"This page is already listed, as “{listed.title}”: {listed.reason}")
         elif page.identity in configured_identities(self.configured):
-            self.add_error("title", "This page is listed already, in the configuration file.")
+            self.add_error("title", "This page is already listed, in the configuration file.")
 
 
 class ReasonForm(forms.Form):
-    """Why pages are added, or taken off the list."""
+    """Asks why pages are added or removed."""
 
     reason = ReasonField()
 
 
 class RemoveForm(ReasonForm):
-    """Why pages are removed; of more than a few, their number has to be typed."""
+    """Asks why pages are removed and, for more than FEW, for their number, typed."""
 
     FEW = 10
 
@@ -178,6 +186,7 @@ class RemoveForm(ReasonForm):
             )
 
     def clean_number(self) -> str:
+        """Require the number of pages, typed."""
         text: str = self.cleaned_data["number"]
         if text.strip().replace(",", "") != str(self._count):
             raise ValidationError(f"{self._count} pages are selected, not {text.strip()[:20]}: type {self._count}.")
@@ -204,19 +213,20 @@ class ListForm(forms.Form):
     form = forms.ChoiceField(
         label="Format",
         choices=[
-            (RECOGNISE, "recognise it"),
+            (RECOGNISE, "Detect automatically"),
             (lists.Format.LINES, "Lines"),
             (lists.Format.CSV, "CSV"),
             (lists.Format.YAML, "YAML"),
         ],
     )
     default_domain = DomainField(
-        label="Domain of titles without one", help_text="Such as ru.wikipedia.org. May stay empty."
+        label="Default domain", help_text="For titles without a domain, such as ru.wikipedia.org. Optional."
     )
 
     parsed: lists.Parsed
 
     def clean_upload(self) -> str | None:
+        """Return the text of the uploaded file."""
         upload = self.cleaned_data["upload"]
         if upload is None:
             return None
@@ -228,6 +238,7 @@ class ListForm(forms.Form):
             raise ValidationError(str(error)) from None
 
     def clean(self) -> dict[str, Any]:
+        """Read the list, pasted or uploaded, into `parsed`."""
         cleaned = super().clean() or self.cleaned_data
         if self.errors:
             return cleaned
@@ -242,6 +253,6 @@ class ListForm(forms.Form):
             self.add_error(source, str(error))
             return cleaned
         if not self.parsed.entries and not self.parsed.invalid:
-            self.add_error(source, "There is no page in it.")
+            self.add_error(source, "No pages found.")
         cleaned["text"] = text
         return cleaned

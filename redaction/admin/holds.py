@@ -1,4 +1,4 @@
-"""The admin's page of what is held: which pages, why, and the two decisions, each with a reason."""
+"""The admin's page about a held list: which pages, why, and the two decisions, each with a reason."""
 
 from __future__ import annotations
 
@@ -26,24 +26,30 @@ else:
 
 @admin.register(Hold)
 class HoldAdmin(HoldsAdmin):
-    """One page, no rows: a hold is applied or its pages are put back."""
+    """One page without rows, on which an admin applies the list or puts the pages back."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: server processes write holds."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Hold | None = None) -> bool:
+        """Refuse: a hold is decided, not edited."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Hold | None = None) -> bool:
+        """Refuse: a hold is decided, not deleted."""
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Hold | None = None) -> bool:
+        """Return whether the user may see the list, or decide."""
         return request.user.has_perm("redaction.view_redactedpage") or self._may_decide(request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may see the page."""
         return self.has_view_permission(request)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show what is held, or carry out a decision."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         form = ReasonForm(request.POST or None)
@@ -67,7 +73,7 @@ class HoldAdmin(HoldsAdmin):
         return TemplateResponse(request, "admin/redaction/hold/change_list.html", context)
 
     def _decide(self, request: HttpRequest, reason: str) -> HttpResponse:
-        """Of the holds that the page showed, and no others."""
+        """Carry out a decision about the holds that the page showed, and no others."""
         numbers = {int(number) for number in re.findall(r"\b\d{1,18}\b", request.POST.get("holds", ""))}
         user: Any = request.user
         if "apply" in request.POST:

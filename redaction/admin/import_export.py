@@ -1,4 +1,4 @@
-"""Many pages at once: import with a preview, export."""
+"""Imports many pages, with a preview, and exports the list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redaction.admin.pages import RedactedPageAdmin
 
 SHOWN = 50
-"""Maximum entries of each kind that a preview names; of more, it gives the number."""
+"""Maximum entries of each kind that a preview names."""
 
 FORMATS = {
     lists.Format.LINES: "lines",
@@ -38,11 +38,11 @@ FORMATS = {
 
 
 IMPORT, IMPORT_SUGGESTED, IMPORT_ALL = "import", "import_suggested", "import_all"
-"""What the buttons of a preview do with doubtful pages: leave them out, correct them, take them as they are."""
+"""What the buttons of a preview do with doubtful pages: skip them, correct them, or take them as they are."""
 
 
 def import_view(model_admin: RedactedPageAdmin, request: HttpRequest, user: Any) -> HttpResponse:
-    """Three steps, each with all that it needs in its form: the list, its preview, the import."""
+    """Answer one of three steps, each of which has in its form what it needs: the list, its preview, the import."""
     step = request.POST.get("step", "")
     if not step:
         return _ask(model_admin, request, ListForm(initial={"form": ListForm.RECOGNISE}))
@@ -64,7 +64,7 @@ def import_view(model_admin: RedactedPageAdmin, request: HttpRequest, user: Any)
 
 
 def _wanted(step: str, preview: lists.Preview) -> list[Page]:
-    """What a button of the preview imports."""
+    """Return what a button of the preview imports."""
     wanted = [entry.page for entry in preview.new]
     if step == IMPORT_SUGGESTED:
         wanted += [item.doubt.suggestion or item.entry.page for item in preview.doubtful]
@@ -142,7 +142,7 @@ def _report(
     doubtful = len(preview.doubtful)
     left_out = doubtful if step == IMPORT else 0
     if known := len(parsed.entries) - added - left_out:
-        text += f" {counted(known, 'was', 'were')} listed already."
+        text += f" {counted(known, 'was', 'were')} already listed."
     model_admin.message_user(request, text, messages.SUCCESS)
     if left_out:
         text = f"{counted(left_out, 'doubtful page was', 'doubtful pages were')} not added."
@@ -153,7 +153,7 @@ def _report(
 
 
 def export_csv() -> HttpResponse:
-    """With cells that no spreadsheet runs; an import takes them back."""
+    """Answer with the list as CSV, in cells that no spreadsheet runs and an import reads back."""
     response = _attachment("text/csv; charset=utf-8", "redacted-pages.csv")
     writer = csv.writer(response)
     writer.writerow(["domain", "title", "reason", "added by", "added at"])
@@ -165,7 +165,7 @@ def export_csv() -> HttpResponse:
 
 
 def export_yaml() -> HttpResponse:
-    """As the configuration has it, every text in quotes: so it is read back as it is."""
+    """Answer with the list as the configuration has it, with every text in quotes, so that an import reads it back."""
     by_domain: dict[str, list[str]] = {}
     for domain, title in RedactedPage.objects.values_list("domain", "title"):
         by_domain.setdefault(domain, []).append(title)

@@ -1,4 +1,4 @@
-"""By which entry a page is listed, in a sentence."""
+"""Says by which entry a page is listed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redaction.models import RedactedPage
 
 
 def listing(page: Page, configured: Configured) -> dict[str, Any]:
-    """Whether a page is listed, as JSON's types: ``is_listed``, and ``sentence``."""
+    """Return whether a page is listed, as JSON's types: ``is_listed``, and ``sentence``."""
     identity = page.identity
     rows = RedactedPage.objects.filter(domain=identity[0], key=identity[1])[:1]
     by = [f"as “{row.title}” ({row.domain}) since {row.added_at:%Y-%m-%d %H:%M} UTC: {row.reason}" for row in rows] + [
@@ -22,5 +22,5 @@ def listing(page: Page, configured: Configured) -> dict[str, Any]:
         return {"is_listed": True, "sentence": f"“{page.title}” on {page.domain} is listed {', and '.join(by)}."}
     return {
         "is_listed": False,
-        "sentence": f"“{page.title}” on {page.domain} is not listed: what clients get of its events says who acted.",
+        "sentence": f"“{page.title}” on {page.domain} is not listed: clients see who made its events.",
     }

@@ -1,4 +1,4 @@
-"""What the admin shows of matches: when each page last matched an event, and which pages never did."""
+"""Shows in the admin when each page last matched an event, and which pages never did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redaction.listed.matches import Match, matched, matches_of, never_matched
 from redaction.models import PageMatch, RedactedPage
 
 PATIENCE = timedelta(days=1)
-"""How long a page may be listed without a match before the front page says so."""
+"""Time without a match after which the front page mentions a listed page."""
 NEVER = "never"
 
 if TYPE_CHECKING:
@@ -25,26 +25,30 @@ if TYPE_CHECKING:
 
 
 class MatchedFilter(admin.SimpleListFilter):
+    """Filters the list by whether its pages have matched events."""
+
     title = "matches"
     parameter_name = "matched"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
         return [("never", "Never matched since it was listed"), ("yes", "Has matched events")]
 
     def queryset(self, request: HttpRequest, queryset: Pages) -> Pages:
+        """Return the pages of the choice."""
         if self.value() == "never":
             return never_matched(queryset)
         return matched(queryset) if self.value() == "yes" else queryset
 
 
 def with_matches(queryset: Pages) -> Pages:
-    """With `last_match` and `match_count`, None for pages that never matched."""
+    """Add `last_match` and `match_count`, None for pages that never matched."""
     own = PageMatch.objects.filter(domain=OuterRef("domain"), key=OuterRef("key"))
     return queryset.annotate(last_match=Subquery(own.values("last_at")), match_count=Subquery(own.values("events")))
 
 
 def match_text(match: Match | None) -> str:
-    """When a page last matched an event, and how many."""
+    """Return when a page last matched an event, and how many, as a text."""
     if match is None:
         return NEVER
     events = f"{match.events:,} event{'' if match.events == 1 else 's'}"
@@ -52,7 +56,7 @@ def match_text(match: Match | None) -> str:
 
 
 def with_match_texts(configured: Iterable[tuple[str, list[str]]]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The pages of the configuration file, each title with what it has matched."""
+    """Return the pages of the configuration file, each title with what it has matched."""
     grouped = [(domain, titles, configured_pages_of({domain: titles})) for domain, titles in configured]
     matches = matches_of(page.identity for _, _, pages in grouped for page in pages)
     return [
@@ -62,7 +66,7 @@ def with_match_texts(configured: Iterable[tuple[str, list[str]]]) -> list[tuple[
 
 
 def never_matched_long(request: HttpRequest) -> tuple[int, int]:
-    """How many pages of the list, and of the configuration file, have matched no event for a day.
+    """Return how many pages of the list, and of the configuration file, have been listed for a day without a match.
 
     Those of the file count only in a process that has run for a day.
     """

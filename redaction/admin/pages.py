@@ -1,5 +1,6 @@
-"""The admin of the list of redacted pages, and its history. Pages are added and removed, never edited: so the history
-says all that has been, and `redaction.listed.changes` stays the only writer.
+"""The admin of the list of redacted pages, and of its history.
+
+Pages are added and removed, never edited, so that the history tells everything.
 """
 
 from __future__ import annotations
@@ -46,16 +47,17 @@ else:
     PageAdmin = ChangeAdmin = admin.ModelAdmin  # not generic when it runs
 
 SHOWN = 20
-"""Maximum pages that are named before they are removed; of more, the page gives the number."""
+"""Maximum pages that are named before they are removed."""
 
 
 def wiki_link(domain: str, title: str) -> SafeString:
+    """Return a link to the page in its wiki."""
     address = f"https://{domain}/wiki/{quote(title.replace(' ', '_'), safe='/:')}"
     return format_html('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', address, title)
 
 
 def test_address(domain: str, title: str) -> str:
-    """Of the page "Test a redaction", filled in."""
+    """Return the address of the page "Test a redaction", filled in."""
     return f"{reverse('admin:redaction_test')}?{urlencode({'domain': domain, 'title': title})}"
 
 
@@ -63,7 +65,7 @@ test_address.__test__ = False  # type: ignore[attr-defined]  # no test of pytest
 
 
 def search(queryset: QuerySet[Any], term: str, *fields: str) -> QuerySet[Any]:
-    """The rows in which every word of `term` is found: in the title or the domain however spelled, or in `fields`."""
+    """Return the rows that have every word of `term` in the title or domain, in any spelling, or in `fields`."""
     if is_address(term):
         try:
             domain, key = page_of_address(term).identity
@@ -81,6 +83,8 @@ def search(queryset: QuerySet[Any], term: str, *fields: str) -> QuerySet[Any]:
 
 @admin.register(RedactedPage)
 class RedactedPageAdmin(PageAdmin):
+    """The list, with what admins do there."""
+
     form = PageForm
     list_display = ("page", "domain", "reason", "added_by", "when", "matched", "test", "removal")
     list_display_links = None
@@ -93,42 +97,51 @@ class RedactedPageAdmin(PageAdmin):
 
     @admin.display(description="page", ordering="key")
     def page(self, page: RedactedPage) -> SafeString:
+        """Return the title, as a link to the wiki."""
         return wiki_link(page.domain, page.title)
 
     @admin.display(description="added at (UTC)", ordering="added_at")
     def when(self, page: RedactedPage) -> str:
+        """Return when the page was added."""
         return moment(page.added_at)
 
     @admin.display(description="last matched", ordering="last_match")
     def matched(self, page: Any) -> str:
-        """`page` is out of `get_queryset`."""
+        """Return when a page of `get_queryset` last matched an event."""
         return match_text(Match(page.last_match, page.match_count) if page.last_match else None)
 
     @admin.display(description="")
     def test(self, page: RedactedPage) -> SafeString:
+        """Return a link to the page's test."""
         address = test_address(page.domain, page.title)
         return format_html('<a href="{}" aria-label="Test {}">Test</a>', address, page.title)
 
     @admin.display(description="")
     def removal(self, page: RedactedPage) -> SafeString:
+        """Return a link that leads to the page's removal."""
         address = reverse("admin:redaction_redactedpage_delete", args=[page.pk])
         return format_html('<a href="{}" aria-label="Remove {}">Remove</a>', address, page.title)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RedactedPage]:
+        """Return the pages with what they have matched."""
         return with_matches(super().get_queryset(request))
 
     def get_list_display(self, request: HttpRequest) -> Any:
+        """Leave out the column of removals for users who may not remove."""
         return self.list_display if self.has_delete_permission(request) else self.list_display[:-1]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[RedactedPage], search_term: str
     ) -> tuple[QuerySet[RedactedPage], bool]:
+        """Search as `search` does."""
         return search(queryset, search_term, "reason", "added_by__username"), False
 
     def has_change_permission(self, request: HttpRequest, obj: RedactedPage | None = None) -> bool:
+        """Refuse: a page is removed and added again instead."""
         return False
 
     def get_urls(self) -> list[URLPattern]:
+        """Add the addresses of removing, import, export and test."""
         view = self.admin_site.admin_view
         own = [
             path("remove/", view(self.remove_view), name="redaction_redactedpage_remove"),
@@ -139,6 +152,7 @@ class RedactedPageAdmin(PageAdmin):
         return own + redaction_test_urls(self.admin_site) + super().get_urls()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, and below it the configuration file's pages."""
         if not self.has_view_permission(request):
             raise PermissionDenied  # before anything is read for the page
         pages_of_file = configured_pages(request)
@@ -155,6 +169,7 @@ class RedactedPageAdmin(PageAdmin):
     # Adding.
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[PageForm]:
+        """Return the form for this request's process, with its configured pages and its evidence."""
         form = super().get_form(request, obj, change=change, **kwargs)
         evidence = staticmethod(partial(self.evidence.of, request))
         return type("PageForm", (form,), {"configured": configured_pages(request), "evidence": evidence})
@@ -162,19 +177,22 @@ class RedactedPageAdmin(PageAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Show the form for one page."""
         more = {"title": "Redact a page", "show_save_and_continue": False}
         return super().add_view(request, form_url, {**more, **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: RedactedPage, form: Any, change: bool) -> None:
+        """List the page."""
         page = Page(obj.domain, obj.title)
         changes.add([page], obj.reason, self._user(request))
-        # Where another admin was quicker, it is theirs.
+        # If another admin was faster, this is their row.
         domain, key = page.identity
         obj.pk = RedactedPage.objects.values_list("pk", flat=True).get(domain=domain, key=key)
 
     def response_add(
         self, request: HttpRequest, obj: RedactedPage, post_url_continue: str | None = None
     ) -> HttpResponse:
+        """Say that the page is listed, with a link to its test."""
         text = format_html(
             'Added “{}” ({}). Matching events are redacted within 3 seconds. <a href="{}">Test it</a>.',
             obj.title,
@@ -188,12 +206,13 @@ class RedactedPageAdmin(PageAdmin):
 
     @admin.action(description="Remove from the list …", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[RedactedPage]) -> HttpResponse:
-        """Takes the place of Django's own, which asks for no reason."""
+        """Ask for a reason, which Django's own action does not."""
         return self._ask(request, queryset)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Ask before one page is removed."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
         page = self.get_object(request, object_id)
@@ -203,7 +222,7 @@ class RedactedPageAdmin(PageAdmin):
         return self._ask(request, [page])
 
     def remove_view(self, request: HttpRequest) -> HttpResponse:
-        """What the question of the two above leads to."""
+        """Remove pages, after the question that the two above ask."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
         numbers = [int(number) for number in re.findall(r"\b\d{1,18}\b", request.POST.get("pages", ""))]
@@ -246,28 +265,33 @@ class RedactedPageAdmin(PageAdmin):
     # Many at once.
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
+        """Show a step of the import."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         return import_view(self, request, self._user(request))
 
     def export_csv(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the list as CSV."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return export_csv()
 
     def export_yaml(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the list as YAML."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return export_yaml()
 
-    # History: PageChange has all of it; Django's own, which knows of no reason and no import, is not kept beside it.
+    # History: PageChange has all of it. Django's own, which has no reasons and no imports, is not kept as well.
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Write nothing into Django's own history."""
         return None
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Lead to the page's lines in the history."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         page = self.get_object(request, object_id)
@@ -284,7 +308,7 @@ class RedactedPageAdmin(PageAdmin):
 
 @admin.register(PageChange)
 class PageChangeAdmin(ChangeAdmin):
-    """Read-only."""
+    """The history, read-only."""
 
     list_display = ("when", "by", "what", "page", "domain", "reason")
     list_display_links = None
@@ -296,26 +320,33 @@ class PageChangeAdmin(ChangeAdmin):
 
     @admin.display(description="page", ordering="key")
     def page(self, change: PageChange) -> SafeString | str:
-        # A held list that was applied is a line without a domain.
+        # The line of a held list that was applied has no domain.
+        """Return the title, as a link to the wiki."""
         return wiki_link(change.domain, change.title) if change.domain else change.title
 
     @admin.display(description="at (UTC)", ordering="at")
     def when(self, change: PageChange) -> str:
+        """Return when the change was made."""
         return moment(change.at)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[PageChange], search_term: str
     ) -> tuple[QuerySet[PageChange], bool]:
+        """Search as `search` does."""
         return search(queryset, search_term, "reason", "by", "what"), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the history."""
         return super().changelist_view(request, {"title": "Change history", **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: changes are recorded, not entered."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: PageChange | None = None) -> bool:
+        """Refuse: the history stays as it is."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: PageChange | None = None) -> bool:
+        """Refuse: the history stays as it is."""
         return False

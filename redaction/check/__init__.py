@@ -1,9 +1,13 @@
 """The test of a redaction: reads the service as a client does, and says clean, leak or not found.
 
-- `api_client.py`: reads streams over HTTP. `check.py`: compares what came with what Kafka has.
-- `page_filter.py`: which events are of the page. `json_members.py`: JSON as it was written.
-- `verdict.py`: what in an event names somebody. These three share no code with `redaction.redactor`.
-- `proof.py`, `findings.py`: what the result proves, as sentences. `test_edit.py`: an edit that is made for the test.
+In reading order:
 
-The page and its form are in `redaction/admin/`: nothing here may import the admin.
+- `check.py`: compares what clients get with what Kafka has.
+- `api_client.py`: reads streams over HTTP. `sse.py`: parses them. `served_events.py`: which events are still awaited.
+- `raw_records.py`: reads the same time window from Kafka.
+- `page_filter.py`: finds the events of the page. `json_members.py`: JSON as it was written.
+- `verdict.py`: finds what in an event names somebody. These three share no code with `redaction.redactor`.
+- `proof.py`, `findings.py`: what the result proves, as sentences. `test_edit.py`: makes an edit for the test.
+
+The page and its form are in `redaction/admin/`: nothing here may import the admin, nor the redactor.
 """

@@ -13,25 +13,27 @@ from typing import Any, NamedTuple
 from redaction.check.page_filter import About, about
 from redaction.check.verdict import Leak, NotJsonError, Who, find_leaks, find_user_keys, removed_paths
 
-NOT_SERVED = "it was not served: it was withheld, is no event, or has not come in time"
-NO_RAW_RECORD = "its raw record could not be found, so the verdict is by shape alone"
+NOT_SERVED = "it was not served: it was withheld, is no event, or did not arrive in time"
+NO_RAW_RECORD = "its raw record was not found, so the verdict is by shape alone"
 _MAX_DATE_MS = 253_402_300_799_999  # 9999, the last that datetime can say
 
 
 class Verdict(StrEnum):
+    """Of one event, or of a whole check."""
+
     CLEAN = "clean"
     LEAK = "leak"
     NOT_FOUND = "not found"
 
 
 class Proof(StrEnum):
-    """What clean events prove of a page: the best of it."""
+    """The most that the clean events of a page prove."""
 
     REAL = "real events"
     NAMESPACE = "real events of its namespace"
     """Only test edits were found, but real events have this domain and this beginning of a title."""
     LIST = "test edits only"
-    """The list works, for a title that perhaps no real event ever has."""
+    """The list works, for a title that perhaps no real event has."""
     NONE = "nothing"
 
 
@@ -47,8 +49,10 @@ class RecordPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One event of the page. `raw` and `served` are what Kafka holds and what the client got, each None where there
-    was none; they are for eyes that may see names, and in no repr.
+    """One event of the page.
+
+    `raw` and `served` are what Kafka holds and what the client got, None if there is none. Only people who may see
+    names may see them: they are in no repr.
     """
 
     position: RecordPlace
@@ -61,10 +65,11 @@ class Finding:
 
     @property
     def about(self) -> About:
+        """Return what the event is."""
         return about(self.served or self.raw or b"")
 
     def public(self) -> dict[str, Any]:
-        """As JSON's types, without what was produced or served."""
+        """Return it as JSON's types, without `raw` and `served`."""
         return {
             **self.position._asdict(),
             **self.about._asdict(),
@@ -76,8 +81,10 @@ class Finding:
 
 
 class Progress(NamedTuple):
-    """`step`: "raw" or "served"; `records` so far in this step; `time` reached; `part` of the step done, 0…1, or None
-    where nobody knows.
+    """How far a check is.
+
+    `step` is "raw" or "served"; `records` counts those of this step; `time` is the time that it has reached (ISO 8601);
+    `part` is the part of the step that is done, 0 to 1, None if that is unknown.
     """
 
     step: str
@@ -88,8 +95,10 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """`by_shape`: without the raw records. `held_from`: Kafka could only be looked at from that time on; "" if it holds
-    the whole window. `doubts` are sentences on why the title may be wrong.
+    """What a check has found.
+
+    `by_shape`: it had no raw records. `held_from`: when what Kafka holds begins; "" if it holds the whole window.
+    `doubts` are sentences on why the title may be wrong.
     """
 
     verdict: Verdict
@@ -106,7 +115,7 @@ class Result:
 
     @property
     def sentences(self) -> list[str]:
-        """For people: what the test proves, then what was looked at."""
+        """Return for people what the test proves, and what it looked at."""
         said = [self._lead()]
         counts = [f"{self.clean:,} clean", f"{self.leaks:,} leaking"]
         if self.not_served:
@@ -115,7 +124,7 @@ class Result:
         window = f"of {self.records:,} events from {self.since} to {self.until}{how}"
         said.append(f"Events of the page: {', '.join(counts)}, {window}.")
         if self.held_from:
-            said.append(f"Kafka holds these streams only from {self.held_from} on: nothing before could be looked at.")
+            said.append(f"Kafka holds these streams only from {self.held_from} on: nothing before that was tested.")
         return [*said, *self.doubts]
 
     def _lead(self) -> str:
@@ -138,7 +147,7 @@ class Result:
         return "Not found: this proves nothing. No event of the page was found."
 
     def public(self) -> dict[str, Any]:
-        """As JSON's types."""
+        """Return it as JSON's types."""
         return {
             **asdict(self),
             "verdict": self.verdict.value,
@@ -149,14 +158,17 @@ class Result:
 
 
 def instant(ms: int) -> str:
-    """ISO 8601, UTC; "" for no time or one that no calendar has."""
+    """Return a time in ISO 8601, UTC; "" for no time or one that no calendar has."""
     if not 0 <= ms <= _MAX_DATE_MS:
         return ""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def judge(position: RecordPlace, raw: bytes | None, served: bytes | None, *, is_raw_known: bool) -> Finding:
-    """The verdict on one event: by its raw record, where there is one, and by shape. `is_raw_known`: it is at hand."""
+    """Return the verdict on one event, by its shape and by its raw record, if there is one.
+
+    `is_raw_known`: the check has raw records, so that this one should be there.
+    """
     if served is None:
         return Finding(position, Verdict.NOT_FOUND, note=NOT_SERVED, raw=raw)
     note = NO_RAW_RECORD if raw is None and is_raw_known else ""

@@ -1,4 +1,4 @@
-"""JSON as it was written: a key that is there twice is seen twice, a number is the text of it. Pure.
+"""Reads JSON as it was written: a key that is there twice appears twice, a number is its text. Pure.
 
 A part of the independent check of redaction, as `redaction.check.verdict` is.
 """
@@ -14,11 +14,11 @@ Path = tuple[Part, ...]
 
 
 class NotJsonError(ValueError):
-    """It is not JSON, so the check proves nothing about it. The message holds no part of it."""
+    """The text is not JSON. The message has no part of it."""
 
 
 class Object(list[tuple[str, Any]]):
-    """The members of an object as they were written: a key that is there twice is seen twice."""
+    """The members of an object as they were written; a key that is there twice appears twice."""
 
 
 class Number(str):
@@ -26,16 +26,19 @@ class Number(str):
 
 
 def parse(text: bytes | str) -> Any:
-    """Raises NotJsonError."""
+    """Return a JSON document with Object and Number in it. Raises NotJsonError."""
     try:
         return json.loads(text, object_pairs_hook=Object, parse_int=Number, parse_float=Number, parse_constant=Number)
     except (ValueError, RecursionError):
         pass
-    raise NotJsonError("it cannot be read as JSON")  # out here: the context would hold the text
+    raise NotJsonError("it cannot be read as JSON")  # here, since the error's context would have the text
 
 
 def members(document: Any) -> Iterator[tuple[Path, str, Any]]:
-    """Every member at any depth, and every element of an array, in order: path, key (an array's for its elements)."""
+    """Yield path, key and value of every member and every array's element, at any depth and in order.
+
+    The key of an array's element is that of the array.
+    """
     todo: list[tuple[Path, str, Any]] = [((), "", document)]
     while todo:
         path, key, value = todo.pop()

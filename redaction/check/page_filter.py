@@ -1,4 +1,4 @@
-"""Which events are of a page, or of a revision, and what each is; written without a look at how redaction is done.
+"""Finds the events of a page or of a revision, and says what each is. It shares no code with the redaction.
 
 A part of the independent check of redaction, as `redaction.check.verdict` is. Pure.
 """
@@ -22,7 +22,7 @@ _HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]*)?")
 
 
 class _Event(msgspec.Struct):
-    """What says which page and which revision an event is of; anything may be in the place of anything."""
+    """The members that say which page and which revision an event is of; each may be of any type."""
 
     meta: Any = None
     server_name: Any = None
@@ -46,10 +46,10 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 
 
 class PageFilter:
-    """Finds the events of a page, of a revision, or (with both) of that revision of that page, raw or served.
+    """Finds the events, raw or served, of a page, of a revision, or (with both) of that revision of that page.
 
-    A revision id means nothing without its wiki, so there is always a domain. An event that has no domain counts as
-    one of every domain.
+    A revision id means nothing without its wiki, so the domain is required. An event without a domain counts as one of
+    every domain.
     """
 
     def __init__(self, domain: str, title: str | None, rev_id: int | None) -> None:
@@ -60,7 +60,7 @@ class PageFilter:
         self._rev_id = rev_id
 
     def matches(self, event: bytes) -> bool:
-        """False also for what is no event."""
+        """Return whether an event is one of those; False also for what is no event."""
         fields = _read(event)
         if fields is None:
             return False
@@ -89,7 +89,7 @@ def _read(event: bytes) -> _Event | None:
 
 
 def is_of(event: bytes, domain: str, title: str | None = None, rev_id: int | None = None) -> bool:
-    """Whether an event, raw or served, is of the page (and revision)."""
+    """Return whether an event, raw or served, is of the page (and revision)."""
     return PageFilter(domain, title, rev_id).matches(event)
 
 
@@ -129,8 +129,9 @@ def _revisions(event: _Event) -> Iterator[str]:
 
 
 def _title(text: str) -> str:
-    """One spelling for all: NFC, blanks as underscores are, none twice, at the ends or around the first colon; nothing
-    invisible; no letter case.
+    """Return the one spelling of a title: in NFC, without invisible characters and letter case.
+
+    Runs of blanks and underscores are one blank; those at the ends and around the first colon are none.
     """
     if not text.isascii():
         visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
@@ -140,7 +141,7 @@ def _title(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    """As hosts are written, without a port; empty for what none can be."""
+    """Return a host name in its usual spelling, without port; empty for what no host can be."""
     host = text.strip().casefold()
     if not host.isascii():
         name, colon, port = host.partition(":")
@@ -157,9 +158,9 @@ def _host(text: str) -> str:
 
 
 class About(NamedTuple):
-    """What a person wants to know of an event; "" where it does not say.
+    """What a person wants to know of an event; "" if the event does not say.
 
-    A test edit is one of `redaction.check.test_edit`.
+    `is_test`: it is of a test edit (`redaction.check.test_edit`).
     """
 
     revision: str
@@ -168,7 +169,7 @@ class About(NamedTuple):
 
 
 def about(event: bytes) -> About:
-    """Of an event, raw or served; of anything else, nothing."""
+    """Return what an event is, raw or served; for anything else, nothing."""
     fields = _read(event)
     if fields is None:
         return About("", "", False)
@@ -189,5 +190,5 @@ def _kind(fields: _Event) -> str:
 
 
 def _short(text: str) -> str:
-    """Of what is no word, nothing: an event may have anything in the place of a kind."""
+    """Return the text if it is a word; an event may have anything in the place of a kind."""
     return text if re.fullmatch(r"[A-Za-z0-9_/ .-]{1,60}", text) else ""

@@ -1,4 +1,4 @@
-"""What a test of a redaction proves: that of a title that no real event has, it proves only that the list works.
+"""What a test of a redaction proves. With a title that no real event has, it proves only that the list works.
 
 Pure: no Django, no asyncio, no clock.
 """
@@ -17,7 +17,7 @@ from streams.engine.source import Bounds, Found
 
 
 class Proofs:
-    """Looks at every event of a check but for test edits. Without a title, only a real event of the revision counts."""
+    """Looks at every event of a check except test edits. Without a title, only a real event of the revision counts."""
 
     def __init__(self, domain: str, title: str, rev_id: int | None) -> None:
         self._page = Page(domain, title)
@@ -27,7 +27,7 @@ class Proofs:
         self._seen = Evidence("the time window has no real event")
 
     def take(self, event: bytes, is_of_page: bool) -> None:
-        """`is_of_page` says whether it is one of those that the check is about."""
+        """Look at an event. `is_of_page`: it is one of those that the check is about."""
         if is_test_edit(event):
             return
         self._seen.take((event,))
@@ -36,7 +36,7 @@ class Proofs:
             self._is_real = is_of_page or (others is not None and others.matches(event))
 
     def conclude(self, has_clean: bool) -> tuple[Proof, tuple[str, ...]]:
-        """What clean events prove, if there are any; and why the title may be wrong, if no real event has it."""
+        """Return what clean events prove, if there are any, and why the title may be wrong, if no real event has it."""
         if self._is_real:
             return (Proof.REAL if has_clean else Proof.NONE), ()
         page = self._page
@@ -44,14 +44,14 @@ class Proofs:
         doubts = doubt.sentences if doubt is not None else ()
         if not has_clean:
             return Proof.NONE, doubts
-        return (Proof.NAMESPACE if page.title and self._seen.bears_out(page) else Proof.LIST), doubts
+        return (Proof.NAMESPACE if page.title and self._seen.confirms(page) else Proof.LIST), doubts
 
 
 def held_from(bounds: Mapping[TopicPartition, Bounds], found: Mapping[TopicPartition, Found]) -> str:
-    """From when on Kafka could be looked at (ISO 8601); "" where it holds the whole window.
+    """Return the time at which what Kafka holds begins (ISO 8601), "" if it holds the whole window.
 
-    `found` is the first record of each partition in the window. A log that has lost records is known by its begin; one
-    that never was longer lacks nothing, unless all are like that.
+    `found` has the first record of each partition in the window. A log that begins above offset 0 has lost records; one
+    that begins at 0 lacks nothing, unless all of them begin inside the window.
     """
     at_begin = {tp: first for tp, first in found.items() if first.offset == bounds[tp].begin}
     lost = [first.timestamp for tp, first in at_begin.items() if bounds[tp].begin > 0]

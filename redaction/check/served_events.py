@@ -14,7 +14,7 @@ from streams.core.positions import TopicPartition
 
 
 class ServedPlace(NamedTuple):
-    """What an event says of its own place; without one, `offset` is -1. `dt` is its time, ISO 8601."""
+    """The place that an event names; without one, `offset` is -1. `dt` is its time, ISO 8601."""
 
     tp: TopicPartition
     offset: int

@@ -1,8 +1,7 @@
-"""A test edit: the events that an edit of a page puts into Kafka, by somebody who does not exist.
+"""Makes a test edit: the events that an edit of a page puts into Kafka, by somebody who does not exist.
 
-Its request id begins with a mark, so that it is never taken for a real event.
-
-For the Kafka of a developer only: a deployment's is fed by MediaWiki.
+Its request id begins with a mark, by which it is told from real events. It is only for the Kafka of a developer: that
+of a deployment gets its events from MediaWiki.
 
 Source: the schemas that each event names; Wikimedia's stream configuration for which streams an edit is in.
 """
@@ -29,23 +28,26 @@ from streams.core.catalogue import Stream
 from streams.engine.kafka.create_topics import create_topics
 
 TOPIC_CONFIG = {"retention.ms": str(7 * 86_400_000)}
+"""Settings of topics that are created."""
 
 Event = dict[str, Any]
 
 
 class ProduceError(Exception):
-    """No test edit was written; the text is a sentence for people."""
+    """No test edit was written; the text is for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
+    """Somebody who edits."""
+
     name: str
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An edit of a page; `before` made the revision that it was made to. `title` has its namespace, with blanks."""
+    """An edit of a page. `before` made the previous revision; `title` has its namespace, and blanks."""
 
     domain: str
     title: str
@@ -56,8 +58,8 @@ class Edit:
 
     @classmethod
     def of(cls, domain: str, title: str, at_ms: int, rev_id: int | None = None) -> Edit:
-        """By somebody new each time, so that no name is found by chance."""
-        # As MediaWiki's ids, it grows; the last two digits tell edits of one moment apart.
+        """Return an edit by somebody new, so that no test finds the name of an earlier one."""
+        # It grows, as MediaWiki's ids do; the last two digits differ for edits of one moment.
         number = rev_id or at_ms // 10 * 100 + secrets.randbelow(100)
         tester, earlier = (f"{kind} {secrets.token_hex(4)}" for kind in ("Redaction Tester", "Earlier Tester"))
         blanks = re.sub(r"[\s_]+", " ", title).strip()
@@ -65,25 +67,29 @@ class Edit:
 
     @property
     def address(self) -> str:
+        """Return the page's address."""
         return f"https://{self.domain}/wiki/{quote(self.key, safe=';@$!*(),/~:')}"
 
     @property
     def key(self) -> str:
+        """Return the title with underscores."""
         return self.title.replace(" ", "_")
 
     @property
     def dt(self) -> str:
+        """Return the time of the edit, to the second."""
         return instant(self.at_ms // 1000 * 1000).replace(".000", "")
 
     @property
     def wiki(self) -> str:
-        """Near enough to a database name: ruwiki of ru.wikipedia.org."""
+        """Return something like the wiki's database name: ruwiki for ru.wikipedia.org."""
         language, _, rest = self.domain.partition(".")
         project = rest.partition(".")[0]
         return f"{language}{'wiki' if project == 'wikipedia' else project}".replace("-", "_")
 
     @property
     def comment(self) -> str:
+        """Return an edit summary that names both people."""
         return f"Undid an edit by [[User:{self.before.name}|{self.before.name}]], see [[User talk:{self.by.name}]]"
 
 
@@ -194,7 +200,7 @@ def _properties_change(edit: Edit, stream: str) -> Event:
 
 
 def _of_revision(edit: Edit, stream: str, schema: str) -> Event:
-    """What the older schemas have in common."""
+    """Return the members that the older schemas have in common."""
     return {
         "$schema": schema,
         "meta": _meta(edit, stream),
@@ -252,13 +258,13 @@ SHAPES: Mapping[str, Callable[[Edit, str], Event]] = {
     "mediawiki/revision/create": _revision_create,
     "mediawiki/revision/tags-change": _tags_change,
 }
-"""By the schema's title: an edit as each kind of stream carries it."""
+"""Schema title → the event of an edit in streams of that schema."""
 NOT_OF_EDITS = frozenset({"mediawiki.page-create"})
-"""Its schema is that of revision/create, but an edit is not in it."""
+"""Streams with such a schema that carry no edits."""
 
 
 def events_of(edit: Edit, streams: Iterable[Stream]) -> list[tuple[Stream, Event]]:
-    """The edit in each of the streams that would carry it."""
+    """Return the edit's event in each of the streams that would carry it."""
     return [
         (stream, shape(edit, stream.name))
         for stream in streams
@@ -267,10 +273,10 @@ def events_of(edit: Edit, streams: Iterable[Stream]) -> list[tuple[Stream, Event
 
 
 async def produce(client: Mapping[str, Any], edit: Edit, streams: Iterable[Stream]) -> list[str]:
-    """Write the edit's events, each to its stream's first topic, which is created if it is missing; the streams' names.
+    """Write the edit's events, each to its stream's first topic (created if missing); return the streams' names.
 
-    `client` has the arguments of aiokafka's clients. Raises ProduceError, which it does unless all brokers are on this
-    machine; aiokafka.errors.KafkaError.
+    `client` has the arguments of aiokafka's clients. Raises ProduceError if a broker is not on this machine or no
+    stream would carry an edit; aiokafka.errors.KafkaError.
     """
     brokers = str(client["bootstrap_servers"])
     if not all(is_loopback(re.sub(r":[0-9]+$", "", broker.strip())) for broker in brokers.split(",")):
@@ -278,7 +284,7 @@ async def produce(client: Mapping[str, Any], edit: Edit, streams: Iterable[Strea
     events = events_of(edit, streams)
     if not events:
         raise ProduceError(
-            "None of the streams would carry an edit: it is known for those whose schema_title is one of "
+            "None of the streams would carry an edit: that takes a stream whose schema_title is one of "
             + ", ".join(sorted(SHAPES))
         )
     others = {name: value for name, value in client.items() if name != "bootstrap_servers"}

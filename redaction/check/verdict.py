@@ -1,8 +1,7 @@
-"""Does what a client got say who did it? The check of redaction, written without a look at how redaction is done.
+"""Finds out whether an event says who acted: the independent check of the redaction.
 
-It shares no code with `redaction.redactor`, so that a mistake there is seen here. Pure: no Django, no asyncio, no
-clock. No result holds a name or an id: paths are made of keys alone, and a key that may itself be a name is shown
-as ``*``.
+It shares no code with `redaction.redactor`, so that it finds a mistake there. Pure: no Django, no asyncio, no clock. No
+result has a name or an id: paths consist of keys, and a key that may itself be a name is shown as ``*``.
 
 Source: wire contract, "Redaction"; docs/redaction.md, "Testing a redaction".
 """
@@ -28,14 +27,14 @@ LOG_PARAMS = "log parameters that are not empty"
 BARE_KEY = "a Kafka key that does not say what it is: it may be a name"
 
 PAGE_FIELDS = frozenset({"title", "page_title", "title_url"})
-"""At any depth: they only identify the page, whose title may have its owner's name. Besides them, ``meta.uri``."""
+"""Keys, at any depth, that only identify the page, whose title may be its owner's name. So does ``meta.uri``."""
 PLACED = frozenset({"topic", "partition", "offset", "key"})
 """Members of `meta` that the service adds or replaces."""
 
 _PEOPLE = ("user", "performer", "editor", "author", "creator", "contributor")
 # Where one word of a key ends and the next begins: at what is no letter, and where capitals begin or end.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
-# Under a user-like key, these say something of somebody that does not tell who it is, or only numbers them.
+# Under a user-like key, these words say something about somebody that does not tell who it is.
 _NO_NAME = frozenset({"count", "date", "dt", "group", "groups", "kind", "registration", "right", "rights"}) | frozenset(
     {"domain", "language", "timestamp", "type", "wiki"}
 )
@@ -45,7 +44,7 @@ _PLAIN_KEY = re.compile(r"[a-z$_][A-Za-z0-9$_-]{0,60}", re.ASCII)
 _DIGITS = re.compile(r"-?[0-9]+", re.ASCII)
 _ESCAPED_BYTES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ESCAPED_UNIT = re.compile(r"\\u([0-9A-Fa-f]{4})")
-# Instants, UUIDs and digests: they say nothing in words, though a short name may well look like a part of one.
+# Times, UUIDs and digests: they have no words, though a short name may look like a part of one.
 _MACHINE_MADE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(?:Z|[+-][0-9:]+)?|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
     r"|[0-9a-f]{32,}|[0-9a-z]{31}",
@@ -58,14 +57,14 @@ _SEAMLESS = re.compile(
 
 
 class Leak(NamedTuple):
-    """Where in an event (keys joined by dots, ``[n]`` for an array's element), and what of; never the value."""
+    """The path in an event (keys joined by dots, ``[n]`` for an array's element) and what is there; never the value."""
 
     path: str
     why: str
 
 
 class Who:
-    """The names and ids of those whom a raw record says to have acted."""
+    """The names and ids of the people who acted, according to a raw record."""
 
     def __init__(self, names: Iterable[str] = (), ids: Iterable[str] = ()) -> None:
         self.names = frozenset(filter(None, map(_plain, names)))
@@ -76,7 +75,7 @@ class Who:
 
     @classmethod
     def of(cls, raw: bytes) -> Who:
-        """Raises NotJsonError."""
+        """Return the people in a raw record. Raises NotJsonError."""
         names: list[str] = []
         ids: list[str] = []
         for path, key, value in members(parse(raw)):
@@ -84,7 +83,7 @@ class Who:
                 continue
             words = _words(key)
             if isinstance(value, str) and _DIGITS.fullmatch(value) and (words & _ID or isinstance(value, Number)):
-                # A bare number is an id where the key is no more than the word: `user: 17`, not `user_edit_count: 17`.
+                # A bare number is an id if the key is just the word: `user: 17`, not `user_edit_count: 17`.
                 if words & _ID or (len(words) == 1 and _is_user_like(key)):
                     ids.append(value)
             elif isinstance(value, str) and not isinstance(value, Number) and not words & _NO_NAME:
@@ -92,7 +91,7 @@ class Who:
         return cls(names, ids)
 
     def is_named_in(self, text: str) -> bool:
-        """Whether one of the names is the whole text, or stands in it as whole words, escaped or not."""
+        """Return whether a name is the whole text, or is in it as whole words, escaped or not."""
         if self._words is None:
             return False
         readings = {_plain(reading) for reading in _readings(text)}
@@ -102,9 +101,9 @@ class Who:
 
 
 def find_leaks(raw: bytes, served: bytes) -> list[Leak]:
-    """Where the served event has the performer's name, as whole words, or their id, under a user-like key.
+    """Return where the served event has the performer's name, as whole words, or their id, under a user-like key.
 
-    Fields that only identify the page are passed over, except under a user-like key. Raises NotJsonError.
+    Fields that only identify the page are skipped, except under a user-like key. Raises NotJsonError.
     """
     who = Who.of(raw)
     leaks: dict[Leak, None] = {}
@@ -124,16 +123,16 @@ def find_leaks(raw: bytes, served: bytes) -> list[Leak]:
 
 
 def find_user_keys(served: bytes, who: Who | None = None) -> list[Leak]:
-    """By shape alone: where an event, taken to be of a listed page, has what none such may have.
+    """Return where an event of a listed page has, by its shape alone, what no such event may have.
 
     That is a user-like key with something in it (page_change's ``"performer": {}`` has nothing), a comment, or log
-    parameters. `who`, where it is known, keeps names out of the paths. Raises NotJsonError.
+    parameters. `who`, if known, keeps names out of the paths. Raises NotJsonError.
     """
     return [Leak(_shown(path, who), why) for path, why in _told_by_shape(parse(served))]
 
 
 def _told_by_shape(document: Any) -> Iterator[tuple[Path, str]]:
-    """The outermost places that say, or may say, who acted."""
+    """Yield the outermost places that say, or may say, who acted."""
     found: list[Path] = []
     for path, key, value in members(document):
         if _is_empty(value) or any(path[: len(above)] == above for above in found):
@@ -169,9 +168,9 @@ def _told_by_kafka_key(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
 
 
 def removed_paths(raw: bytes, served: bytes) -> list[str]:
-    """The paths of what the client did not get as it was produced: removed, emptied or replaced. In the raw order.
+    """Return the paths of what was removed, emptied or replaced, in the order of the raw record.
 
-    What the service adds to `meta` is none of it. Raises NotJsonError.
+    What the service adds to `meta` does not count. Raises NotJsonError.
     """
     who = Who.of(raw)
     removed: list[str] = []
@@ -243,7 +242,7 @@ def _plain(text: str) -> str:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """A name; an IP address is one also in its other spellings."""
+    """Yield the spellings of a name: an IP address has several."""
     yield name
     try:
         address = ipaddress.ip_address(name)
@@ -264,12 +263,12 @@ def _as_words(name: str) -> str:
 
 
 def _has_seam(name: str, char: str) -> bool:
-    """Whether a name is no whole word where a letter or digit follows (or precedes) this end of it."""
+    """Return whether a name is no whole word if a letter or digit follows (or precedes) this end of it."""
     return re.match(r"\w", char) is not None and (len(name) == 1 or _SEAMLESS.match(char) is None)
 
 
 def _readings(text: str) -> Iterator[str]:
-    """The text, and what it says where it is escaped as HTML, as a URL, or as JSON within JSON."""
+    """Yield the text, and what it says if it is escaped as HTML, as a URL, or as JSON within JSON."""
     texts = [text]
     if "&" in text:
         texts.append(html.unescape(text))
@@ -277,14 +276,16 @@ def _readings(text: str) -> Iterator[str]:
         texts.append(_unescaped_json(text))
     for reading in texts:
         yield reading
+        decoded = reading
         if "%" in reading:
-            decoded = _ESCAPED_BYTES.sub(
-                lambda m: bytes.fromhex(m[0].replace("%", "")).decode(errors="replace"), reading
-            )
+            decoded = _ESCAPED_BYTES.sub(_decoded_bytes, reading)
             yield decoded
-            reading = decoded
-        if "+" in reading:
-            yield reading.replace("+", " ")
+        if "+" in decoded:
+            yield decoded.replace("+", " ")
+
+
+def _decoded_bytes(escaped: re.Match[str]) -> str:
+    return bytes.fromhex(escaped[0].replace("%", "")).decode(errors="replace")
 
 
 def _unescaped_json(text: str) -> str:

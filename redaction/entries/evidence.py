@@ -1,7 +1,7 @@
-"""What the newest events say of the wikis: which domains there are, and how titles of each namespace begin there.
+"""What the newest events say about the wikis: which domains exist, and how titles of each namespace begin there.
 
 A page that is listed with another domain or prefix than events have redacts nothing, and nobody would notice. Pure: no
-Django, no asyncio, no clock. Of an event nothing is kept but its domain, its namespace and the prefix of its title.
+Django, no asyncio, no clock. Of an event, only its domain, its namespace and the prefix of its title are kept.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MAX_EVENTS = 20_000
 MAX_DOMAINS = 20_000
 """Maximum domains that are counted: Wikimedia has a thousand."""
 STRAY = 100
-"""A prefix of fewer than one in as many titles of a namespace is a mistake in an event."""
+"""A prefix that fewer than one in STRAY titles of a namespace have is a mistake in an event."""
 MAX_PREFIX = 60
 """Maximum characters of a prefix."""
 CANARY = "canary"
 """The domain of events that only show that a stream works."""
 MAX_COMPARED = 500
-"""Maximum texts that are compared with all that events have: that takes milliseconds each."""
+"""Maximum texts that are compared with everything in the events, which takes milliseconds each."""
 SHOWN = 3
 """Maximum prefixes of one namespace that a sentence names."""
 
@@ -82,7 +82,7 @@ class Doubt(NamedTuple):
 
 
 class Evidence:
-    """Counts over events. `trouble` says why there are none, or fewer than there should be."""
+    """Counts over events. `trouble` says why there are none, or fewer than expected."""
 
     def __init__(self, trouble: str = "") -> None:
         self.events = 0
@@ -92,12 +92,12 @@ class Evidence:
         """Domains with an event of a page without a namespace."""
         self._prefixes: dict[str, dict[int, Counter[str]]] = {}
         self._namespaces: dict[str, dict[str, int]] = {}
-        """Of each domain, by the normalised prefix."""
+        """Domain → normalised prefix → namespace."""
         self._likely: dict[str, str | None] = {}
         self._similar: dict[tuple[str, str], int | None] = {}
 
     def take(self, events: Iterable[bytes]) -> None:
-        """Count events, raw or as clients get them; what is not one is passed over, and so are test edits."""
+        """Count events, raw or as clients get them; skip test edits and what is no event."""
         for event in events:
             if is_test_edit(event):
                 continue
@@ -108,33 +108,33 @@ class Evidence:
             self._count(found)
 
     def prefixes(self, domain: str, namespace: int) -> list[str]:
-        """How titles of a namespace begin on a wiki, without the colon, the most frequent first."""
+        """Return how titles of a namespace begin on a wiki, without the colon, the most frequent first."""
         known = self._prefixes.get(domain, {}).get(namespace, Counter())
         return [prefix for prefix, events in known.most_common() if events * STRAY >= known.total()]
 
     def is_stray(self, domain: str, prefix: str) -> bool:
-        """Whether events have a prefix, but next to none."""
+        """Return whether events have a prefix, but almost none."""
         return normalise_title(prefix) in self._namespaces.get(domain, {}) and self.namespace_of(domain, prefix) is None
 
     def namespace_of(self, domain: str, prefix: str) -> int | None:
-        """The namespace whose titles begin with a prefix, in any spelling, on a wiki; None if next to none had it."""
+        """Return the namespace whose titles begin with a prefix, in any spelling, on a wiki; None if almost none do."""
         wanted = normalise_title(prefix)
         namespace = self._namespaces.get(domain, {}).get(wanted)
         if namespace is None:
             return None
         known = self._prefixes[domain][namespace]
         count = sum(events for name, events in known.items() if normalise_title(name) == wanted)
-        # A stray event does not bear out what all others speak against.
+        # One stray event proves nothing against all others.
         return namespace if count * STRAY >= known.total() else None
 
     def elsewhere(self, prefix: str) -> int | None:
-        """The namespace that a prefix has on most other wikis; None if no event had it."""
+        """Return the namespace that a prefix has on most other wikis; None if no event has it."""
         wanted = normalise_title(prefix)
         found = Counter(known[wanted] for known in self._namespaces.values() if wanted in known)
         return found.most_common(1)[0][0] if found else None
 
     def similar(self, domain: str, prefix: str) -> int | None:
-        """The namespace with a prefix that is spelled nearly alike."""
+        """Return the namespace with a prefix that is spelled similarly."""
         wanted = domain, normalise_title(prefix)
         if wanted not in self._similar and len(self._similar) < MAX_COMPARED:
             known = self._namespaces.get(domain, {})
@@ -143,13 +143,13 @@ class Evidence:
         return self._similar.get(wanted)
 
     def likely_domain(self, domain: str) -> str | None:
-        """The domain that is probably meant by one that no event has."""
+        """Return the domain that is probably meant by one that no event has."""
         if domain not in self._likely and len(self._likely) < MAX_COMPARED:
             self._likely[domain] = _likely_domain(domain, self)
         return self._likely.get(domain)
 
-    def bears_out(self, page: Page) -> bool:
-        """Whether there are events of the page's wiki and namespace."""
+    def confirms(self, page: Page) -> bool:
+        """Return whether there are events of the page's wiki and namespace."""
         domain, (prefix, colon, _) = normalise_domain(page.domain), page.title.partition(":")
         has_namespace = bool(colon) and self.namespace_of(domain, prefix) is not None
         return judge(page, self) is None and (has_namespace or domain in self._in_main)
@@ -161,10 +161,11 @@ class Evidence:
             return
         self.events += 1
         self.domains[domain] += 1
+        page = event.page or _EventPage()
         for title, namespace in (
             (event.title, event.namespace),
             (event.page_title, event.page_namespace),
-            (event.page and event.page.page_title, event.page and event.page.namespace_id),
+            (page.page_title, page.namespace_id),
         ):
             if title and namespace == 0:
                 self._in_main.add(domain)
@@ -177,7 +178,7 @@ class Evidence:
 
 
 def judge(page: Page, seen: Evidence) -> Doubt | None:
-    """Return why a page may never match an event, None if events bear it out.
+    """Return why a page may never match an event, None if events confirm it.
 
     The page has passed `checked_page`.
     """
@@ -188,7 +189,7 @@ def judge(page: Page, seen: Evidence) -> Doubt | None:
         said.append(f"{slip.why[:1].upper()}{slip.why[1:]}.")
         meant = Page(page.domain, slip.meant)
     elif "???" in page.title:
-        said.append("Question marks in a row are often what is left of a text in a wrong encoding.")
+        said.append("Question marks in a row often come from a text in the wrong encoding.")
     if not seen.events:
         said.append(f"Nothing could be checked against events: {seen.trouble or 'there are none'}.")
         return Doubt(tuple(said), None if meant == page else meant)
@@ -208,14 +209,13 @@ def judge(page: Page, seen: Evidence) -> Doubt | None:
 
 
 def _likely_domain(domain: str, seen: Evidence) -> str | None:
-    """The domain that is probably meant by one that no event has."""
     bare = domain.removeprefix("www.")
     first = bare.partition(".")[0]
     for candidate in (f"www.{domain}", bare, f"{bare.rpartition('.')[0]}.org", f"{first}.wikipedia.org"):
         if candidate in seen.domains and (candidate != f"{first}.wikipedia.org" or "wiki" in domain):
             return candidate
     if WIKIMEDIA.fullmatch(domain):
-        # Spelled well, of a wiki where nobody has edited anything lately: another language is not meant.
+        # A wiki that exists, where nobody has edited anything lately: another language is not meant.
         return None
     close = difflib.get_close_matches(domain, seen.domains, 1, 0.8)
     return close[0] if close else None
@@ -230,7 +230,7 @@ def _of_title(domain: str, title: str, seen: Evidence) -> Doubt | None:
         return None  # 12:30
     namespace = seen.namespace_of(domain, prefix)
     if namespace is not None:
-        return None if rest else Doubt((f"“{title}” names a namespace, and no page in it.",))
+        return None if rest else Doubt((f"“{title}” names a namespace but no page in it.",))
     namespace = _CANONICAL.get(normalise_title(prefix))
     if namespace is None:
         namespace = seen.elsewhere(prefix)
@@ -248,11 +248,11 @@ def _of_title(domain: str, title: str, seen: Evidence) -> Doubt | None:
     if not known:
         return Doubt(
             (
-                f"None of the last {count:,} events of {domain} is of namespace {namespace}, so it is not known "
-                f"whether its titles begin with {prefix}: there.",
+                f"None of the last {count:,} events of {domain} is of namespace {namespace}, so whether its titles "
+                f"begin with {prefix}: there is not known.",
             )
         )
-    few = "next to none" if seen.is_stray(domain, prefix) else "none"
+    few = "almost none" if seen.is_stray(domain, prefix) else "none"
     sentence = f"{_begin(domain, namespace, known)}; {few} with {prefix}:."
     return Doubt((sentence,), Page(domain, f"{known[0]}:{rest}") if rest else None)
 

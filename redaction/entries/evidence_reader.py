@@ -1,4 +1,4 @@
-"""Evidence out of a running process: the newest events in its memory, and beyond these the end of Kafka's logs."""
+"""Evidence from a running process: the newest events in its memory and, if those are few, the ends of Kafka's logs."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from streams.engine.source import RecordSource, SourceError, answered
 READ_SECONDS = 2.5
 """Maximum seconds of a read from Kafka: somebody waits for the page."""
 READ_BYTES = 1 << 20
+"""Maximum bytes of one read."""
 KEPT_SECONDS = 60.0
-"""Seconds that evidence is used again."""
+"""Seconds for which evidence is used again."""
 ENOUGH = MAX_EVENTS // 2
-"""With as many events in memory, Kafka is not asked."""
+"""Events in memory with which Kafka is not asked."""
 MIN_OF_PARTITION = 200
+"""Minimum events that one partition contributes, if it has as many."""
 SLICE = 500
-"""Events that are looked at between two turns of the event loop."""
+"""Events that are read before the event loop gets a turn."""
 
-NOT_SERVED = "this page does not run in the service"
+NOT_SERVED = "this page is not served by the service"
 AWAY = "Kafka cannot be reached, and this process has no event in memory"
 NO_EVENTS = "neither this process nor Kafka has an event of the streams"
 NO_STREAMS = "the stream configuration has not been loaded yet"
 
 
 class EvidenceReader:
-    """Of the process that serves a page of the admin; kept for a minute."""
+    """Reads the evidence of the process that serves a page of the admin, and keeps it for a minute."""
 
     def __init__(self) -> None:
         self._kept: tuple[Running, float, Evidence] | None = None
 
     def of(self, request: HttpRequest) -> Evidence:
-        """In a view's thread. Takes about READ_SECONDS at most; never raises for what Kafka does."""
+        """Return the evidence, in a view's thread, after about READ_SECONDS at most. It contains Kafka's errors."""
         process = running(request)
         if process is None:
             return Evidence(NOT_SERVED)
@@ -53,7 +55,7 @@ class EvidenceReader:
 
 
 async def read_evidence(process: Running) -> Evidence:
-    """To be awaited on the process's event loop."""
+    """Read the evidence of a process, on its event loop."""
     seen = Evidence()
     in_memory = await _take_memory(process, seen)
     if seen.events >= ENOUGH:
@@ -76,7 +78,7 @@ async def read_evidence(process: Running) -> Evidence:
 
 
 async def _take_memory(process: Running, seen: Evidence) -> set[TopicPartition]:
-    """What rings hold was redacted before; the partitions of those that hold something."""
+    """Take what the rings hold, which is redacted; return the partitions of those that hold something."""
     rings = [(tp, p.ring) for tp, p in list(process.hub.partitions.items()) if p.ring is not None and p.ring.bytes]
     share = max(MIN_OF_PARTITION, MAX_EVENTS // max(1, len(rings)))
     for _, ring in rings:
@@ -87,7 +89,7 @@ async def _take_memory(process: Running, seen: Evidence) -> set[TopicPartition]:
 
 
 def _partitions(process: Running) -> Iterator[TopicPartition]:
-    """All that streams expose: first of the streams that have every wiki's edits."""
+    """Yield all partitions that streams expose, first those of the streams that have every wiki's edits."""
     assert process.catalogue is not None
 
     def rank(name: str) -> int:
@@ -100,7 +102,7 @@ def _partitions(process: Running) -> Iterator[TopicPartition]:
 
 
 async def _take_history(source: RecordSource, partitions: list[TopicPartition], seen: Evidence) -> None:
-    """The newest records of each that can be read. Raises SourceError."""
+    """Take the newest records of each partition that can be read. Raises SourceError."""
     answers = await source.bounds(partitions)
     bounds = answered(answers)
     if answers and not bounds:

@@ -1,4 +1,4 @@
-"""Titles that no page has, by MediaWiki's own rules. Pure: no Django.
+"""Titles that no page can have, by MediaWiki's own rules. Pure: no Django.
 
 Source: https://www.mediawiki.org/wiki/Manual:Page_title, MediaWikiTitleCodec::splitTitleString.
 """
@@ -11,8 +11,8 @@ import unicodedata
 MAX_BYTES = 255
 """Maximum bytes of a title in UTF-8, without its namespace."""
 
-# Pages of these namespaces are made when somebody looks at them: nobody edits them, and no event has them. The English
-# names work on every wiki; the others are MediaWiki's own translations.
+# Nobody edits pages of these namespaces, which the wiki makes when somebody opens them, so no event has them. The
+# English names work on every wiki; the others are MediaWiki's own translations.
 _VIRTUAL = frozenset(
     {"special", "media", "служебная", "специальная", "медиа", "спеціальна", "медіа", "spezial"}
     | {"medium", "spécial", "média", "especial", "speciale", "speciaal", "specjalna", "特別", "メディア", "特殊"}
@@ -24,7 +24,7 @@ _DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 
 
 def why_impossible(title: str) -> str:
-    """Return why no page can have this title, with what to do; "" if one can. The title has no blanks at its ends."""
+    """Return why no page can have this title (without blanks at its ends) and what to do; "" if one can."""
     visible = "".join(char for char in title if unicodedata.category(char) != "Cf")
     visible = " ".join(unicodedata.normalize("NFC", visible).replace("_", " ").split())
     namespace, colon, rest = visible.partition(":")

@@ -27,7 +27,7 @@ _BULLET = re.compile(r"[-*•–]\s+(?=\S)")
 _BOXES = re.compile("[\u2500-\u259f]")
 _CYRILLIC = re.compile("[\u0400-\u052f]+")
 _CERTAIN = "ÃÂÐÑ"
-"""Begin two-byte sequences that no language writes: Ã©, Â«, Ð¤."""
+"""Letters with which two-byte sequences begin that no language writes: Ã©, Â«, Ð¤."""
 
 
 class Slip(NamedTuple):
@@ -54,7 +54,7 @@ def find_slip(title: str, *, of_address: bool = False) -> Slip | None:
 
 
 def without_escapes(title: str) -> str:
-    """Return the title with %20 and the like replaced by what they stand for; as it is if they are not UTF-8.
+    """Return the title with %20 and the like decoded, or as it is if they are not UTF-8.
 
     No title can contain a percent sign before two hexadecimal digits, so nothing else can be meant.
     """
@@ -81,7 +81,7 @@ def _path(title: str) -> Slip | None:
     meant = title[path.end() :].strip()
     # Comparing titles ignores case, but case distinguishes this page from the slip.
     real = f"W{path[0].lstrip('/')[1:]}{meant}"
-    why = f"“{path[0]}” is a part of an address: write “{real}” if the title really begins so, else the title alone,"
+    why = f"“{path[0]}” is a part of an address (a title that really begins so: “{real}”): write the title alone,"
     return Slip(why, meant)
 
 
@@ -116,7 +116,7 @@ def _quoted(title: str) -> Slip | None:
 
 
 def _misread(title: str) -> Slip | None:
-    """UTF-8 that was read as something else (Ð¤Ñ… for Фх)."""
+    """Find UTF-8 that was read in another encoding (Ð¤Ñ… for Фх)."""
     meant = _reread(title)
     if meant is None:
         return None
@@ -144,7 +144,7 @@ def _reread(title: str) -> str | None:
 
 
 def _western(title: str) -> bytes | None:
-    """As Windows-1252, with the control characters of Latin-1 where that has nothing."""
+    """Encode as Windows-1252, with the control characters of Latin-1 where that has no character."""
     made = b""
     for char in title:
         try:

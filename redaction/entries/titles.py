@@ -1,6 +1,6 @@
-"""A page as people write it: checked, and read out of an address. Pure: no Django.
+"""Checks a page as people write it, and reads it from an address. Pure: no Django.
 
-What is refused here could never match an event: listed, it would redact nothing, and nobody would notice.
+What this refuses could never match an event: listed, it would redact nothing, and nobody would notice.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from redaction.entries.impossible import why_impossible
 from streams.core.spelling import normalise_domain, normalise_title
 
 MAX_TITLE = 512
-"""Characters; MediaWiki allows 255 bytes, and a namespace before them."""
+"""Maximum characters of a title; MediaWiki allows 255 bytes, and a namespace before them."""
 MAX_DOMAIN = 253
-"""Characters (RFC 1035, 2.3.4, as text)."""
+"""Maximum characters of a host name (RFC 1035, 2.3.4, as text)."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 HOST = rf"{_LABEL}(?:\.{_LABEL})+"
@@ -30,9 +30,9 @@ _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#?[A-Za-z0-9]+);")
 
 
 class NotAPageError(ValueError):
-    """A text that names no page; says why, and what to write.
+    """The text names no page; the message says why, and what to write.
 
-    `page` is the domain and title that were refused, if there were both: the list may have them from before.
+    `page` has the domain and title that were refused, if there were both: the list may have them from before.
     """
 
     def __init__(self, why: str, page: Page | None = None) -> None:
@@ -48,12 +48,12 @@ class Page(NamedTuple):
 
     @property
     def identity(self) -> tuple[str, str]:
-        """The same for every spelling of it."""
+        """Return what is the same for every spelling of the page."""
         return normalise_domain(self.domain), normalise_title(self.title)
 
 
 def checked_domain(text: str) -> str:
-    """The host name as events have it, of the mobile site's that of its wiki. Raises NotAPageError."""
+    """Return the host name as events have it, for the mobile site that of its wiki. Raises NotAPageError."""
     domain = normalise_domain(text)
     if not text.strip():
         raise NotAPageError("the domain is missing")
@@ -66,7 +66,7 @@ def checked_domain(text: str) -> str:
 
 
 def canonical_domain(text: str) -> str:
-    """`checked_domain`, of the host in an address too; what can be no domain of a wiki is left as it is, trimmed."""
+    """Return `checked_domain` of a host or of an address; a text that is neither, trimmed."""
     text = text.strip()
     for candidate in (text, urlsplit(text).netloc if _SCHEME.match(text) else ""):
         try:
@@ -77,7 +77,7 @@ def canonical_domain(text: str) -> str:
 
 
 def checked_title(text: str) -> str:
-    """The title without blanks at its ends. Raises NotAPageError for one that no page can have."""
+    """Return the title without blanks at its ends. Raises NotAPageError for a title that no page can have."""
     title = text.strip()
     if not normalise_title(title):
         raise NotAPageError("the title is missing")
@@ -103,12 +103,12 @@ def checked_page(domain: str, title: str) -> Page:
 
 
 def is_address(text: str) -> bool:
-    """Whether it is meant as the address of a page, with or without https."""
+    """Return whether a text is meant as the address of a page, with or without https."""
     return _ADDRESS.match(text) is not None
 
 
 def page_of_address(text: str) -> Page:
-    """The page at …/wiki/Title or …/w/index.php?title=Title, percent-decoded. Raises NotAPageError."""
+    """Return the page at …/wiki/Title or …/w/index.php?title=Title, percent-decoded. Raises NotAPageError."""
     try:
         parts = urlsplit(text if _SCHEME.match(text) else f"//{text}")
         path = unquote(parts.path, errors="strict")

@@ -1,6 +1,10 @@
-"""Many pages at once.
+"""Reads many pages at once.
 
-- `lists.py`: lines, CSV or YAML become entries, each fine, doubtful or invalid.
+In reading order:
+
+- `lists.py`: lines, CSV or YAML become entries: new, listed already, doubtful or invalid.
 - `yaml_lists.py`: finds the mapping of pages in a YAML document, at any depth. `yaml_text.py`: YAML without its typing.
-- `csv_cells.py`: cells that no spreadsheet takes for a formula.
+- `csv_cells.py`: writes cells that no spreadsheet takes for a formula.
+
+Pure: nothing here may import Django.
 """

@@ -1,4 +1,4 @@
-"""Cells of a CSV file that a spreadsheet would take for a formula. Pure: no Django.
+"""Cells of a CSV file that a spreadsheet would run as a formula. Pure: no Django.
 
 Source: OWASP, "CSV Injection".
 """

@@ -1,6 +1,6 @@
-"""Lists of pages that people paste and upload: lines, CSV, the old service's YAML. Pure: no Django, no database.
+"""Reads lists of pages that people paste and upload: lines, CSV, the old service's YAML. Pure: no Django, no database.
 
-Nothing is guessed at: what is not clearly a page is named with its line, for a person to mend.
+It guesses nothing: a line that is not clearly a page is reported, for a person to correct.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ Identity = tuple[str, str]
 _DOMAIN_COLUMNS = frozenset({"domain", "wiki", "host", "server_name"})
 _TITLE_COLUMNS = frozenset({"title", "page", "page_title"})
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-"""YAML's too, so that its line numbers are ours."""
+"""YAML's line breaks too, so that line numbers agree."""
 _SEPARATED = re.compile(rf"({HOST})\.?(?::?[ \t]+|[ \t]*[,;][ \t]*|:?$)(.*)", re.IGNORECASE)
 _QUOTED_CELL = re.compile(r'^"|[,;\t]"', re.MULTILINE)
 
 
 class UnreadableError(ValueError):
-    """A list that cannot be read at all; says why, and what to do."""
+    """The list cannot be read at all; the message says why, and what to do."""
 
 
 class Format(enum.StrEnum):
+    """How a list is written."""
+
     LINES = "lines"
     CSV = "csv"
     YAML = "yaml"
@@ -55,7 +57,7 @@ class Entry(NamedTuple):
 
 
 class Invalid(NamedTuple):
-    """A line that names no page that could be listed, and why; `page` as in `NotAPageError`."""
+    """A line without a page that could be listed, and why; `page` as in `NotAPageError`."""
 
     line: int
     text: str
@@ -65,7 +67,7 @@ class Invalid(NamedTuple):
 
 @dataclass
 class Parsed:
-    """Each line of a list is in one of these, but for empty ones and comments."""
+    """The lines of a list as entries or as invalid; empty lines and comments are in neither."""
 
     format: Format
     entries: list[Entry] = field(default_factory=list)
@@ -73,7 +75,7 @@ class Parsed:
 
     @property
     def is_a_list(self) -> bool:
-        """Whether at most half of the lines are invalid: else it was read in a way that was not meant."""
+        """Return whether at most half of the lines are invalid; else the format was probably misread."""
         return len(self.invalid) <= len(self.entries)
 
     def take(self, line: int, text: str, read: Callable[[], Page]) -> None:
@@ -120,17 +122,17 @@ class Preview:
 
     new: list[Entry] = field(default_factory=list)
     listed: list[Entry] = field(default_factory=list)
-    """On the list already."""
+    """Already on the list."""
     configured: list[Entry] = field(default_factory=list)
-    """In the configuration file already."""
+    """Already in the configuration file."""
     repeated: list[Entry] = field(default_factory=list)
-    """In an earlier line already, perhaps spelled otherwise."""
+    """Duplicates of an earlier line, perhaps in another spelling."""
     doubtful: list[Doubtful] = field(default_factory=list)
-    """New, but no event bears them out; they are not in `new`."""
+    """New, but events do not confirm them; they are not in `new`."""
 
 
 def decode(data: bytes) -> str:
-    """The text of an uploaded file: UTF-8, or UTF-16 with its mark. Raises UnreadableError."""
+    """Return the text of an uploaded file: UTF-8, or UTF-16 with its byte order mark. Raises UnreadableError."""
     # UTF-16 is what spreadsheets call "Unicode text".
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
@@ -144,7 +146,7 @@ def decode(data: bytes) -> str:
 
 
 def recognise(text: str) -> Format:
-    """The format that a list most likely has."""
+    """Return the format that a list most likely has."""
     first = next((line[:MAX_LINE] for _, line in _lines(text)), "")
     if looks_like_yaml(text, first):
         return Format.YAML
@@ -154,7 +156,7 @@ def recognise(text: str) -> Format:
 
 
 def parse(text: str, form: Format | None = None, default_domain: str = "") -> Parsed:
-    """Read a list; `default_domain` is that of titles without one. Raises UnreadableError."""
+    """Read a list; titles without a domain get `default_domain`. Raises UnreadableError."""
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise UnreadableError(f"It is larger than {MAX_BYTES // 1024} KiB: import it in parts.")
     text = text.removeprefix("\ufeff")
@@ -172,7 +174,7 @@ def sort_out(
 ) -> Preview:
     """Return which entries are new, and why the others are not. `listed` and `configured` are pages' identities.
 
-    With the evidence `seen`, new entries that it does not bear out are doubtful.
+    New entries that the evidence `seen` does not confirm are doubtful.
     """
     preview = Preview()
     known: set[Identity] = set()
@@ -193,7 +195,7 @@ def sort_out(
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines that say something, without the blanks around them. A title cannot begin with #."""
+    """Yield the lines with text, without blanks around it, and their numbers. A title cannot begin with #."""
     for number, line in enumerate(_LINE_BREAK.split(text), 1):
         if (line := line.strip()) and not line.startswith("#"):
             yield number, line
@@ -206,7 +208,7 @@ def _parse_lines(text: str, default_domain: str, parsed: Parsed) -> None:
 
 
 def _is_short(number: int, line: str, parsed: Parsed) -> bool:
-    """Whether a line may be looked at; refuse it if not."""
+    """Return whether a line is short enough to be read; note it as invalid if not."""
     if len(line) > MAX_LINE:
         parsed.refuse(number, line, f"it has {len(line):,} characters: write one page on each line")
     return len(line) <= MAX_LINE
@@ -236,7 +238,7 @@ class _Columns(NamedTuple):
 
 
 def _header(line: str) -> _Columns | None:
-    """The columns, if the line names both."""
+    """Return the columns, if the line names both."""
     for delimiter in "\t;," if len(line) <= MAX_LINE else "":
         names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
         domain = next((index for index, name in enumerate(names) if name in _DOMAIN_COLUMNS), None)
@@ -247,7 +249,7 @@ def _header(line: str) -> _Columns | None:
 
 
 def _parse_csv(text: str, default_domain: str, parsed: Parsed) -> None:
-    """Line by line: no title has a line break, and a quotation mark that is never closed spoils one line only."""
+    """Read each line for itself: no title has a line break, and an unclosed quotation mark spoils one line only."""
     lines = list(_lines(text))
     if not lines:
         return
@@ -281,7 +283,7 @@ def _csv_page(line: str, columns: _Columns, default_domain: str) -> Page:
     return page_in_list("", title) if is_address(title) else page_in_list(domain or default_domain, title)
 
 
-def _parse_yaml(text: str, default_domain: str, parsed: Parsed) -> None:
+def _parse_yaml(text: str, _default_domain: str, parsed: Parsed) -> None:
     lines = _LINE_BREAK.split(text)
     try:
         for title in yaml_titles(text, lines):

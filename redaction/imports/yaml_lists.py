@@ -1,7 +1,7 @@
-"""The pages that a YAML text lists: domain → titles, under the configuration's key at any depth, or at the top.
+"""Finds the pages in a YAML text: domain → titles, under the configuration's key at any depth, or at the top.
 
-Where the text has that key, only what is below it is read: the rest may be a template, which is no YAML. Pure: no
-Django, no database.
+If the text has that key, only the part below it is read: the rest may be a template, which is no YAML. Pure: no Django,
+no database.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NESTED = re.compile(r"[A-Za-z_][\w.-]*:[ \t]*(?:#.*)?(?:\r?\n[ \t]*(?:#.*)?)*\r
 
 
 class YamlError(ValueError):
-    """The text cannot be read; says why, and what to do."""
+    """The text cannot be read; the message says why, and what to do."""
 
 
 class _ReadPage(Protocol):
@@ -39,14 +39,14 @@ class Title(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """What is below one key, with as many empty lines before it as the whole text has."""
+    """The text below one key, after empty lines in place of what stands above it."""
 
     text: str
     is_inline: bool
 
 
 def looks_like_yaml(text: str, first: str) -> bool:
-    """Whether a text is most likely YAML; `first` is its first line that says something."""
+    """Return whether a text is most likely YAML; `first` is its first line that is not empty."""
     if first.startswith(("{", "---")) or _HOST_KEY.fullmatch(first) or _ANY_PAGES_KEY.search(text):
         return True
     at = text.find(first)
@@ -54,7 +54,7 @@ def looks_like_yaml(text: str, first: str) -> bool:
 
 
 def yaml_titles(text: str, lines: Sequence[str]) -> Iterator[Title]:
-    """The titles of a text, which `lines` has in lines; a domain that is there twice has the titles of both.
+    """Yield the titles of a text, whose lines are `lines`; a domain that is there twice has the titles of both.
 
     Raises YamlError.
     """
@@ -76,7 +76,7 @@ def yaml_titles(text: str, lines: Sequence[str]) -> Iterator[Title]:
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[_Block]:
-    """Each key with what is indented below it, wherever in the text."""
+    """Yield each key, wherever in the text, with what is indented below it."""
     for number, line in enumerate(lines):
         key = _PAGES_LINE.fullmatch(line)
         if key is None:
@@ -115,7 +115,7 @@ def _parsed(text: str) -> yaml.Node | None:
 
 
 def _below_key(root: yaml.Node) -> Iterator[yaml.Node]:
-    """What stands under the configuration's key, at any depth."""
+    """Yield the values of the configuration's key, at any depth."""
     todo, seen = [root], set()
     while todo:
         node = todo.pop()
@@ -133,7 +133,7 @@ def _below_key(root: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _of_domains(root: yaml.Node) -> yaml.Node:
-    """The root, if it may be a mapping of domains itself. Raises YamlError."""
+    """Return the root if it may be a mapping of domains itself. Raises YamlError."""
     if isinstance(root, yaml.MappingNode):
         keys = [key.value for key, _ in root.value if isinstance(key, yaml.ScalarNode)]
         is_list = all(isinstance(titles, yaml.SequenceNode) for _, titles in root.value)

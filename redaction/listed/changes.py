@@ -1,4 +1,4 @@
-"""How people change the list of redacted pages: each with a reason, which stands in the history."""
+"""How people change the list of redacted pages: each change has a reason, which the history keeps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from redaction.models import RedactedPage
 from streams.models import Version
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 
-def add(pages: Iterable[Page], reason: str, by: AbstractBaseUser | None) -> list[RedactedPage]:
-    """List pages; those that are listed already are left as they are. Returns the new ones."""
+def add(pages: Iterable[Page], reason: str, by: User | None) -> list[RedactedPage]:
+    """List pages and return the new ones; pages that are listed already stay as they are."""
     with transaction.atomic(), because(reason, name_of(by)):
         Version.lock(Version.REDACTED_PAGES)
         listed = identities()
@@ -34,8 +34,8 @@ def add(pages: Iterable[Page], reason: str, by: AbstractBaseUser | None) -> list
     return new
 
 
-def remove(pages: Sequence[RedactedPage], reason: str, by: AbstractBaseUser | None) -> int:
-    """Take pages off the list; returns how many were still on it."""
+def remove(pages: Sequence[RedactedPage], reason: str, by: User | None) -> int:
+    """Take pages off the list and return how many were still on it."""
     numbers = [page.pk for page in pages]
     count = 0
     with transaction.atomic(), because(reason, name_of(by)):
@@ -45,11 +45,11 @@ def remove(pages: Sequence[RedactedPage], reason: str, by: AbstractBaseUser | No
 
 
 def identities() -> set[tuple[str, str]]:
-    """Return those of all listed pages."""
+    """Return the identities of all listed pages."""
     rows = RedactedPage.objects.values_list("domain", "title", "key")
     return {page for row in rows for page in identities_of(*row)}
 
 
-def name_of(user: AbstractBaseUser | None) -> str:
-    """The user's name at the time, as the history has it."""
+def name_of(user: User | None) -> str:
+    """Return the user's name, as the history keeps it."""
     return user.get_username() if user is not None else ""

@@ -1,4 +1,4 @@
-"""What an admin makes of a list that is held: applies it as it is, or puts the pages back on it. With a reason."""
+"""What an admin does with a list that is held: applies it as it is, or puts the pages back. Each with a reason."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streams.core.spelling import normalise_title
 from streams.models import Version
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 
 def held() -> list[tuple[Hold, list[tuple[str, str]]]]:
-    """Return what is held now, with domain and title of its pages that are not listed again."""
+    """Return what is held now, each with domain and title of its pages that are not listed again."""
     return [(hold, held_pages([hold])) for hold in Hold.objects.all()]
 
 
@@ -28,15 +28,15 @@ def in_force_count() -> int:
     return RedactedPage.objects.count() + len(held_pages(Hold.objects.all()))
 
 
-def apply(numbers: set[int], reason: str, by: AbstractBaseUser | None) -> int:
-    """Let the list be as the database has it: the held pages of these holds are no longer redacted, in any process.
+def apply(numbers: set[int], reason: str, by: User | None) -> int:
+    """Apply the list as the database has it: no process redacts the pages of these holds any longer.
 
-    Returns how many pages that were.
+    Return the number of those pages.
     """
     with transaction.atomic():
         Version.raise_for(Version.REDACTED_PAGES)
         holds = list(Hold.objects.select_for_update().filter(pk__in=numbers))
-        given_up = held_pages(holds)
+        released = held_pages(holds)
         name = changes.name_of(by)
         lines = [
             PageChange(
@@ -47,19 +47,19 @@ def apply(numbers: set[int], reason: str, by: AbstractBaseUser | None) -> int:
                 reason=reason,
                 by=name,
             )
-            for domain, title in given_up
+            for domain, title in released
         ]
-        # A line that speaks of no page.
+        # A line about no page.
         lines += [
             PageChange(what=PageChange.What.APPLIED, title=hold.why[:512], reason=reason, by=name) for hold in holds
         ]
         PageChange.objects.bulk_create(lines, batch_size=BATCH)
         Hold.objects.filter(pk__in=[hold.pk for hold in holds]).delete()
-    return len(given_up)
+    return len(released)
 
 
-def put_back(numbers: set[int], reason: str, by: AbstractBaseUser | None) -> int:
-    """Put the held pages of these holds on the list again. Returns how many that were."""
+def put_back(numbers: set[int], reason: str, by: User | None) -> int:
+    """Put the pages of these holds on the list again, and return their number."""
     with transaction.atomic():
         Version.raise_for(Version.REDACTED_PAGES)
         holds = list(Hold.objects.select_for_update().filter(pk__in=numbers))

@@ -1,9 +1,9 @@
-"""The list of redacted pages as one process knows it, out of the database: what is in force, and what is held.
+"""The list of redacted pages as one process reads it from the database: what is in force, and what is held.
 
-A page that was in force leaves the list only with a line "removed" in its history. One that is gone without (SQL, a
-restored dump, an emptied table), or that an older version of the list lacks, is held: it stays in force, is written
-down as a Hold, which all processes respect, and an admin decides (`redaction.listed.holds`). A process that has just
-started knows nothing of before: for that, there is the setting `redacted_pages_min`.
+A page that was in force leaves the list only with a line "removed" in its history. A page that disappears without (SQL,
+a restored dump, an emptied table), or that an older version of the list lacks, is held: it stays in force, the process
+writes a Hold, which all processes read, and an admin decides (`redaction.listed.holds`). A process that has just
+started does not know what was in force before: the setting `redacted_pages_min` is for that case.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from streams.models import Version
 log = logging.getLogger(__name__)
 
 REREAD_SECONDS = 8.0
-"""Seconds after which the rows are read again though the version is the same: SQL does not raise it."""
+"""Seconds after which the rows are read again although the version is the same, since SQL does not raise it."""
 
 Pages = dict[Identity, tuple[str, str]]
 """Domain and title of each page, by what is compared."""
 
-# One statement, and so one moment of the database and one round trip.
+# One statement: one moment of the database, and one round trip.
 _SNAPSHOT = """
 SELECT 'version', number, '', '', '' FROM streams_version WHERE name = %s
 UNION ALL SELECT 'page', 0, domain, title, key FROM redaction_redactedpage
@@ -41,20 +41,20 @@ UNION ALL SELECT 'hold', id, '', why, pages FROM redaction_hold
 
 @dataclass(frozen=True)
 class Listed:
-    """What a process has read of the list."""
+    """The list as a process has read it."""
 
     redactor: Redactor
     version: int
-    """The list's in the database."""
+    """The version of the list in the database."""
     count: int
-    """How many pages of the database are in force."""
+    """Pages of the database that are in force."""
     held: int
-    """How many of these are not on its list any more."""
+    """Pages in force that are no longer on the list."""
     why: tuple[str, ...]
     """A sentence for each reason why something is held, without titles."""
     pages: Pages = field(repr=False)
     removals: Mapping[Identity, int] = field(repr=False)
-    """The number of the newest line "removed" of a page."""
+    """Id of each page's newest line "removed"."""
     read_at: float
     """time.monotonic, seconds."""
 
@@ -69,10 +69,9 @@ class _Snapshot:
 
 
 def read(configured: Mapping[str, Sequence[str]], known: Listed | None = None) -> Listed | None:
-    """Return the list as it is now, with the pages of the configuration file; None where nothing was read, since
-    `known` still is that, or where it was read again and still is.
+    """Return the list as it is now, with the pages of the configuration file; None if `known` is recent enough.
 
-    What is gone from it and must not be is held. Raises django.db.Error.
+    Pages that disappeared without a removal are held. Raises django.db.Error.
     """
     read_at = time.monotonic()
     is_recent = known is not None and read_at - known.read_at < REREAD_SECONDS
@@ -82,7 +81,7 @@ def read(configured: Mapping[str, Sequence[str]], known: Listed | None = None) -
     lost, why = _lost(known, now) if known is not None else ({}, "")
     version = now.version
     if why and known is not None and not _write_hold(known.version, lost, why):
-        # It is tried again at the next reading, which is one in a second.
+        # With the known version, the next reading, a second later, tries again.
         version = max(known.version, now.version)
     pages = {**lost, **now.held, **now.pages}
     return Listed(
@@ -98,7 +97,7 @@ def read(configured: Mapping[str, Sequence[str]], known: Listed | None = None) -
 
 
 def identities_of(domain: str, title: str, key: str = "") -> set[Identity]:
-    """What a row counts as: also by a stored key that disagrees with its title, as SQL may leave it."""
+    """Return what a row stands for: its title, and a stored key that disagrees with it, as SQL may leave it."""
     host = normalise_domain(domain)
     found = {(host, normalise_title(text)) for text in (title, key)}
     return {page for page in found if page[1]}
@@ -127,8 +126,9 @@ def _snapshot() -> _Snapshot:
 
 
 def _lost(known: Listed, now: _Snapshot) -> tuple[Pages, str]:
-    """Which pages are in force though nothing in the database lists or holds them, and a sentence that says why they
-    must stay; an empty one if nothing is wrong.
+    """Return the pages in force that the database neither lists nor holds, and why they must stay.
+
+    Without a sentence, nothing is wrong.
     """
     gone = known.pages.keys() - now.pages.keys() - now.held.keys()
     is_older = now.version < known.version
@@ -148,7 +148,7 @@ def _lost(known: Listed, now: _Snapshot) -> tuple[Pages, str]:
 
 
 def _write_hold(version: int, lost: Pages, why: str) -> bool:
-    """Tell all processes, and the admin, what is held, unless another process has. Returns whether that is done."""
+    """Tell all processes and the admin what is held, unless another process has; return whether that succeeded."""
     try:
         with transaction.atomic():
             Version.lock(Version.REDACTED_PAGES)
@@ -157,17 +157,17 @@ def _write_hold(version: int, lost: Pages, why: str) -> bool:
             missing = [lost[page] for page in sorted(lost.keys() - seen.pages.keys() - seen.held.keys())]
             if missing or current < version:
                 Hold.objects.create(why=why, pages=json.dumps(missing))
-                # Higher than any that a process knows: none takes it for an older list again.
+                # Higher than the version that any process knows, so that none takes it for an older list.
                 Version.objects.filter(name=Version.REDACTED_PAGES).update(number=max(version, current) + 1)
                 log.error("The redaction list is held: %s. An admin applies it, or puts the pages back", why)
     except DatabaseError as error:
-        log.error("The redaction list is held: %s. That cannot be written down: %s", why, type(error).__name__)
+        log.error("The redaction list is held: %s. It could not be stored: %s", why, type(error).__name__)
         return False
     return True
 
 
 def _redactor(configured: Mapping[str, Sequence[str]], pages: Pages, version: int, known: Listed | None) -> Redactor:
-    """The known one where it is the same list: nothing that was made with it has to be dropped then."""
+    """Return the known redactor if the list is the same, so that nothing made with it is dropped."""
     if known is not None and known.pages.keys() == pages.keys():
         return known.redactor
     titles: dict[str, list[str]] = {domain: list(of_domain) for domain, of_domain in configured.items()}
@@ -177,7 +177,7 @@ def _redactor(configured: Mapping[str, Sequence[str]], pages: Pages, version: in
 
 
 def held_pages(holds: Iterable[Hold]) -> list[tuple[str, str]]:
-    """Domain and title of what is held and not listed again."""
+    """Return domain and title of the held pages that are not listed again."""
     rows = RedactedPage.objects.values_list("domain", "title", "key")
     listed = {page for row in rows for page in identities_of(*row)}
     return sorted(

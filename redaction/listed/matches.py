@@ -1,7 +1,7 @@
 """When each page last matched an event, and how many: written by every server process, read by the admin.
 
-An event counts once in each process that makes it of a record, and again when its history is read. It is counted
-without anything of the event: the page alone.
+An event counts once in each process that encodes its record, and again when its history is read. Only the page is
+stored, nothing of the event.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from redaction.redactor import Identity
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS = 30.0
-"""Seconds between two writings of a process."""
+"""Seconds between two writes of a process."""
 MAX_WRITTEN = 500
-"""Maximum pages of one writing; the others wait for the next."""
+"""Maximum pages of one write; the others wait for the next."""
 
 
 class Match(NamedTuple):
-    """`last_at` is at most `WRITE_SECONDS` and a second late."""
+    """When a page last matched, and how many events. `last_at` is at most `WRITE_SECONDS` and a second late."""
 
     last_at: datetime
     events: int
 
 
 def matches_of(pages: Iterable[Identity]) -> dict[Identity, Match]:
-    """Return what is counted of pages, by normalised domain and title; those that never matched are left out."""
+    """Return the counts of pages, by normalised domain and title; pages that never matched are missing."""
     keys: dict[str, list[str]] = {}
     for domain, key in pages:
         keys.setdefault(domain, []).append(key)
@@ -51,12 +51,12 @@ def matches_of(pages: Iterable[Identity]) -> dict[Identity, Match]:
 
 
 def never_matched(pages: models.QuerySet[RedactedPage]) -> models.QuerySet[RedactedPage]:
-    """Keep those pages of the list that have matched no event since they were listed."""
+    """Return the pages that have matched no event since they were listed."""
     return pages.filter(~models.Exists(_matches_of_outer_page()))
 
 
 def matched(pages: models.QuerySet[RedactedPage]) -> models.QuerySet[RedactedPage]:
-    """Keep those pages of the list that have matched an event since they were listed."""
+    """Return the pages that have matched an event since they were listed."""
     return pages.filter(models.Exists(_matches_of_outer_page()))
 
 
@@ -65,7 +65,7 @@ def _matches_of_outer_page() -> models.QuerySet[PageMatch]:
 
 
 class MatchWriter:
-    """What one process has counted and not yet written. Call `add` in the event loop, the other methods in threads."""
+    """Counts of one process that are not yet written. Call `add` in the event loop, the other methods in threads."""
 
     def __init__(self) -> None:
         self._added: deque[Mapping[Identity, int]] = deque()
@@ -78,8 +78,8 @@ class MatchWriter:
         if matches:
             self._added.append(matches)
 
-    def write(self, known: object = None) -> None:
-        """Write what was counted, every `WRITE_SECONDS`; called more often, do nothing.
+    def write(self, _known: object = None) -> None:
+        """Write what was counted, at most every `WRITE_SECONDS`.
 
         What cannot be written is kept for the next time, as one number for each page.
         """
@@ -89,8 +89,8 @@ class MatchWriter:
         try:
             self._write(MAX_WRITTEN)
         except DatabaseError as error:
-            connection.close()  # the next try makes a new one
-            log.warning("Cannot write which redacted pages matched events, trying again: %s", type(error).__name__)
+            connection.close()  # the next write opens another
+            log.warning("Cannot write which redacted pages matched events, retrying: %s", type(error).__name__)
         finally:
             self._writing.release()
 
@@ -110,11 +110,12 @@ class MatchWriter:
 def _add(page: Identity, events: int) -> None:
     domain, key = page
     row = PageMatch.objects.filter(domain=domain, key=key)
-    values = {"last_at": timezone.now(), "events": models.F("events") + events}
-    if row.update(**values):
+    now = timezone.now()
+    more = models.F("events") + events
+    if row.update(last_at=now, events=more):
         return
     try:
         with transaction.atomic():
-            PageMatch.objects.create(domain=domain, key=key, last_at=values["last_at"], events=events)
+            PageMatch.objects.create(domain=domain, key=key, last_at=now, events=events)
     except IntegrityError:  # another process was first
-        row.update(**values)
+        row.update(last_at=now, events=more)

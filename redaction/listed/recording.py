@@ -1,4 +1,4 @@
-"""Whatever changes the list through Django: normalised, with its line in the history, and raising the version."""
+"""Records every change of the list through Django: normalises it, adds a line to the history, raises the version."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 """Maximum rows of one statement (SQLite bounds its parameters)."""
-NO_REASON = "no reason was given: it was not done in the admin"
+NO_REASON = "no reason given: not changed in the admin"
 
 
 class Why(NamedTuple):
-    """Why a change is made, and by whom: a user's name at the time."""
+    """Why a change is made, and by which user (the name at the time)."""
 
     reason: str
     by: str
@@ -40,7 +40,7 @@ _why = contextvars.ContextVar[Why | None]("why", default=None)
 
 @contextlib.contextmanager
 def because(reason: str, by: str) -> Iterator[None]:
-    """Give the reason of what is changed inside; without one, it is the page's own."""
+    """Give the reason of the changes inside the block; elsewhere, a page's own reason counts."""
     token = _why.set(Why(reason, by))
     try:
         yield
@@ -49,7 +49,7 @@ def because(reason: str, by: str) -> Iterator[None]:
 
 
 class Change:
-    """What becomes of the list inside `changing`."""
+    """The pages that `changing` records as removed and added."""
 
     def __init__(self) -> None:
         self.removed: list[RedactedPage] = []
@@ -58,7 +58,7 @@ class Change:
 
 @contextlib.contextmanager
 def changing() -> Iterator[Change]:
-    """Raise the list's version, and write into its history what is noted as changed; in one transaction."""
+    """Raise the list's version and record the changes that the block notes, in one transaction."""
     change = Change()
     with transaction.atomic():
         Version.raise_for(Version.REDACTED_PAGES)
@@ -80,7 +80,7 @@ def _record(what: str, pages: Sequence[RedactedPage]) -> None:
 
 
 def _forget_matches(pages: Sequence[RedactedPage]) -> None:
-    """What is counted of a page begins when it is listed."""
+    """Drop the counts of pages: they begin again if a page is listed again."""
     matches = apps.get_model("redaction", "PageMatch").objects
     keys: dict[str, list[str]] = {}
     for page in pages:
@@ -91,9 +91,10 @@ def _forget_matches(pages: Sequence[RedactedPage]) -> None:
 
 
 class PageQuerySet(PagesOf):
-    """What passes the models' own methods by."""
+    """Records what bypasses the models' own methods."""
 
     def bulk_create(self, objs: Iterable[RedactedPage], *args: Any, **kwargs: Any) -> list[RedactedPage]:
+        """List pages, recorded as every change."""
         pages = list(objs)
         with changing() as change:
             listed = set(self.model._base_manager.values_list("domain", "key"))
@@ -105,6 +106,7 @@ class PageQuerySet(PagesOf):
             return super().bulk_create(pages, *args, **kwargs)
 
     def update(self, **values: Any) -> int:
+        """Change rows; another domain or title is recorded as a removal and an addition."""
         if {"domain", "title", "key"}.isdisjoint(values):
             return super().update(**values)
         with changing() as change:
@@ -121,6 +123,7 @@ class PageQuerySet(PagesOf):
         return count
 
     def delete(self) -> tuple[int, dict[str, int]]:
+        """Take pages off the list, recorded as every change."""
         with changing() as change:
             change.removed += self.all()
             return super().delete()
@@ -134,15 +137,15 @@ def _rows(model: type[RedactedPage], numbers: Sequence[int]) -> Iterator[Redacte
         yield from model._base_manager.filter(pk__in=numbers[start : start + BATCH])
 
 
-def before_save(sender: type[RedactedPage], instance: RedactedPage, **kwargs: Any) -> None:
-    """Signal pre_save, of `loaddata` too, which calls no method of the model."""
+def before_save(sender: type[RedactedPage], instance: RedactedPage, **_: Any) -> None:
+    """Receive the signal pre_save; `loaddata` sends it too, and calls no method of the model."""
     instance.normalise()
-    instance.added_at = instance.added_at or timezone.now()  # a fixture may lack it
+    instance.added_at = getattr(instance, "added_at", None) or timezone.now()  # a fixture may lack it
     instance._before = sender._base_manager.filter(pk=instance.pk).first() if instance.pk else None  # type: ignore
 
 
-def after_save(sender: type[RedactedPage], instance: RedactedPage, raw: bool = False, **kwargs: Any) -> None:
-    """Signal post_save."""
+def after_save(instance: RedactedPage, raw: bool = False, **_: Any) -> None:
+    """Receive the signal post_save."""
     before = instance.__dict__.pop("_before", None)
     if before is not None and before.identity == instance.identity:
         return
@@ -153,7 +156,7 @@ def after_save(sender: type[RedactedPage], instance: RedactedPage, raw: bool = F
     except IntegrityError:
         if not raw:
             raise
-        # What is loaded has its own history, whose numbers the database has not counted yet.
+        # A fixture has its own history, whose ids collide with those that the database gives.
         with transaction.atomic():
             Version.raise_for(Version.REDACTED_PAGES)
         log.warning("A page was loaded into the list of redacted pages without a line in its history")

@@ -1,4 +1,4 @@
-"""What the front page of the admin says of a list that is held."""
+"""What the front page of the admin says about a held list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ register = template.Library()
 
 @register.simple_tag
 def held_lists() -> list[tuple[Hold, list[tuple[str, str]]]]:
-    """Return each loss of the list that waits for an admin, with the domain and title of its pages."""
+    """Return each loss of the list that awaits a decision, with the domain and title of its pages."""
     try:
         return holds.held()
     except DatabaseError:  # not migrated yet: another message says so

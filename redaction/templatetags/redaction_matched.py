@@ -1,4 +1,4 @@
-"""What the admin's front page says of pages that never matched an event."""
+"""What the admin's front page says about pages that never matched an event."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def never_matched_pages(context: dict[str, Any]) -> tuple[int, int]:
-    """Of the list, and of the configuration file."""
+    """Return how many pages of the list, and of the configuration file, never matched."""
     return never_matched_long(context["request"])

@@ -51,7 +51,7 @@ async def test_the_list_from_the_first_page_to_its_history(page: Page, site: Sit
         await page.keyboard.type(text)
         await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_text("This page is listed already, in the configuration file.")).to_be_visible()
+    await expect(page.get_by_text("This page is already listed, in the configuration file.")).to_be_visible()
     await page.get_by_label("Title").fill("https://ru.m.wikipedia.org/wiki/%D0%9E%D0%B4%D0%B8%D0%BD_%D0%B4%D0%B2%D0%B0")
     await page.keyboard.press("Enter")
     # No event has been seen that bears it out: it is reported, and the keyboard alone does not pass over it.
@@ -67,7 +67,7 @@ async def test_the_list_from_the_first_page_to_its_history(page: Page, site: Sit
     await page.get_by_label("Paste a list").fill(
         "\n".join(["ruwiki\tA", "один_два", *lines, "страница_номер_7", "007"])
     )
-    await page.get_by_label("Domain of titles without one").fill("ru.wikipedia.org")
+    await page.get_by_label("Default domain").fill("ru.wikipedia.org")
     await page.get_by_role("button", name="Preview").click()
     await expect(page.get_by_role("heading", name="Doubtful (1200)")).to_be_visible()
     await expect(page.get_by_role("row", name="1 ruwiki A 'ruwiki' is not a wiki's host name")).to_be_visible()

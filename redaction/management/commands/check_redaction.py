@@ -1,4 +1,4 @@
-"""`manage.py check_redaction`: the staff page "Test a redaction" from a shell."""
+"""`manage.py check_redaction`: what the staff page "Test a redaction" does, from a shell."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FAILED = 3
 
 
 class _Asked(NamedTuple):
-    """The command's options, checked."""
+    """The command's options, after checks."""
 
     domain: str
     title: str
@@ -59,23 +59,27 @@ class _Asked(NamedTuple):
 
 
 class Command(BaseCommand):
+    """`manage.py check_redaction`."""
+
     help = (
         "Looks for names in what clients get of a page's events: reads the history through the service's HTTP API and, "
-        "where Kafka is at hand, compares it with the raw records. Exit status: 0 clean, 1 leak, 2 no real event "
-        "found, so nothing is proved, 3 the check could not be made."
+        "if Kafka is available, compares it with the raw records. Exit status: 0 clean, 1 leak, 2 no real event found, "
+        "so nothing is proved, 3 the check could not be made."
     )
     requires_system_checks = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Refuse abbreviated options: they would change their meaning with a new option."""
         return super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
         add = parser.add_argument
         add("--domain", default="", help="of the wiki, such as ru.wikipedia.org")
         add("--title", default="", help="of the page, with its namespace, in any spelling; or the page's whole address")
         add("--rev-id", type=int, help="only this revision; with it, the title may be left out")
         add("--since", default="1h", help="where to begin: 30m, 1h, 2d, or a time as the API takes it (default: 1h)")
-        add("--streams", default="", help="names joined by commas (default: all that are exposed)")
+        add("--streams", default="", help="names, separated by commas (default: all that are exposed)")
         add("--url", default=DEFAULT_URL, help="of the service (default: %(default)s)")
         add(
             "--raw",
@@ -91,17 +95,19 @@ class Command(BaseCommand):
         add("--json", action="store_true", help="write one JSON object a line: each event found, then the result")
 
     def run_from_argv(self, argv: list[str]) -> None:
+        """Run the command, and end with its exit status."""
         self.status = FAILED
         try:
             super().run_from_argv(argv)
         except SystemExit as end:
-            # argparse ends with 2 and Python with 1, which here would be verdicts.
+            # The statuses of argparse (2) and Python (1) would be verdicts here.
             sys.exit(FAILED if end.code else 0)
         except Exception:
             traceback.print_exc()
         sys.exit(self.status)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Check the redaction, and print the result."""
         try:
             asked = _asked(options)
             config = load_config(os.environ) if asked.with_raw or asked.produce else None
@@ -111,7 +117,7 @@ class Command(BaseCommand):
         except (KafkaError, SourceError) as error:
             raise CommandError(f"Kafka: {error}") from None
         if result is None:
-            raise CommandError("stopped before the end: there is no verdict")
+            raise CommandError("stopped without a verdict")
         self._conclude(asked, result)
         self.status = STATUS[result.verdict]
 
@@ -166,8 +172,8 @@ class Command(BaseCommand):
             self._line(json.dumps(item.public(), ensure_ascii=False))
         else:
             self._clear()
-            where, what = item.position, item.about
-            facts = [what.kind, f"revision {what.revision}" if what.revision else "", "test edit" * what.is_test]
+            where, about = item.position, item.about
+            facts = [about.kind, f"revision {about.revision}" if about.revision else "", "test edit" * about.is_test]
             self._line(
                 f"{item.verdict.value.upper():9}  {where.stream}  {where.topic} partition {where.partition} "
                 f"offset {where.offset}  {where.time}  {', '.join(filter(None, facts))}".rstrip()
@@ -201,7 +207,7 @@ class Command(BaseCommand):
 
 
 def _stored(config: Config, asked: _Asked) -> tuple[Catalogue, str]:
-    """The streams, and by which entry the page is listed, in a sentence. Raises CheckError."""
+    """Return the streams, and a sentence that says by which entry the page is listed. Raises CheckError."""
     try:
         catalogue = read_catalogue(config)
         page = Page(asked.domain, asked.title)
@@ -216,7 +222,7 @@ def _stored(config: Config, asked: _Asked) -> tuple[Catalogue, str]:
 
 
 def _asked(options: dict[str, Any]) -> _Asked:
-    """Raises CheckError, ValueError."""
+    """Return the options. Raises CheckError, ValueError."""
     url, domain, title, rev_id = options["url"], options["domain"].strip(), options["title"].strip(), options["rev_id"]
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -246,7 +252,7 @@ def _asked(options: dict[str, Any]) -> _Asked:
 
 @asynccontextmanager
 async def _source(config: Config, catalogue: Catalogue) -> AsyncIterator[KafkaSource]:
-    """Kafka, with all topics of the catalogue looked up."""
+    """Open Kafka, and look up all topics of the catalogue."""
     source = KafkaSource(kafka_options(config.kafka), tuning=Tuning(history_readers=1))
     try:
         await source.refresh(topic for stream in catalogue.streams.values() for topic in stream.topics)

@@ -1,4 +1,4 @@
-// The page "Import pages": a file that is too large is not sent, since the server would only refuse it.
+// The page "Import pages": does not send a file that is too large, since the server would only refuse it.
 
 const field = document.querySelector("input[type=file][data-max-bytes]");
 const max = Number(field?.dataset.maxBytes);

@@ -1,4 +1,4 @@
-// The page "Test a redaction": sends the form, and shows the answer, a line of JSON at a time.
+// The page "Test a redaction": sends the form, and shows the answer, one line of JSON at a time.
 
 const form = document.getElementById("test-form");
 const start = document.getElementById("test-start");
@@ -12,7 +12,7 @@ const reached = document.getElementById("test-reached");
 const events = document.getElementById("test-events");
 
 const STEPS = { raw: "Reading what Kafka holds", served: "Reading what clients get" };
-// The most cards of one group: a page of a busy bot has thousands of events.
+// Maximum cards of one group: a page that a bot edits has thousands of events.
 const MAX_CARDS = 50;
 const number = new Intl.NumberFormat("en-GB");
 let running = null;
@@ -66,8 +66,8 @@ async function test() {
 function stopped() {
   const found = `${number.format(counts.leak)} leaking, ${number.format(counts.clean)} clean`;
   const lead = counts.leak
-    ? `Stopped before the end, but ${counted(counts.leak, "event leaks", "events leak")}.`
-    : "Stopped before the end: there is no verdict, and no leak had been found.";
+    ? `Stopped. ${counted(counts.leak, "leak", "leaks")} found so far.`
+    : "Stopped without a verdict. No leaks found so far.";
   return [lead, `Events of the page so far: ${found}, ${number.format(counts["not found"])} not served.`];
 }
 
@@ -170,7 +170,7 @@ class Group {
     for (const event of this.events.slice(this.list.childElementCount)) this.list.append(card(event));
     const total = Object.values(this.counts).reduce((sum, count) => sum + count, 0);
     this.more.hidden = total <= this.events.length;
-    this.more.textContent = `Only the first ${this.events.length} of ${number.format(total)} are shown: a shorter time window, a revision id or fewer streams show others.`;
+    this.more.textContent = `Only the first ${this.events.length} of ${number.format(total)} are shown. To see others, choose a shorter time window, a revision id or fewer streams.`;
   }
 }
 
@@ -218,7 +218,7 @@ function fact(facts, name, content) {
 }
 
 function values({ raw, served }) {
-  const details = element("details", {}, element("summary", {}, "What it holds"));
+  const details = element("details", {}, element("summary", {}, "Content"));
   const pair = element("div", { className: "test-values" });
   for (const [name, text] of [["In Kafka", raw], ["As served", served]]) {
     const column = element("section", {}, element("h4", {}, name));

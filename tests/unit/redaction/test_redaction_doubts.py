@@ -78,7 +78,7 @@ def test_a_suggestion_is_looked_at_like_any_other_page() -> None:
     changes.add([Page(RU, "Участник:Example")], "T0", None)
     asked = client()
     answer = add(asked, RU, "User:Example", _take="ru.wikipedia.org|Участник:Example")
-    assert "listed already" in answer.context["adminform"].form.errors["title"][0]
+    assert "already listed" in answer.context["adminform"].form.errors["title"][0]
     answer = add(asked, RU, "x", _take="ru.wikipedia.org|Special:Log")
     assert "no event has such a title" in answer.context["adminform"].form.errors["title"][0]
 

@@ -196,7 +196,7 @@ def test_an_address_in_the_place_of_a_domain_is_refused_with_the_domain(domain: 
         (RU, "Image:Foo.jpg", "begin with Файл:; none with Image:.", (RU, "Файл:Foo.jpg")),
         (RU, "Template:X", "None of the last 35 events of ru.wikipedia.org is of namespace 10", None),
         (RU, "Проект:X", "has a namespace “Проект:”", None),
-        (RU, "Участник:", "names a namespace, and no page", None),
+        (RU, "Участник:", "names a namespace but no page", None),
         (RU, "Foo.jpg", "begin with Файл:", (RU, "Файл:Foo.jpg")),
         (
             "wikidata.org",
@@ -251,7 +251,7 @@ def test_a_stray_event_bears_nothing_out() -> None:
     doubt = judge(Page(RU, "User:Example"), seen)
     assert doubt is not None
     assert doubt.suggestion == Page(RU, "Участник:Example")
-    assert doubt.sentences[0].endswith("begin with Участник:; next to none with User:.")
+    assert doubt.sentences[0].endswith("begin with Участник:; almost none with User:.")
     seen.take(encoded([event(RU, 2, "Участница:C")] * 2))
     assert judge(Page(RU, "Участница:Example"), seen) is None
 

@@ -85,7 +85,7 @@ def test_a_page_that_is_listed_is_refused_in_any_spelling_with_the_reason_that_i
     listing(RU, "Один два", "T7, a request")
     answer = admin.post(LIST + "add/", {"domain": RU, "title": spelling, "reason": "T8"})
     (error,) = answer.context["adminform"].form.errors["title"]
-    assert error == "This page is listed already, as “Один два”: T7, a request"
+    assert error == "This page is already listed, as “Один два”: T7, a request"
     assert len(listed()) == 1
 
 
@@ -93,7 +93,7 @@ def test_a_page_of_the_configuration_file_is_refused_in_any_spelling() -> None:
     client = ServiceClient(staff("ada", GROUP), {"RU.wikipedia.org": ["один_ДВА"]})
     answer = client.post(LIST + "add/", {"domain": RU, "title": "Один два", "reason": "T8"})
     (error,) = answer.context["adminform"].form.errors["title"]
-    assert error == "This page is listed already, in the configuration file."
+    assert error == "This page is already listed, in the configuration file."
     assert listed() == []
 
 
@@ -169,7 +169,7 @@ def test_the_pages_of_the_configuration_file_stand_beside_the_list_read_only() -
 
 
 def test_without_the_service_the_page_is_there_all_the_same(admin: Client) -> None:
-    assert "It names no pages." in admin.get(LIST).content.decode()
+    assert "The file lists no pages." in admin.get(LIST).content.decode()
 
 
 def test_the_service_is_looked_for_where_the_server_puts_it() -> None:

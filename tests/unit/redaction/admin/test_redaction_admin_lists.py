@@ -82,7 +82,7 @@ def test_a_list_is_previewed_then_imported_with_a_reason_in_one_change(admin: Cl
 
     done = admin.post(IMPORT, {**hidden(preview), "step": "import", "reason": "T399"}, follow=True)
     assert messages(done) == [
-        "Added 2 pages. Matching events are redacted within 3 seconds. 2 were listed already.",
+        "Added 2 pages. Matching events are redacted within 3 seconds. 2 were already listed.",
         "1 invalid line was skipped.",
     ]
     assert listed() == [("de.wikipedia.org", "Neu"), (RU, "Listed"), (RU, "Новая")]
@@ -168,15 +168,15 @@ def test_what_is_pasted_is_shown_as_text(admin: Client) -> None:
 @pytest.mark.parametrize(
     ("data", "field", "error"),
     [
-        (form(""), "text", "There is no page in it."),
-        (form("# only a comment"), "text", "There is no page in it."),
+        (form(""), "text", "No pages found."),
+        (form("# only a comment"), "text", "No pages found."),
         (form("a: [", form="yaml"), "text", "It is not valid YAML at line 1"),
         (form("x", default_domain="ruwiki"), "default_domain", "'ruwiki' is not a wiki's host name"),
         (form("x", form="xml"), "form", "Select a valid choice"),
         (form(f"{RU} " + "я" * lists.MAX_BYTES), "text", "It is larger than 1024 KiB: import it in parts."),
         (form("x", upload=SimpleUploadedFile("a", b"y")), "__all__", "Either paste a list or upload one, not both."),
         (form("", upload=SimpleUploadedFile("a", b"")), "upload", "The submitted file is empty."),
-        (form("", upload=SimpleUploadedFile("a", b"# c")), "upload", "There is no page in it."),
+        (form("", upload=SimpleUploadedFile("a", b"# c")), "upload", "No pages found."),
         (form("", upload=SimpleUploadedFile("a", "Один".encode("cp1251"))), "upload", "It is not UTF-8 text (line 1)"),
         (form("", upload=SimpleUploadedFile("a", b"PK\0")), "upload", "It is not a text file."),
         (

@@ -43,7 +43,7 @@ def test_only_who_has_the_permission_decides(hold: Hold) -> None:
     client = client_of(staff("ada", GROUP))
     page = client.get(HELD)
     assert WHY in page.content.decode()
-    assert "one needs the permission" in page.content.decode()
+    assert "you need the permission" in page.content.decode()
     assert client.post(HELD, {"reason": "x", "apply": "1", "holds": hold.pk}).status_code == 403
     assert client_of(staff("bob")).get(HELD).status_code == 403
     assert Hold.objects.exists()
