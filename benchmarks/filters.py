@@ -15,12 +15,12 @@ from benchmarks.rig import STREAM, BenchmarkError, stream_path
 CLIENTS = 1_000
 RATE = 200
 ONE_IN = 10
-"""The filter that all clients share takes one event in so many."""
+"""The filter that all clients share matches one event in ten."""
 HISTORY_ONE_IN = 100
 
 
 async def _follow(bench: Bench, queries: Sequence[str], rate: float) -> dict[str, Any]:
-    """Return what a thousand clients report, with the queries in turn, of a stream at so many events per second."""
+    """Return what a thousand clients report, with the queries in turn, of a stream at `rate` events per second."""
     rig = bench.rig
     [topic] = await rig.topics()
     async with (
