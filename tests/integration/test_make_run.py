@@ -143,4 +143,4 @@ def test_several_workers_are_refused_where_events_are_in_the_memory_of_one(tmp_p
         timeout=60,
     )
     assert done.returncode == 1
-    assert "--workers needs a Kafka" in done.stderr
+    assert "--workers and --ops-port need a Kafka" in done.stderr

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import CoroutineType
 from typing import Any
@@ -91,16 +92,22 @@ def search_on_demand() -> None:
 def make_errors_outspoken() -> None:
     from eventstreams_site.logs.lines import RepeatLimit
     from redaction.redactor import Redactor
-    from streams.engine import encoder
+    from streams.engine.encoder import Encoder
+    from streams.engine.metrics import Metrics
+    from streams.engine.tuning import Tuning
 
-    encoder.LOG_SECONDS = RepeatLimit.SECONDS = 0.0  # each record is worth a line
-    redact = Redactor.redact
+    RepeatLimit.SECONDS = 0.0
+    begin, redact = Encoder.__init__, Redactor.redact
+
+    def verbose(self: Encoder, redactor: Redactor, metrics: Metrics, tuning: Tuning) -> None:
+        begin(self, redactor, metrics, replace(tuning, skipped_log_seconds=1e-9))  # each record is worth a line
 
     def outspoken(self: Redactor, event: dict[str, msgspec.Raw], meta: dict[str, msgspec.Raw] | None = None) -> bool:
         if BOOM in event:
             raise ValueError({name: bytes(raw) for name, raw in event.items()})
         return redact(self, event, meta)
 
+    Encoder.__init__ = verbose  # type: ignore[method-assign]
     Redactor.redact = outspoken  # type: ignore[method-assign]
 
 
