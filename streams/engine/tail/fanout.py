@@ -189,17 +189,19 @@ class Fanout:
         assert self._round is not None
         some = list(itertools.islice(self._round, self._slice))
         with self._faults.caught("writing to followers"):  # or no round would ever begin again
-            sent = {True: [0, 0], False: [0, 0]}
+            sse, ndjson = [0, 0], [0, 0]
             for follower in some:
-                self._write(follower, sent[follower.is_sse])
-            for is_sse, (events, nbytes) in sent.items():
-                if nbytes:
-                    self._metrics.sent(events, nbytes, is_sse=is_sse)
+                self._write(follower, sse if follower.is_sse else ndjson)
+            if sse[1]:
+                self._metrics.sent(*sse, is_sse=True)
+            if ndjson[1]:
+                self._metrics.sent(*ndjson, is_sse=False)
         if len(some) == self._slice:
             asyncio.get_running_loop().call_soon(self._write_slice)
         else:
             self._round = None
-            self._begin_round_when_due(time.monotonic())
+            if self._waiting:
+                self._begin_round_when_due(time.monotonic())
 
     def _write(self, follower: Follower, sent: list[int]) -> None:
         """Everything that is new to one follower; `sent` counts events and bytes."""
