@@ -108,7 +108,7 @@ class Config:
     client_ip_connection_limit: int = _setting(
         values.integer(0),
         0,
-        "concurrent connections of one client address (IPv6: of one /64); 0: any number",
+        "concurrent connections of one client address (IPv6: of one /64), over all workers; 0: any number",
     )
     mediawiki_redacted_pages: Mapping[str, tuple[str, ...]] = _setting(
         values.redacted_pages,
@@ -175,7 +175,7 @@ class Config:
     max_connections: int = _setting(
         values.integer(0),
         10_000,
-        "concurrent connections of one server process; 0: any number",
+        "concurrent connections of the server, over all its workers; 0: any number",
     )
     max_feeds: int = _setting(
         values.integer(1),

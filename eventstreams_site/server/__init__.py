@@ -9,6 +9,7 @@
   `worker.py`: one of them, as the supervisor sees it. `worker_process.py`: a worker itself.
 - `handover.py`: connections to a worker, and its heartbeat. `control.py`: other messages between the two.
   `reporting.py`: what a worker reports.
+- `host_limits.py`: limits of connections over all workers.
 - `operations.py`: what the supervisor answers for all workers. `ops.py`: the small HTTP server for that.
   `merged_metrics.py`: the metrics of all workers as one.
 """

@@ -61,20 +61,26 @@ def places_of(limit: int, history_readers: int) -> Places:
     return Places(limit, connections, connections - min(connections // 4, MAX_OTHERS))
 
 
-def bounded(config: Config) -> tuple[Config, Places]:
-    """Raise the limit of open files, bound `max_connections` by it, and log that. Raises ListenError."""
+def bounded(config: Config, processes: int = 1) -> tuple[Config, Places]:
+    """Raise the limit of open files, bound `max_connections` of all processes by it, and log that.
+
+    Raises ListenError.
+    """
     places = places_of(raise_limit(), config.history_readers)
-    if 0 < config.max_connections <= places.streams:
-        log.info("At most %s streams in a process (max_connections)", config.max_connections)
+    most = places.streams * processes
+    where = "in a process" if processes == 1 else f"in {processes} processes"
+    if 0 < config.max_connections <= most:
+        log.info("At most %s streams %s (max_connections)", config.max_connections, where)
         return config, places
     log.warning(
-        "At most %s streams in a process, although max_connections is %s: a process may have %s open files, and some "
+        "At most %s streams %s, although max_connections is %s: a process may have %s open files, and some "
         "are kept for Kafka, the database and other requests; raise the limit (`ulimit -n`) for more",
-        places.streams,
+        most,
+        where,
         config.max_connections or "any number",
         places.limit,
     )
-    return dataclasses.replace(config, max_connections=places.streams), places
+    return dataclasses.replace(config, max_connections=most), places
 
 
 class Room:

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from eventstreams_site.server.control import Message
 from eventstreams_site.server.fleet import Fleet
+from eventstreams_site.server.host_limits import HostLimits
 from eventstreams_site.server.listening import AcceptFailures
 from eventstreams_site.server.merged_metrics import MergedMetrics, families_of
 from eventstreams_site.server.ops import OpsServer, Reply, send_json
@@ -52,6 +53,9 @@ class Operations:
         self._metrics = MergedMetrics()
         self._own = CollectorRegistry()
         ProcessCollector(registry=self._own)
+        self._limits = HostLimits(lambda: fleet.config)
+        self._is_full = False
+        """What the workers were told last of the host's connections."""
         self._scrapes: list[_Scrape] = []
         self._collected_at = float("-inf")
         self._is_serving = False
@@ -80,15 +84,29 @@ class Operations:
     def heard(self, worker: Worker, message: Message) -> None:
         """Take a message of a worker."""
         if message["type"] == "state":
+            if worker.unready is None and self._is_full:
+                worker.control.send({"type": "full", "is_full": True})
             worker.unready, worker.degraded = message["unready"], message["degraded"]
+        elif message["type"] in ("take", "release"):
+            if (answer := self._limits.answer(worker.pid, message)) is not None:
+                worker.control.send(answer)
+            self._tell_if_full()
         elif message["type"] == "metrics":
             self._metrics.update(worker.pid, worker.slot, message["families"])
             self._has_answered(worker.pid)
 
     def ended(self, worker: Worker) -> None:
         """Keep the counters of a worker that has ended."""
+        self._limits.end(worker.pid)
+        self._tell_if_full()
         self._metrics.end(worker.pid)
         self._has_answered(worker.pid)
+
+    def _tell_if_full(self) -> None:
+        if self._limits.is_full is not self._is_full:
+            self._is_full = self._limits.is_full
+            for worker in self._fleet.workers.values():
+                worker.control.send({"type": "full", "is_full": self._is_full})
 
     def _has_answered(self, pid: int) -> None:
         for scrape in list(self._scrapes):
@@ -156,6 +174,7 @@ class Operations:
             restarts.add_metric(name, slot.restarts)
             looping.add_metric(name, float(slot.is_crash_loop))
         yield from (up, connections, restarts, looping)
+        yield GaugeMetricFamily("eventstreams_host_connections", "Streams of all workers", self._limits.connections)
         yield CounterMetricFamily(
             "eventstreams_supervisor_accept_failures",
             "Failures of accepting connections in the supervisor",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 from eventstreams_site.server.control import Message, WorkerEnd
 from eventstreams_site.server.merged_metrics import families_of
@@ -17,6 +18,8 @@ class Reporting:
     """Reports on a service. Use it in an event loop."""
 
     def __init__(self, service: Service, connection: socket.socket) -> None:
+        self.on_message: Callable[[Message], None] = lambda _: None
+        """Called for other messages of the supervisor."""
         self._service = service
         self._connection = connection
         self._end = WorkerEnd(self._receive)
@@ -33,6 +36,12 @@ class Reporting:
     def _receive(self, message: Message) -> None:
         if message["type"] == "collect":
             self.report_metrics()
+        else:
+            self.on_message(message)
+
+    def send(self, message: Message) -> None:
+        """Send another message to the supervisor."""
+        self._end.send(message)
 
     def _report_forever(self) -> None:
         unready = self._service.unready()

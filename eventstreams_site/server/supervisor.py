@@ -34,7 +34,7 @@ def run_workers(config: Config, host: str, port: int, count: int, ops: tuple[str
     `ops` is the address of the operations port. Call it before anything has an event loop or a thread: workers are
     forked.
     """
-    config, places = descriptors.bounded(config)
+    config, places = descriptors.bounded(config, count)
     listener = listen(host, port)
     ops_listener = listen(*ops) if ops is not None else None
     log.info("Listening on http://%s:%s with %s workers", *listener.getsockname()[:2], count)
@@ -198,7 +198,7 @@ class Supervisor:
     def reload(self, failed: Callable[[str], None]) -> None:
         """Load the configuration again and replace the workers. If it is wrong, nothing changes; `failed` is called."""
         try:
-            config, self._places = descriptors.bounded(load_config(os.environ))
+            config, self._places = descriptors.bounded(load_config(os.environ), len(self.fleet.slots))
         except (ConfigError, ListenError) as error:
             self.fleet.reload_problem = str(error)
             log.error("The configuration is not reloaded, the old one stays in force: %s", error)

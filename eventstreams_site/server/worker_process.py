@@ -12,6 +12,7 @@ from eventstreams_site.config.config import Config
 from eventstreams_site.process import Process
 from eventstreams_site.server.descriptors import Places
 from eventstreams_site.server.handover import State, SupervisorLink
+from eventstreams_site.server.host_limits import WorkerLimits
 from eventstreams_site.server.reporting import Reporting
 from eventstreams_site.server.server import StreamServer, tune
 
@@ -32,9 +33,12 @@ def serve_connections(config: Config, places: Places, channel: socket.socket, co
         is_full = not server.room.has_room()
         return State.FULL if is_full else state, len(service.connections), server.room.left
 
+    reporting = Reporting(service, control)
+    service.limits = limits = WorkerLimits(config, places.streams, reporting.send)
+    reporting.on_message = limits.receive
     link = SupervisorLink(channel, server.adopt, server.stop, look, server.accept_failures.note)
     # Ctrl-C reaches all processes of a terminal; the supervisor tells the workers to stop.
-    server.run_with(_Intake(link, Reporting(service, control)), ignoring={signal.SIGINT})
+    server.run_with(_Intake(link, reporting), ignoring={signal.SIGINT})
 
 
 class _Intake:

@@ -196,7 +196,7 @@ class StreamConsumer(AsyncHttpConsumer):
         self._streams = await self._requested_streams(request)
         since, last_event_id, self._filter = request.since(), request.last_event_id(), request.filter()
         request.until(), request.limit(), request.checkpoint()  # raise what is wrong with them
-        self._admit(request)
+        await self._admit(request)
         try:
             async with asyncio.timeout(KAFKA_SECONDS):
                 listed = last_event_id.entries if last_event_id else ()
@@ -227,15 +227,14 @@ class StreamConsumer(AsyncHttpConsumer):
             raise StreamNotFound(invalid)
         return streams
 
-    def _admit(self, request: StreamRequest) -> None:
+    async def _admit(self, request: StreamRequest) -> None:
         """Count the client against the limits, unless streams cannot be served now."""
         service = self._service
         if service.draining:
             raise Draining
         if request.method != "HEAD":
             ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
-            service.limits.take(ip)
-            self._taken.append(functools.partial(service.limits.give_back, ip))
+            self._taken.append(await service.limits.admit(ip))
         if not service.has_redaction_list:
             raise NoRedactionList
         if not service.hub.available:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from collections.abc import Callable
 
 from streams.core.errors import Overloaded, TooManyRequests
 
@@ -37,6 +39,14 @@ class ConnectionLimits:
             raise Overloaded(self._total)
         if self._per_ip and self._by_ip[ip] >= self._per_ip:
             raise TooManyRequests(self._per_ip)
+        self._count(ip)
+
+    async def admit(self, ip: str) -> Callable[[], None]:
+        """Count a connection of `ip`; return the function to call when it ends. Raises as `take` does."""
+        self.take(ip)
+        return functools.partial(self.give_back, ip)
+
+    def _count(self, ip: str) -> None:
         self.connections += 1
         self._by_ip[ip] += 1
 

@@ -58,7 +58,8 @@ async def test_at_the_bound_newcomers_are_told_so_and_nothing_else_notices(
         writer(kafka.bootstrap) as to,
         Crowd() as crowd,
     ):
-        assert f"At most {PLACES} streams in a process, although max_connections is 10000" in site.log.read_text()
+        where = f"{2 * PLACES} streams in 2 processes" if workers else f"{PLACES} streams in a process"
+        assert f"At most {where}, although max_connections is 10000" in site.log.read_text()
         assert site.metric("process_max_fds") == FILES
         followers: list[Follower] = [await crowd.connect(site.port, PATH, SSE) for _ in range(10)]
         newcomers = await asyncio.gather(*(first_words(site.port) for _ in range(CLIENTS)))

@@ -1,0 +1,103 @@
+"""Connections counted over all workers of a host."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from eventstreams_site.config.settings import Config
+from eventstreams_site.server import host_limits
+from eventstreams_site.server.host_limits import HostLimits, WorkerLimits
+from streams.core.errors import Overloaded, TooManyRequests
+
+CONFIG = Config(client_ip_connection_limit=2, max_connections=3)
+
+
+class Host:
+    """A supervisor and its workers, without processes between them."""
+
+    def __init__(self, config: Config = CONFIG) -> None:
+        self.config = config
+        self.limits = HostLimits(lambda: self.config)
+        self.is_silent = False
+
+    def worker(self, pid: int, places: int = 100) -> WorkerLimits:
+        def send(message: Mapping[str, Any]) -> None:
+            answer = None if self.is_silent else self.limits.answer(pid, message)
+            if answer is not None:
+                asyncio.get_running_loop().call_soon(worker.receive, answer)
+
+        worker = WorkerLimits(self.config, places, send)
+        return worker
+
+
+async def test_an_address_and_the_host_have_as_many_as_they_may_over_all_workers() -> None:
+    host = Host()
+    first, second = host.worker(1), host.worker(2)
+    release = await first.admit("a")
+    await second.admit("a")
+    for worker in (first, second):
+        with pytest.raises(TooManyRequests):
+            await worker.admit("a")
+    await second.admit("b")
+    for worker in (first, second):
+        with pytest.raises(Overloaded):
+            await worker.admit("c")
+    assert (first.connections, second.connections, host.limits.connections) == (1, 2, 3)
+    release()
+    await second.admit("a")
+    assert (first.connections, second.connections, host.limits.connections) == (0, 3, 3)
+
+
+async def test_a_worker_that_ends_frees_its_own_and_no_other_counts() -> None:
+    host = Host()
+    first, second = host.worker(1), host.worker(2)
+    await first.admit("a")
+    await first.admit("b")
+    release = await second.admit("b")
+    host.limits.end(1)
+    assert host.limits.connections == 1
+    host.limits.end(1)
+    release()
+    assert host.limits.connections == 0
+    host.limits.answer(1, {"type": "release", "number": 0})  # it was still on its way
+    assert host.limits.connections == 0
+
+
+async def test_a_client_that_leaves_before_the_answer_takes_no_place() -> None:
+    host = Host()
+    worker = host.worker(1)
+    waiting = asyncio.ensure_future(worker.admit("a"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert waiting.cancelled()
+    await asyncio.sleep(0)
+    assert (worker.connections, host.limits.connections) == (0, 0)
+
+
+async def test_without_an_answer_the_worker_counts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_limits, "ANSWER_SECONDS", 0.01)
+    host = Host()
+    host.is_silent = True
+    worker = host.worker(1, places=3)
+    for _ in range(2):
+        await worker.admit("a")
+    with pytest.raises(TooManyRequests):
+        await worker.admit("a")
+    await worker.admit("b")
+    with pytest.raises(Overloaded):
+        await worker.admit("c")
+    assert worker.connections == 3
+
+
+async def test_a_new_configuration_counts_for_all() -> None:
+    host = Host()
+    await host.worker(1).admit("a")
+    host.config = dataclasses.replace(CONFIG, client_ip_connection_limit=1)
+    with pytest.raises(TooManyRequests):
+        await host.worker(2).admit("a")
