@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from streams.local.processes import free_port
 from tests.support.client import StreamClient
 from tests.support.client.reading import NDJSON
-from tests.support.site import SERVE, Site
-from tests.support.site.serving import PATH, serving, workers_of
+from tests.support.site import Site
+from tests.support.site.serving import PATH, workers_of
+from tests.support.site.supervised import supervised
 
 LIMIT, CLIENTS = 10, 40
 
@@ -52,8 +52,7 @@ class Clients:
 
 @asynccontextmanager
 async def two_workers(folder: Path, bootstrap: str, topic: str, **settings: Any) -> AsyncIterator[tuple[Site, Clients]]:
-    command = (*SERVE, "--workers", "2", "--ops-port", str(free_port()))
-    async with serving(folder, bootstrap, [topic], command=command, **settings) as site:
+    async with supervised(folder, bootstrap, topic, **settings) as (site, _):
         clients = Clients(site)
         try:
             yield site, clients
