@@ -27,7 +27,7 @@ class Clients:
         self.inside: list[StreamClient] = []
 
     async def come(self, count: int) -> list[int]:
-        """The status that each of so many gets who come at once."""
+        """The statuses that `count` clients get who come at once."""
         came = await asyncio.gather(*(StreamClient.connect(self._site.port, PATH, NDJSON) for _ in range(count)))
         for client in came:
             if client.status == 200:
@@ -37,7 +37,7 @@ class Clients:
         return [client.status for client in came]
 
     async def come_in(self, count: int, seconds: float = 20) -> None:
-        """Wait until exactly so many more are let in, though more try."""
+        """Wait until `count` more are let in, and see that no further one is."""
         entered = 0
         async with asyncio.timeout(seconds):
             while entered < count:
