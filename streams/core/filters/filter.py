@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from streams.core.filters.fields import MISSING, FieldReader, Fields, Path, reader_of
@@ -65,7 +66,7 @@ FIELDS: dict[str, Field] = {
 """The parameters that compare one field, in the order in which a filter looks at them: cheap and rare ones first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Values:
     """What a parameter takes (`wanted`) and excludes.
 
@@ -100,7 +101,7 @@ class Values:
         return frozenset() if self.wanted_parts else self.wanted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which events a client wants; two of one canonical form are equal. `NO_FILTER` wants all.
 
@@ -132,7 +133,7 @@ class Filter:
             tests.append(condition.holds)
             paths.append(condition.path)
         object.__setattr__(self, "matches", tests[0] if len(tests) == 1 else _all(tests))
-        object.__setattr__(self, "names", frozenset(path[0] for path in paths))
+        object.__setattr__(self, "names", _shared(frozenset(path[0] for path in paths)))
         object.__setattr__(self, "looks_at_added", any(map(_is_added, paths)))
 
     def __bool__(self) -> bool:
@@ -160,6 +161,12 @@ def _all(tests: Sequence[Callable[[Fields], bool]]) -> Callable[[Fields], bool]:
         return True
 
     return holds
+
+
+@lru_cache(maxsize=1024)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """Return the same object for equal names: filters are many, and look at few different members."""
+    return names
 
 
 def _is_added(path: Path) -> bool:

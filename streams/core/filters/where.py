@@ -43,7 +43,7 @@ class ConditionError(ValueError):
     """The text is no condition."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
     """One condition, equal to others of the same text."""
 
