@@ -3,7 +3,7 @@
 In reading order:
 
 - `check.py`: compares what clients get with what Kafka has.
-- `api_client.py`: reads streams over HTTP. `sse.py`: parses them. `served_events.py`: which events are still awaited.
+- `api_client.py`: reads streams over HTTP. `served_events.py`: which events are still awaited.
 - `raw_records.py`: reads the same time window from Kafka.
 - `page_filter.py`: finds the events of the page. `json_members.py`: JSON as it was written.
 - `verdict.py`: finds what in an event names somebody. These three share no code with `redaction.redactor`.

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from redaction.check.sse import SseParser
+from streams.core.sse_parser import Message, SseParser
 
 CONNECT_SECONDS = 10.0
 """Maximum seconds until a connection is made."""
@@ -115,9 +115,11 @@ class HistoryReader:
             patience.reschedule(loop.time() + idle)
             async for chunk in response.aiter_raw():
                 for message in parser.feed(chunk):
+                    if not isinstance(message, Message):
+                        continue
                     if message.kind == "error":
                         raise _BrokenOffError(_detail(message.data))
-                    if message.data and on_event(message.data):
+                    if on_event(message.data):
                         patience.reschedule(loop.time() + idle)
                     self._last_id = message.id or self._last_id
                 await asyncio.sleep(0)  # a server that checks itself has others to serve

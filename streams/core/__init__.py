@@ -6,9 +6,9 @@
 - `positions.py`: where a client stands; ids are written and read here.
 - `since.py`: the times that the `since` parameter can say.
 - `plan.py`: from streams, id and `since` to where each partition is to be read from.
-- `formats.py`: the bytes around events in SSE and NDJSON.
+- `formats.py`: the bytes around events in SSE and NDJSON. `sse_parser.py`: what a client makes of them.
 - `spelling.py`: the one spelling of a title and of a domain. `settings.py`: settings of streams that look mistyped.
-- `filters/`: which events a client wants; nothing uses it yet.
+- `filters/`: which events a client wants.
 - `durations.py`: durations as people write them. `quoted.py`: values and topics in messages.
 - `errors.py`: what can go wrong for a client, as values.
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from streams.core.sse_parser import Comment, Item, Message, Retry
 from streams.mirror.event import read_event
 from streams.mirror.own_kafka import OwnKafka
 from streams.mirror.positions import Positions, Verdict
-from streams.mirror.sse import Comment, Item, Message, Retry
 from streams.mirror.upstream import Pauses, Unavailable, Upstream
 
 REPORT_SECONDS = 10.0

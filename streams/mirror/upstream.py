@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from streams.mirror.sse import Item, SseParser
+from streams.core.sse_parser import Item, SseParser
 
 CONNECT_SECONDS = 15.0
 SILENCE_SECONDS = 90.0

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.core.positions import TopicPartition
+from streams.core.sse_parser import Comment, Message, Retry, SseParser
 from streams.mirror.event import MirroredEvent, read_event
 from streams.mirror.positions import Positions, Verdict, Written
-from streams.mirror.sse import Comment, Message, Retry, SseParser
 
 STREAM = (
     b':ok\n\n:gap [{"topic":"t"}]\nretry: 4000\n\nevent: message\nid: [1]\ndata: {"a":\ndata: 1}\n\n'

@@ -1,5 +1,7 @@
 """Server-Sent Events as a client reads them: messages, and the comments in which gaps are reported.
 
+For what reads services over HTTP: the check of a redaction and the mirror.
+
 Source: HTML Standard, "Server-sent events", 9.2.6; wire contract, "The two formats". Pure: no clock, no network.
 """
 
