@@ -163,6 +163,8 @@ class Subscription:
         try:
             while True:
                 if terms is not None:
+                    if terms.left == 0:
+                        return  # where its last event is
                     if number == feed.tip:
                         self.position = dict(feed.vector)  # over what was no event
                     for chunk in terms.checkpoint(self.position):

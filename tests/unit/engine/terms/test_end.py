@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from streams.core.catalogue import Stream
+from streams.core.filters import parse_filter
 from streams.core.positions import OLDEST, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import PollResult
@@ -389,3 +390,33 @@ async def test_another_client_of_the_feed_goes_on(takes: Callable[[], bool] | No
         assert len((await client.to_the_end()).events) == 2
         write(source, 3)
         assert offsets(await other.until(lambda got: len(got.events) == 4)) == [0, 1, 2, 3]
+
+
+@PULLED_OR_WRITTEN
+async def test_with_a_filter_a_limit_ends_right_after_the_last_event_that_matches(
+    takes: Callable[[], bool] | None,
+) -> None:
+    source = topic()
+    wanted = parse_filter(b"where=n<2")
+    async with open_stream(source, limit=2, takes=takes, wanted=wanted) as (engine, client):
+        write(source, 5, 0, 7, 1, 8, 9)
+        got = await client.to_the_end()
+        assert (offsets(got), end_of(got), next_of(got)) == ([1, 3], ("limit", 2), {TP: 4})
+        async with connected(engine, ONE, last_event_id=FROM_THE_OLDEST, limit=2, wanted=wanted) as again:
+            got = await again.to_the_end()
+            assert (offsets(got), next_of(got)) == ([1, 3], {TP: 4})
+
+
+@PULLED_OR_WRITTEN
+async def test_with_a_filter_an_until_ends_past_what_does_not_match(
+    takes: Callable[[], bool] | None, clock: Clock
+) -> None:
+    clock.ms = T - 60_000
+    source = topic(-9, -8)
+    async with open_stream(
+        source, last_event_id=FROM_THE_OLDEST, until=T, takes=takes, wanted=parse_filter(b"where=n=-8")
+    ) as (_, client):
+        await client.until(lambda got: len(got.events) == 1)
+        write(source, -7, -6, 0, -8)
+        got = await client.to_the_end()
+        assert (offsets(got), end_of(got), next_of(got)) == ([1], ("until", 1), {TP: 4})
