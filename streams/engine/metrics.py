@@ -112,6 +112,16 @@ class Metrics:
             "Bytes of historical events that readers hold and the cache does not",
             registry=r,
         )
+        self.reading_bytes = Gauge(
+            "eventstreams_history_reading_bytes",
+            "Bytes that reads of history under way have asked Kafka for, compressed",
+            registry=r,
+        )
+        self.ring_lent_bytes = Gauge(
+            "eventstreams_ring_lent_bytes",
+            "Bytes of events out of rings that clients hold which catch up; the rings have most of them too",
+            registry=r,
+        )
         self.readers = Gauge("eventstreams_history_readers", "Clients that read below the rings now", registry=r)
         self.reader_queue = Gauge(
             "eventstreams_history_waiting", "Clients that wait to read below the rings", registry=r

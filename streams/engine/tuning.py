@@ -38,6 +38,10 @@ class Tuning:
     """An event larger than this is not copied into a frame: its parts are written one after the other."""
     max_feeds: int = 5_000
     """Maximum number of feeds with which another filter is accepted."""
+    feed_seconds: float = 10.0
+    """Seconds that blocks are kept where feeds are so many that each has its minimum: quiet feeds are then small."""
+    feed_min_seconds: float = 1.0
+    """Seconds that blocks are kept at least, however much feeds hold."""
     idle_feeds: int = 32
     """Maximum number of feeds without clients that are kept, for clients that reconnect at once."""
     grace_seconds: float = 60.0

@@ -142,7 +142,9 @@ class CatchUp:
         if live is None:
             return False
         events, following = live
-        self.merge.hold(tp, [HistoryBlock(offset, following, events, 0, following, self._history.version)], target)
+        block = HistoryBlock(offset, following, events, 0, following, self._history.version)
+        block.ring_bytes = sum([len(event.json) for event in events])
+        self.merge.hold(tp, [block], target)
         return True
 
     async def _wait_for_slot(self) -> AsyncIterator[Chunk]:

@@ -59,6 +59,7 @@ class HistoryBlock:
         "next",
         "read_end",
         "readers",
+        "ring_bytes",
         "start",
         "timestamp",
         "version",
@@ -76,6 +77,8 @@ class HistoryBlock:
         self.latest = max([item.timestamp for item in items], default=-1)
         self.version = version
         self.is_kept = False
+        self.ring_bytes = 0
+        """What a reader holds of a ring, where the block is around events of one."""
         self.readers = 0
         self.chunks: dict[tuple[bytes, ...], Chunk] = {}
 
@@ -92,7 +95,7 @@ class History:
         self._metrics = metrics
         self._max_bytes = tuning.history_cache_bytes
         self._bytes = 0
-        self._lent_bytes = 0
+        self._lent_bytes = self._ring_lent_bytes = 0
         """Of blocks that readers hold and the cache does not."""
         self._blocks: OrderedDict[tuple[Log, int], HistoryBlock] = OrderedDict()
         self._starts: dict[Log, list[int]] = {}
@@ -213,9 +216,11 @@ class History:
     def lend(self, block: HistoryBlock) -> None:
         """Count a reader that holds the block, until `take_back`.
 
-        A block around events of a ring does not count: the ring has them.
+        Events of a ring count apart: most of them are in the ring too.
         """
         block.readers += 1
+        if block.ring_bytes:
+            self._lend_ring(block.ring_bytes)
         if block.nbytes and block.readers == 1 and not block.is_kept:
             self._lent_bytes += block.nbytes
             self._metrics.lent_bytes.set(self._lent_bytes)
@@ -223,9 +228,15 @@ class History:
     def take_back(self, block: HistoryBlock) -> None:
         """Count one reader of the block fewer."""
         block.readers -= 1
+        if block.ring_bytes:
+            self._lend_ring(-block.ring_bytes)
         if block.nbytes and not block.readers and not block.is_kept:
             self._lent_bytes -= block.nbytes
             self._metrics.lent_bytes.set(self._lent_bytes)
+
+    def _lend_ring(self, nbytes: int) -> None:
+        self._ring_lent_bytes += nbytes
+        self._metrics.ring_lent_bytes.set(self._ring_lent_bytes)
 
     def forget(self) -> None:
         """Drop all that is held (another redaction list)."""
@@ -234,14 +245,13 @@ class History:
         self._metrics.cache_bytes.set(self._bytes)
 
     async def _read(self, log: Log, offset: int, share: int) -> list[HistoryBlock]:
-        topic = log.tp.topic
+        topic, tuning = log.tp.topic, self.tuning
+        asked = int(min(tuning.read_bytes, max(tuning.history_block_bytes, share) / self._expansion.get(topic, 1.0)))
+        self._metrics.reading_bytes.inc(asked)
         try:
-            asked = min(
-                self.tuning.read_bytes, max(self.tuning.history_block_bytes, share) / self._expansion.get(topic, 1.0)
-            )
-            batch = await self._source.read(log.tp, offset, int(asked))
+            batch = await self._source.read(log.tp, offset, asked)
             self._metrics.kafka_reads.inc()
-            blocks = _cut(batch, self._encoder.cacheable(batch.records), offset, self.version, self.tuning)
+            blocks = _cut(batch, self._encoder.cacheable(batch.records), offset, self.version, tuning)
             if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
                 expansion = sum(block.nbytes for block in blocks) / asked
                 self._expansion[topic] = min(MAX_EXPANSION, max(1.0, expansion))
@@ -251,6 +261,7 @@ class History:
             self._metrics.cache_bytes.set(self._bytes)
             return blocks
         finally:
+            self._metrics.reading_bytes.dec(asked)
             del self._reads[log, offset]
 
     def _count(self, block: HistoryBlock, grown: int) -> None:

@@ -41,14 +41,17 @@ class Selection(NamedTuple):
 
 
 class FeedBlock:
-    """Some whole events, or a comment, as shared bytes; `after` is the position of who has had it.
+    """Some whole events, or a comment, as shared bytes; `after` is the position after it, and `at` when it was made.
 
     `held_bytes` is what it takes up in memory, which grows when it is first asked for as NDJSON.
     """
 
-    __slots__ = ("_ndjson", "_sse", "after", "count", "held_bytes", "nbytes")
+    __slots__ = ("_ndjson", "_sse", "after", "at", "count", "held_bytes", "nbytes")
 
-    def __init__(self, sse: Parts, count: int, after: dict[TopicPartition, Mark], ndjson: Parts | None = None) -> None:
+    def __init__(
+        self, sse: Parts, count: int, after: dict[TopicPartition, Mark], at: float, ndjson: Parts | None = None
+    ) -> None:
+        self.at = at
         self._sse = sse
         self._ndjson = ndjson
         self.count = count
@@ -211,7 +214,7 @@ class Feed:
         ndjson: Parts | None = None,
     ) -> None:
         """Add a block of `count` events, or a comment; `now` in seconds. Call `wake` afterwards."""
-        block = FeedBlock(sse, count, after, ndjson)
+        block = FeedBlock(sse, count, after, now, ndjson)
         self._blocks.append(block)
         self._forget_steps()
         self._bytes += block.held_bytes
@@ -232,6 +235,15 @@ class Feed:
         if self._new:
             self.fanout.wake(self._new)
             self._new = 0
+
+    def evict_before(self, oldest: float) -> None:
+        """Evict blocks that were made earlier, but for the newest, and what was made of it for sockets."""
+        blocks = self._blocks
+        while len(blocks) > 1 and blocks[0].at < oldest:
+            self._bytes -= blocks.popleft().held_bytes
+            self._first += 1
+        if self._last_block_at < oldest:
+            self._forget_steps()
 
     def keep_alive(self, now: float) -> None:
         """Send a comment to all followers if nothing was sent for the keep-alive time."""

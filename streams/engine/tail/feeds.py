@@ -14,6 +14,9 @@ from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.track import Track
 from streams.engine.tuning import Tuning
 
+FEEDS_RINGS = 4
+"""All feeds together may hold this many times the size of a ring before their blocks are kept for less long."""
+
 
 class Feeds:
     """Feeds by selection, and the tracks that they share. `watch` and `unwatch` are told of tracks that come and go."""
@@ -85,6 +88,17 @@ class Feeds:
             if feed.idle_since >= oldest and len(self._idle) <= self._tuning.idle_feeds:
                 break
             self._let_go(feed)
+
+    def evict_old(self, now: float) -> None:
+        """Where feeds are many, keep only blocks of the last seconds; of fewer, if all of them hold much."""
+        tuning = self._tuning
+        if self._share > tuning.feed_min_bytes:
+            return
+        held = sum(feed.held_bytes for feed in self._feeds.values())
+        seconds = tuning.feed_seconds * min(1.0, FEEDS_RINGS * tuning.ring_bytes / max(1, held))
+        oldest = now - max(tuning.feed_min_seconds, seconds)
+        for feed in self._feeds.values():
+            feed.evict_before(oldest)
 
     def measure(self) -> None:
         """Set the metrics of feeds."""

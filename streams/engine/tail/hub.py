@@ -341,6 +341,7 @@ class Hub:
             with self._faults.caught("sending keep-alive comments"):
                 feed.keep_alive(now)
         self.feeds.let_idle_go()
+        self.feeds.evict_old(now)
         self.health.look()
         partitions = [partition for partition in self.partitions.values() if partition.ring is not None]
         self._metrics.partitions.set(len(partitions))

@@ -114,7 +114,9 @@ class Track:
         `fields` are those of the events, if any of the feeds has a filter. Returns the feeds that have something new,
         which are to be woken, and how many matches there were with filters.
         """
-        chosen = self._chosen(events, fields) if events and self._filtered else {}
+        if not self._filtered:
+            return self._extend_one(tp, events, mark, now), 0
+        chosen = self._chosen(events, fields) if events else {}
         missed = list(self._filtered) if chosen is None else []
         wanted: dict[Feed, Sequence[Event]] = {}
         if events and self._unfiltered is not None:
@@ -129,6 +131,45 @@ class Track:
             feed.miss()
         matches = sum(map(len, chosen.values())) if chosen else 0
         return ([*wanted, *missed] if missed else wanted), matches
+
+    def _extend_one(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> tuple[Feed, ...]:
+        """Do what `extend` does where no feed has a filter, in one pass: nothing is kept to be shared with others."""
+        feed = self._unfiltered
+        if events and feed is not None:
+            try:
+                self._append_all(feed, tp, events, mark.incarnation, now)
+            except Exception as fault:
+                self._faults.count("adding records to a feed", fault)
+                feed.miss()  # its clients read them from the ring
+        if self.vector[tp] != mark:
+            self.vector[tp] = mark
+            self._writer.set(tp, mark.offset, mark.timestamp)
+        return (feed,) if events and feed is not None else ()
+
+    def _append_all(
+        self, feed: Feed, tp: TopicPartition, events: Sequence[Event], incarnation: int, now: float
+    ) -> None:
+        writer, vector, tuning = self._writer, self.vector, self._tuning
+        parts: list[bytes] = []
+        size = count = offset = timestamp = 0
+
+        def end_block() -> None:
+            vector[tp] = Mark(incarnation, offset, timestamp)
+            is_large = count == 1 and size > tuning.max_copied_bytes
+            feed.append(tuple(parts) if is_large else (b"".join(parts),), count, dict(vector), now)
+
+        for event in events:
+            json = event.json
+            nbytes = len(json)
+            if count and (size + nbytes > tuning.block_bytes or nbytes > tuning.max_copied_bytes):
+                end_block()
+                parts, size, count = [], 0, 0
+            offset, timestamp = event.offset + 1, event.timestamp + 1
+            writer.set(tp, offset, timestamp)
+            parts += (formats.sse_head(writer.ids()), json, formats.SSE_TAIL)
+            size += nbytes
+            count += 1
+        end_block()
 
     def _chosen(self, events: Sequence[Event], fields: Sequence[Fields]) -> dict[Feed, Sequence[Event]] | None:
         """Return what each feed with a filter wants of the events; None after a fault."""

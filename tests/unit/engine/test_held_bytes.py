@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import tracemalloc
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ from contextlib import contextmanager
 import pytest
 
 from streams.core.events import Event
+from streams.core.filters.query import parse_filter
 from streams.core.positions import Mark, Scope, TopicPartition
 from streams.core.ring import Ring
+from streams.engine.memory import MemorySource
 from streams.engine.tail.fanout import Chunk
 from streams.engine.tail.feed import STEP_SHARE, Feed, Selection
 from streams.engine.tail.track import PARTITION_BYTES
 from streams.engine.tuning import DEFAULT
+from tests.support.engine import Engine, eventually, whole
 from tests.support.engine.lone_feed import LoneFeed
 
 BOUND = 1 << 18
@@ -145,3 +149,40 @@ def test_a_feed_that_gets_less_room_gives_it_back_at_once() -> None:
         assert memory.bytes > 2 * BOUND
         of.max_bytes = BOUND
         assert memory.bytes <= BOUND + SPARE
+
+
+def test_quiet_feeds_keep_only_what_is_new_where_feeds_are_many() -> None:
+    of = feed(1)
+    of.max_bytes = 64 * 1024
+    (tp,) = of.vector
+    for number in range(40):
+        of.extend(tp, [event(number, 1_400)], Mark(0, 10**9 + number + 1, 10**12 + number + 1), float(number))
+    step_to_everywhere(of, True)
+    before = of.held_bytes
+    of.evict_before(35.0)
+    assert of.tip == 39
+    assert of.held_bytes < before / 3
+    assert of.after(of.tip - 5) is not None
+    with pytest.raises(LookupError):
+        of.after(of.tip - 6)
+    of.evict_before(1_000.0)
+    assert of.held_bytes < 1_400 + 2_000, "the newest stays, and nothing that was made of it"
+    assert of.after(of.tip - 1) is not None
+
+
+async def test_hundreds_of_filters_keep_only_the_last_seconds_of_their_events() -> None:
+    source = MemorySource()
+    source.create("t")
+    async with contextlib.AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(Engine(source, ring_bytes=1 << 20, feed_seconds=2.0).running("t"))
+        whole_topic = whole("t")
+        feeds = [
+            await stack.enter_async_context(engine.hub.feed(whole_topic._replace(filter=parse_filter(b"wiki=w%d" % n))))
+            for n in range(200)
+        ]
+        for number in range(2_000):
+            source.append("t", b'{"wiki":"w%d","pad":"%s"}' % (number % 200, b"x" * 1_400), number)
+        await eventually(lambda: all(each.tip >= 9 for each in feeds))
+        held = sum(each.held_bytes for each in feeds)
+        assert held > 2_000 * 1_400
+        await eventually(lambda: sum(each.held_bytes for each in feeds) < held / 4)

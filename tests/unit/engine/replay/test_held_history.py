@@ -16,7 +16,7 @@ from streams.engine.replay.merge import Merge
 from streams.engine.source import Batch
 from streams.engine.tuning import DEFAULT
 from tests.support.engine import Engine, eventually, numbered, whole
-from tests.support.engine.connection import connected, id_of
+from tests.support.engine.connection import STREAM, connected, id_of
 from tests.unit.engine.test_held_bytes import SPARE, measured
 
 BOUND = 1 << 19
@@ -153,3 +153,38 @@ async def test_a_client_holds_a_bounded_part_of_the_rings_however_many_partition
             assert size * partitions / 2 < nbytes < DEFAULT.look_ahead_bytes + partitions * 2 * size
             got = await client.until(lambda got: len(got.events) == partitions * each)
             assert got.events == sorted(got.events, key=lambda event: (event[1], event[0].partition))
+
+
+async def test_what_clients_hold_of_rings_and_what_is_being_read_is_counted() -> None:
+    source = MemorySource()
+    source.create("a")
+    source.create("b")
+    for number in range(50):
+        source.append("a", numbered(number, 1_000), number)
+    reading: list[float] = []
+
+    async with Engine(source, ring_bytes=1 << 20).running("a", "b") as engine, engine.hub.feed(whole("a", "b")) as feed:
+        read = source.read
+
+        async def watched(tp: TopicPartition, offset: int, max_bytes: int) -> Batch:
+            reading.append(engine.count("eventstreams_history_reading_bytes"))
+            return await read(tp, offset, max_bytes)
+
+        source.read = watched  # type: ignore[method-assign]
+        await engine.history.read(Log(TopicPartition("a", 0), 0), 0, 1 << 20)
+        assert reading == [engine.tuning.read_bytes]
+        assert engine.count("eventstreams_history_reading_bytes") == 0
+        for number in range(50, 100):
+            source.append("a", numbered(number, 1_000), number)
+        await eventually(lambda: feed.vector[TopicPartition("a", 0)].offset == 100)
+        async with connected(
+            engine, STREAM, last_event_id=id_of({TopicPartition("a", 0): 50, TopicPartition("b", 0): 0})
+        ) as client:
+            catch_up = client.subscription._catch_up()
+            a = TopicPartition("a", 0)
+            catch_up.merge.begin({**feed.vector, a: feed.vector[a]._replace(offset=50)})
+            assert catch_up._take_from_ring(a, dict(feed.vector))
+            held = engine.count("eventstreams_ring_lent_bytes")
+            assert 50_000 < held < 70_000
+            client.subscription.park()
+            assert engine.count("eventstreams_ring_lent_bytes") == 0
