@@ -26,7 +26,7 @@ RESTART_SECONDS = 1.0
 MAX_RESTART_SECONDS = 60.0
 """Seconds until a worker that has exited is restarted; they double up to the maximum while it exits soon after."""
 SETTLED_SECONDS = 10.0
-"""Seconds after which a worker that exits has not exited soon after its start."""
+"""Seconds after which a worker that exits has not exited soon after its start, and may be replaced for its size."""
 CRASH_LOOP = 3
 """Exits in a row, each soon after the start, from which a slot counts as a crash loop."""
 SILENT_SECONDS = 3.0
@@ -91,7 +91,8 @@ class Fleet:
         self.reload_problem = ""
         """Why the last reload failed; empty if it did not."""
         self._fork, self._watch, self._unwatch = fork, watch, unwatch
-        self._last_config = config
+        self._proven_config = config
+        """The configuration that all workers had last: a failed reload goes back to it."""
         self._to_replace: deque[Slot] = deque()
         self._replacing: Slot | None = None
         self._leaving: Worker | None = None
@@ -131,7 +132,7 @@ class Fleet:
 
     def reload(self, config: Config) -> None:
         """Replace all workers, one at a time, by workers with another configuration."""
-        self._last_config, self.config = self.config, config
+        self.config = config
         self.reload_problem = ""
         self._to_replace = deque(self.slots)
         log.info("Replacing %s workers, one at a time, by workers with the new configuration", len(self.slots))
@@ -146,7 +147,9 @@ class Fleet:
             while self._to_replace and slot is None:
                 slot = self._to_replace.popleft()
                 slot = slot if slot.worker is not None else None  # its next worker has the new configuration anyway
-            if slot is not None:
+            if slot is None:
+                self._proven_config = self.config
+            else:
                 self._replacing = slot
                 slot.successor = self._start(slot, now, is_waiting=True)
         elif slot.successor is None:
@@ -171,13 +174,15 @@ class Fleet:
         self._to_replace.clear()
         self.reload_problem = f"worker {slot.number} could not be replaced: {why}"
         log.error("The %s; the old one continues, with the old configuration", self.reload_problem)
-        self.config = self._last_config
+        self.config = self._proven_config
+        self._sized_at = time.monotonic() + MAX_RESTART_SECONDS
 
     def _look_at_sizes(self, now: float) -> None:
         most_bytes, most_seconds = self.config.max_worker_bytes, self.config.max_worker_seconds
         for slot in self.slots:
             worker = slot.worker
-            if worker is None or slot is self._replacing or slot in self._to_replace or worker.is_replaced:
+            is_due = slot is self._replacing or slot in self._to_replace
+            if worker is None or is_due or worker.is_replaced or now - worker.started_at < SETTLED_SECONDS:
                 continue
             if most_bytes and (rss := worker.rss()) > most_bytes:
                 log.warning("Replacing worker %s: it has %s bytes, more than max_worker_bytes", worker.pid, rss)

@@ -76,7 +76,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise ListenError(f"Cannot listen on {host} port {port}: a port is a number from 0 to {MAX_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+        address = host.strip("[]")
+        is_any = address == "::" and socket.has_dualstack_ipv6()  # IPv4 too
+        listener = socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_any)
     except OSError as error:
         raise ListenError(f"Cannot listen on {host} port {port}: {error}") from None
     listener.setblocking(False)

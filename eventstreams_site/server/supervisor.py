@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from eventstreams_site.config.config import Config, ConfigError, load_config
 from eventstreams_site.server import descriptors, handover, signals
@@ -86,8 +86,20 @@ class Supervisor:
             if self._ops is not None:
                 self._ops.close_late(now)
             for key, _ in self._selector.select(self._seconds_to_wait(time.monotonic())):
-                if key.fileobj in self._selector.get_map():  # an earlier call may have closed it
-                    key.data()
+                if self._is_registered(key.fileobj):  # an earlier call may have closed it
+                    self._call(key.data)
+
+    def _is_registered(self, file: Any) -> bool:
+        try:
+            return file in self._selector.get_map()
+        except ValueError:  # it is closed
+            return False
+
+    def _call(self, due: Callable[[], None]) -> None:
+        try:
+            due()
+        except Exception:  # one fault must not end all workers
+            log.exception("The supervisor failed at something")
 
     def _seconds_to_wait(self, now: float) -> float:
         due = [self._acceptor.paused_until, *self.fleet.next_due()]
@@ -158,10 +170,9 @@ class Supervisor:
 
     def _unwatch(self, worker: Worker) -> None:
         for each in (worker.channel, worker.control.socket):
-            key = self._selector.get_map().get(each)
-            if key is not None:
-                key.data()  # what it said last
-            if each in self._selector.get_map():
+            if self._is_registered(each):
+                self._call(self._selector.get_key(each).data)  # what it said last
+            if self._is_registered(each):
                 self._selector.unregister(each)
         self._operations.ended(worker)
 

@@ -93,6 +93,14 @@ def test_an_address_that_is_taken_or_none_is_an_error_with_a_sentence() -> None:
                 listen(host, number)
 
 
+def test_the_unspecified_ipv6_address_is_both_families() -> None:
+    with listen("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, port), timeout=5):
+                pass
+
+
 @pytest.fixture
 def first() -> Any:
     with listen("127.0.0.1", 0) as listener:
