@@ -148,6 +148,6 @@ async def test_every_kind_of_line_arrives_and_what_is_last_is_written_before_the
     # Of one kind there are no more than ten lines in ten seconds.
     for text in ("line 99 x", "printed 99", "warning 9", "a thread that fails", "a finaliser that fails"):
         assert text in log
-    assert "a line of the log could not be made of 'not %s'" in log
+    assert "this message cannot be formatted: 'not %s'" in log
     assert log.count("talkative: failed ") == 10
     assert "Stopping:" in log
