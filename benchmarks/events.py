@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import contextlib
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -91,9 +92,12 @@ class Steady:
             now = time.time()
             published = await self._send(sequence, self._make(sequence, now))
             if isinstance(published, asyncio.Future):
-                published.add_done_callback(lambda _, now=now: self._took.append((now, time.time() - now)))
+                published.add_done_callback(functools.partial(self._note, now))
             self._sent.append(now)
             await asyncio.sleep(max(0.0, start + len(self._sent) / self._rate - time.time()))
+
+    def _note(self, sent_at: float, _published: asyncio.Future[object]) -> None:
+        self._took.append((sent_at, time.time() - sent_at))
 
     def between(self, start: float, end: float) -> int:
         """Return the number of events sent in that time (seconds since the epoch)."""
