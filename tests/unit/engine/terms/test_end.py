@@ -420,3 +420,14 @@ async def test_with_a_filter_an_until_ends_past_what_does_not_match(
         write(source, -7, -6, 0, -8)
         got = await client.to_the_end()
         assert (offsets(got), end_of(got), next_of(got)) == ([1], ("until", 1), {TP: 4})
+
+
+async def test_an_end_where_no_record_of_its_time_is_resumes_with_what_comes_late(clock: Clock) -> None:
+    source = topic(-3, -2)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T) as (engine, client):
+        write(source, -1)
+        end = (await client.to_the_end()).end
+        assert end is not None
+        async with connected(engine, ONE, last_event_id=end[0], until=T) as late:
+            got = await late.to_the_end()
+            assert (offsets(got), late.gaps, got.gaps, next_of(got)) == ([2], [], [], {TP: 3})
