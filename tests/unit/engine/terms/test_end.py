@@ -426,6 +426,7 @@ async def test_an_end_where_no_record_of_its_time_is_resumes_with_what_comes_lat
     source = topic(-3, -2)
     async with open_stream(source, last_event_id=FROM_THE_OLDEST, until=T) as (engine, client):
         write(source, -1)
+        await eventually(lambda: client.feed.vector[TP].offset == 3)
         end = (await client.to_the_end()).end
         assert end is not None
         async with connected(engine, ONE, last_event_id=end[0], until=T) as late:
