@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 
 from streams.core.sse_parser import Comment, Item, Message, Retry
 from streams.mirror.event import read_event
 from streams.mirror.own_kafka import OwnKafka
 from streams.mirror.positions import Positions, Verdict
-from streams.mirror.upstream import Pauses, Unavailable, Upstream
+from streams.mirror.upstream import Pauses, Unavailable, Upstream, UpstreamError
 
 REPORT_SECONDS = 10.0
 FLUSH_SECONDS = 1.0
@@ -76,8 +76,8 @@ class Mirror:
         """Mirror until cancelled. Raises UpstreamError."""
         while True:
             try:
-                async with OwnKafka(self._client) as kafka:
-                    positions = await kafka.positions(self._upstream.names)
+                async with OwnKafka(self._client, self._upstream.names) as kafka:
+                    positions = await kafka.positions()
                     if positions.resume_since:
                         self._report("Other streams were mirrored before: reading again what they have in common.")
                     elif positions.resume_id:
@@ -85,6 +85,10 @@ class Mirror:
                     else:
                         self._report(f"Nothing has been written yet: starting at {self._since or 'the live end'}.")
                     await self._follow(kafka, positions)
+            except ProducerFenced:
+                raise UpstreamError(
+                    "another mirror of the same streams has begun to write to this Kafka: run one of them"
+                ) from None
             except KafkaError as error:
                 await self._wait(f"Kafka at {self._client['bootstrap_servers']}: {error!r}", None)
 

@@ -1,12 +1,15 @@
 """One's own Kafka: what the mirror writes there, and what it finds there when it starts.
 
 Each record's headers say which record of the source it is, and the id with which the source sent it: the position is
-kept with the events, so that both are written or neither is (KIP-82: headers; KIP-98: idempotent producer).
+kept with the events, so that both are written or neither is. Events are written in transactions, since a mirror that
+was killed may leave batches that the brokers take only later: whoever starts with the same transactional id ends them
+first, and then looks where the end is (KIP-82: headers; KIP-98: transactions).
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,38 +28,54 @@ OFFSET_HEADER, ID_HEADER, NAMES_HEADER = "mirror.offset", "mirror.id", "mirror.s
 LOOK_BACK = 2_000
 """At the end of a partition, this number of records are searched for the newest that the mirror wrote."""
 LOOK_SECONDS = 20.0
+STOP_SECONDS = 10.0
+"""At a stop, what has been received has this time to be written; what is not is received again."""
 IN_FLIGHT = 2_000
-"""Maximum records that the producer has been given and has not yet written."""
+"""Maximum records of a transaction."""
+COMMIT_SECONDS = 0.5
+"""Seconds between transactions; readers see an event when its transaction has ended."""
 
 
 class OwnKafka:
     """Writes to the Kafka of `client`, the arguments of aiokafka's clients. Every method may raise KafkaError."""
 
-    def __init__(self, client: Mapping[str, Any]) -> None:
-        """`client` has at least `bootstrap_servers`."""
+    def __init__(self, client: Mapping[str, Any], names: Sequence[str]) -> None:
+        """`client` has at least `bootstrap_servers`; `names` are the streams that are mirrored."""
         self._client = dict(client)
-        self._producer: AIOKafkaProducer | None = None
+        self._names = sorted(names)
+        self._lock = asyncio.Lock()
+        self._is_open = False
+        """Whether there is a transaction."""
         self._partitions: dict[str, int] = {}
         self._writing: list[asyncio.Future[Any]] = []
 
     async def __aenter__(self) -> OwnKafka:
-        """Start a producer whose retries write nothing twice."""
+        """Start a producer; what an earlier mirror of the same streams left unfinished is ended."""
+        names = hashlib.sha256(",".join(self._names).encode()).hexdigest()[:16]
         self._producer = AIOKafkaProducer(
-            **self._client, enable_idempotence=True, compression_type="snappy", linger_ms=20, max_request_size=16 << 20
+            **self._client,
+            transactional_id=f"eventstreams-mirror-{names}",
+            compression_type="snappy",
+            linger_ms=20,
+            max_request_size=16 << 20,
         )
         await self._producer.start()
+        self._committing = asyncio.create_task(self._commit_forever())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Stop the producer, after what it holds has been written."""
-        for future in self._writing:
-            future.cancel()
-        if self._producer is not None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Stop the producer, after what it holds has been written, unless Kafka has failed."""
+        self._committing.cancel()
+        try:
+            if kind is None or issubclass(kind, asyncio.CancelledError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self.flush()
+        finally:
             await self._producer.stop()
 
-    async def positions(self, names: Sequence[str]) -> Positions:
-        """Return what mirrors of the streams `names` have written, by the ends of the logs of all topics."""
-        positions = Positions(names)
+    async def positions(self) -> Positions:
+        """Return what mirrors of the streams have written, by the ends of the logs of all topics."""
+        positions = Positions(self._names)
         admin = AIOKafkaAdminClient(**self._client)
         await admin.start()
         try:
@@ -111,7 +130,8 @@ class OwnKafka:
 
     async def write(self, event: MirroredEvent, identifier: str, names: str) -> None:
         """Write an event of the streams `names` to its partition; waits where too much is under way."""
-        assert self._producer is not None
+        if self._committing.done():
+            self._committing.result()  # raises what went wrong
         if event.partition >= self._partitions.get(event.topic, 0):
             await self._make(event.topic, event.partition + 1)
         headers = [
@@ -119,23 +139,38 @@ class OwnKafka:
             (ID_HEADER, identifier.encode()),
             (NAMES_HEADER, names.encode()),
         ]
-        self._writing.append(
-            await self._producer.send(
-                event.topic,
-                event.value,
-                key=event.key,
-                partition=event.partition,
-                timestamp_ms=event.timestamp,
-                headers=headers,
+        async with self._lock:
+            if not self._is_open:
+                await self._producer.begin_transaction()
+                self._is_open = True
+            self._writing.append(
+                await self._producer.send(
+                    event.topic,
+                    event.value,
+                    key=event.key,
+                    partition=event.partition,
+                    timestamp_ms=event.timestamp,
+                    headers=headers,
+                )
             )
-        )
         if len(self._writing) >= IN_FLIGHT:
             await self.flush()
 
     async def flush(self) -> None:
-        """Wait until all has been written."""
-        writing, self._writing = self._writing, []
-        await asyncio.gather(*writing)
+        """Wait until readers see all that has been written."""
+        async with self._lock:
+            if not self._is_open:
+                return
+            await self._producer.commit_transaction()
+            self._is_open = False
+            writing, self._writing = self._writing, []
+            for each in writing:
+                each.result()  # raises what went wrong
+
+    async def _commit_forever(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            await self.flush()
 
     async def _make(self, topic: str, partitions: int) -> None:
         """Create a topic, or give it more partitions."""
@@ -157,4 +192,4 @@ class OwnKafka:
         finally:
             await admin.close()
         self._partitions[topic] = count
-        await self._producer.client.force_metadata_update()  # type: ignore[union-attr]
+        await self._producer.client.force_metadata_update()
