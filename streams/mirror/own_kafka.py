@@ -2,7 +2,7 @@
 
 Each record's headers say which record of the source it is, and the id with which the source sent it: the position is
 kept with the events, so that both are written or neither is. Events are written in transactions, since a mirror that
-was killed may leave batches that the brokers take only later: whoever starts with the same transactional id ends them
+was killed may leave batches that the brokers take only later: the next one, with the same transactional id, ends them
 first, and then looks where the end is (KIP-82: headers; KIP-98: transactions).
 """
 
