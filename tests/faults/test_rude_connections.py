@@ -20,7 +20,7 @@ from tests.support.client.reading import NDJSON, SSE
 from tests.support.client.rude import KINDS, be_rude
 from tests.support.kafka.writing import meanwhile, writer
 from tests.support.site import SERVE, Site
-from tests.support.site.serving import PATH, serving
+from tests.support.site.serving import PATH, all_workers_serve, serving
 
 AT_ONCE = 20
 FREED_SECONDS = 5.0
@@ -46,15 +46,6 @@ class Watch:
             await asyncio.to_thread(self._site.metric, "eventstreams_connected_clients")
             self.answers += 1
             await asyncio.sleep(0.05)
-
-
-async def all_are_ready(site: Site) -> None:
-    """Each worker is: they answer in turns."""
-    in_a_row = 0
-    async with asyncio.timeout(30):
-        while in_a_row < 10:
-            in_a_row = in_a_row + 1 if (await asyncio.to_thread(site.get, "/readyz"))[0] == 200 else 0
-            await asyncio.sleep(0.02)
 
 
 async def all_kinds(site: Site, of_each: int, path: str) -> None:
@@ -104,7 +95,7 @@ async def test_thousands_of_rude_connections_of_ten_kinds_leave_nothing_behind(
         writer(kafka.bootstrap) as to,
     ):
         await to.write(tp, [None] * 100)
-        await all_are_ready(site)
+        await all_workers_serve(site)
         descriptors = descriptors_of(site) + KEPT * workers
         watch = Watch(site)
         async with meanwhile(watch.run()):

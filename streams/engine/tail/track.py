@@ -141,32 +141,32 @@ class Track:
             except Exception as fault:
                 self._faults.count("adding records to a feed", fault)
                 feed.miss()  # its clients read them from the ring
-        if self.vector[tp] != mark:
-            self.vector[tp] = mark
-            self._writer.set(tp, mark.offset, mark.timestamp)
+        self.vector[tp] = mark
+        self._writer.set(tp, mark.offset, mark.timestamp)
         return (feed,) if events and feed is not None else ()
 
     def _append_all(
         self, feed: Feed, tp: TopicPartition, events: Sequence[Event], incarnation: int, now: float
     ) -> None:
-        writer, vector, tuning = self._writer, self.vector, self._tuning
+        vector, max_copied, block_bytes = self.vector, self._tuning.max_copied_bytes, self._tuning.block_bytes
+        before, between, behind = self._writer.around(tp)
+        start, end = formats.SSE_HEAD + before, behind + formats.SSE_DATA
         parts: list[bytes] = []
         size = count = offset = timestamp = 0
 
         def end_block() -> None:
             vector[tp] = Mark(incarnation, offset, timestamp)
-            is_large = count == 1 and size > tuning.max_copied_bytes
+            is_large = count == 1 and size > max_copied
             feed.append(tuple(parts) if is_large else (b"".join(parts),), count, dict(vector), now)
 
         for event in events:
             json = event.json
             nbytes = len(json)
-            if count and (size + nbytes > tuning.block_bytes or nbytes > tuning.max_copied_bytes):
+            if count and (size + nbytes > block_bytes or nbytes > max_copied):
                 end_block()
                 parts, size, count = [], 0, 0
             offset, timestamp = event.offset + 1, event.timestamp + 1
-            writer.set(tp, offset, timestamp)
-            parts += (formats.sse_head(writer.ids()), json, formats.SSE_TAIL)
+            parts += (b"%b%d%b%d%b" % (start, timestamp, between, offset, end), json, b"\n\n")
             size += nbytes
             count += 1
         end_block()

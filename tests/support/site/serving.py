@@ -41,6 +41,13 @@ def workers_of(site: Site) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{site.pid}/task/{site.pid}/children").read_text().split()]
 
 
+async def all_workers_serve(site: Site) -> None:
+    """Wait until each worker has read the streams: `/readyz` is answered by one that is ready, if any is."""
+    async with asyncio.timeout(60):
+        while site.log.read_text().count(" streams are exposed, ") < max(1, len(workers_of(site))):
+            await asyncio.sleep(0.1)
+
+
 def freeze(site: Site, seconds: float) -> None:
     """Stop the process (SIGSTOP), and let it continue a while later."""
     os.kill(site.pid, signal.SIGSTOP)
