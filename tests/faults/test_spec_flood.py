@@ -45,7 +45,7 @@ async def test_probes_and_streams_go_on(path: str, kafka: Any, topic: str, tmp_p
         aborted = [Request("GET", path)] * REQUESTS
         pages = [Request("GET", path, {"Accept": "text/html"})] * (REQUESTS // 10)
         async with many(site.port, "/v2/stream/stream1", 1) as client:
-            await probed(site, aborted, AT_ONCE, abort=True)
+            await probed(site, aborted, AT_ONCE, abort=True, attempts=3)
             answers = await probed(site, pages, AT_ONCE // 10)
             assert await client.stayed()
         assert answers == {"404" if path == "/nothing" else "200": len(pages)}
