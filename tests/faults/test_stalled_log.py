@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from streams.local.processes import free_port
 from tests.support.client.many import many
 from tests.support.client.probing import Probes
 from tests.support.engine import cancel
 from tests.support.site import Site
 from tests.support.site.serving import PATH
+from tests.support.site.supervised import Ops
 
 TALKATIVE = ("-m", "tests.support.broken.talkative")
 PIPE_BYTES = 4096
@@ -71,10 +73,14 @@ class Reader:
 async def test_the_service_goes_on_and_later_says_what_is_lost(
     workers: tuple[str, ...], kafka: Any, topic: str, tmp_path: Path
 ) -> None:
-    site = Site(tmp_path, kafka.bootstrap, {"test": {"topics": [topic]}}, command=(*TALKATIVE, *workers))
+    port = free_port()
+    command = (*TALKATIVE, *workers, *(("--ops-port", str(port)) if workers else ()))
+    site = Site(tmp_path, kafka.bootstrap, {"test": {"topics": [topic]}}, command=command)
     with full_pipe() as (reading, writing):
         try:
             await asyncio.to_thread(site.start, stderr=writing)
+            if workers:
+                await Ops(port).all_workers_are_up(2)
             async with many(site.port, PATH, 4) as clients:
                 for _ in range(6):  # each worker's turn comes
                     await asyncio.to_thread(site.get, MUCH)
@@ -82,8 +88,9 @@ async def test_the_service_goes_on_and_later_says_what_is_lost(
                 for _ in range(4):
                     assert await asyncio.to_thread(site.metric, "eventstreams_log_lines_dropped_total") > 100
                 probes = Probes(site, status="degraded")
-                async with beside(probes.run()):
-                    await asyncio.sleep(1)
+                async with asyncio.timeout(60), beside(probes.run()):
+                    while len(probes.took) < 40:
+                        await asyncio.sleep(0.1)
                 assert probes.p99() < 1.0
                 assert await clients.stayed()
                 reader = Reader(reading)

@@ -38,6 +38,19 @@ class Ops:
         text = (await self.get("/metrics")).text
         return {f"{name}{labels}": float(value) for name, labels, value in SAMPLE.findall(text)}
 
+    async def all_workers_are_up(self, count: int) -> None:
+        """Wait until that many are ready: only they get connections."""
+        async with asyncio.timeout(60):
+            while (await self._up()) < count:
+                await asyncio.sleep(0.1)
+
+    async def _up(self) -> float:
+        try:
+            metrics = await self.metrics()
+        except httpx.TransportError:
+            return 0
+        return sum(value for name, value in metrics.items() if name.startswith("eventstreams_worker_up{"))
+
     async def becomes(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
         """Wait until `/readyz` is as it should be."""
         said: dict[str, Any] = {}
