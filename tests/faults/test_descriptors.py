@@ -15,7 +15,7 @@ from streams.core.positions import TopicPartition
 from tests.support.client.reading import SSE, Crowd, Follower
 from tests.support.kafka.writing import writer
 from tests.support.site import Site
-from tests.support.site.serving import PATH, all_workers_serve, serving, workers_of
+from tests.support.site.serving import PATH, serving, workers_of
 
 FILES, CLIENTS, IDLE = 256, 400, 300
 LIMITED = (
@@ -109,7 +109,6 @@ async def test_without_a_free_descriptor_clients_wait_and_probes_say_why(
 ) -> None:
     command = LIMITED if lacking == "one process" else (*LIMITED, "--workers", "2")
     async with serving(tmp_path, kafka.bootstrap, [topic], command=command, drain_seconds=0.2) as site:
-        await all_workers_serve(site)  # one that still imports could not open its files
         pids = workers_of(site) if lacking == "workers" else [site.pid]
         probe = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
 

@@ -20,7 +20,7 @@ from tests.support.client.reading import NDJSON, SSE
 from tests.support.client.rude import KINDS, be_rude
 from tests.support.kafka.writing import meanwhile, writer
 from tests.support.site import SERVE, Site
-from tests.support.site.serving import PATH, all_workers_serve, serving
+from tests.support.site.serving import PATH, serving
 
 AT_ONCE = 20
 FREED_SECONDS = 5.0
@@ -95,7 +95,6 @@ async def test_thousands_of_rude_connections_of_ten_kinds_leave_nothing_behind(
         writer(kafka.bootstrap) as to,
     ):
         await to.write(tp, [None] * 100)
-        await all_workers_serve(site)
         descriptors = descriptors_of(site) + KEPT * workers
         watch = Watch(site)
         async with meanwhile(watch.run()):

@@ -31,6 +31,8 @@ async def serving(
     site = Site(folder, bootstrap, configured, database=database, **settings)
     try:
         await asyncio.to_thread(site.start, wait_ready=ready)
+        if ready and "--workers" in settings.get("command", ()):
+            await all_workers_serve(site)
         yield site
     finally:
         await asyncio.to_thread(site.close)
