@@ -17,7 +17,6 @@ from streams.mirror.positions import Positions, Verdict
 from streams.mirror.upstream import Pauses, Unavailable, Upstream, UpstreamError
 
 REPORT_SECONDS = 10.0
-FLUSH_SECONDS = 1.0
 
 
 @dataclass
@@ -103,7 +102,7 @@ class Mirror:
                         self._upstream.gap_header = ""
                     for item in items:
                         why = await self._take(item, kafka, positions) or why
-                    await self._report_when_due(kafka)
+                    self._report_when_due()
             except Unavailable as error:
                 why, seconds = str(error), error.seconds
             await kafka.flush()
@@ -146,19 +145,18 @@ class Mirror:
         if event.is_canary and not self._keep_canaries:
             self.counts.canaries += 1
             return
-        await kafka.write(event, message.id, positions.names)
+        await kafka.write(event, message.id)
         self.counts.written += 1
 
     def _gap(self, said: str) -> None:
         self.counts.gaps += 1
         self._report(f"A gap: the source no longer has all that was asked for: {said[:1000]}")
 
-    async def _report_when_due(self, kafka: OwnKafka) -> None:
+    def _report_when_due(self) -> None:
         at, written, newest = self._reported
         now = time.monotonic()
         if now - at < REPORT_SECONDS:
             return
-        await kafka.flush()
         rate = (self.counts.written - written) / (now - at)
         behind = max(0.0, time.time() - self._newest_ms / 1000) if self._newest_ms else 0.0
         gained = (self._newest_ms - newest) / 1000 / (now - at) - 1 if newest else 0.0

@@ -9,6 +9,7 @@ first, and then looks where the end is (KIP-82: headers; KIP-98: transactions).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,7 +43,7 @@ class OwnKafka:
     def __init__(self, client: Mapping[str, Any], names: Sequence[str]) -> None:
         """`client` has at least `bootstrap_servers`; `names` are the streams that are mirrored."""
         self._client = dict(client)
-        self._names = sorted(names)
+        self._names = ",".join(sorted(names))
         self._lock = asyncio.Lock()
         self._is_open = False
         """Whether there is a transaction."""
@@ -51,7 +52,7 @@ class OwnKafka:
 
     async def __aenter__(self) -> OwnKafka:
         """Start a producer; what an earlier mirror of the same streams left unfinished is ended."""
-        names = hashlib.sha256(",".join(self._names).encode()).hexdigest()[:16]
+        names = hashlib.sha256(self._names.encode()).hexdigest()[:16]
         self._producer = AIOKafkaProducer(
             **self._client,
             transactional_id=f"eventstreams-mirror-{names}",
@@ -67,15 +68,17 @@ class OwnKafka:
         """Stop the producer, after what it holds has been written, unless Kafka has failed."""
         self._committing.cancel()
         try:
-            if kind is None or issubclass(kind, asyncio.CancelledError):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await self.flush()
+            if kind is asyncio.CancelledError:
+                # A Kafka that fails now must not turn the stop into another attempt.
+                with contextlib.suppress(KafkaError, TimeoutError):
+                    async with asyncio.timeout(STOP_SECONDS):
+                        await self.flush()
         finally:
             await self._producer.stop()
 
     async def positions(self) -> Positions:
         """Return what mirrors of the streams have written, by the ends of the logs of all topics."""
-        positions = Positions(self._names)
+        positions = Positions(self._names.split(","))
         admin = AIOKafkaAdminClient(**self._client)
         await admin.start()
         try:
@@ -128,8 +131,8 @@ class OwnKafka:
             if names == positions.names:
                 positions.saw([identifier])
 
-    async def write(self, event: MirroredEvent, identifier: str, names: str) -> None:
-        """Write an event of the streams `names` to its partition; waits where too much is under way."""
+    async def write(self, event: MirroredEvent, identifier: str) -> None:
+        """Write an event to its partition; waits where too much is under way."""
         if self._committing.done():
             self._committing.result()  # raises what went wrong
         if event.partition >= self._partitions.get(event.topic, 0):
@@ -137,7 +140,7 @@ class OwnKafka:
         headers = [
             (OFFSET_HEADER, b"%d" % event.offset),
             (ID_HEADER, identifier.encode()),
-            (NAMES_HEADER, names.encode()),
+            (NAMES_HEADER, self._names.encode()),
         ]
         async with self._lock:
             if not self._is_open:
