@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from streams.core.catalogue import Stream
-from streams.core.positions import OLDEST, TopicPartition
+from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from tests.support.engine import numbered
-from tests.support.engine.connection import TP, Connection, QuickEngine, connected, id_of
+from tests.support.engine.connection import TP, Connection, QuickEngine, connected
+from tests.support.engine.ends import FROM_THE_OLDEST, ONE, PULLED_OR_WRITTEN, SSE_OR_JSON, places_in, topic
 
-ONE = Stream("one", ("a",), (), (), "", None, None, False, {})
 SECONDS = 0.2
-FROM_THE_OLDEST = id_of({TP: OLDEST})
-SSE_OR_JSON = pytest.mark.parametrize("is_sse", [True, False])
-PULLED_OR_WRITTEN = pytest.mark.parametrize("takes", [None, lambda: True], ids=["pulled", "written to"])
-
-
-def topic(partitions: int = 1) -> MemorySource:
-    source = MemorySource()
-    source.create("a", partitions)
-    return source
 
 
 @asynccontextmanager
@@ -38,12 +27,6 @@ async def open_stream(source: MemorySource, **options: Any) -> AsyncIterator[Con
         yield connection
 
 
-def next_of(identifier: str) -> dict[TopicPartition, int]:
-    """Where an id says to resume."""
-    entries = json.loads(identifier)
-    return {TopicPartition(e["topic"], e["partition"]): int(e["cursor"].split(":")[1]) for e in entries}
-
-
 @SSE_OR_JSON
 @PULLED_OR_WRITTEN
 async def test_a_position_that_moves_over_what_is_no_event_is_said(
@@ -53,10 +36,10 @@ async def test_a_position_that_moves_over_what_is_no_event_is_said(
     async with open_stream(source, is_sse=is_sse, takes=takes) as client:
         source.append("a", None, 1_000)
         got = await client.until(lambda got: len(got.checkpoints) == 1)
-        assert (next_of(got.checkpoints[0]), got.events) == ({TP: 1}, [])
+        assert (places_in(got.checkpoints[0]), got.events) == ({TP: 1}, [])
         source.skip("a", 2)
         got = await client.until(lambda got: len(got.checkpoints) == 2)
-        assert (next_of(got.checkpoints[1]), got.events) == ({TP: 3}, [])
+        assert (places_in(got.checkpoints[1]), got.events) == ({TP: 3}, [])
 
 
 @SSE_OR_JSON
@@ -84,7 +67,7 @@ async def test_it_is_counted_from_the_last_event(takes: Callable[[], bool] | Non
             await asyncio.sleep(SECONDS / 4)
         got = await client.until(lambda got: got.checkpoints)
         assert (loop.time() - last > 0.9 * SECONDS, len(got.checkpoints)) == (True, 1)
-        assert next_of(got.checkpoints[0]) == {TP: 12}
+        assert places_in(got.checkpoints[0]) == {TP: 12}
 
 
 async def test_a_catch_up_without_events_says_where_it_is() -> None:
@@ -96,7 +79,7 @@ async def test_a_catch_up_without_events_says_where_it_is() -> None:
     async with open_stream(source, last_event_id=FROM_THE_OLDEST) as client:
         source.seconds = SECONDS / 20
         got = await client.until(lambda got: len(got.checkpoints) == 2)
-        offsets = [next_of(identifier)[TP] for identifier in got.checkpoints]
+        offsets = [places_in(identifier)[TP] for identifier in got.checkpoints]
         assert 0 < offsets[0] < offsets[1] < 400
         source.seconds = 0
         assert len((await client.until(lambda got: got.events)).events) == 1
@@ -120,7 +103,7 @@ async def test_one_that_waits_for_kafka_is_told_where_it_is() -> None:
     async with open_stream(source, last_event_id=FROM_THE_OLDEST) as client:
         source.seconds = 2 * SECONDS
         got = await client.until(lambda got: got.checkpoints or got.events)
-        assert ([next_of(identifier) for identifier in got.checkpoints], got.events) == ([{TP: 1}], [])
+        assert ([places_in(identifier) for identifier in got.checkpoints], got.events) == ([{TP: 1}], [])
         assert len((await client.until(lambda got: got.events)).events) == 1
 
 
