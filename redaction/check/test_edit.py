@@ -287,8 +287,7 @@ async def produce(client: Mapping[str, Any], edit: Edit, streams: Iterable[Strea
             "None of the streams would carry an edit: that takes a stream whose schema_title is one of "
             + ", ".join(sorted(SHAPES))
         )
-    others = {name: value for name, value in client.items() if name != "bootstrap_servers"}
-    await create_topics(brokers, dict.fromkeys([stream.topics[0] for stream, _ in events], 1), TOPIC_CONFIG, **others)
+    await create_topics(brokers, dict.fromkeys([stream.topics[0] for stream, _ in events], 1), TOPIC_CONFIG, **client)
     producer = AIOKafkaProducer(**client)
     await producer.start()
     try:

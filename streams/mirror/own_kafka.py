@@ -178,8 +178,7 @@ class OwnKafka:
     async def _make(self, topic: str, partitions: int) -> None:
         """Create a topic, or give it more partitions."""
         bootstrap = str(self._client["bootstrap_servers"])
-        others = {name: value for name, value in self._client.items() if name != "bootstrap_servers"}
-        await create_topics(bootstrap, {topic: partitions}, TOPIC_CONFIG, **others)
+        await create_topics(bootstrap, {topic: partitions}, TOPIC_CONFIG, **self._client)
         admin = AIOKafkaAdminClient(**self._client)
         await admin.start()
         try:
@@ -190,7 +189,7 @@ class OwnKafka:
                 for _, code, message in answer.topic_errors:
                     if (error := for_code(code)) is not NoError:
                         raise error(f"topic {topic}: {message}")
-                await create_topics(bootstrap, {topic: partitions}, **others)  # waits for their leaders
+                await create_topics(bootstrap, {topic: partitions}, **self._client)  # waits for their leaders
                 count = partitions
         finally:
             await admin.close()

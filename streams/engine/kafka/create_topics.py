@@ -15,11 +15,11 @@ async def create_topics(
 ) -> None:
     """Create topics, name to number of partitions, all with `config`; one that exists is left as it is.
 
-    Returns when every partition has a leader. `client` has further arguments for aiokafka's client (TLS, SASL). Raises
-    aiokafka.errors.KafkaError.
+    Returns when every partition has a leader. `client` has further arguments for aiokafka's client (TLS, SASL); a
+    `bootstrap_servers` among them is not looked at. Raises aiokafka.errors.KafkaError.
     """
     new = [NewTopic(name, count, 1, topic_configs=dict(config or {})) for name, count in topics.items()]
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **client)
+    admin = AIOKafkaAdminClient(**{**client, "bootstrap_servers": bootstrap})
     await admin.start()
     try:
         for topic, code, message in (await admin.create_topics(new)).topic_errors:

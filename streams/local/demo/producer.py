@@ -64,8 +64,7 @@ async def run_demo(
         aiokafka.errors.KafkaError: Kafka failed.
     """
     bootstrap = str(client["bootstrap_servers"])
-    others = {name: value for name, value in client.items() if name != "bootstrap_servers"}
-    await create_topics(bootstrap, dict.fromkeys(TOPICS, plan.partitions), TOPIC_CONFIG, **others)
+    await create_topics(bootstrap, dict.fromkeys(TOPICS, plan.partitions), TOPIC_CONFIG, **client)
     now_ms = clock() * 1000
     newest_ms = await _newest_timestamp(client)
     start_ms = first_instant(now_ms, newest_ms, plan)
