@@ -102,11 +102,14 @@ peers: .venv-peers/installed
 jars: | $(BIN)/python
 	@if command -v mvn > /dev/null; then $(BIN)/python -m streams.local.kafka_jars || true; fi
 
-# Debian's Chromium for the tests of pages, its PostgreSQL for those of database outages. If one cannot be installed, its
-# tests are skipped (or fail, if CI is set). It is one target because apt-get cannot run twice at a time.
+# Debian's Chromium for the tests of pages, PostgreSQL and Redis for those of several processes, proxies and Prometheus for
+# those of deployment. If one cannot be installed, its tests are skipped (or fail, if CI is set). It is one target because
+# apt-get cannot run twice at a time.
 packages:
 	@wanted=""; \
-	command -v chromium > /dev/null || wanted="chromium"; \
+	for pair in chromium:chromium redis-server:redis-server nginx:nginx-light haproxy:haproxy varnishd:varnish promtool:prometheus; do \
+	  PATH="$$PATH:/usr/sbin" command -v $${pair%:*} > /dev/null || wanted="$$wanted $${pair#*:}"; \
+	done; \
 	ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || command -v postgres > /dev/null || wanted="$$wanted postgresql"; \
 	if [ -z "$$wanted" ]; then :; \
 	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
