@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTS = [
     "README.md",
     "CHANGELOG.md",
-    *(f"docs/{name}.md" for name in ("architecture", "clients", "demo-page", "wire")),
+    *(f"docs/{name}.md" for name in ("architecture", "clients", "demo-page", "operations", "wire")),
 ]
 SVG = "{http://www.w3.org/2000/svg}"
 
