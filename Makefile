@@ -15,7 +15,7 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all mutants lint bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all mutants lint requirements licences audit bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -49,6 +49,24 @@ lint: .venv/installed-dev ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# uv has an environment of its own: it must not change what it compiles. It keeps the versions that the .txt files have,
+# unless the .in files say otherwise; `make requirements UPGRADE=--upgrade-package=NAME` takes the newest of one. One
+# marker stands on each line, since pyproject.toml leaves out PyPy and Windows; without it the files are readable.
+COMPILE = .venv-uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command 'make requirements' $(UPGRADE)
+MARKER := platform_python_implementation == 'CPython' and sys_platform != 'win32'
+
+requirements: .venv-uv/installed ## compile requirements.in and requirements-dev.in into the .txt files, with hashes
+	$(COMPILE) requirements.in --output-file requirements.txt
+	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
+	sed -i -e "s/ ; $(MARKER)//" -e "s/ and $(MARKER)//" requirements.txt requirements-dev.txt
+
+licences: .venv/installed ## write docs/licences.md from what is installed
+	$(BIN)/python -m tests.licences
+
+audit: .venv-uv/installed ## look for known faults of what is installed (needs the internet; fails if it gets no data)
+	.venv-uv/bin/pip-audit --strict --disable-pip --requirement requirements.txt --requirement requirements-dev.txt
+
 bench: .venv/installed-dev ## run the benchmarks (docs/performance.md)
 	$(BIN)/python -m benchmarks.run
 
@@ -61,7 +79,7 @@ bench-record: .venv/installed-dev peers ## run all, three rounds, with the peers
 	$(BIN)/python -m benchmarks.report
 
 clean: ## remove .venv, .local (with the local Kafka's data and the database), node_modules and caches
-	rm -rf .venv .venv-peers .local tests/browser/node_modules examples/node-eventsource/node_modules
+	rm -rf .venv .venv-peers .venv-uv .local tests/browser/node_modules examples/node-eventsource/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -70,9 +88,10 @@ $(BIN)/python:
 	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1): try make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# What pip installs is compiled as it would do it, but on all cores.
+# The files pin everything, with hashes: nothing is left to resolve. What pip installs is compiled as it would do it, but
+# on all cores.
 define pip-install
-$(BIN)/python -m pip install --quiet --no-compile --requirement $<
+$(BIN)/python -m pip install --quiet --require-hashes --no-deps --no-compile --requirement $<
 @$(BIN)/python -m compileall -q -q -j 0 .venv/lib || true
 endef
 
@@ -92,6 +111,11 @@ peers: .venv-peers/installed
 	else \
 	  echo "There is no nchan: install it, such as with \`sudo apt-get install nginx libnginx-mod-nchan\`"; exit 1; \
 	fi
+
+.venv-uv/installed:
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/python -m pip install --quiet uv==0.13.9 pip-audit==2.10.1
+	@touch $@
 
 .venv-peers/installed: benchmarks/requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers

@@ -158,7 +158,7 @@ def test_every_example_is_linked_in_the_document_of_clients() -> None:
 
 def test_the_document_of_clients_speaks_of_the_versions_that_are_tested() -> None:
     clients = (ROOT / "docs" / "clients.md").read_text()
-    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE))
+    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "requirements-dev.in").read_text(), re.MULTILINE))
     package = json.loads((ROOT / "examples" / "node-eventsource" / "package.json").read_text())
     of_clients = {name: pinned[name] for name in ("requests-sse", "httpx-sse", "pywikibot")} | package["dependencies"]
     assert dict(re.findall(r"`([\w-]+)` ([0-9][\w.]+[0-9])", clients)) == of_clients
