@@ -49,7 +49,7 @@ lint: .venv/installed-dev ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# uv has an environment of its own: it must not change what it compiles. It keeps the versions that the .txt files have,
+# uv has its own environment: it must not change what it compiles. It keeps the versions that the .txt files have,
 # unless the .in files say otherwise; `make requirements UPGRADE=--upgrade-package=NAME` takes the newest of one. One
 # marker stands on each line, since pyproject.toml leaves out PyPy and Windows; without it the files are readable.
 COMPILE = .venv-uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
