@@ -48,6 +48,8 @@ class Tuning:
     """Seconds that a feed without clients is kept."""
     keepalive_seconds: float = 15.0
     """Seconds without an event after which clients are sent a comment; 0 for never."""
+    housekeeping_seconds: float = 1.0
+    """Seconds between two looks at what is due: comments, idle feeds, old blocks, what is not read."""
 
     # Writing to live clients.
 

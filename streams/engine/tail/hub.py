@@ -335,7 +335,7 @@ class Hub:
             self.check_for_restart(tp)
 
     async def _tick(self) -> None:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(self.tuning.housekeeping_seconds)
         now = time.monotonic()
         for feed in self.feeds:
             with self._faults.caught("sending keep-alive comments"):

@@ -43,7 +43,7 @@ class Stamp:
 class Engine:
     """A hub and a history, wired up as one process has them, on a source that others may share."""
 
-    TUNED: ClassVar[dict[str, float]] = {}
+    TUNED: ClassVar[dict[str, float]] = {"housekeeping_seconds": 0.2}
     """Bounds that are other than the engine's own, for all engines of a class."""
 
     def __init__(self, source: RecordSource, *, cache_bytes: int = 1 << 20, slots: int = 2, **tuned: Any) -> None:

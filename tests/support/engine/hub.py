@@ -19,6 +19,8 @@ class HastyEngine(Engine):
     """An engine in which what happens every few seconds happens a few times a second."""
 
     TUNED: ClassVar[dict[str, float]] = {
+        "housekeeping_seconds": 0.1,
+        "hidden_seconds": 0.1,
         "ping_seconds": 0.05,
         "refresh_seconds": 0.1,
         "trouble_seconds": 0.1,
