@@ -67,6 +67,7 @@ class Process:
             stall_seconds=STALL_SECONDS + 2 * options.fetch_max_wait_ms / 1000,
         )
         metrics = Metrics()
+        metrics.max_connections.set(config.max_connections)
         encoder = self._encoder = Encoder(NoListYet(), metrics, tuning)
         source: RecordSource
         if options.is_memory:

@@ -17,6 +17,7 @@ BY_WORKER = "process_"
 
 _AGREED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "eventstreams_kafka_up": min,
+    "eventstreams_max_connections": min,
     "eventstreams_hub_lag_records": max,
     "eventstreams_hub_oldest_read_seconds": max,
     "eventstreams_hub_partitions_unread": max,

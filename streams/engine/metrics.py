@@ -57,6 +57,11 @@ class Metrics:
         )
         self.events_in = Counter("eventstreams_events_encoded", "Records made into events", registry=r)
         self.skipped = Counter("eventstreams_records_skipped", "Records that are no event", ["reason"], registry=r)
+        self.max_connections = Gauge(
+            "eventstreams_max_connections",
+            "Maximum connections of the server, over all its workers; 0: any",
+            registry=r,
+        )
         self.errors = Counter("eventstreams_errors", "Errors told to clients, by type", ["type"], registry=r)
         self.gaps = Counter("eventstreams_gaps", "Gaps reported to clients", registry=r)
         self.ends = Counter(
