@@ -32,7 +32,7 @@ def labels_of(registry: CollectorRegistry) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for collector, names in registry._collector_to_names.items():
         if hasattr(collector, "_labelnames"):
-            found |= dict.fromkeys(names, set(collector._labelnames))
+            found |= {name: set(collector._labelnames) for name in names}
         else:
             found |= {f"{each.name}_total": set(getattr(each, "_labelnames", ())) for each in collector.collect()}
     return found
