@@ -6,13 +6,12 @@ own socket (`handover.py`), so that a large message delays neither.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import socket
 import struct
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 Message = Mapping[str, Any]
 
@@ -82,34 +81,3 @@ class SupervisorEnd:
                     raise EOFError
                 messages += self._frames.feed(data)
         return messages
-
-
-class WorkerEnd(asyncio.Protocol):
-    """A worker's end of its socket: calls `on_message` for each message."""
-
-    def __init__(self, on_message: Callable[[Message], None]) -> None:
-        self._on_message = on_message
-        self._frames = Frames()
-        self._transport: asyncio.WriteTransport | None = None
-
-    async def open(self, connection: socket.socket) -> None:
-        """Begin to send and to receive."""
-        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=connection)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin (asyncio)."""
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's are not of its classes
-
-    def data_received(self, data: bytes) -> None:
-        """Read messages (asyncio)."""
-        for message in self._frames.feed(data):
-            self._on_message(message)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Stop sending (asyncio)."""
-        self._transport = None
-
-    def send(self, message: Message) -> None:
-        """Send a message, unless the supervisor has ended."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frame(message))

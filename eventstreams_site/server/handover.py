@@ -1,38 +1,22 @@
 """The messages between the supervisor and a worker, over one Unix socket (unix(7), SOCK_SEQPACKET) for each worker.
 
-Down: connections, as descriptors (SCM_RIGHTS), and the order to stop. Up: reports, which are the heartbeat too.
+Down: connections, as descriptors (SCM_RIGHTS), and the order to stop. Up: reports, which are the heartbeat too. This is
+the supervisor's side; `supervisor_link.py` is the worker's.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
-import os
 import socket
 import struct
-import time
-from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
-log = logging.getLogger(__name__)
-
-REPORT_SECONDS = 0.5
-"""Maximum seconds between two reports of a worker."""
-FULL_SECONDS = 0.05
-"""Seconds between the reports of a worker without room: it gets no connections until it reports room."""
-MAX_TAKEN = 100
-"""Maximum number of connections taken before anything else has its turn."""
-PAUSE_SECONDS = 0.2
-"""Pause after an error such as "too many open files"."""
-LOG_SECONDS = 30.0
-"""Seconds between two lines about such errors."""
-
-_CONNECTION, _STOP, _FAILURE = b"+", b".", b"!"
-_LONGEST = 200
+CONNECTION, STOP, FAILURE = b"+", b".", b"!"
+LONGEST = 200
 """Maximum bytes of a message to a worker."""
-_REPORT = struct.Struct("!BIII")
+REPORT = struct.Struct("!BIII")
+"""A `Report` as it is sent."""
 
 
 class State(IntEnum):
@@ -63,13 +47,10 @@ def channel() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-# In the supervisor.
-
-
 def send_connection(to: socket.socket, connection: socket.socket) -> bool:
     """Send a connection to a worker; return False if it cannot take one now."""
     try:
-        socket.send_fds(to, [_CONNECTION], [connection.fileno()])
+        socket.send_fds(to, [CONNECTION], [connection.fileno()])
     except OSError:  # it has ended, or hangs
         return False
     return True
@@ -78,7 +59,7 @@ def send_connection(to: socket.socket, connection: socket.socket) -> bool:
 def tell_to_stop(to: socket.socket) -> bool:
     """Tell a worker to drain; return False if the message cannot be sent."""
     try:
-        to.send(_STOP)
+        to.send(STOP)
     except OSError:
         return False
     return True
@@ -87,7 +68,7 @@ def tell_to_stop(to: socket.socket) -> bool:
 def tell_of_failure(to: socket.socket, why: str) -> None:
     """Tell a worker that the supervisor cannot accept connections."""
     with contextlib.suppress(OSError):  # it has ended, or hangs
-        to.send(_FAILURE + why.encode()[: _LONGEST - 1])
+        to.send(FAILURE + why.encode()[: LONGEST - 1])
 
 
 def last_report(of: socket.socket) -> Report | None:
@@ -96,117 +77,11 @@ def last_report(of: socket.socket) -> Report | None:
     with contextlib.suppress(BlockingIOError):
         while True:
             try:
-                message = of.recv(_REPORT.size)
+                message = of.recv(REPORT.size)
             except ConnectionError:
                 message = b""
             if not message:
                 raise EOFError
-            state, *numbers = _REPORT.unpack(message)
+            state, *numbers = REPORT.unpack(message)
             last = Report(State(state), *numbers)
     return last
-
-
-# In a worker.
-
-
-class SupervisorLink:
-    """Takes connections from the supervisor, and reports to it. Use it in an event loop."""
-
-    def __init__(
-        self,
-        channel: socket.socket,
-        adopt: Callable[[socket.socket], None],
-        stop: Callable[[], None],
-        look: Callable[[], tuple[State, int, int]],
-        on_failure: Callable[[str], None],
-    ) -> None:
-        """Prepare; `look` returns the state, the number of connections and the room for more.
-
-        `on_failure` is called with the reason if connections cannot be accepted, here or by the supervisor.
-        """
-        self._channel = channel
-        self._adopt = adopt
-        self._stop = stop
-        self._look = look
-        self._on_failure = on_failure
-        self._taken = 0
-        self._is_closed = self._is_paused = False
-        self._next_log = float("-inf")
-
-    def start(self) -> None:
-        """Begin to take connections and to report."""
-        self._resume()
-        self._report_forever()
-
-    def _resume(self) -> None:
-        self._is_paused = False
-        if not self._is_closed:
-            asyncio.get_running_loop().add_reader(self._channel, self._take)
-
-    def _pause(self, error: OSError) -> None:
-        """Leave the connections in the channel for a while: taken without a descriptor, they would be lost."""
-        self._is_paused = True
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._channel)
-        loop.call_later(PAUSE_SECONDS, self._resume)
-        why = os.strerror(error.errno or 0)
-        self._on_failure(why)
-        if time.monotonic() >= self._next_log:
-            self._next_log = time.monotonic() + LOG_SECONDS
-            log.error("Cannot take connections from the supervisor, retrying: %s", why)
-
-    def close(self) -> None:
-        """Stop taking connections."""
-        if not self._is_closed:
-            self._is_closed = True
-            asyncio.get_running_loop().remove_reader(self._channel)
-            self._report()
-
-    def _take(self) -> None:
-        try:
-            for _ in range(MAX_TAKEN):
-                _ensure_free_descriptors(self._channel)
-                message, descriptors, *_ = socket.recv_fds(self._channel, _LONGEST, 1)
-                if message == _CONNECTION:
-                    self._taken += 1
-                    for descriptor in descriptors:
-                        self._adopt(socket.socket(fileno=descriptor))
-                elif message.startswith(_FAILURE):
-                    self._on_failure(message[1:].decode(errors="replace"))
-                else:  # to stop, or the supervisor has ended
-                    if not message:
-                        self.close()
-                    self._stop()
-                    break
-        except BlockingIOError:
-            pass
-        except ConnectionError:
-            self.close()
-            self._stop()
-        except OSError as error:
-            self._pause(error)
-        self._report()
-
-    def _report_forever(self) -> None:
-        state = self._report()
-        seconds = FULL_SECONDS if state is State.FULL else REPORT_SECONDS
-        asyncio.get_running_loop().call_later(seconds, self._report_forever)
-
-    def _report(self) -> State:
-        state, connections, room = self._look()
-        if self._is_closed:
-            state = State.CLOSED
-        elif self._is_paused and state is State.READY:
-            state = State.FULL
-        with contextlib.suppress(OSError):  # the supervisor is busy or has gone: the next one will do
-            self._channel.send(_REPORT.pack(state, connections, self._taken & 0xFFFFFFFF, room))
-        return state
-
-
-def _ensure_free_descriptors(channel: socket.socket) -> None:
-    """Raise OSError if there are not two free descriptors: the kernel's copy of a connection, and Twisted's."""
-    first = os.dup(channel.fileno())
-    try:
-        os.close(os.dup(channel.fileno()))
-    finally:
-        os.close(first)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import cast
 
-from eventstreams_site.server.control import Message, WorkerEnd
+from eventstreams_site.server.control import Frames, Message, frame
 from eventstreams_site.server.merged_metrics import families_of
 from streams.http.service import Service
 
@@ -48,3 +49,34 @@ class Reporting:
         self._end.send({"type": "state", "unready": unready, "degraded": self._service.degraded()})
         seconds = STATE_SECONDS / 5 if unready else STATE_SECONDS
         asyncio.get_running_loop().call_later(seconds, self._report_forever)
+
+
+class WorkerEnd(asyncio.Protocol):
+    """A worker's end of its socket: calls `on_message` for each message."""
+
+    def __init__(self, on_message: Callable[[Message], None]) -> None:
+        self._on_message = on_message
+        self._frames = Frames()
+        self._transport: asyncio.WriteTransport | None = None
+
+    async def open(self, connection: socket.socket) -> None:
+        """Begin to send and to receive."""
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=connection)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin (asyncio)."""
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's are not of its classes
+
+    def data_received(self, data: bytes) -> None:
+        """Read messages (asyncio)."""
+        for message in self._frames.feed(data):
+            self._on_message(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Stop sending (asyncio)."""
+        self._transport = None
+
+    def send(self, message: Message) -> None:
+        """Send a message, unless the supervisor has ended."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame(message))

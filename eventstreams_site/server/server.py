@@ -30,11 +30,13 @@ from eventstreams_site.logs.lines import take_warnings
 from eventstreams_site.process import Process
 from eventstreams_site.routing import application_of
 from eventstreams_site.server import descriptors, signals
+from eventstreams_site.server.accepting import Listening
 from eventstreams_site.server.channel import StreamFactory
 from eventstreams_site.server.faults import FaultLog
 from eventstreams_site.server.flow import Flow, reset_by_peer
-from eventstreams_site.server.listening import AcceptFailures, Listening, listen
+from eventstreams_site.server.listening import AcceptFailures, listen
 from eventstreams_site.server.request import origin_form
+from eventstreams_site.server.room import Room
 from streams.engine.source import RecordSource
 from streams.http.headers import is_private
 from streams.http.requests import FLOW_EXTENSION
@@ -137,7 +139,7 @@ class StreamServer(Server):
         self.endpoints: list[str] = []
         self.faults = FaultLog(process.service.metrics.faults.labels("serving connections").inc)
         self.service = process.service
-        self.room = descriptors.Room(places, lambda: len(self.service.connections))
+        self.room = Room(places, lambda: len(self.service.connections))
         self.service.is_crowded = lambda: self.room.is_crowded
         self.accept_failures = AcceptFailures()
         self.service.accept_problem = lambda: self.accept_failures.problem
@@ -172,7 +174,7 @@ class StreamServer(Server):
 
     async def _start(self, ignoring: Collection[int]) -> None:
         try:
-            signals.handle(self.stop, ignoring=ignoring)
+            signals.handle(asyncio.get_running_loop(), self.stop, ignoring=ignoring)
             await self._process.start()
             self._intake.start()
         except Exception:  # Twisted would not log it, and the process would run without serving
@@ -294,7 +296,7 @@ class StreamServer(Server):
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._stop()))
 
     async def _stop(self) -> None:
-        signals.end_within(self._process.drain_seconds + STOP_SECONDS)
+        signals.end_within(asyncio.get_running_loop(), self._process.drain_seconds + STOP_SECONDS)
         log.info("Stopping: ending %s streams", len(self.service.clients))
         await self._process.drain()
         self._intake.close()

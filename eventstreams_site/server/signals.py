@@ -7,7 +7,6 @@ module imports the standard library only: `manage.py` calls `at_start` in its fi
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import faulthandler
@@ -19,7 +18,10 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Collection
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+if TYPE_CHECKING:
+    import asyncio
 
 STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 STACKS = signal.SIGUSR1
@@ -67,9 +69,8 @@ def dump_stacks_on_signal(*, chain: bool = False) -> None:
         ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(None, _SS_DISABLE, 0)), None)
 
 
-def handle(stop: Callable[[], None], *, ignoring: Collection[int] = ()) -> None:
-    """Call `stop` at the first signal to stop, end at once at the second one. Call it in the event loop."""
-    loop = asyncio.get_running_loop()
+def handle(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], *, ignoring: Collection[int] = ()) -> None:
+    """Call `stop` at the first signal to stop, end at once at the second one."""
     received: list[int] = []
 
     def stop_or_end(number: int) -> None:
@@ -94,11 +95,11 @@ def ignore(number: int) -> None:
     log.warning("%s is ignored: restart to load a new configuration, SIGTERM stops", name)
 
 
-def end_within(seconds: float) -> None:
+def end_within(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
     """End the process after `seconds`, even if something hangs: with its stacks in the log, if possible."""
     faulthandler.dump_traceback_later(max(0.1, seconds - ALARM_SECONDS), file=_stderr(), exit=True)
     with contextlib.suppress(RuntimeError, ValueError):
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGALRM)
+        loop.remove_signal_handler(signal.SIGALRM)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 

@@ -11,10 +11,11 @@ from typing import NoReturn
 from eventstreams_site.config.config import Config
 from eventstreams_site.process import Process
 from eventstreams_site.server.descriptors import Places
-from eventstreams_site.server.handover import State, SupervisorLink
-from eventstreams_site.server.host_limits import WorkerLimits
+from eventstreams_site.server.handover import State
 from eventstreams_site.server.reporting import Reporting
 from eventstreams_site.server.server import StreamServer, tune
+from eventstreams_site.server.supervisor_link import SupervisorLink
+from eventstreams_site.server.worker_limits import WorkerLimits
 
 log = logging.getLogger(__name__)
 

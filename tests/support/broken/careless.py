@@ -53,7 +53,8 @@ if __name__ == "__main__":
     from eventstreams_site.config.config import load_config
     from eventstreams_site.process import Process
     from eventstreams_site.server import descriptors
-    from eventstreams_site.server.listening import Listening, listen
+    from eventstreams_site.server.accepting import Listening
+    from eventstreams_site.server.listening import listen
     from eventstreams_site.server.server import StreamServer
 
     config, places = descriptors.bounded(load_config(os.environ))

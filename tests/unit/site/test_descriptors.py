@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from eventstreams_site.server import descriptors
-from eventstreams_site.server.descriptors import Room, bounded, places_of
+from eventstreams_site.server import room as room_module
+from eventstreams_site.server.descriptors import bounded, places_of
 from eventstreams_site.server.listening import ListenError
+from eventstreams_site.server.room import Room
 
 
 @pytest.mark.parametrize("limit", [100, 256, 1024, 20_000, 1_048_576])
@@ -46,7 +48,7 @@ async def test_those_without_a_request_make_room_the_oldest_first(monkeypatch: p
             self.is_closed = True
 
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(descriptors.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(room_module.time, "monotonic", lambda: clock.now)
     places = places_of(105, 8)
     channels = [Channel(is_busy=n % 2 == 0) for n in range(places.connections)]
     room = Room(places, lambda: len(channels))

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from eventstreams_site.config.settings import Config
-from eventstreams_site.server import host_limits
-from eventstreams_site.server.host_limits import HostLimits, WorkerLimits
+from eventstreams_site.server import worker_limits
+from eventstreams_site.server.host_limits import HostLimits
+from eventstreams_site.server.worker_limits import WorkerLimits
 from streams.core.errors import Overloaded, TooManyRequests
 
 CONFIG = Config(client_ip_connection_limit=2, max_connections=3)
@@ -81,7 +82,7 @@ async def test_a_client_that_leaves_before_the_answer_takes_no_place() -> None:
 
 
 async def test_without_an_answer_the_worker_counts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_limits, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(worker_limits, "ANSWER_SECONDS", 0.01)
     host = Host()
     host.is_silent = True
     worker = host.worker(1, places=3)

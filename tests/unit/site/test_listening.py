@@ -162,7 +162,7 @@ def test_a_connection_that_no_worker_takes_waits_until_one_does(first: Any) -> N
         assert not first._is_accepting
         for _ in range(stuffing):
             theirs.recv(1)
-        theirs.send(handover._REPORT.pack(handover.State.READY, 0, 0, 5))
+        theirs.send(handover.REPORT.pack(handover.State.READY, 0, 0, 5))
         assert worker.hear(time.monotonic())
         first._accept_or_not(time.monotonic())
         message, descriptors, *_ = socket.recv_fds(theirs, 1, 1)
