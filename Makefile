@@ -15,7 +15,7 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all mutants lint requirements licences audit bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all mutants lint requirements licences audit image bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -66,6 +66,13 @@ licences: .venv/installed ## write docs/licences.md from what is installed
 
 audit: .venv-uv/installed ## look for known faults of what is installed (needs the internet; fails if it gets no data)
 	.venv-uv/bin/pip-audit --strict --disable-pip --requirement requirements.txt --requirement requirements-dev.txt
+
+# The base by the digest that its registry tells now.
+BASE := docker.io/library/python:3.11-slim-bookworm
+
+image: ## build the image, its base pinned by digest (needs Docker and the internet)
+	digest=$$(docker buildx imagetools inspect $(BASE) --format '{{.Manifest.Digest}}') && test -n "$$digest" && \
+	docker build --build-arg PYTHON_IMAGE=$(BASE)@$$digest --tag eventstreams .
 
 bench: .venv/installed-dev ## run the benchmarks (docs/performance.md)
 	$(BIN)/python -m benchmarks.run

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+import yaml
 from django.core.management import get_commands
 
 from eventstreams_site.config.settings import SETTINGS
@@ -162,3 +163,13 @@ def test_the_document_of_clients_speaks_of_the_versions_that_are_tested() -> Non
     package = json.loads((ROOT / "examples" / "node-eventsource" / "package.json").read_text())
     of_clients = {name: pinned[name] for name in ("requests-sse", "httpx-sse", "pywikibot")} | package["dependencies"]
     assert dict(re.findall(r"`([\w-]+)` ([0-9][\w.]+[0-9])", clients)) == of_clients
+
+
+def test_the_document_of_the_way_over_names_every_key_of_the_old_service() -> None:
+    text = (ROOT / "docs" / "migrating.md").read_text()
+    named = {key for row in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    old = yaml.safe_load((ROOT / "tests" / "data" / "config.production.yaml").read_text())
+    old |= yaml.safe_load((ROOT / "tests" / "data" / "values.production.yaml").read_text())["config"]["conf"]
+    assert len(old) > 10
+    assert old.keys() <= named
+    assert named <= {setting.name for setting in SETTINGS} | {"id"}
