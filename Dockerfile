@@ -7,8 +7,8 @@
 # Configuration comes in through the environment: EVENTSTREAMS_CONFIG, EVENTSTREAMS_<KEY>, DATABASE_URL,
 # DJANGO_SECRET_KEY, DJANGO_ALLOWED_HOSTS. The database is migrated once for each version, before it starts:
 #   docker run --rm -e DATABASE_URL -e DJANGO_SECRET_KEY eventstreams python manage.py migrate
-# The root file system may be read-only (`--read-only`): the service writes no file, and does not start without
-# DATABASE_URL. Nothing secret is in the image.
+# The root file system may be read-only (`--read-only --tmpfs /tmp`; /tmp is for large uploads in the admin). The service
+# does not start without DATABASE_URL: no database is in the container. Nothing secret is in the image.
 ARG PYTHON_IMAGE
 
 FROM ${PYTHON_IMAGE} AS build

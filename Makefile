@@ -15,7 +15,7 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all mutants lint requirements licences audit image bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all mutants lint requirements licences audit image helm bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -33,7 +33,7 @@ test: install-dev ## run the tests except the slow ones (under 10 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(FAULTS)
 
 # The slow faults measure memory and load: one at a time. Property tests run again, with ten times the examples.
-test-slow: install-dev ## run the slow tests (under 45 minutes)
+test-slow: install-dev helm ## run the slow tests (under 45 minutes)
 	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile thorough $(AT_ONCE)
 	$(BIN)/python -m pytest -m slow tests/faults
 
@@ -73,6 +73,16 @@ BASE := docker.io/library/python:3.11-slim-bookworm
 image: ## build the image, its base pinned by digest (needs Docker and the internet)
 	digest=$$(docker buildx imagetools inspect $(BASE) --format '{{.Manifest.Digest}}') && test -n "$$digest" && \
 	docker build --build-arg PYTHON_IMAGE=$(BASE)@$$digest --tag eventstreams .
+
+# For the tests of the chart. Building it takes some two minutes, so `make test` does without.
+helm: .local/bin/helm ## build Helm, for the tests of the chart (needs Go)
+
+.local/bin/helm:
+	@if command -v go > /dev/null && mkdir -p .local/bin && \
+	  GOBIN=$(CURDIR)/.local/bin go install helm.sh/helm/v3/cmd/helm@v3.19.2; then :; \
+	else \
+	  echo "Helm could not be built, so the chart is not rendered in the tests: install Go"; \
+	fi
 
 bench: .venv/installed-dev ## run the benchmarks (docs/performance.md)
 	$(BIN)/python -m benchmarks.run
