@@ -12,6 +12,13 @@ if sys.argv[1:2] == ["serve"]:
 
     signals.at_start()
 
+    from eventstreams_site.server.options import supervisor_options
+
+    if (options := supervisor_options(sys.argv[2:])) is not None:
+        from eventstreams_site.server.supervisor import supervise
+
+        supervise(options)  # without Django, which each of its workers imports
+
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line

@@ -7,7 +7,6 @@ own configuration (`eventstreams_site.config`) when it starts, so commands such 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from urllib.parse import quote
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from eventstreams_site.logs.lines import FORMAT
+from eventstreams_site.logs.configuration import configuration, level_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -79,11 +78,11 @@ def _database() -> dict[str, Any]:
     return database
 
 
-def _log_level() -> str:
-    level = os.environ.get("DJANGO_LOG_LEVEL", "").strip().upper() or "INFO"
-    if level not in logging.getLevelNamesMapping():
-        raise ImproperlyConfigured(f"DJANGO_LOG_LEVEL is {level!r}; expected DEBUG, INFO, WARNING, ERROR or CRITICAL")
-    return level
+def _logging() -> dict[str, Any]:
+    try:
+        return configuration(level_of(os.environ))
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
 
 
 DEBUG = _flag("DJANGO_DEBUG")
@@ -191,39 +190,4 @@ SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 X_FRAME_OPTIONS = "SAMEORIGIN"  # the wire contract's value
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"()": "eventstreams_site.logs.lines.LineFormatter", "format": FORMAT},
-        "brief": {"()": "eventstreams_site.logs.lines.BriefFormatter", "format": FORMAT},
-    },
-    "filters": {
-        "seldom": {"()": "eventstreams_site.logs.lines.RepeatLimit", "burst": 10},
-        "once": {"()": "eventstreams_site.logs.lines.RepeatLimit"},
-        "of_clients": {"()": "eventstreams_site.logs.lines.RepeatLimit", "demote": True},
-    },
-    "handlers": {
-        "stderr": {"()": "eventstreams_site.logs.lines.Handler", "formatter": "line", "filters": ["seldom"]},
-        "once": {"()": "eventstreams_site.logs.lines.Handler", "formatter": "line", "filters": ["once"]},
-        # What clients can provoke (an invalid Host, a form with too many fields) gets a line without a traceback.
-        "of_clients": {
-            "()": "eventstreams_site.logs.lines.Handler",
-            "formatter": "brief",
-            "filters": ["of_clients"],
-        },
-    },
-    "root": {"handlers": ["stderr"], "level": _log_level()},
-    "loggers": {
-        "django": {"handlers": [], "level": _log_level()},  # Django's own handlers would write each line twice
-        # Clients can request missing pages at any rate. An internal error is logged, but not for each request.
-        "django.request": {"handlers": ["once"], "propagate": False, "level": "ERROR"},
-        "django.security": {"handlers": ["of_clients"], "propagate": False},
-        # It would log each failed attempt (the engine logs when Kafka fails and recovers), and at DEBUG all events,
-        # before redaction.
-        "aiokafka": {"level": "CRITICAL"},
-        "axes": {"handlers": ["of_clients"], "propagate": False, "level": "WARNING"},  # not each login
-        "daphne": {"handlers": ["once"], "propagate": False, "level": "WARNING"},
-        "eventstreams_site.gate.gate": {"handlers": ["of_clients"], "propagate": False},
-    },
-}
+LOGGING = _logging()

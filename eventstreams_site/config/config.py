@@ -10,7 +10,7 @@ from typing import Any
 
 from eventstreams_site.config.settings import SETTINGS, Config, Setting
 from eventstreams_site.config.values import InvalidValueError
-from eventstreams_site.config.yaml_file import FILE_VARIABLE, ConfigError, read_file, read_yaml
+from eventstreams_site.config.yaml_file import FILE_VARIABLE, ConfigError, read_text, read_yaml, settings_of
 from streams.core.catalogue import deep_merge
 from streams.core.quoted import quoted
 from streams.engine.kafka.options import kafka_options
@@ -24,21 +24,28 @@ LONGEST_SHOWN = 120
 __all__ = ["FILE_VARIABLE", "Config", "ConfigError", "load_config"]
 
 
-def load_config(environ: Mapping[str, str]) -> Config:
+def config_text(environ: Mapping[str, str]) -> str | None:
+    """Return the text of the file that EVENTSTREAMS_CONFIG names; None without one. Raises ConfigError."""
+    path = environ.get(FILE_VARIABLE)
+    return read_text(Path(path).absolute()) if path else None
+
+
+def load_config(environ: Mapping[str, str], text: str | None = None, *, warns: bool = True) -> Config:
     """Read the file that EVENTSTREAMS_CONFIG names, if it is set, and the EVENTSTREAMS_<KEY> variables over it.
 
     A variable's text is a YAML value; a mapping is merged deeply into the file's, anything else replaces it. An empty
     variable counts as not set (but `EVENTSTREAMS_CORS=` switches CORS off), a null means the default. Relative paths,
     in a variable too, start from the file's folder; without a file, from the current directory.
 
-    The log warns of keys that are unknown or have no effect. Raises ConfigError.
+    `text` is the text of the file, if it has been read. Unless told not to, the log warns of keys that are unknown or
+    have no effect. Raises ConfigError.
     """
     path = Path(environ[FILE_VARIABLE]).absolute() if environ.get(FILE_VARIABLE) else None
     folder = Path.cwd() if path is None else path.parent
     given: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if path is not None:
-        given = read_file(path)
+        given = settings_of(read_text(path) if text is None else text, path)
         origins = dict.fromkeys(given, f"the file {path}")
     for setting in SETTINGS:
         variable = PREFIX + setting.name.upper()
@@ -46,10 +53,11 @@ def load_config(environ: Mapping[str, str]) -> Config:
         if text is not None and (text.strip() or setting.null_counts):
             origin = f"the variable {variable}"
             _override(setting, read_yaml(text, origin, setting.name), origin, given, origins)
-    _warn_of_unknown(given, environ, path)
+    if warns:
+        _warn_of_unknown(given, environ, path)
     parsed = {setting.name: _parsed(setting, given, folder, origins) for setting in SETTINGS}
-    _check_kafka(parsed["kafka"], origins.get("kafka", "the defaults"))
-    if parsed["redis_url"] is not None:
+    _check_kafka(parsed["kafka"], origins.get("kafka", "the defaults"), warns=warns)
+    if warns and parsed["redis_url"] is not None:
         logger.warning(
             "redis_url has no effect in this version: each process counts the connections of an address separately"
         )
@@ -81,12 +89,12 @@ def _parsed(setting: Setting, given: Mapping[str, Any], folder: Path, origins: M
         ) from None
 
 
-def _check_kafka(settings: Mapping[str, Any], origin: str) -> None:
+def _check_kafka(settings: Mapping[str, Any], origin: str, *, warns: bool) -> None:
     try:
         options = kafka_options(settings)
     except ValueError as error:
         raise ConfigError(f"kafka: {error} (it comes from {origin})") from None
-    for warning in options.warnings:
+    for warning in options.warnings if warns else ():
         logger.warning("%s", warning)
 
 

@@ -22,16 +22,19 @@ class ConfigError(Exception):
     """A mistake in the configuration: which key, its value, what was expected, and which file or variable has it."""
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """Return the settings of a configuration file. Raises ConfigError."""
-    origin = f"the file {path}"
+def read_text(path: Path) -> str:
+    """Return the text of a configuration file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{FILE_VARIABLE}: {path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{FILE_VARIABLE}: {path} is not UTF-8 text (byte {error.start})") from error
-    given = read_yaml(text, origin, None)
+
+
+def settings_of(text: str, path: Path) -> dict[str, Any]:
+    """Return the settings in the text of a configuration file. Raises ConfigError."""
+    given = read_yaml(text, f"the file {path}", None)
     if given is None:
         return {}
     if not isinstance(given, dict):

@@ -1,5 +1,6 @@
 """The log.
 
 - `lines.py`: the format of a line, and how often clients can cause one.
+- `configuration.py`: which logger writes what, and from which level.
 - `backlog.py`: a bounded queue before stderr, so that a reader that stalls delays nothing.
 """

@@ -6,8 +6,11 @@
 - `channel.py`: one connection: what is too large, too slow or no HTTP is answered here. `request.py`: one request.
 - `flow.py`: how much a client's socket takes. `connection.py`: what of a stream is still unsent.
 - `faults.py`: faults that only Twisted's log would have.
+- `options.py`: the options of `serve`.
 - `supervisor.py`: the process that accepts for several workers. `fleet.py`: starts, watches and replaces them.
   `worker.py`: one of them, as the supervisor sees it. `worker_process.py`: a worker itself.
+- `spawn.py`: starts the supervisor's processes. `check.py`: one of them checks the configuration. `reloading.py`: loads
+  a new one.
 - `handover.py`: connections to a worker, and its heartbeat; `supervisor_link.py`: its side of them. `control.py`: other
   messages between the two. `reporting.py`: what a worker reports.
 - `host_limits.py`: limits of connections over all workers. `worker_limits.py`: a worker asks for them.

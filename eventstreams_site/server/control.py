@@ -7,6 +7,7 @@ own socket (`handover.py`), so that a large message delays neither.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
 import struct
@@ -44,6 +45,26 @@ class Frames:
             messages.append(json.loads(self._data[_LENGTH.size : end]))
             del self._data[:end]
         return messages
+
+
+def receive_first(connection: socket.socket) -> Message:
+    """Wait for the first message of a socket, and read no further. Raises EOFError."""
+    connection.setblocking(True)
+    with connection.makefile("rb", buffering=0) as stream:
+        body = _exactly(stream, _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0])
+    connection.setblocking(False)
+    message: Message = json.loads(body)
+    return message
+
+
+def _exactly(stream: io.RawIOBase, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = stream.read(count - len(data)) or b""
+        if not part:
+            raise EOFError
+        data += part
+    return data
 
 
 class SupervisorEnd:

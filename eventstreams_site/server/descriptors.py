@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 import resource
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from eventstreams_site.config.config import Config
 from eventstreams_site.server.listening import ListenError
+
+if TYPE_CHECKING:
+    from eventstreams_site.config.config import Config
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,8 @@ def places_of(limit: int, history_readers: int) -> Places:
     return Places(limit, connections, connections - min(connections // 4, MAX_OTHERS))
 
 
-def bounded(config: Config, processes: int = 1) -> tuple[Config, Places]:
-    """Raise the limit of open files, bound `max_connections` of all processes by it, and log that.
+def bounded(config: Config, processes: int = 1, *, tells: bool = True) -> tuple[Config, Places]:
+    """Raise the limit of open files, bound `max_connections` of all processes by it, and log that unless told not to.
 
     Raises ListenError.
     """
@@ -62,14 +64,20 @@ def bounded(config: Config, processes: int = 1) -> tuple[Config, Places]:
     most = places.streams * processes
     where = "in a process" if processes == 1 else f"in {processes} processes"
     if 0 < config.max_connections <= most:
-        log.info("At most %s streams %s (max_connections)", config.max_connections, where)
+        if tells:
+            log.info("At most %s streams %s (max_connections)", config.max_connections, where)
         return config, places
+    if tells:
+        _tell_of_bound(config, most, where, places.limit)
+    return dataclasses.replace(config, max_connections=most), places
+
+
+def _tell_of_bound(config: Config, most: int, where: str, limit: int) -> None:
     log.warning(
         "At most %s streams %s, although max_connections is %s: a process may have %s open files, and some "
         "are kept for Kafka, the database and other requests; raise the limit (`ulimit -n`) for more",
         most,
         where,
         config.max_connections or "any number",
-        places.limit,
+        limit,
     )
-    return dataclasses.replace(config, max_connections=most), places

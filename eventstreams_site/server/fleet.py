@@ -1,7 +1,8 @@
 """The workers of a supervisor: started, watched, and replaced if they end, hang, or get a new configuration.
 
 There is one way of replacing a worker that serves: its successor is started and becomes ready, then the worker drains.
-One is replaced at a time.
+One is replaced at a time. A configuration is either that of all workers or, if one of them cannot be replaced, of
+none: those that have it already are replaced once more, by workers with the configuration before it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from eventstreams_site.config.config import Config
 from eventstreams_site.server import handover, signals
+from eventstreams_site.server.check import Checked
 from eventstreams_site.server.handover import State
+from eventstreams_site.server.options import WORKER
+from eventstreams_site.server.spawn import spawn
 from eventstreams_site.server.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -73,14 +76,13 @@ class Slot:
 
 
 class Fleet:
-    """All workers. `fork` starts one: it returns its pid in the supervisor, and never returns in the worker."""
+    """All workers."""
 
     def __init__(
         self,
-        config: Config,
+        config: Checked,
         count: int,
         *,
-        fork: Callable[[Config, socket.socket, socket.socket], int],
         watch: Callable[[Worker], None],
         unwatch: Callable[[Worker], None],
     ) -> None:
@@ -90,7 +92,7 @@ class Fleet:
         self.workers: dict[int, Worker] = {}
         self.reload_problem = ""
         """Why the last reload failed; empty if it did not."""
-        self._fork, self._watch, self._unwatch = fork, watch, unwatch
+        self._watch, self._unwatch = watch, unwatch
         self._proven_config = config
         """The configuration that all workers had last: a failed reload goes back to it."""
         self._to_replace: deque[Slot] = deque()
@@ -130,7 +132,7 @@ class Fleet:
 
     # Replacing.
 
-    def reload(self, config: Config) -> None:
+    def reload(self, config: Checked) -> None:
         """Replace all workers, one at a time, by workers with another configuration."""
         self.config = config
         self.reload_problem = ""
@@ -148,7 +150,8 @@ class Fleet:
                 slot = self._to_replace.popleft()
                 slot = slot if slot.worker is not None else None  # its next worker has the new configuration anyway
             if slot is None:
-                self._proven_config = self.config
+                if all(each.worker is not None and self._is_proven_by(each.worker) for each in self.slots):
+                    self._proven_config = self.config
             else:
                 self._replacing = slot
                 slot.successor = self._start(slot, now, is_waiting=True)
@@ -173,9 +176,24 @@ class Fleet:
         self._replacing = None
         self._to_replace.clear()
         self.reload_problem = f"worker {slot.number} could not be replaced: {why}"
-        log.error("The %s; the old one continues, with the old configuration", self.reload_problem)
-        self.config = self._proven_config
+        log.error("The %s; the old one continues", self.reload_problem)
+        back, self.config = self.config is not self._proven_config, self._proven_config
         self._sized_at = time.monotonic() + MAX_RESTART_SECONDS
+        if back:
+            self._to_replace = deque(self._with_another_configuration())
+            names = ", ".join(str(each.number) for each in self._to_replace) or "no worker"
+            log.warning("Going back to the configuration before it; it replaces the worker of: %s", names)
+
+    def _is_proven_by(self, worker: Worker) -> bool:
+        return worker.is_ready and worker.config is self.config
+
+    def _with_another_configuration(self) -> list[Slot]:
+        return [each for each in self.slots if each.worker is not None and each.worker.config is not self.config]
+
+    @property
+    def is_replacing(self) -> bool:
+        """Return whether workers are being replaced, or are still to be."""
+        return self._replacing is not None or bool(self._to_replace) or self._leaving is not None
 
     def _look_at_sizes(self, now: float) -> None:
         most_bytes, most_seconds = self.config.max_worker_bytes, self.config.max_worker_seconds
@@ -186,6 +204,9 @@ class Fleet:
                 continue
             if most_bytes and (rss := worker.rss()) > most_bytes:
                 log.warning("Replacing worker %s: it has %s bytes, more than max_worker_bytes", worker.pid, rss)
+                self._to_replace.append(slot)
+            elif worker.config is not self.config:  # going back has failed before
+                log.warning("Replacing worker %s: it has another configuration than the others", worker.pid)
                 self._to_replace.append(slot)
             elif most_seconds and now - worker.started_at > most_seconds:
                 log.info("Replacing worker %s: it is older than max_worker_seconds", worker.pid)
@@ -265,7 +286,7 @@ class Fleet:
             sockets += socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             channel, its_channel, up, its_up = sockets
             up.setblocking(False)
-            pid = self._fork(self.config, its_channel, its_up)
+            pid = spawn(WORKER, [its_channel.fileno(), its_up.fileno()], "--skip-checks")
         except OSError as error:
             for each in sockets:
                 each.close()
@@ -278,7 +299,8 @@ class Fleet:
             return None
         its_channel.close()
         its_up.close()
-        worker = self.workers[pid] = Worker(pid, slot.number, channel, up, now)
+        worker = self.workers[pid] = Worker(pid, slot.number, channel, up, now, self.config)
+        worker.control.send({"type": "configuration", "text": self.config.text})
         worker.is_waiting = is_waiting
         if not is_waiting:
             slot.start_at = None
@@ -334,7 +356,9 @@ class Fleet:
                     reasons.append(f"worker {slot.number} does not report; it gets no connections")
                 reasons += [f"worker {slot.number}: {each}" for each in slot.worker.degraded]
         if self.reload_problem:
-            reasons.append(f"the last reload failed: {self.reload_problem}")
+            others = [str(each.number) for each in self._with_another_configuration()]
+            still = f"; still with that configuration: {', '.join(others)}" if others else ""
+            reasons.append(f"the last reload failed: {self.reload_problem}{still}")
         return reasons
 
     def _not_ready(self) -> list[str]:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from eventstreams_site.config.config import Config
 from eventstreams_site.server.control import Message
+
+if TYPE_CHECKING:
+    from eventstreams_site.config.config import Config
+    from eventstreams_site.server.check import Checked
 
 FULL, TOO_MANY = "overloaded", "too_many"
 """Why a connection is refused."""
@@ -18,7 +22,7 @@ FULL, TOO_MANY = "overloaded", "too_many"
 class HostLimits:
     """The supervisor's counts. `config` returns the configuration in force."""
 
-    def __init__(self, config: Callable[[], Config]) -> None:
+    def __init__(self, config: Callable[[], Checked | Config]) -> None:
         self._config = config
         self._granted: dict[int, dict[int, str]] = {}
         """By the worker's pid: number of the connection → its client IP."""

@@ -24,6 +24,9 @@ LOG_SECONDS = 30.0
 RECENT_SECONDS = 5.0
 """Seconds after a failure for which it is reported as a problem."""
 
+ACCEPT_FAILURES = "eventstreams_accept_failures"
+ACCEPT_FAILURES_HELP = "Failures of accepting connections, as with too many open files"
+
 _OF_ONE_CONNECTION = {
     errno.ECONNABORTED,
     errno.EINTR,
@@ -49,9 +52,9 @@ class AcceptFailures:
         self._why = ""
         self._failed_at = float("-inf")
 
-    def note(self, why: str) -> None:
-        """Count a failure."""
-        self.count += 1
+    def note(self, why: str, *, counts: bool = True) -> None:
+        """Count a failure, unless another process counts it."""
+        self.count += counts
         self._why, self._failed_at = why, time.monotonic()
 
     @property

@@ -12,11 +12,12 @@ from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from eventstreams_site.server.control import Message
 from eventstreams_site.server.fleet import Fleet
 from eventstreams_site.server.host_limits import HostLimits
-from eventstreams_site.server.listening import AcceptFailures
+from eventstreams_site.server.listening import ACCEPT_FAILURES, ACCEPT_FAILURES_HELP, AcceptFailures
 from eventstreams_site.server.merged_metrics import MergedMetrics, families_of
 from eventstreams_site.server.ops import OpsServer, Reply, send_json
 from eventstreams_site.server.worker import Worker
@@ -28,6 +29,17 @@ COLLECT_SECONDS = 5.0
 ANSWER_SECONDS = 2.0
 """Maximum seconds for the workers' answers; the last known metrics stand in for a missing one."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _AcceptFailures(Collector):
+    """The supervisor's part of a counter that each worker has."""
+
+    def __init__(self, failures: AcceptFailures) -> None:
+        self._failures = failures
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter (prometheus_client)."""
+        yield CounterMetricFamily(ACCEPT_FAILURES, ACCEPT_FAILURES_HELP, self._failures.count)
 
 
 @dataclass
@@ -46,13 +58,14 @@ class Operations:
     def __init__(
         self, fleet: Fleet, accept_failures: AcceptFailures, reload: Callable[[Callable[[str], None]], None]
     ) -> None:
-        """Prepare; `reload` calls its argument if the configuration is wrong."""
+        """Prepare; `reload` calls its argument with what is wrong with the configuration; empty if nothing is."""
         self._fleet = fleet
         self._accept_failures = accept_failures
         self._reload = reload
         self._metrics = MergedMetrics()
         self._own = CollectorRegistry()
         ProcessCollector(registry=self._own)
+        self._own.register(_AcceptFailures(accept_failures))
         self._limits = HostLimits(lambda: fleet.config)
         self._is_full = False
         """What the workers were told last of the host's connections."""
@@ -117,24 +130,27 @@ class Operations:
     # Routes.
 
     def _readyz(self, reply: Reply) -> None:
-        workers = [worker.as_json() for worker in self._fleet.workers.values()]
+        fleet = self._fleet
+        workers = [worker.as_json() for worker in fleet.workers.values()]
+        about = {"configuration": fleet.config.number, "replacing": fleet.is_replacing, "problem": fleet.reload_problem}
         if unready := self._fleet.unready():
-            answer = {"status": "unready", "reasons": unready, "workers": workers}
+            answer = {"status": "unready", "reasons": unready, "workers": workers, "reload": about}
             send_json(reply, answer, HTTPStatus.SERVICE_UNAVAILABLE)
             return
         degraded = self._fleet.degraded()
         if problem := self._accept_failures.problem:
             degraded.append(problem)
         status = {"status": "degraded", "degraded": degraded} if degraded else {"status": "ready"}
-        send_json(reply, {**status, "workers": workers})
+        send_json(reply, {**status, "workers": workers, "reload": about})
 
     def _begin_reload(self, reply: Reply) -> None:
-        problems: list[str] = []
-        self._reload(problems.append)
-        if problems:
-            send_json(reply, {"status": "refused", "detail": problems[0]}, HTTPStatus.CONFLICT)
-        else:
-            send_json(reply, {"status": "reloading", "workers": len(self._fleet.slots)}, HTTPStatus.ACCEPTED)
+        def answer(problem: str) -> None:
+            if problem:
+                send_json(reply, {"status": "refused", "detail": problem}, HTTPStatus.CONFLICT)
+            else:
+                send_json(reply, {"status": "reloading", "workers": len(self._fleet.slots)}, HTTPStatus.ACCEPTED)
+
+        self._reload(answer)
 
     def _begin_scrape(self, reply: Reply) -> None:
         now = time.monotonic()
@@ -167,16 +183,18 @@ class Operations:
         looping = GaugeMetricFamily(
             "eventstreams_worker_crash_loop", "1 if its workers keep exiting soon after their start", labels=["worker"]
         )
+        configuration = GaugeMetricFamily(
+            "eventstreams_worker_configuration",
+            "Number of its configuration: 1 at the start, one more for each that was loaded later",
+            labels=["worker"],
+        )
         for slot in self._fleet.slots:
             name, worker = [str(slot.number)], slot.worker
             up.add_metric(name, float(worker is not None and worker.is_ready))
             connections.add_metric(name, worker.report.connections if worker is not None else 0)
+            if worker is not None:
+                configuration.add_metric(name, worker.config.number)
             restarts.add_metric(name, slot.restarts)
             looping.add_metric(name, float(slot.is_crash_loop))
-        yield from (up, connections, restarts, looping)
+        yield from (up, connections, configuration, restarts, looping)
         yield GaugeMetricFamily("eventstreams_host_connections", "Streams of all workers", self._limits.connections)
-        yield CounterMetricFamily(
-            "eventstreams_supervisor_accept_failures",
-            "Failures of accepting connections in the supervisor",
-            self._accept_failures.count,
-        )

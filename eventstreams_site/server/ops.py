@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 MAX_CLIENTS = 64
 """Maximum number of connections at a time; further ones are closed."""
 MAX_REQUEST_BYTES = 16 * 1024
-CLIENT_SECONDS = 10.0
+CLIENT_SECONDS = 30.0
 """Maximum seconds from the connection of a client to the end of its answer."""
 
 Reply = Callable[[int, str, bytes], None]

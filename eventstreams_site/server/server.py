@@ -34,7 +34,7 @@ from eventstreams_site.server.accepting import Listening
 from eventstreams_site.server.channel import StreamFactory
 from eventstreams_site.server.faults import FaultLog
 from eventstreams_site.server.flow import Flow, reset_by_peer
-from eventstreams_site.server.listening import AcceptFailures, listen
+from eventstreams_site.server.listening import ACCEPT_FAILURES, ACCEPT_FAILURES_HELP, AcceptFailures, listen
 from eventstreams_site.server.request import origin_form
 from eventstreams_site.server.room import Room
 from streams.engine.source import RecordSource
@@ -144,8 +144,8 @@ class StreamServer(Server):
         self.accept_failures = AcceptFailures()
         self.service.accept_problem = lambda: self.accept_failures.problem
         self.service.metrics.count(
-            "eventstreams_accept_failures",
-            "Failures of accepting connections, as with too many open files",
+            ACCEPT_FAILURES,
+            ACCEPT_FAILURES_HELP,
             lambda: self.accept_failures.count,
         )
         self._process = process

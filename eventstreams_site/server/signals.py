@@ -54,6 +54,7 @@ def at_start() -> None:
         signal.signal(number, lambda *_: os._exit(0))
     for number in (*IGNORED, STACKS):
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP | IGNORED)  # a supervisor's process starts with them blocked
 
 
 def dump_stacks_on_signal(*, chain: bool = False) -> None:

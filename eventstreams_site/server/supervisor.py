@@ -3,45 +3,87 @@
 The supervisor accepts connections and sends each to the worker that has the fewest. (If processes accept from a shared
 socket, the kernel wakes the same one again and again.) Once a connection is sent to a worker, the supervisor has no
 part in it. `fleet.py` looks after the workers; `operations.py` answers for all of them on the operations port.
+
+This process is small, and lives as long as the service: neither it nor what it imports uses Django, the engine or an
+event loop. What needs them to check a configuration runs in a process of its own (`check.py`).
 """
 
 from __future__ import annotations
 
 import logging
+import logging.config
 import os
 import selectors
 import signal
 import socket
+import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from eventstreams_site.config.config import Config, ConfigError, load_config
+from eventstreams_site.core_dumps import forbid_core_dumps
+from eventstreams_site.logs.configuration import configuration, level_of
+from eventstreams_site.logs.lines import take_standard_streams
 from eventstreams_site.server import descriptors, handover, signals
-from eventstreams_site.server.descriptors import Places
+from eventstreams_site.server.check import Check, Checked
 from eventstreams_site.server.fleet import LOOK_SECONDS, Fleet
 from eventstreams_site.server.handover import State
 from eventstreams_site.server.listening import AcceptFailures, Acceptor, ListenError, listen
 from eventstreams_site.server.operations import Operations
+from eventstreams_site.server.reloading import Reloading
 from eventstreams_site.server.worker import Worker
 
 log = logging.getLogger(__name__)
 
 
-def run_workers(config: Config, host: str, port: int, count: int, ops: tuple[str, int] | None = None) -> NoReturn:
-    """Run `count` workers until they are stopped, then end the process. Raises ListenError.
-
-    `ops` is the address of the operations port. Call it before anything has an event loop or a thread: workers are
-    forked.
-    """
-    config, places = descriptors.bounded(config, count)
-    listener = listen(host, port)
-    ops_listener = listen(*ops) if ops is not None else None
-    log.info("Listening on http://%s:%s with %s workers", *listener.getsockname()[:2], count)
+def supervise(options: Namespace) -> NoReturn:
+    """Run the workers that the options of `serve` ask for until they are stopped, then end the process."""
+    logging.config.dictConfig(configuration(_level()))
+    forbid_core_dumps()
+    descriptors.raise_limit()  # its processes inherit it
+    checked = _checked()
+    ops_listener = None
+    try:
+        listener = listen(options.host, options.port)
+        if options.ops_port is not None:
+            ops_listener = listen(options.ops_host, options.ops_port)
+    except ListenError as error:
+        _fail(str(error))
+    take_standard_streams()
+    workers = f"{options.workers} workers" if options.workers > 1 else "1 worker"
+    log.info("Listening on http://%s:%s with %s", *listener.getsockname()[:2], workers)
     if ops_listener is not None:
         log.info("Operations port: http://%s:%s", *ops_listener.getsockname()[:2])
-    Supervisor(config, places, listener, count, ops_listener).run()
+    Supervisor(checked, listener, options.workers, ops_listener).run()
     signals.end(0)
+
+
+def _level() -> str:
+    try:
+        return level_of(os.environ)
+    except ValueError:  # the check will refuse it
+        return "INFO"
+
+
+def _checked() -> Checked:
+    """Return the configuration, or end the process: its stderr says why."""
+    check = Check()
+    while not check.read():
+        pass
+    result = check.result(1)
+    if isinstance(result, Checked):
+        return result
+    if check.status < 0 and not result:
+        result = f"The check of the configuration ended with signal {-check.status}"
+    if result:
+        _fail(result)
+    sys.exit(check.status)  # it has said why, or has printed its help
+
+
+def _fail(why: str) -> NoReturn:
+    print(why, file=sys.stderr)
+    sys.exit(1)
 
 
 class Supervisor:
@@ -49,13 +91,11 @@ class Supervisor:
 
     def __init__(
         self,
-        config: Config,
-        places: Places,
+        config: Checked,
         listener: socket.socket,
         count: int,
         ops_listener: socket.socket | None = None,
     ) -> None:
-        self._places = places
         self._listener = listener
         self._accept_failures = AcceptFailures()
         self._acceptor = Acceptor(listener, self._tell_of_failure)
@@ -64,8 +104,9 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         """The data of each key is called when its file is ready."""
         self._is_accepting = False
-        self.fleet = Fleet(config, count, fork=self._fork, watch=self._watch, unwatch=self._unwatch)
-        self._operations = Operations(self.fleet, self._accept_failures, self.reload)
+        self.fleet = Fleet(config, count, watch=self._watch, unwatch=self._unwatch)
+        self._reloading = Reloading(self.fleet, self._selector)
+        self._operations = Operations(self.fleet, self._accept_failures, self._reloading.begin)
         self._ops = self._operations.serve(self._selector, ops_listener) if ops_listener is not None else None
         self._wake, self._waker = socket.socketpair()
 
@@ -83,6 +124,7 @@ class Supervisor:
             self.fleet.look(now)
             self._accept_or_not(now)
             self._operations.look(now)
+            self._reloading.look(now)
             if self._ops is not None:
                 self._ops.close_late(now)
             for key, _ in self._selector.select(self._seconds_to_wait(time.monotonic())):
@@ -176,22 +218,6 @@ class Supervisor:
                 self._selector.unregister(each)
         self._operations.ended(worker)
 
-    def _fork(self, config: Config, channel: socket.socket, control: socket.socket) -> int:
-        pid = os.fork()
-        if not pid:
-            self._become(config, channel, control)
-        return pid
-
-    def _become(self, config: Config, channel: socket.socket, control: socket.socket) -> NoReturn:
-        """Be a worker: close what is the supervisor's, and serve."""
-        for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
-        for each in (self._listener, self._waker, self._accepted):
-            if each is not None:
-                each.close()
-        self._selector.close()
-        _work(config, self._places, channel, control)
-
     # Signals.
 
     def _handle_signals(self) -> None:
@@ -202,44 +228,17 @@ class Supervisor:
                 for worker in self.fleet.workers.values():
                     worker.signal(signals.STACKS)
             elif number == signals.RELOAD:
-                self.reload(lambda _: None)
+                self._reloading.begin(lambda _: None)
             elif number in signals.IGNORED:
                 signals.ignore(number)
 
-    def reload(self, failed: Callable[[str], None]) -> None:
-        """Load the configuration again and replace the workers. If it is wrong, nothing changes; `failed` is called."""
-        try:
-            config, self._places = descriptors.bounded(load_config(os.environ), len(self.fleet.slots))
-        except (ConfigError, ListenError) as error:
-            self.fleet.reload_problem = str(error)
-            log.error("The configuration is not reloaded, the old one stays in force: %s", error)
-            failed(str(error))
-            return
-        if not self.fleet.is_stopping:
-            self.fleet.reload(config)
-
     def _stop(self, number: int) -> None:
         if self.fleet.is_stopping:
+            self._reloading.close()
             log.warning("%s again: ending at once", signal.Signals(number).name)
             self.fleet.kill()
             signals.end(1)
+        self._reloading.close()
         # Newcomers are still sent to the workers, which tell them that the service is draining.
         log.info("Stopping: %s workers end their streams", len(self.fleet.workers))
         self.fleet.stop(time.monotonic())
-
-
-def _work(config: Config, places: Places, channel: socket.socket, control: socket.socket) -> NoReturn:
-    """Do all that a worker does; it never returns."""
-    status = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signals.at_start()
-        from eventstreams_site.server.worker_process import serve_connections  # noqa: PLC0415 (it imports the reactor)
-
-        serve_connections(config, places, channel, control)
-        status = 0
-    except Exception:
-        log.exception("Worker %s failed", os.getpid())
-    finally:
-        signals.end(status)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from eventstreams_site.server.handover import CONNECTION, FAILURE, LONGEST, REPORT, State
+from eventstreams_site.server.listening import AcceptFailures
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +36,17 @@ class SupervisorLink:
         adopt: Callable[[socket.socket], None],
         stop: Callable[[], None],
         look: Callable[[], tuple[State, int, int]],
-        on_failure: Callable[[str], None],
+        failures: AcceptFailures,
     ) -> None:
         """Prepare; `look` returns the state, the number of connections and the room for more.
 
-        `on_failure` is called with the reason if connections cannot be accepted, here or by the supervisor.
+        `failures` takes the reason if connections cannot be accepted, here or by the supervisor (which counts its own).
         """
         self._channel = channel
         self._adopt = adopt
         self._stop = stop
         self._look = look
-        self._on_failure = on_failure
+        self._failures = failures
         self._taken = 0
         self._is_closed = self._is_paused = False
         self._next_log = float("-inf")
@@ -67,7 +68,7 @@ class SupervisorLink:
         loop.remove_reader(self._channel)
         loop.call_later(PAUSE_SECONDS, self._resume)
         why = os.strerror(error.errno or 0)
-        self._on_failure(why)
+        self._failures.note(why)
         if time.monotonic() >= self._next_log:
             self._next_log = time.monotonic() + LOG_SECONDS
             log.error("Cannot take connections from the supervisor, retrying: %s", why)
@@ -89,7 +90,7 @@ class SupervisorLink:
                     for descriptor in descriptors:
                         self._adopt(socket.socket(fileno=descriptor))
                 elif message.startswith(FAILURE):
-                    self._on_failure(message[1:].decode(errors="replace"))
+                    self._failures.note(message[1:].decode(errors="replace"), counts=False)
                 else:  # to stop, or the supervisor has ended
                     if not message:
                         self.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eventstreams_site.server import handover
+from eventstreams_site.server.check import Checked
 from eventstreams_site.server.control import SupervisorEnd
 from eventstreams_site.server.handover import Report, State
 
@@ -22,12 +23,15 @@ LATE_SECONDS = 0.5
 class Worker:
     """A worker as the supervisor sees it; times are of time.monotonic."""
 
-    def __init__(self, pid: int, slot: int, channel: socket.socket, control: socket.socket, now: float) -> None:
+    def __init__(
+        self, pid: int, slot: int, channel: socket.socket, control: socket.socket, now: float, config: Checked
+    ) -> None:
         self.pid = pid
         self.slot = slot
         """The number of its place among the workers: its successor has the same."""
         self.channel = channel
         self.control = SupervisorEnd(control)
+        self.config = config
         self.started_at = now
         self.heard_at: float | None = None
         self.unready: Sequence[str] | None = None
@@ -119,4 +123,5 @@ class Worker:
             "state": "starting" if self.heard_at is None else self.report.state.name.lower(),
             "ready": self.is_ready,
             "connections": self.report.connections,
+            "configuration": self.config.number,
         }

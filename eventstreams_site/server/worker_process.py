@@ -1,15 +1,18 @@
-"""A worker of `serve --workers N`, from its fork to its end."""
+"""A worker of `serve --workers N`, from its start to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from typing import NoReturn
 
-from eventstreams_site.config.config import Config
+from eventstreams_site.config.config import Config, load_config
 from eventstreams_site.process import Process
+from eventstreams_site.server import descriptors, signals
+from eventstreams_site.server.control import receive_first
 from eventstreams_site.server.descriptors import Places
 from eventstreams_site.server.handover import State
 from eventstreams_site.server.reporting import Reporting
@@ -18,6 +21,20 @@ from eventstreams_site.server.supervisor_link import SupervisorLink
 from eventstreams_site.server.worker_limits import WorkerLimits
 
 log = logging.getLogger(__name__)
+
+
+def run_worker(channel: socket.socket, control: socket.socket, workers: int) -> NoReturn:
+    """Be one of `workers` workers of the supervisor at the other end of these sockets; then end the process."""
+    try:
+        signals.at_start()
+        text = receive_first(control)["text"]  # not the file, which may have changed since it was checked
+        config, places = descriptors.bounded(load_config(os.environ, text, warns=False), workers, tells=False)
+        serve_connections(config, places, channel, control)
+    except EOFError:
+        log.warning("The supervisor ended before this worker began")
+    except Exception:
+        log.exception("Worker %s failed", os.getpid())
+    signals.end(1)
 
 
 def serve_connections(config: Config, places: Places, channel: socket.socket, control: socket.socket) -> NoReturn:
@@ -37,7 +54,7 @@ def serve_connections(config: Config, places: Places, channel: socket.socket, co
     reporting = Reporting(service, control)
     service.limits = limits = WorkerLimits(config, places.streams, reporting.send)
     reporting.on_message = limits.receive
-    link = SupervisorLink(channel, server.adopt, server.stop, look, server.accept_failures.note)
+    link = SupervisorLink(channel, server.adopt, server.stop, look, server.accept_failures)
     # Ctrl-C reaches all processes of a terminal; the supervisor tells the workers to stop.
     server.run_with(_Intake(link, reporting), ignoring={signal.SIGINT})
 

@@ -125,7 +125,8 @@ async def test_without_a_free_descriptor_clients_wait_and_probes_say_why(
         limit(pids, 5)
         newcomers = [asyncio.ensure_future(first_words(site.port)) for _ in range(20)]
         await says_so(expected=True)
-        assert "\neventstreams_accept_failures_total 0.0\n" not in await asyncio.to_thread(ask, "/metrics")
+        if lacking != "supervisor":  # its failures are counted on the operations port
+            assert "\neventstreams_accept_failures_total 0.0\n" not in await asyncio.to_thread(ask, "/metrics")
         assert not any(newcomer.done() for newcomer in newcomers)
         limit(pids, FILES)
         for said, connection in await asyncio.gather(*newcomers):

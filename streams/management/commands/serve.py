@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser
-from typing import Any
+import socket
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+
+from eventstreams_site.server.options import CHECK, WORKER, add_options, is_supervised, part_of
+
+if TYPE_CHECKING:
+    from eventstreams_site.config.config import Config
 
 
 class Command(BaseCommand):
@@ -17,69 +25,95 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add our options."""
-        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=8092, help="port to listen on (default: %(default)s)")
-        parser.add_argument(
-            "--workers",
-            type=int,
-            default=1,
-            metavar="N",
-            help="processes that share the port, each with its own Kafka reader; at most one per core is useful "
-            "(default: %(default)s)",
-        )
-
-        parser.add_argument(
-            "--ops-port",
-            type=int,
-            metavar="PORT",
-            help="port for /healthz, /readyz, /metrics of all workers and for `manage.py reload`; not for the public "
-            "(default: none)",
-        )
-        parser.add_argument(
-            "--ops-host", default="127.0.0.1", help="address of the operations port (default: %(default)s)"
-        )
+        add_options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve until a signal comes."""
-        # Before anything imports Twisted's reactor, which takes the event loop that is installed.
-        import uvloop
+        """Serve until a signal comes, or be a part of a supervised server."""
+        from eventstreams_site.server.check import report_checked, report_problem
 
-        uvloop.install()
+        part, descriptors = part_of(options["part"]) if options["part"] is not None else ("", [])
+        if part == CHECK:
+            try:
+                config, text = checked(options)
+            except CommandError as error:
+                report_problem(descriptors[0], str(error))
+                sys.exit(1)
+            report_checked(descriptors[0], config, text)
+        elif part == WORKER:
+            serve_as_worker(descriptors, options["workers"])
+        elif is_supervised(options):
+            from eventstreams_site.server.supervisor import supervise
 
-        from eventstreams_site.core_dumps import forbid_core_dumps
+            supervise(Namespace(**options))
+        else:
+            serve_alone(options)
 
-        forbid_core_dumps()
-        if not settings.DEBUG and not os.environ.get("DATABASE_URL", "").strip():
-            raise CommandError(
-                "DATABASE_URL is not set. The list of redacted pages is in the database: with a new, empty database, "
-                "nothing would be redacted. Set it, for example to postgres://user:password@host:5432/name or "
-                "sqlite:////absolute/path. (For development, DJANGO_DEBUG=true works without it.)"
-            )
-        from eventstreams_site.config.config import load_config
-        from eventstreams_site.config.yaml_file import ConfigError
-        from eventstreams_site.logs.lines import take_standard_streams
-        from eventstreams_site.server.listening import ListenError
-        from eventstreams_site.server.supervisor import run_workers
-        from streams.engine.kafka.options import kafka_options
 
-        if options["workers"] < 1:
-            raise CommandError(f"--workers is {options['workers']}; use 1 or more")
-        try:
-            config = load_config(os.environ)
-        except ConfigError as error:
-            raise CommandError(str(error)) from None
-        ops = None if options["ops_port"] is None else (options["ops_host"], options["ops_port"])
-        is_supervised = options["workers"] > 1 or ops is not None
-        if kafka_options(config.kafka).is_memory and is_supervised:
+def checked(options: Mapping[str, Any]) -> tuple[Config, str | None]:
+    """Return the configuration and its text. Raises CommandError if the server cannot run with it."""
+    from eventstreams_site.config.config import config_text, load_config
+    from eventstreams_site.config.yaml_file import ConfigError
+    from eventstreams_site.server.descriptors import bounded
+    from eventstreams_site.server.listening import ListenError
+    from streams.engine.kafka.options import kafka_options
+
+    if not settings.DEBUG and not os.environ.get("DATABASE_URL", "").strip():
+        raise CommandError(
+            "DATABASE_URL is not set. The list of redacted pages is in the database: with a new, empty database, "
+            "nothing would be redacted. Set it, for example to postgres://user:password@host:5432/name or "
+            "sqlite:////absolute/path. (For development, DJANGO_DEBUG=true works without it.)"
+        )
+    if options["workers"] < 1:
+        raise CommandError(f"--workers is {options['workers']}; use 1 or more")
+    try:
+        text = config_text(os.environ)
+        config = load_config(os.environ, text)
+        if not is_supervised(options):
+            return config, text
+        if kafka_options(config.kafka).is_memory:
             raise CommandError("--workers and --ops-port need a Kafka: without one, each process has its own events")
-        take_standard_streams()
-        try:
-            if is_supervised:
-                run_workers(config, options["host"], options["port"], options["workers"], ops)
-            else:
-                from eventstreams_site.server.server import serve
-                from streams.local.demo.in_memory import demo_in_memory
+        return bounded(config, options["workers"])[0], text
+    except (ConfigError, ListenError) as error:
+        raise CommandError(str(error)) from None
 
-                serve(config, options["host"], options["port"], demo_in_memory(config.kafka))
-        except ListenError as error:
-            raise CommandError(str(error)) from None
+
+def prepare() -> None:
+    """Prepare a process that serves, before the import of Twisted's reactor, which takes the installed event loop."""
+    import uvloop
+
+    uvloop.install()
+
+    from eventstreams_site.core_dumps import forbid_core_dumps
+
+    forbid_core_dumps()
+
+
+def serve_as_worker(descriptors: Sequence[int], workers: int) -> NoReturn:
+    """Serve what the supervisor at the other end of two sockets sends."""
+    prepare()
+
+    from eventstreams_site.logs.lines import take_standard_streams
+    from eventstreams_site.server.worker_process import run_worker
+
+    take_standard_streams()
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    channel, control = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+    run_worker(channel, control, workers)
+
+
+def serve_alone(options: Mapping[str, Any]) -> NoReturn:
+    """Serve in this process. Raises CommandError if it cannot."""
+    prepare()
+    config, _ = checked(options)
+
+    from eventstreams_site.logs.lines import take_standard_streams
+    from eventstreams_site.server.listening import ListenError
+    from eventstreams_site.server.server import serve
+    from streams.local.demo.in_memory import demo_in_memory
+
+    take_standard_streams()
+    try:
+        serve(config, options["host"], options["port"], demo_in_memory(config.kafka))
+    except ListenError as error:
+        raise CommandError(str(error)) from None

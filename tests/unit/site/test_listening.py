@@ -1,4 +1,4 @@
-"""No error of accept(2) or fork(2) ends the service, and none makes it spin."""
+"""No error of accept(2) or of a start ends the service, and none makes it spin."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from typing import Any
 import pytest
 
 from eventstreams_site.server import fleet, handover, listening, supervisor
-from eventstreams_site.server.descriptors import places_of
+from eventstreams_site.server.check import Checked
 from eventstreams_site.server.listening import MAX_ACCEPTED, Acceptor, ListenError, listen
 from eventstreams_site.server.supervisor import Supervisor
 from eventstreams_site.server.worker import Worker
 
 OF_ONE_CONNECTION = ("ECONNABORTED", "EPROTO", "ENETDOWN", "EHOSTUNREACH", "ENETUNREACH", "EPERM", "EOPNOTSUPP")
+CHECKED = Checked(
+    text=None,
+    drain_seconds=1.0,
+    max_worker_bytes=0,
+    max_worker_seconds=0.0,
+    max_connections=0,
+    client_ip_connection_limit=0,
+)
 OF_THE_SYSTEM = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EINVAL", "EIO")
 
 
@@ -104,20 +112,20 @@ def test_the_unspecified_ipv6_address_is_both_families() -> None:
 @pytest.fixture
 def first() -> Any:
     with listen("127.0.0.1", 0) as listener:
-        process = Supervisor(SimpleNamespace(drain_seconds=1.0), places_of(1024, 8), listener, 2)  # type: ignore[arg-type]
+        process = Supervisor(CHECKED, listener, 2)
         yield process
         process._selector.close()
         for each in (process._wake, process._waker, *process.fleet.workers.values()):
             each.close()
 
 
-def test_a_fork_that_fails_is_tried_again_ever_more_seldom(
+def test_a_start_that_fails_is_tried_again_ever_more_seldom(
     first: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fork() -> int:
+    def fails(*_: Any, **__: Any) -> int:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(os, "posix_spawn", fails)
     before = len(os.listdir("/proc/self/fd"))
     now, waits = 1_000.0, []
     for _ in range(8):
@@ -145,7 +153,7 @@ def test_a_connection_that_no_worker_takes_waits_until_one_does(first: Any) -> N
     """The channel of a worker that is busy is full after some hundred connections (unix(7): EAGAIN, ETOOMANYREFS)."""
     ours, theirs = handover.channel()
     with theirs, socket.create_connection(first._listener.getsockname()) as client:
-        worker = first.fleet.workers[0] = Worker(0, 0, ours, socket.socket(), 0.0)
+        worker = first.fleet.workers[0] = Worker(0, 0, ours, socket.socket(), 0.0, CHECKED)
         worker.heard_at = time.monotonic()
         worker.report = worker.report._replace(room=100_000)
         first._selector.register(first._wake, 1)
@@ -172,7 +180,9 @@ def test_a_connection_that_no_worker_takes_waits_until_one_does(first: Any) -> N
 
 
 def test_a_connection_goes_to_the_worker_that_has_the_fewest(first: Any) -> None:
-    busy, free, hanging, draining = (Worker(pid, pid, socket.socket(), socket.socket(), 0.0) for pid in range(4))
+    busy, free, hanging, draining = (
+        Worker(pid, pid, socket.socket(), socket.socket(), 0.0, CHECKED) for pid in range(4)
+    )
     now = 100.0
     for worker, connections in ((busy, 7), (free, 5), (hanging, 0), (draining, 0)):
         worker.heard_at = now
