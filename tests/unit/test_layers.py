@@ -55,6 +55,11 @@ MIRROR = Layer(
     ours=("streams.mirror", *ENGINE.ours),
     never=SERVERS | {"django"},
 )
+COMPARISON = Layer(
+    ("streams.compare",),
+    ours=("streams.compare", *MIRROR.ours),
+    never=SERVERS | {"django", "aiokafka"},
+)
 CATALOGUE = Layer(
     ("streams.catalogue", "streams.schemas", "streams.models", "streams.apps"),
     ours=("streams.catalogue", "streams.schemas", "streams.models", *ENGINE.ours),
@@ -91,7 +96,7 @@ ADMIN_OF_REDACTION = Layer(
     never=SERVERS | {"aiokafka"},
 )
 LAYERS = (
-    *(CORE, JUDGING, ENGINE, DEVELOPMENT, MIRROR, CATALOGUE, EDGE, ADMIN_OF_STREAMS),
+    *(CORE, JUDGING, ENGINE, DEVELOPMENT, MIRROR, COMPARISON, CATALOGUE, EDGE, ADMIN_OF_STREAMS),
     *(LIST, CHECK, ADMIN_OF_REDACTION),
 )
 """The first that a module is in is its own. `eventstreams_site` and the commands are above all."""
