@@ -1,4 +1,4 @@
-"""Has a configuration checked by a process of its own: what checks it needs Django and the engine."""
+"""Has a configuration checked by a separate process: what checks it needs Django and the engine."""
 
 from __future__ import annotations
 

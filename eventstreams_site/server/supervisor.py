@@ -5,7 +5,7 @@ socket, the kernel wakes the same one again and again.) Once a connection is sen
 part in it. `fleet.py` looks after the workers; `operations.py` answers for all of them on the operations port.
 
 This process is small, and lives as long as the service: neither it nor what it imports uses Django, the engine or an
-event loop. What needs them to check a configuration runs in a process of its own (`check.py`).
+event loop. What needs them to check a configuration runs in a separate process (`check.py`).
 """
 
 from __future__ import annotations
