@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Set
 from typing import Any
 
 import msgspec
@@ -41,8 +42,8 @@ class Page:
 class Streams:
     """The list of streams as JSON, and two settings that a client should know.
 
-    Each of `streams` has `name`, `aliases`, `description`, `topics` and `rate` (events per second over the last minute,
-    null if unknown).
+    Each of `streams` has `name`, `aliases`, `description`, `topics`, `rate` (events per second over the last minute,
+    null if unknown) and `has_topics` (false if Kafka says that it has none of the topics).
     """
 
     def __init__(self) -> None:
@@ -70,19 +71,20 @@ def _rendered() -> Body:
 
 def _listed(catalogue: Catalogue, rates: dict[str, float], service: Service) -> Body:
     found = {
-        "streams": [_described(stream, rates) for stream in catalogue.streams.values()],
+        "streams": [_described(stream, rates, service.source.absent) for stream in catalogue.streams.values()],
         "max_streams": service.settings.max_streams,
         "keepalive_seconds": service.settings.keepalive_seconds,
     }
     return Body.of(msgspec.json.encode(found))
 
 
-def _described(stream: Stream, rates: dict[str, float]) -> dict[str, Any]:
+def _described(stream: Stream, rates: dict[str, float], absent: Set[str]) -> dict[str, Any]:
     known = [rates[topic] for topic in stream.topics if topic in rates]
     return {
         "name": stream.name,
         "aliases": stream.aliases,
-        "description": stream.description or stream.schema_title or "",
+        "description": stream.description,
         "topics": stream.topics,
+        "has_topics": any(topic not in absent for topic in stream.topics),
         "rate": round(sum(known), 3) if known else None,
     }

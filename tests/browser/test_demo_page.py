@@ -15,6 +15,7 @@ from playwright.async_api import Page, expect
 from tests.browser.demo import (
     REDACTED,
     RTL,
+    STREAMS,
     Demo,
     change,
     clipboard,
@@ -41,7 +42,7 @@ async def test_streams_are_chosen_watched_paused_filtered_and_unfolded(page: Pag
 
     # Found by what it is about; chosen with the keyboard.
     await page.get_by_role("searchbox", name="Search the streams").fill("SOMEBODY page")
-    await expect(page.get_by_text("1 of 14 streams")).to_be_visible()
+    await expect(page.get_by_text(f"1 of {len(STREAMS)} streams")).to_be_visible()
     await page.keyboard.press("Tab")
     await page.keyboard.press("Space")
     await expect(page.get_by_role("checkbox", name="one", exact=True)).to_be_checked()
@@ -180,7 +181,7 @@ async def test_a_restart_of_the_server_loses_nothing_on_the_page_nor_in_the_copi
     await expect(note(page, "Duplicates")).to_have_text("0 offsets skipped")
     await expect(fact(page, "Gaps")).to_have_text("0")
     assert [event["n"] for event in lines_of(await python)] == list(range(240))
-    await expect(page.get_by_text("14 streams", exact=True)).to_be_visible()
+    await expect(page.get_by_text(f"{len(STREAMS)} streams", exact=True)).to_be_visible()
 
     # Where nothing had come before the break, there was no id to continue from.
     await expect(rows(quiet)).to_have_count(1, timeout=PATIENCE_SECONDS * 1000)

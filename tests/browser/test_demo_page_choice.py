@@ -10,7 +10,7 @@ import pytest
 import yaml
 from playwright.async_api import Page, expect
 
-from tests.browser.demo import Demo, change, connected, demo_site, fact, open_page, rows, start, titles
+from tests.browser.demo import ABSENT, Demo, change, connected, demo_site, fact, open_page, rows, start, titles
 from tests.browser.kit import Complaints
 from tests.integration.kit import Rec
 
@@ -162,7 +162,7 @@ async def test_an_id_that_was_kept_resumes_exactly(page: Page, demo: Demo) -> No
     await page.goto("about:blank")
     await open_page(page, demo)
     await page.get_by_text("Last ids in this browser").click()
-    await expect(page.get_by_role("button", name="Resume")).to_have_text(["Resume resumed"])
+    await expect(page.get_by_role("button", name=re.compile("^Resume "))).to_have_text(["Resume resumed"])
     await page.get_by_role("button", name="Resume resumed").click()
     await expect(rows(page)).to_have_count(2)
     assert await titles(page) == ["Page 3", "Page 2"]
@@ -224,3 +224,49 @@ async def test_a_withdrawn_stream_is_named_with_what_the_page_does_and_may_come_
         configuration.write_text(streams)
         await demo.write("two", Rec(change(1)))
         await expect(rows(page)).to_have_count(1, timeout=60_000)
+
+
+async def test_streams_are_grouped_the_lively_first_and_favourites_stay_in_this_browser(page: Page, demo: Demo) -> None:
+    await open_page(page, demo)
+    listed = page.locator("#streams")
+    await expect(listed.get_by_role("checkbox", name=ABSENT, exact=True)).to_have_count(0)
+    starred = listed.get_by_role("button", name="Favourite: quiet", exact=True)
+    await starred.click()
+    await expect(listed.locator("h3").first).to_have_text("Favourites 1")
+    await expect(listed.locator("input").first).to_have_accessible_name("quiet")
+    await page.reload()
+    await expect(starred).to_have_attribute("aria-pressed", "true")
+    await listed.locator("input").first.focus()
+    await page.keyboard.press("f")  # the focus stays with the stream
+    await expect(listed.get_by_role("checkbox", name="quiet", exact=True)).to_be_focused()
+    await expect(listed.locator("h3")).to_have_count(0)
+    await page.goto("about:blank")
+    await page.goto(f"{demo.site.url}/v2/ui#/?streams={ABSENT}")  # what somebody names is there
+    await expect(listed.get_by_role("checkbox", name=ABSENT, exact=True)).to_be_checked()
+
+
+async def test_the_order_of_streams(page: Page, demo: Demo) -> None:
+    await open_page(page, demo)
+    rates = {"a.one": 0, "a.two": 0, "b_one": None, "b_two": 3, "b.3": 0, "lone": 5, "quiet": 0, "c.x": 0.5, "c.y": 9}
+    streams = [{"name": name, "rate": rate} for name, rate in rates.items()]
+    streams += [{"name": "gone", "rate": None, "has_topics": False}]
+    order = await page.evaluate(
+        """async ([url, streams]) => {
+          const { grouped, toggleFavourite } = await import(url);
+          const shown = (named) =>
+            grouped(streams, named).map(({ name, streams }) => [name, ...streams.map(({ name }) => name)].join(" "));
+          const found = [shown([])];
+          toggleFavourite("b.3");
+          toggleFavourite("no.longer.there");
+          found.push(shown(["gone"]));
+          localStorage.setItem("favourite-streams", "{");
+          found.push(shown([]).length);
+          return found;
+        }""",
+        [f"{UI}/order.js", streams],
+    )
+    assert order == [
+        ["c c.y c.x", "Others lone quiet", "b b_two b.3 b_one", "a a.one a.two"],
+        ["Favourites b.3", "c c.y c.x", "Others lone quiet gone", "b b_two b_one", "a a.one a.two"],
+        4,
+    ]

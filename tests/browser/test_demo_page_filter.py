@@ -89,6 +89,45 @@ async def test_the_bar_builds_the_filter_that_the_server_applies(page: Page, dem
     await expect(fact(page, "Events")).to_have_text("1")
 
 
+async def test_every_filter_of_the_service_has_a_field(page: Page, demo: Demo) -> None:
+    events = [
+        change(1, title="A", minor=True, patrolled=True),
+        change(2, title="B", minor=False, patrolled=False, wiki="dewiki"),
+        change(3, title="C", domain="canary"),
+        change(4, title="D", patrolled=True, wiki="dewiki"),
+    ]
+    await demo.write("flagged", *(Rec(event, at=AT_MS + event["n"]) for event in events))
+    await open_page(page, demo, "flagged")
+    await choose_the_replay(page)
+    await start(page)
+    await expect(rows(page)).to_have_count(3)
+
+    async def shows(*titles: str) -> None:
+        await expect(page.locator("#list .title")).to_have_text([*titles])
+
+    await page.get_by_text("More, any field, and an end").click()
+    domain = page.get_by_label("Domain", exact=True)
+    await domain.focus()
+    suggested = "options => options.map(({ value }) => value)"
+    seen = ["canary", "de.wikipedia.org", "en.wikipedia.org"]
+    assert await page.locator("#domains option").evaluate_all(suggested) == seen
+    await domain.fill("!en.wikipedia.org, !canary")
+    await domain.press("Enter")
+    await shows("D", "B")
+    await expect(in_force(page)).to_have_text("in force: domain=!canary,!en.wikipedia.org")
+    await page.get_by_label("Patrolled").select_option("patrolled")
+    await shows("D")
+    await page.get_by_role("button", name="All events").click()
+    await page.get_by_label("Minor edits").select_option("excluded")
+    await shows("B")
+    await page.reload()
+    await shows("B")
+    await expect(page.get_by_label("Minor edits")).to_have_value("false")
+    await page.get_by_role("button", name="All events").click()
+    await page.get_by_role("combobox", name="Canary (test) events").select_option("canary only")
+    await shows("C")  # shown, though canary events are hidden unless somebody asks for them
+
+
 PEOPLE = ["", "Ada Lovelace", "Ada Lovelace", "Ada Lovelace/Notes", "Emmy Noether", "Grace, Hopper"]
 
 
@@ -244,6 +283,10 @@ async def test_values_become_parameters_or_conditions(page: Page, demo: Demo) ->
         ("user", None),
         ("type", "two words"),
         ("meta.domain", "en.wikipedia.org"),
+        ("meta.domain", "canary"),
+        ("server_name", "b.example"),
+        ("revision.is_minor_edit", True),
+        ("patrolled", False),
     ]
     found = await page.evaluate(
         """async ([url, cases]) => {
@@ -266,5 +309,9 @@ async def test_values_become_parameters_or_conditions(page: Page, demo: Demo) ->
         "title=A, B",
         "where=!user",
         'where=type="two words"',
-        'where=meta.domain="en.wikipedia.org"',
+        "domain=en.wikipedia.org",
+        'where=meta.domain="canary"',
+        "domain=b.example",
+        "minor=true",
+        "patrolled=false",
     ]

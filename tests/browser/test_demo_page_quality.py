@@ -106,7 +106,7 @@ async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: in
     long = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
     await demo.write("looked.at", Rec(change(1, title=long, user=long, comment=long)))
     await rows(page).first.get_by_role("button", name="Show details").click()
-    for fold in ("Which events", "Any field, and an end", "Connection"):
+    for fold in ("Which events", "More, any field, and an end", "Connection", "Download"):
         if fold != "Which events" or width < 900:
             await page.get_by_text(fold, exact=True).click()
     await page.get_by_label("Conditions on any field, one a line").fill(f'title="{long}"')

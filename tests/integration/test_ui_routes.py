@@ -59,7 +59,7 @@ def test_the_page_and_all_that_it_loads_come_from_the_service_itself(strict_site
 
 
 def test_the_page_is_small_and_needs_nobody_else() -> None:
-    assert sum(path.stat().st_size for path in ALL_OF_IT) < 130_000
+    assert sum(path.stat().st_size for path in ALL_OF_IT) < 150_000
     for path in ALL_OF_IT:
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
         assert re.findall(r"https?://\w", text) == [], path
@@ -90,12 +90,14 @@ def test_the_list_has_every_stream_with_what_one_chooses_by(strict_site: Site) -
     assert (found["max_streams"], found["keepalive_seconds"]) == (3, 1)
     by_name = {stream["name"]: stream for stream in found["streams"]}
     assert len(by_name) == len(found["streams"]) > 90
-    assert by_name["pair0"].keys() == {"name", "aliases", "description", "topics", "rate"}
+    assert by_name["pair0"].keys() == {"name", "aliases", "description", "topics", "rate", "has_topics"}
     assert by_name["pair0"]["aliases"] == ["pair0-alias"]
     assert by_name["pair0"]["description"] == "A stream of the kind pair"
     assert [topic[-2:] for topic in by_name["pair0"]["topics"]] == [".a", ".b"]
     assert by_name["pair0"]["rate"] >= 0
     assert by_name["absent0"]["rate"] is None, "there is nothing to measure"
+    assert by_name["pair0"]["has_topics"]
+    assert not by_name["absent0"]["has_topics"], "what cannot be watched need not be offered"
 
 
 @pytest.mark.parametrize("path", ["/v2/ui", "/v2/ui/streams.json"])
@@ -112,19 +114,22 @@ async def test_without_a_stream_configuration_that_is_what_the_list_says() -> No
     assert (answer.status, json.loads(answer.content)["type"]) == (503, "no_stream_configuration")
 
 
-async def test_a_stream_is_as_lively_as_its_topics_together_and_described_by_its_schema_if_by_nothing_else() -> None:
+async def test_a_stream_is_as_lively_as_its_topics_together_and_has_its_own_description_or_none() -> None:
     async def of(topics: set[str]) -> dict[str, float]:
         return {topic: rate for topic, rate in {"a": 0.25, "b": 1 / 3}.items() if topic in topics}
 
     described = {"both": {"topics": ["a", "b", "gone"], "schema_title": "x/y"}, "none": {"topics": ["gone"]}}
     settings = SimpleNamespace(ui_enabled=True, max_streams=50, keepalive_seconds=15.0)
     service: Any = SimpleNamespace(
-        settings=settings, catalogue=compile_catalogue(Layers(described), 1), rates=SimpleNamespace(of=of)
+        settings=settings,
+        catalogue=compile_catalogue(Layers(described), 1),
+        rates=SimpleNamespace(of=of),
+        source=SimpleNamespace(absent={"gone"}),
     )
     answer = await ui.Streams()(SCOPE, service)
     both, none = json.loads(answer.content.plain)["streams"]
-    assert (both["rate"], both["description"]) == (0.583, "x/y")
-    assert (none["rate"], none["description"]) == (None, "")
+    assert (both["rate"], both["description"], both["has_topics"]) == (0.583, "", True)
+    assert (none["rate"], none["description"], none["has_topics"]) == (None, "", False)
 
 
 async def test_rates_are_those_of_kafka(kafka: Any, topic: str) -> None:

@@ -127,7 +127,7 @@ def _fields(schema: Schema | None) -> str:
 
 
 def _summary(stream: Stream) -> str:
-    text = " ".join((stream.description or stream.schema_title or "").split())
+    text = " ".join(stream.description.split())
     first = re.split(r"(?<=[.!?]) ", text, maxsplit=1)[0]
     return first if len(first) <= SUMMARY else f"{first[: SUMMARY - 1]}…"
 

@@ -1,6 +1,8 @@
-// Events per second over the last minutes, by stream, wiki or type: bars on a canvas, and a table that says the same.
+// Events by stream, wiki or type: bars on a canvas, and a table that says the same. Over the last minutes, as they come;
+// or, of a replay, over the events' own time.
 
-import { $, duration, h, number, perSecond, short } from "./text.js";
+import { $, clock, duration, h, number, perSecond, short } from "./text.js";
+import { Times } from "./times.js";
 
 const SECONDS = 180;
 const RECENT_SECONDS = 10;
@@ -8,7 +10,9 @@ const TOP = 5;
 const OTHERS = "all others";
 const NONE = "none";
 const GROUPINGS = ["stream", "wiki", "type"];
-const PAD = { left: 38, right: 6, top: 8, bottom: 18 };
+const PAD = { right: 6, top: 8, bottom: 18 };
+const LABEL_GAP = 6;
+const nameOf = (event, grouping) => event[grouping] || NONE;
 
 export class Chart {
   #canvas = $("chart");
@@ -16,6 +20,8 @@ export class Chart {
   #seconds = [];
   #slots = [];
   #by = "stream";
+  #times = new Times(GROUPINGS);
+  #isByTime = false;
 
   constructor() {
     new ResizeObserver(() => this.draw()).observe(this.#canvas);
@@ -29,7 +35,15 @@ export class Chart {
     this.draw();
   }
 
+  /** Whether the bars are by the events' own times, rather than by when they came. */
+  set isByTime(isByTime) {
+    this.#isByTime = isByTime;
+    this.#slots = [];
+    this.draw();
+  }
+
   add(event) {
+    if (!Number.isNaN(event.at)) this.#times.add(event, nameOf);
     const second = Math.floor(Date.now() / 1000);
     let last = this.#seconds.at(-1);
     if (last?.second !== second) {
@@ -37,7 +51,7 @@ export class Chart {
       this.#seconds.push(last);
     }
     for (const grouping of GROUPINGS) {
-      const name = event[grouping] || NONE;
+      const name = nameOf(event, grouping);
       last[grouping].set(name, (last[grouping].get(name) ?? 0) + 1);
     }
   }
@@ -60,28 +74,66 @@ export class Chart {
 
   clear() {
     this.#seconds = [];
+    this.#times = new Times(GROUPINGS);
     this.#slots = [];
     this.draw();
   }
 
-  /** The current second is left out: its count is not complete. */
+  /** Of the last minutes the current second is left out: its count is not complete. */
   draw() {
     const now = Math.floor(Date.now() / 1000);
     this.#seconds = this.#seconds.filter(({ second }) => second >= now - SECONDS);
-    const groups = this.#groups(now);
-    this.#legend(groups);
-    this.#paint(now, groups);
+    const view = this.#isByTime ? this.#ofTimes() : this.#ofLastMinutes(now);
+    const groups = this.#groups(view);
+    this.#legend(view, groups);
+    this.#paint(view, groups);
+  }
+
+  /**
+   * What is drawn: bars of `width` seconds from `from` to `to`; events per second are those since `recent`, over
+   * `recentSeconds`; `label` says a time of the axis, `ticks` are the seconds that have one.
+   */
+  #ofLastMinutes(now) {
+    return {
+      bars: this.#seconds.filter(({ second }) => second < now),
+      width: 1,
+      from: now - SECONDS,
+      to: now,
+      recent: now - RECENT_SECONDS,
+      recentSeconds: RECENT_SECONDS,
+      ticks: [...Array(SECONDS / 60 + 1).keys()].map((minutes) => now - minutes * 60),
+      label: (second) => (second === now ? "now" : `−${(now - second) / 60} min`),
+      span: `over the last ${duration(SECONDS * 1000)}`,
+      all: "3 minutes",
+    };
+  }
+
+  #ofTimes() {
+    const { width, buckets, span } = this.#times;
+    const [from, to] = span ?? [0, 1];
+    const spanMs = (to - from) * 1000;
+    return {
+      bars: [...buckets.values()],
+      width,
+      from,
+      to,
+      recent: from,
+      recentSeconds: to - from,
+      ticks: span ? [from, (from + to) / 2, to] : [],
+      label: (second) => clock(second * 1000).replace(spanMs > 600_000 ? /:\d\d$/ : "", ""),
+      span: span ? `from ${clock(from * 1000)} to ${clock(to * 1000)} UTC` : "by their time",
+      all: "all",
+    };
   }
 
   /** The largest groups in the order of their colours, which they keep as long as they are among the largest. */
-  #groups(now) {
+  #groups({ bars, recent: since, recentSeconds }) {
     const totals = new Map();
     const recent = new Map();
-    for (const { second, [this.#by]: counts } of this.#seconds) {
-      if (second === now) continue;
+    for (const { second, [this.#by]: counts } of bars) {
       for (const [name, count] of counts) {
         totals.set(name, (totals.get(name) ?? 0) + count);
-        if (second >= now - RECENT_SECONDS) recent.set(name, (recent.get(name) ?? 0) + count);
+        if (second >= since) recent.set(name, (recent.get(name) ?? 0) + count);
       }
     }
     const names = [...totals.keys()].sort((a, b) => totals.get(b) - totals.get(a));
@@ -100,11 +152,11 @@ export class Chart {
       ...group,
       members: new Set(group.members),
       total: sum(totals, group.members),
-      rate: sum(recent, group.members) / RECENT_SECONDS,
+      rate: sum(recent, group.members) / recentSeconds,
     }));
   }
 
-  #legend(groups) {
+  #legend({ span, all: allOf }, groups) {
     const rows = groups.map(({ name, slot, total, rate }) =>
       h(
         "tr",
@@ -117,10 +169,11 @@ export class Chart {
     this.#table.replaceChildren(...rows);
     const all = groups.reduce((sum, { rate }) => sum + rate, 0);
     const most = groups.length ? `, most of them from ${groups[0].name}` : "";
-    this.#canvas.ariaLabel = `Events per second over the last ${duration(SECONDS * 1000)}: ${perSecond(all)} now${most}`;
+    $("legend-all").textContent = allOf;
+    this.#canvas.ariaLabel = `Events per second ${span}: ${perSecond(all)}${this.#isByTime ? "" : " now"}${most}`;
   }
 
-  #paint(now, groups) {
+  #paint(view, groups) {
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     if (!width) return;
     const scale = devicePixelRatio || 1;
@@ -130,38 +183,40 @@ export class Chart {
     context.scale(scale, scale);
     const style = getComputedStyle(this.#canvas);
     context.font = `11px ${style.fontFamily}`;
-    const seconds = this.#seconds.filter(({ second }) => second < now);
-    const heights = seconds.map((one) => [...one[this.#by].values()].reduce((a, b) => a + b, 0));
+    const heights = view.bars.map((one) => [...one[this.#by].values()].reduce((a, b) => a + b, 0) / view.width);
     const top = niceTop(Math.max(1, ...heights));
-    const plot = { width: width - PAD.left - PAD.right, height: height - PAD.top - PAD.bottom };
+    const levels = [0, top / 2, top].map((value) => [value, value < 10 ? String(value) : number(Math.round(value))]);
+    const left = Math.ceil(Math.max(26, ...levels.map(([, text]) => context.measureText(text).width))) + LABEL_GAP;
+    this.#canvas.dataset.top = levels.at(-1)[1];
+    this.#canvas.dataset.left = left;
+    const plot = { width: width - left - PAD.right, height: height - PAD.top - PAD.bottom };
+    const x = (second) => left + (plot.width * (second - view.from)) / (view.to - view.from);
     const y = (value) => PAD.top + plot.height * (1 - value / top);
     context.textBaseline = "middle";
     context.textAlign = "right";
-    for (const value of [0, top / 2, top]) {
+    for (const [value, text] of levels) {
       context.fillStyle = style.borderTopColor;
-      context.fillRect(PAD.left, Math.round(y(value)), plot.width, 1);
+      context.fillRect(left, Math.round(y(value)), plot.width, 1);
       context.fillStyle = style.color;
-      context.fillText(value < 10 ? String(value) : number(Math.round(value)), PAD.left - 6, y(value));
+      context.fillText(text, left - LABEL_GAP, y(value));
     }
     context.textBaseline = "bottom";
-    for (let minutes = 0; minutes * 60 <= SECONDS; minutes += 1) {
-      context.textAlign = minutes === 0 ? "right" : minutes * 60 === SECONDS ? "left" : "center";
-      const x = PAD.left + plot.width * (1 - (minutes * 60) / SECONDS);
-      context.fillText(minutes ? `−${minutes} min` : "now", x, height);
+    for (const second of view.ticks) {
+      context.textAlign = second === view.to ? "right" : second === view.from ? "left" : "center";
+      context.fillText(view.label(second), x(second), height);
     }
     const swatches = [...this.#table.querySelectorAll(".swatch")];
     const colours = swatches.map((swatch) => getComputedStyle(swatch).backgroundColor);
-    const step = plot.width / SECONDS;
-    for (const one of seconds) {
-      const x = Math.round(PAD.left + (one.second - now + SECONDS) * step);
-      const next = Math.round(PAD.left + (one.second - now + SECONDS + 1) * step);
+    for (const one of view.bars) {
+      const start = Math.round(x(one.second));
+      const next = Math.max(start + 1, Math.round(x(one.second + view.width)));
       let below = 0;
       groups.forEach(({ members }, index) => {
         let count = 0;
-        for (const [name, some] of one[this.#by]) if (members.has(name)) count += some;
+        for (const [name, some] of one[this.#by]) if (members.has(name)) count += some / view.width;
         if (!count) return;
         context.fillStyle = colours[index];
-        context.fillRect(x, y(below + count), next - x, y(below) - y(below + count));
+        context.fillRect(start, y(below + count), next - start, y(below) - y(below + count));
         below += count;
       });
     }

@@ -87,10 +87,13 @@ export class Filter {
   }
 }
 
+/** Whether the name of who acted was removed: `redacted=yes`, or no. */
+export const REDACTED = "redacted";
 const COLUMNS = ["type", "wiki", "title", "user", "stream"];
 
 function holds(item, event, field, wanted) {
   const found = [field.split(".").reduce((value, key) => value?.[key], event)].flat();
   if (COLUMNS.includes(field)) found.push(item[field] ?? "redacted");
+  if (field === REDACTED) found.push(item.user === null ? "yes" : "no");
   return found.some((value) => value !== undefined && String(value).toLowerCase() === wanted);
 }

@@ -1,6 +1,8 @@
 // The events: which are kept, which are shown, and when.
 
-import { Filter } from "./events.js";
+import { valueAt } from "./columns.js";
+import { Filter, REDACTED } from "./events.js";
+import { linksOf } from "./links.js";
 import { $, clock, copy, h, number, short, some } from "./text.js";
 import { tree } from "./tree.js";
 
@@ -48,16 +50,19 @@ export class EventList {
   #timer = 0;
   #lookedAt = 0;
   #readAt = -Infinity;
+  #columns = [];
   #onField;
   #onValue;
+  #onColumn;
 
   /**
    * Somebody wants to see only events with a value: `onField(name, value)` among those that came, by a column;
-   * `onValue(path, value)` from the server.
+   * `onValue(path, value)` from the server. `onColumn(path)`: a field is to become a column.
    */
-  constructor(onField, onValue) {
+  constructor(onField, onValue, onColumn) {
     this.#onField = onField;
     this.#onValue = onValue;
+    this.#onColumn = onColumn;
     this.#list.addEventListener("pointermove", ({ pointerType }) => {
       if (pointerType === "mouse") this.#readAt = performance.now();
     });
@@ -92,6 +97,18 @@ export class EventList {
     for (const item of known) {
       if ((showsCanaries || !item.isCanary) && filter.matches(item)) this.#matching.push(item);
     }
+    this.#redraw();
+  }
+
+  /** The paths of further columns. */
+  set columns(paths) {
+    if (paths.join() === this.#columns.join()) return;
+    this.#columns = paths;
+    // Not a style attribute, which the Content-Security-Policy would block.
+    this.#list.parentElement.style.setProperty("--more", paths.map(() => "minmax(0, 9em)").join(" "));
+    $("list-head").hidden = !paths.length;
+    for (const cell of $("list-head").querySelectorAll(".more")) cell.remove();
+    $("list-head").lastElementChild.before(...paths.map((path) => h("span", { className: "more", title: path }, path)));
     this.#redraw();
   }
 
@@ -194,9 +211,8 @@ export class EventList {
         this.#only("type", type),
         this.#only("wiki", wiki),
         name,
-        user === null
-          ? h("span", { className: "user is-redacted", title: "The user was removed from this event" }, "redacted")
-          : h("bdi", { className: "user" }, user),
+        user === null ? this.#redacted() : h("bdi", { className: "user" }, user),
+        ...this.#more(item),
         h("span", { className: "stream", title: stream }, short(stream)),
       ),
     );
@@ -217,6 +233,24 @@ export class EventList {
     return button;
   }
 
+  /** In place of a name that was removed; pressed, it finds the others. */
+  #redacted() {
+    const title = "The user was removed from this event. Show only such events";
+    const button = h("button", { type: "button", className: "user is-redacted", title }, "redacted");
+    button.addEventListener("click", () => this.#onField(REDACTED, "yes"));
+    return button;
+  }
+
+  #more({ text }) {
+    if (!this.#columns.length) return [];
+    const event = JSON.parse(text);
+    return this.#columns.map((path) => {
+      const value = valueAt(event, path);
+      const label = h("span", { className: "label" }, `${path} `);
+      return h("span", { className: "more", title: `${path}: ${value}` }, value && label, h("bdi", {}, value));
+    });
+  }
+
   #unfold(row, fold, item) {
     const isOpen = row.classList.toggle("is-open");
     fold.ariaExpanded = String(isOpen);
@@ -228,6 +262,10 @@ export class EventList {
     button.addEventListener("click", async () => {
       button.textContent = (await copy(item.text)) ? "Copied" : "Could not copy";
     });
-    row.append(h("div", { className: "whole" }, button, tree(item.text, this.#onValue)));
+    const links = linksOf(JSON.parse(item.text), item).map(({ text, href }) =>
+      h("a", { href, target: "_blank", rel: "noopener noreferrer" }, text),
+    );
+    const bar = h("p", { className: "links" }, ...links, button);
+    row.append(h("div", { className: "whole" }, bar, tree(item.text, this.#onValue, this.#onColumn)));
   }
 }

@@ -3,8 +3,10 @@
 import { readAddress, toQuery, writeAddress } from "./address.js";
 import { Begin } from "./begin.js";
 import { Chart } from "./chart.js";
+import { MOST_COLUMNS, readColumns } from "./columns.js";
 import { hideCopy, offerCopies } from "./copies.js";
-import { Filter, item } from "./events.js";
+import { Download } from "./download.js";
+import { Filter, REDACTED, item } from "./events.js";
 import { showFacts } from "./facts.js";
 import { rememberId } from "./ids.js";
 import { Ledger } from "./ledger.js";
@@ -13,8 +15,8 @@ import { Picker } from "./picker.js";
 import { words, wordsOfEnd, wordsOfSilence } from "./problems.js";
 import { Silence, ask } from "./silence.js";
 import { Connection } from "./sse.js";
-import { $, copy, duration, h, isoSeconds, number } from "./text.js";
-import { Wanted } from "./wanted.js";
+import { $, copy, duration, isoSeconds, number } from "./text.js";
+import { Wanted, endNow } from "./wanted.js";
 
 const RATES_MS = 30_000;
 const RETRY_MS = 5000;
@@ -26,12 +28,13 @@ const WIDE = matchMedia("(min-width: 900px)");
 const picker = new Picker(changed);
 const begin = new Begin(changed, resume);
 const wanted = new Wanted(changed, lastHour);
-const list = new EventList(onlyThese, (path, value) => wanted.add(path, value));
+const list = new EventList(onlyThese, (path, value) => wanted.add(path, value), addColumn);
 const chart = new Chart();
 let ledger = new Ledger();
 let silence = new Silence(ask);
 let connection = null;
 let isWanted = false;
+let isOverChosen = false; // over which time the chart goes
 let state = { phase: "stopped" };
 let keepaliveSeconds = 0;
 let applying = 0;
@@ -59,6 +62,7 @@ function choice() {
   return [
     ["streams", picker.chosen.join(",")],
     ["look", $("filter").value.trim()],
+    ["columns", readColumns($("columns").value).paths.join(",")],
     ...wanted.pairs,
   ];
 }
@@ -73,15 +77,17 @@ function takeFromAddress() {
   begin.read(query);
   wanted.read(query);
   $("filter").value = query.get("look") ?? "";
+  $("columns").value = query.get("columns") ?? "";
   applyFilter();
+  applyColumns();
   return query.get("run") === "1";
 }
 
 /** The address of the chosen streams, without a quote in it. */
-function streamUrl(more = []) {
+function streamUrl(more = [], parameters = wanted.parameters) {
   const names = picker.chosen.map((name) => encodeURIComponent(name).replaceAll("'", "%27")).join(",");
   const since = begin.sinceMs;
-  const pairs = [["since", since === null ? "" : isoSeconds(since)], ...wanted.parameters, ...more];
+  const pairs = [["since", since === null ? "" : isoSeconds(since)], ...parameters, ...more];
   const query = toQuery(pairs).replaceAll("'", "%27");
   return `${location.origin}/v2/stream/${names}${query && "?"}${query}`;
 }
@@ -109,6 +115,8 @@ function start() {
   silence = new Silence(ask);
   clear();
   pause(false);
+  if (wanted.isCanariesOnly) showCanaries(true);
+  if (!isOverChosen) showOver(begin.kind === "now" ? "arrival" : "time");
   if (!WIDE.matches) {
     $("choice").open = false;
     scrollTo(0, 0);
@@ -286,15 +294,67 @@ function showState() {
 
 function applyFilter() {
   list.show({ filter: new Filter($("filter").value) });
+  $("redacted").checked = isTerm(REDACTED, "yes");
 }
 
-function onlyThese(field, value) {
-  const term = `${field}=${/\s/.test(value) ? `"${value}"` : value}`;
-  const others = $("filter").value.replace(new RegExp(`(^|\\s)${field}=("[^"]*"|\\S+)`), "").trim();
+const termOf = (field) => new RegExp(`(^|\\s)${field}=("[^"]*"|\\S+)`);
+
+function isTerm(field, value) {
+  return termOf(field).exec($("filter").value)?.[2] === value;
+}
+
+/** Put `field=value` into the search in place of what it has of that field; take it out if the value is "". */
+function setTerm(field, value) {
+  const term = value && `${field}=${/\s/.test(value) ? `"${value}"` : value}`;
+  const others = $("filter").value.replace(termOf(field), "").trim();
   $("filter").value = [others, term].filter(Boolean).join(" ");
   applyFilter();
   keepInAddress();
+}
+
+function onlyThese(field, value) {
+  setTerm(field, value);
   $("filter").focus();
+}
+
+function applyColumns() {
+  const { paths, why } = readColumns($("columns").value);
+  list.columns = paths;
+  $("columns-said").textContent = why;
+}
+
+function addColumn(path) {
+  const { paths } = readColumns($("columns").value);
+  $("columns").value = [...new Set([...paths.slice(0, MOST_COLUMNS - 1), path])].join(", ");
+  applyColumns();
+  keepInAddress();
+  $("columns").focus();
+}
+
+function showCanaries(isShown) {
+  $("canaries").checked = isShown;
+  list.show({ showsCanaries: isShown });
+}
+
+function showOver(over) {
+  $("over").value = over;
+  chart.isByTime = over === "time";
+}
+
+// What a download of all events asks for: it has an end, and has no canary events where the page shows none.
+
+function replay() {
+  const more = [];
+  const asked = new Map(wanted.parameters);
+  if (!asked.has("until") && !asked.has("limit")) more.push(["until", endNow()]);
+  if (!asked.has("canary") && !$("canaries").checked) more.push(["canary", "false"]);
+  return [...wanted.parameters, ...more];
+}
+
+function whyNoReplay() {
+  if (obstacle()) return obstacle();
+  const isBounded = begin.kind !== "now" || wanted.limit !== null || wanted.untilMs !== null;
+  return isBounded ? "" : "Choose a start in the past, or an end: without one there is nothing to download yet.";
 }
 
 // Wiring.
@@ -310,7 +370,16 @@ $("filter").addEventListener("input", () => {
   applyFilter();
   keepInAddress();
 });
-$("canaries").addEventListener("change", ({ target }) => list.show({ showsCanaries: target.checked }));
+$("canaries").addEventListener("change", ({ target }) => showCanaries(target.checked));
+$("redacted").addEventListener("change", ({ target }) => setTerm(REDACTED, target.checked ? "yes" : ""));
+$("columns").addEventListener("change", () => {
+  applyColumns();
+  keepInAddress();
+});
+$("over").addEventListener("change", ({ target }) => {
+  isOverChosen = true;
+  showOver(target.value);
+});
 $("by").addEventListener("change", ({ target }) => {
   chart.by = target.value;
 });
@@ -319,10 +388,15 @@ $("copy-id").addEventListener("click", async () => {
   $("copy-id").textContent = done ? "Copied" : "Could not copy";
   setTimeout(() => ($("copy-id").textContent = "Copy"), 2000);
 });
-$("save").addEventListener("click", () => {
-  const url = URL.createObjectURL(new Blob(list.texts.map((text) => `${text}\n`), { type: "application/x-ndjson" }));
-  h("a", { href: url, download: "events.ndjson" }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
+new Download({
+  obstacle: whyNoReplay,
+  url: () => streamUrl([], replay()),
+  id: () => begin.id,
+  span: () => [begin.sinceMs, wanted.untilMs ?? Date.now()],
+  limit: () => wanted.limit,
+  columns: () => readColumns($("columns").value).paths,
+  shown: () => list.texts,
+  silenceMs: () => keepaliveSeconds * 3000,
 });
 for (const link of document.querySelectorAll(".skip")) {
   link.addEventListener("click", (event) => {

@@ -2,6 +2,7 @@
 //
 // The list is one stop of the Tab key, however long it is; arrow keys move within it.
 
+import { favourites, grouped, toggleFavourite } from "./order.js";
 import { $, h, number, rate, some } from "./text.js";
 
 const RECENT_CHANGES = /^(mediawiki\.)?recentchange$/;
@@ -11,7 +12,9 @@ export class Picker {
   /** Names as they were chosen, in that order; the address may bring an alias, or a name that does not exist. */
   chosen = [];
   maxStreams = Infinity;
+  #all = [];
   #streams = [];
+  #groups = [];
   #items = new Map();
   #rates = new Map();
   #current = null;
@@ -44,14 +47,15 @@ export class Picker {
     return this.#streams.find(hasRecentChanges) ?? this.#streams[0];
   }
 
-  /** Make the list, the liveliest first, or just show how lively they are now. */
+  /** Make the list, or just show how lively the streams are now. */
   fill({ streams, max_streams }) {
     this.maxStreams = max_streams;
-    const isNew = streams.length !== this.#streams.length || streams.some(({ name }) => !this.#items.has(name));
+    const offered = grouped(streams, this.chosen.map((name) => this.#listed(name, streams)));
+    const names = offered.flatMap((group) => group.streams.map(({ name }) => name));
+    const isNew = names.length !== this.#items.size || names.some((name) => !this.#items.has(name));
+    this.#all = streams;
     if (isNew) {
-      this.#streams = [...streams].sort((a, b) => (b.rate ?? -1) - (a.rate ?? -1) || (a.name < b.name ? -1 : 1));
-      this.#items = new Map(this.#streams.map((stream, index) => [stream.name, this.#item(stream, index)]));
-      $("streams").replaceChildren(...[...this.#items.values()].map(({ row }) => row));
+      this.#make(offered);
       const known = this.#streams.some(hasRecentChanges);
       $("watch").textContent = known ? "Watch recent changes" : "Watch the busiest stream";
       $("watch").disabled = !streams.length;
@@ -59,8 +63,36 @@ export class Picker {
     this.#search();
     // While Kafka stands still nothing is known, or all is silent: what was usual before is kept.
     for (const { name, rate: now } of streams) if (now) this.#rates.set(name, now);
-    for (const stream of streams) this.#items.get(stream.name).speed.textContent = rate(stream.rate);
+    for (const stream of streams) {
+      const item = this.#items.get(stream.name);
+      if (item) item.speed.textContent = rate(stream.rate);
+    }
     this.#show();
+  }
+
+  #make(groups) {
+    this.#current = null;
+    this.#streams = groups.flatMap(({ streams }) => streams);
+    this.#items = new Map();
+    this.#groups = groups.map(({ name, streams }, group) => {
+      const items = streams.map((stream) => this.#item(stream, this.#items.size, this.#items));
+      const heading = h("h3", { id: `group-${group}` }, name, h("small", {}, ` ${number(items.length)}`));
+      const rows = h("ul", {}, ...items.map(({ row }) => row));
+      rows.setAttribute("aria-labelledby", heading.id);
+      return { box: h("div", {}, ...(groups.length > 1 ? [heading] : []), rows), items };
+    });
+    $("streams").replaceChildren(...this.#groups.map(({ box }) => box));
+  }
+
+  /** A favourite moves to its group; the focus stays with it. */
+  #toggle(name) {
+    const hadFocus = $("streams").contains(document.activeElement);
+    toggleFavourite(name);
+    this.#make(grouped(this.#all, this.chosen.map((one) => this.#listed(one))));
+    for (const stream of this.#streams) this.#items.get(stream.name).speed.textContent = rate(stream.rate);
+    this.#show();
+    this.#search();
+    if (hadFocus) this.#items.get(name).box.focus();
   }
 
   choose(names) {
@@ -75,11 +107,11 @@ export class Picker {
   }
 
   /** The name that the list has for a name or an alias. */
-  #listed(name) {
-    return this.#streams.find((stream) => stream.name === name || stream.aliases.includes(name))?.name ?? name;
+  #listed(name, streams = this.#all) {
+    return streams.find((stream) => stream.name === name || stream.aliases.includes(name))?.name ?? name;
   }
 
-  #item({ name, aliases, description, topics }, index) {
+  #item({ name, aliases, description, topics }, index, items) {
     const box = h("input", { type: "checkbox", id: `stream-${index}`, tabIndex: -1 });
     box.setAttribute("aria-labelledby", `name-${index}`);
     box.setAttribute("aria-describedby", `speed-${index} about-${index}`);
@@ -90,6 +122,10 @@ export class Picker {
     });
     const speed = h("span", { className: "speed", id: `speed-${index}` });
     const also = aliases.length ? `also ${aliases.join(", ")}` : "";
+    const isStarred = favourites().includes(name);
+    const star = h("button", { type: "button", className: "star", tabIndex: -1, ariaPressed: String(isStarred) }, isStarred ? "★" : "☆");
+    star.ariaLabel = star.title = `Favourite: ${name}`;
+    star.addEventListener("click", () => this.#toggle(name));
     const row = h(
       "li",
       {},
@@ -102,9 +138,12 @@ export class Picker {
         h("span", { className: "about", id: `about-${index}` }, description),
         h("span", { className: "topics" }, [topics.join(", "), also].filter(Boolean).join(" · ")),
       ),
+      star,
     );
     const haystack = [name, ...aliases, description, ...topics].join("\n").toLowerCase();
-    return { row, box, speed, haystack };
+    const item = { row, box, speed, haystack };
+    items.set(name, item);
+    return item;
   }
 
   #search() {
@@ -114,6 +153,7 @@ export class Picker {
       row.hidden = !words.every((word) => haystack.includes(word));
       found += !row.hidden;
     }
+    for (const { box, items } of this.#groups) box.hidden = items.every(({ row }) => row.hidden);
     this.#stopAt(this.#current && !this.#current.closest("li").hidden ? this.#current : this.#shown()[0]);
     const all = some(this.#streams.length, "stream");
     this.say(words.length ? `${number(found)} of ${all}` : all);
@@ -124,6 +164,7 @@ export class Picker {
   }
 
   #stopAt(box) {
+    if (box && box.type !== "checkbox") return; // the star of a row
     if (this.#current) this.#current.tabIndex = -1;
     this.#current = box ?? null;
     if (box) box.tabIndex = 0;
@@ -133,6 +174,10 @@ export class Picker {
     const shown = this.#shown();
     const at = shown.indexOf(event.target);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: Infinity, PageDown: at + PAGE_ROWS, PageUp: at - PAGE_ROWS };
+    if (at >= 0 && event.key === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      this.#toggle(this.#streams.find(({ name }) => this.#items.get(name).box === event.target).name);
+      return;
+    }
     if (at < 0 || !(event.key in to)) return;
     event.preventDefault();
     shown[Math.min(shown.length - 1, Math.max(0, to[event.key]))].focus();

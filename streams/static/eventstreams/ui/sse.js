@@ -65,7 +65,7 @@ export class Parser {
  * - `since(time)`, how the service understood the time to start from, where the streams' address has one;
  * - `filter(text)`, the filter that the server says is in force, "" without one;
  * - `event({data, id})`; `gap(array)`, what the server says to be missing; `idle()`, its sign that there is nothing to
- *   send; `received(bytes)`.
+ *   send; `received(bytes)`, after what these had in them: if that returns a promise, nothing is read before it is kept.
  * A problem has `status`, `type`, `title` and `detail` as the server's, or a `type` of ours: unreachable, silent, ended.
  */
 export class Connection {
@@ -204,8 +204,8 @@ export class Connection {
         clearTimeout(watchdog);
       }
       if (piece.done) return end ? { end } : { problem };
-      this.#on.received(piece.value.length);
       parser.push(decoder.decode(piece.value, { stream: true }));
+      await this.#on.received(piece.value.length);
     }
   }
 

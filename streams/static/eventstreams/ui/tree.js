@@ -22,16 +22,21 @@ function keepNumbers(key, value, context) {
   return typeof value === "number" && context?.source !== undefined ? new Written(context.source) : value;
 }
 
-/** The tree of a JSON text. `onValue(path, value)` is called when somebody wants only events that have a value there. */
-export function tree(text, onValue) {
-  return h("div", { className: "tree" }, new Tree(onValue).node(null, JSON.parse(text, keepNumbers), [], true));
+/**
+ * The tree of a JSON text. `onValue(path, value)` is called when somebody wants only events that have a value there,
+ * `onColumn(path)` when the list is to have it as a column.
+ */
+export function tree(text, onValue, onColumn) {
+  return h("div", { className: "tree" }, new Tree(onValue, onColumn).node(null, JSON.parse(text, keepNumbers), [], true));
 }
 
 class Tree {
   #onValue;
+  #onColumn;
 
-  constructor(onValue) {
+  constructor(onValue, onColumn) {
     this.#onValue = onValue;
+    this.#onColumn = onColumn;
   }
 
   /** `path` is that of the value; elements of an array have the array's. */
@@ -73,11 +78,14 @@ class Tree {
     const text = String(value);
     const path = names.join(".");
     if (!this.#onValue || !names.length || !names.every((name) => NAME.test(name))) return [];
-    if (text.length > LONGEST || /[\r\n]/.test(text)) return [];
+    const column = h("button", { type: "button", className: "only", title: "Show this field as a column" }, "column");
+    column.ariaLabel = `Show ${path} as a column`;
+    column.addEventListener("click", () => this.#onColumn(path));
+    if (text.length > LONGEST || /[\r\n]/.test(text)) return [" ", column];
     const button = h("button", { type: "button", className: "only", title: "Filter by this value" }, "only");
     button.ariaLabel = value === null ? `Only events without ${path}` : `Only ${path}=${text}`;
     button.addEventListener("click", () => this.#onValue(path, value));
-    return [" ", button];
+    return [" ", button, " ", column];
   }
 }
 

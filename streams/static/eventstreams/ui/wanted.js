@@ -3,15 +3,19 @@
 import { namespaceNames, toName, toNumber } from "./namespaces.js";
 import { $, h, isoSeconds, number } from "./text.js";
 
-const LISTS = ["wiki", "type", "namespace"];
+const LISTS = ["wiki", "domain", "type", "namespace"];
 const SINGLES = ["title", "user"];
 /** Of titles and names, which may have commas; no title and no name has this. */
 const BETWEEN = "|";
-/** Filters that the form has no field for; an address may bring them. */
-const OTHERS = ["domain", "minor", "patrolled", "canary"];
+/** Chosen from a list; an address may bring what is not in it. */
+const CHOICES = ["bot", "minor", "patrolled", "canary"];
+/** Fields that are folded away. */
+const MORE = ["domain", "minor", "patrolled", "canary", "where", "limit"];
 const SEEN = 300;
 
 const FIELDS = {
+  "meta.domain": "domain",
+  server_name: "domain",
   wiki: "wiki",
   wiki_id: "wiki",
   database: "wiki",
@@ -28,20 +32,27 @@ const FIELDS = {
   bot: "bot",
   "performer.is_bot": "bot",
   "performer.user_is_bot": "bot",
+  minor: "minor",
+  "revision.is_minor_edit": "minor",
+  rev_minor_edit: "minor",
+  patrolled: "patrolled",
 };
 const PLAIN = {
   wiki: /^[^\s,!=][^\s,]*$/,
+  domain: /^(?!canary$)[\w-][\w.-]*$/,
   type: /^[^\s,!=][^\s,]*$/,
   namespace: /^-?\d+$/,
   title: /^[^\s!=|](?!.*\/\*$)[^|]*$/,
   user: /^[^\s!=|][^|]*$/,
   bot: /^(true|false)$/,
+  minor: /^(true|false)$/,
+  patrolled: /^(true|false)$/,
 };
 
 export class Wanted {
   #onChange;
   #others = [];
-  #seen = { wiki: new Set(), type: new Set() };
+  #seen = { wiki: new Set(), domain: new Set(), type: new Set() };
 
   /** `onChange()` is called when the form says something else; `onLastHour()` when the last hour alone is wanted. */
   constructor(onChange, onLastHour) {
@@ -68,7 +79,7 @@ export class Wanted {
 
   /** The same as the service takes it. */
   get parameters() {
-    return this.pairs.map(([name, value]) => [name, value === "now" && name === "until" ? isoSeconds(Date.now()) : value]);
+    return this.pairs.map(([name, value]) => [name, value === "now" && name === "until" ? endNow() : value]);
   }
 
   /** The pairs that are a filter. */
@@ -76,7 +87,8 @@ export class Wanted {
     const lists = LISTS.map((name) => [name, this.#list(name).join(",")]);
     const singles = SINGLES.flatMap((name) => split(`want-${name}`, BETWEEN).map((value) => [name, value]));
     const where = split("want-where", "\n").map((value) => ["where", value]);
-    return [...lists, ...singles, ["bot", $("want-bot").value], ...this.#others, ...where].filter(([, value]) => value);
+    const choices = CHOICES.map((name) => [name, $(`want-${name}`).value]);
+    return [...lists, ...singles, ...choices, ...this.#others, ...where].filter(([, value]) => value);
   }
 
   read(query) {
@@ -85,18 +97,38 @@ export class Wanted {
       $(`want-${name}`).value = (name === "namespace" ? values.map(toName) : values).join(", ");
     }
     for (const name of SINGLES) $(`want-${name}`).value = query.getAll(name).join(` ${BETWEEN} `);
-    const bot = query.getAll("bot");
-    $("want-bot").value = ["true", "false"].includes(bot[0]) && bot.length === 1 ? bot[0] : "";
+    this.#others = [];
+    for (const name of CHOICES) {
+      const values = query.getAll(name);
+      const known = [...$(`want-${name}`).options].map(({ value }) => value);
+      $(`want-${name}`).value = values.length === 1 && known.includes(values[0]) ? values[0] : "";
+      if (values[0] !== $(`want-${name}`).value) this.#others.push(...values.map((value) => [name, value]));
+    }
     $("want-where").value = query.getAll("where").join("\n");
-    this.#others = OTHERS.flatMap((name) => query.getAll(name).map((value) => [name, value]));
-    if (!$("want-bot").value) this.#others.push(...bot.map((value) => ["bot", value]));
     const until = query.get("until") ?? "";
     const at = /^\d+$/.test(until) ? Number(until) : Date.parse(until);
     $("want-end").value = until === "now" ? "now" : until ? "date" : "";
     if (!Number.isNaN(at)) $("want-until").value = new Date(at).toISOString().replace(/(:00)?\.000Z$|Z$/, "");
     $("want-limit").value = query.get("limit") ?? "";
-    if ($("want-where").value || until || $("want-limit").value) $("want-more").open = true;
+    const isMoreUsed = MORE.some((name) => $(`want-${name}`).value) || until;
+    if (isMoreUsed) $("want-more").open = true;
     this.#showEnd();
+  }
+
+  /** Whether nothing but canary events is asked for. */
+  get isCanariesOnly() {
+    return $("want-canary").value === "only";
+  }
+
+  /** When the end is, in ms; null without one. */
+  get untilMs() {
+    const until = this.#until;
+    return until === "now" ? Date.now() : until ? Date.parse(until) : null;
+  }
+
+  /** At most this number of events, null without a limit. */
+  get limit() {
+    return $("want-limit").value ? Number($("want-limit").value) : null;
   }
 
   /** Why nothing can be asked for as the form stands, "" if it can. */
@@ -110,6 +142,7 @@ export class Wanted {
   /** Remember what came, to suggest it. */
   saw(event) {
     this.#remember("wiki", event.wiki ?? event.wiki_id ?? event.database);
+    this.#remember("domain", event.meta?.domain ?? event.server_name);
     this.#remember("type", event.type ?? event.page_change_kind);
   }
 
@@ -119,6 +152,8 @@ export class Wanted {
     const text = String(value);
     if (name && typeof value !== "object" && PLAIN[name].test(text)) {
       $(`want-${name}`).value = name === "namespace" ? toName(text) : text;
+      this.#others = this.#others.filter(([other]) => other !== name);
+      if (MORE.includes(name)) $("want-more").open = true;
       this.#shownAt(`want-${name}`);
       return;
     }
@@ -182,6 +217,9 @@ export class Wanted {
     }
   }
 }
+
+/** The end of this second: what came just now is before it. */
+export const endNow = () => isoSeconds(Date.now() + 1000);
 
 const split = (id, between) => $(id).value.split(between).map((text) => text.trim()).filter(Boolean);
 
