@@ -85,7 +85,9 @@ class PageChange(models.Model):
     what = models.CharField(max_length=10, choices=What.choices)
     domain = models.CharField(max_length=253)
     title = models.CharField(max_length=512)
-    key = models.CharField(max_length=1536, default="", editable=False, help_text="As the page's, to be searched for.")
+    key = models.CharField(
+        max_length=1536, default="", db_default="", editable=False, help_text="As the page's, to be searched for."
+    )
     reason = models.CharField(max_length=500)
     by = models.CharField(max_length=150, help_text="The user's name at the time.")
     at = models.DateTimeField(auto_now_add=True, db_index=True)

@@ -123,7 +123,9 @@ class SyncRun(models.Model):
     removed = models.JSONField(default=list)
     changed = models.JSONField(default=list)
     left_out = models.JSONField(
-        default=list, help_text="Streams of the source that were skipped, each a list of its name and the reason."
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        help_text="Streams of the source that were skipped, each a list of its name and the reason.",
     )
     error = models.TextField(blank=True, help_text="Why it failed, or was held.")
     pending = models.JSONField(

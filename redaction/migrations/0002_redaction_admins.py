@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
             "pagechange",
             "key",
             models.CharField(
-                default="", editable=False, help_text="As the page's, to be searched for.", max_length=1536
+                default="", db_default="", editable=False, help_text="As the page's, to be searched for.", max_length=1536
             ),
         ),
         # Backwards the group stays: it may have members.

@@ -177,7 +177,8 @@ class Service:
         if self.redaction_lacks:
             reasons.append(self.redaction_lacks)
         elif self.redaction_read_at is None:
-            reasons.append("the redaction list has not been read yet")
+            why = ": the database does not answer (see the log)" if self.behind() else ""
+            reasons.append(f"the redaction list has not been read yet{why}")
         elif time.monotonic() - self.redaction_read_at > LIST_TOO_OLD_SECONDS:
             reasons.append(f"the redaction list could not be read for {int(LIST_TOO_OLD_SECONDS / 60)} minutes")
         return reasons

@@ -10,6 +10,7 @@ class Migration(migrations.Migration):
             name="left_out",
             field=models.JSONField(
                 default=list,
+                db_default=models.Value([], models.JSONField()),
                 help_text="Streams of the source that were skipped, each a list of its name and the reason.",
             ),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -16,6 +17,12 @@ from eventstreams_site.server.options import CHECK, WORKER, add_options, is_supe
 
 if TYPE_CHECKING:
     from eventstreams_site.config.config import Config
+
+
+log = logging.getLogger(__name__)
+
+LONGEST_LIST = 5
+"""Maximum number of migrations that a message names."""
 
 
 class Command(BaseCommand):
@@ -68,6 +75,7 @@ def checked(options: Mapping[str, Any]) -> tuple[Config, str | None]:
     try:
         text = config_text(os.environ)
         config = load_config(os.environ, text)
+        _check_migrations()
         if not is_supervised(options):
             return config, text
         if kafka_options(config.kafka).is_memory:
@@ -75,6 +83,17 @@ def checked(options: Mapping[str, Any]) -> tuple[Config, str | None]:
         return bounded(config, options["workers"])[0], text
     except (ConfigError, ListenError) as error:
         raise CommandError(str(error)) from None
+
+
+def _check_migrations() -> None:
+    from eventstreams_site.migrations_applied import missing_migrations
+
+    if missing := missing_migrations():
+        shown = ", ".join(missing[:LONGEST_LIST]) + (" …" if len(missing) > LONGEST_LIST else "")
+        text = f"The database lacks {len(missing)} migrations ({shown}); run `manage.py migrate` first"
+        if not settings.DEBUG:
+            raise CommandError(text)
+        log.warning("%s", text)
 
 
 def prepare() -> None:

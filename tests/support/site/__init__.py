@@ -55,7 +55,7 @@ class Site:
         self._config.write_text(yaml.safe_dump(settings, allow_unicode=True))
         if database is None:
             database = folder / f"database-{self.port}.sqlite3"
-            shutil.copy(_migrated(), database)
+            shutil.copy(migrated_database(), database)
         self.database = database
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -170,7 +170,7 @@ def _environment(database: Path | str) -> dict[str, str]:
 
 
 @cache
-def _migrated() -> Path:
+def migrated_database() -> Path:
     """An SQLite file as `manage.py migrate` makes it, once for all tests."""
     folder = tempfile.mkdtemp(prefix="eventstreams-database-")
     atexit.register(shutil.rmtree, folder)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from tests.support.site import ROOT
+from tests.support.site import ROOT, migrated_database
 
 # What PR_GET_DUMPABLE (3) says, and the limit, of the process and of one that it forks.
 SHOW = """
@@ -68,5 +68,5 @@ def test_no_core_is_dumped_of_the_process_nor_of_one_that_it_forks() -> None:
 def test_the_server_does_not_start_without_a_database_unless_it_is_for_development() -> None:
     refused = run(SERVE, {"DJANGO_SECRET_KEY": "k"})
     assert refused.startswith("DATABASE_URL is not set. The list of redacted pages is in the database")
-    assert run(SERVE, {"DJANGO_SECRET_KEY": "k", "DATABASE_URL": "sqlite:///:memory:"}) == "serves 0\n"
+    assert run(SERVE, {"DJANGO_SECRET_KEY": "k", "DATABASE_URL": f"sqlite:///{migrated_database()}"}) == "serves 0\n"
     assert run(SERVE, {"DJANGO_DEBUG": "1"}) == "serves 0\n"
