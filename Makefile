@@ -15,7 +15,7 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all mutants lint requirements licences audit image helm bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all soak mutants lint requirements licences audit image helm bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -83,6 +83,9 @@ helm: .local/bin/helm ## build Helm, for the tests of the chart (needs Go)
 	else \
 	  echo "Helm could not be built, so the chart is not rendered in the tests: install Go"; \
 	fi
+
+soak: .venv/installed-dev ## run for an hour under everything that a day brings (MINUTES=... for another time)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60)
 
 bench: .venv/installed-dev ## run the benchmarks (docs/performance.md)
 	$(BIN)/python -m benchmarks.run

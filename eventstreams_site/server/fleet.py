@@ -21,15 +21,13 @@ from eventstreams_site.server.check import Checked
 from eventstreams_site.server.handover import State
 from eventstreams_site.server.options import WORKER
 from eventstreams_site.server.spawn import spawn
-from eventstreams_site.server.worker import Worker
+from eventstreams_site.server.worker import SETTLED_SECONDS, Worker
 
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0
 MAX_RESTART_SECONDS = 60.0
 """Seconds until a worker that has exited is restarted; they double up to the maximum while it exits soon after."""
-SETTLED_SECONDS = 10.0
-"""Seconds after which a worker that exits has not exited soon after its start, and may be replaced for its size."""
 CRASH_LOOP = 3
 """Exits in a row, each soon after the start, from which a slot counts as a crash loop."""
 SILENT_SECONDS = 3.0
@@ -123,6 +121,8 @@ class Fleet:
         if self.is_stopping:
             return
         for slot in self.slots:
+            if slot.failures and slot.worker is not None and slot.worker.is_settled(now):
+                slot.failures = 0
             if slot.start_at is not None and slot.start_at <= now:
                 slot.worker = self._start(slot, now)
         if now - self._sized_at > SIZE_SECONDS:

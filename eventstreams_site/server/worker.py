@@ -20,6 +20,10 @@ LATE_SECONDS = 0.5
 """Seconds after which a worker that has not taken a connection gets no more while another one does."""
 
 
+SETTLED_SECONDS = 10.0
+"""Seconds after which a worker that exits has not exited soon after its start, and may be replaced for its size."""
+
+
 class Worker:
     """A worker as the supervisor sees it; times are of time.monotonic."""
 
@@ -63,6 +67,10 @@ class Worker:
     def is_ready(self) -> bool:
         """Return whether it has said that it is ready to serve streams."""
         return self.unready is not None and not self.unready
+
+    def is_settled(self, now: float) -> bool:
+        """Return whether it serves, and has not only just started."""
+        return self.is_ready and now - self.started_at > SETTLED_SECONDS
 
     def is_late(self, now: float) -> bool:
         """Return whether it has not taken a connection for LATE_SECONDS."""
