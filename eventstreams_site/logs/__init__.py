@@ -2,5 +2,6 @@
 
 - `lines.py`: the format of a line, and how often clients can cause one.
 - `configuration.py`: which logger writes what, and from which level.
+- `json_lines.py`: the same line as a JSON object.
 - `backlog.py`: a bounded queue before stderr, so that a reader that stalls delays nothing.
 """

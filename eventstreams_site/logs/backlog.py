@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import select
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 MAX_LINES = 10_000
 MAX_BYTES = 2 * 1024 * 1024
@@ -33,6 +35,8 @@ class Backlog(io.TextIOBase):
         self._max_bytes = max_bytes
         self.dropped = 0
         """Lines that were dropped since the start of the process."""
+        self.render: Callable[[int, str, str], str] = _rendered
+        """Makes a line of level, logger and text."""
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
 
@@ -118,8 +122,8 @@ class Backlog(io.TextIOBase):
                     self.dropped += 1
                 if not self._waiting and self.dropped > self._reported and is_written:
                     lines, self._reported = self.dropped - self._reported, self.dropped
-                    text = f"{now()} WARNING {__name__}: {lines} lines of the log were dropped: nobody read them\n"
-                    self._waiting.append(text.encode())
+                    text = f"{lines} lines of the log were dropped: nobody read them"
+                    self._waiting.append(self.render(logging.WARNING, __name__, text).encode() + b"\n")
                     self._bytes += len(self._waiting[0])
                 changed.notify_all()
 
@@ -136,6 +140,6 @@ def _write(descriptor: int, data: bytes) -> bool:
     return True
 
 
-def now() -> str:
-    """Return the local time as in other lines of the log."""
-    return time.strftime("%Y-%m-%d %H:%M:%S") + f",{time.time() % 1 * 1000:03.0f}"
+def _rendered(level: int, name: str, text: str) -> str:
+    at = time.strftime("%Y-%m-%d %H:%M:%S") + f",{time.time() % 1 * 1000:03.0f}"
+    return f"{at} {logging.getLevelName(level)} {name}: {text}"

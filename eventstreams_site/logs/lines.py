@@ -13,20 +13,52 @@ import threading
 import time
 from collections import OrderedDict
 
-from eventstreams_site.logs.backlog import Backlog, now
+from eventstreams_site.logs import json_lines
+from eventstreams_site.logs.backlog import Backlog
 
-LONGEST_LINE = 8_000
-"""Maximum characters of a line: it may quote a request of up to 64 kB."""
+LONGEST_LINE = json_lines.LONGEST_EVENT
+"""Maximum characters of a line in the format `text`."""
 
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+FORMAT = "%(asctime)s %(levelname)s %(origin)s %(name)s: %(message)s"
+"""`origin` is the worker's slot and the pid, as `0:4711`; only the pid where there are no workers."""
+
+
+class Style:
+    """How this process writes its log."""
+
+    is_json = False
+    worker = ""
+    """The slot of this worker, or `supervisor`; empty in a process that has no workers beside it."""
+
+    @classmethod
+    def use(cls, log_format: str, *, is_debug: bool) -> None:
+        """Use `json` or `text`; `auto` is text for people: with DJANGO_DEBUG, and in a terminal."""
+        cls.is_json = log_format == "json" or (log_format == "auto" and not is_debug and not stderr.isatty())
+        stderr.render = render
 
 
 class LineFormatter(logging.Formatter):
     """One line for each record, followed by its traceback: a client's text cannot forge a second line."""
 
+    _json = json_lines.formatter(has_traceback=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or the JSON object."""
+        record.worker = Style.worker
+        if Style.is_json:
+            return self._json.format(record)
+        record.origin = f"{Style.worker}:{record.process}" if Style.worker else str(record.process)
+        return self.text(record)
+
+    def text(self, record: logging.LogRecord) -> str:
+        """Return the line in the format `text`, with the traceback."""
+        return super().format(record)
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Return the line, with escaped line ends and at most LONGEST_LINE characters."""
         text = super().formatMessage(record)
+        if fields := getattr(record, "fields", None):
+            text += "".join(f" {name}={value}" for name, value in fields.items())
         if len(text) > LONGEST_LINE:
             text = f"{text[:LONGEST_LINE]} ({len(text)} characters in all)"
         return text.replace("\r", "\\r").replace("\n", "\\n")
@@ -35,7 +67,9 @@ class LineFormatter(logging.Formatter):
 class BriefFormatter(LineFormatter):
     """One line for each record, without its traceback."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    _json = json_lines.formatter(has_traceback=False)
+
+    def text(self, record: logging.LogRecord) -> str:
         """Return the line alone."""
         record.message = record.getMessage()
         record.asctime = self.formatTime(record)
@@ -49,6 +83,15 @@ stdout = Backlog(1 if sys.__stdout__ is not None else None)
 """Only print() writes here."""
 
 
+def render(level: int, name: str, text: str) -> str:
+    """Return a line that does not come from a logger."""
+    record = logging.LogRecord(name, level, "", 0, "%s", (text,), None)
+    return _FORMATTER.format(record)
+
+
+_FORMATTER = LineFormatter(FORMAT)
+
+
 class Handler(logging.StreamHandler[Backlog]):
     """Writes to the backlog of stderr."""
 
@@ -57,7 +100,7 @@ class Handler(logging.StreamHandler[Backlog]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Log that a line cannot be formatted; the true stderr, which may block, is not used."""
-        stderr.write(f"{now()} ERROR {record.name}: this message cannot be formatted: {record.msg!r:.200}\n")
+        stderr.write(render(logging.ERROR, record.name, f"this message cannot be formatted: {record.msg!r:.200}") + "\n")
 
     def close(self) -> None:
         """Wait until the last lines are written, within bounds."""

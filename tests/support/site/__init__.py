@@ -164,6 +164,7 @@ def _environment(database: Path | str) -> dict[str, str]:
         **{key: value for key, value in os.environ.items() if not key.startswith("EVENTSTREAMS_")},
         "DATABASE_URL": database if isinstance(database, str) else f"sqlite:///{database}",
         "DJANGO_DEBUG": "",
+        "EVENTSTREAMS_LOG_FORMAT": "text",
         "DJANGO_SECRET_KEY": "for-tests-only",
         "DJANGO_SETTINGS_MODULE": "eventstreams_site.settings",
     }
