@@ -33,6 +33,7 @@ from streams.engine.tail.hub import Hub
 from streams.engine.tuning import Tuning
 from streams.http.limits import ConnectionLimits
 from streams.http.service import EdgeSettings, Service
+from streams.http.stream_log import StreamLog
 from streams.schemas.registry import Schemas
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ class Process:
             schemas=Schemas(config, metrics),
             behind=lambda: self._watch.behind,
             log_is_stuck=lambda: lines.stderr.is_stuck,
+            stream_log=StreamLog(config.log_addresses),
         )
         metrics.count(
             "eventstreams_log_lines_dropped", "Log lines lost since nobody read stderr", lambda: lines.stderr.dropped

@@ -231,14 +231,14 @@ class Config:
     log_format: str = _setting(
         values.matching(r"auto|json|text", "auto, json or text"),
         "auto",
-        "`json`: each line of the log is a JSON object; `text`: a line for people; `auto`: `text` in a terminal and with "
-        "`DJANGO_DEBUG`, else `json`",
+        "`json`: each line of the log is a JSON object; `text`: a line for people; `auto`: `text` in a terminal and "
+        "with `DJANGO_DEBUG`, else `json`",
     )
     log_addresses: str = _setting(
         values.matching(r"anonymous|full|none", "anonymous, full or none"),
         "anonymous",
-        "clients' addresses in the log's lines about streams that ended: `anonymous` (the /24, of IPv6 the /48), `full` "
-        "(IPv6: the /64) or `none`",
+        "clients' addresses in the log's lines about streams that ended: `anonymous` (the /24, of IPv6 the /48), "
+        "`full` (IPv6: the /64) or `none`",
     )
 
 

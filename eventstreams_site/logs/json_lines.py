@@ -1,23 +1,25 @@
-"""One record of the log as one JSON object, by structlog: timestamp, level, logger, event, pid, worker, and its fields."""
+"""One record of the log as a JSON object, by structlog: time, level, logger, worker, pid, event, and its fields."""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-LONGEST_EVENT = 8_000
-"""Maximum characters of a message: it may quote a request of up to 64 kB."""
+from eventstreams_site.logs.lines import LONGEST_LINE
+
 LONGEST_TRACEBACK = 32_000
+"""Maximum characters of a traceback; its end is kept."""
 
 
 def _of_record(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
     text = str(event["event"])
-    if len(text) > LONGEST_EVENT:
-        event["event"] = f"{text[:LONGEST_EVENT]} ({len(text)} characters in all)"
+    if len(text) > LONGEST_LINE:
+        event["event"] = f"{text[:LONGEST_LINE]} ({len(text)} characters in all)"
     event["pid"] = record.process
     worker = getattr(record, "worker", "")
     if worker:
@@ -39,7 +41,8 @@ def _without_traceback(_logger: WrappedLogger, _name: str, event: EventDict) -> 
     return event
 
 
-def formatter(*, has_traceback: bool) -> structlog.stdlib.ProcessorFormatter:
+@functools.cache
+def formatter(has_traceback: bool) -> structlog.stdlib.ProcessorFormatter:
     """Return a formatter for the standard library's handlers."""
     traceback = [structlog.processors.format_exc_info, _bounded_traceback] if has_traceback else [_without_traceback]
     return structlog.stdlib.ProcessorFormatter(

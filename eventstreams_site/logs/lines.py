@@ -13,11 +13,10 @@ import threading
 import time
 from collections import OrderedDict
 
-from eventstreams_site.logs import json_lines
 from eventstreams_site.logs.backlog import Backlog
 
-LONGEST_LINE = json_lines.LONGEST_EVENT
-"""Maximum characters of a line in the format `text`."""
+LONGEST_LINE = 8_000
+"""Maximum characters of a message: it may quote a request of up to 64 kB."""
 
 FORMAT = "%(asctime)s %(levelname)s %(origin)s %(name)s: %(message)s"
 """`origin` is the worker's slot and the pid, as `0:4711`; only the pid where there are no workers."""
@@ -31,22 +30,24 @@ class Style:
     """The slot of this worker, or `supervisor`; empty in a process that has no workers beside it."""
 
     @classmethod
-    def use(cls, log_format: str, *, is_debug: bool) -> None:
+    def use(cls, log_format: str) -> None:
         """Use `json` or `text`; `auto` is text for people: with DJANGO_DEBUG, and in a terminal."""
+        is_debug = os.environ.get("DJANGO_DEBUG", "").strip().lower() in ("1", "true", "yes", "on")
         cls.is_json = log_format == "json" or (log_format == "auto" and not is_debug and not stderr.isatty())
-        stderr.render = render
 
 
 class LineFormatter(logging.Formatter):
     """One line for each record, followed by its traceback: a client's text cannot forge a second line."""
 
-    _json = json_lines.formatter(has_traceback=True)
+    _has_traceback = True
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, or the JSON object."""
         record.worker = Style.worker
         if Style.is_json:
-            return self._json.format(record)
+            from eventstreams_site.logs import json_lines  # noqa: PLC0415 (11 MB, which text does not need)
+
+            return json_lines.formatter(self._has_traceback).format(record)
         record.origin = f"{Style.worker}:{record.process}" if Style.worker else str(record.process)
         return self.text(record)
 
@@ -67,7 +68,7 @@ class LineFormatter(logging.Formatter):
 class BriefFormatter(LineFormatter):
     """One line for each record, without its traceback."""
 
-    _json = json_lines.formatter(has_traceback=False)
+    _has_traceback = False
 
     def text(self, record: logging.LogRecord) -> str:
         """Return the line alone."""
@@ -90,6 +91,7 @@ def render(level: int, name: str, text: str) -> str:
 
 
 _FORMATTER = LineFormatter(FORMAT)
+stderr.render = stdout.render = render
 
 
 class Handler(logging.StreamHandler[Backlog]):
@@ -100,7 +102,9 @@ class Handler(logging.StreamHandler[Backlog]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Log that a line cannot be formatted; the true stderr, which may block, is not used."""
-        stderr.write(render(logging.ERROR, record.name, f"this message cannot be formatted: {record.msg!r:.200}") + "\n")
+        stderr.write(
+            render(logging.ERROR, record.name, f"this message cannot be formatted: {record.msg!r:.200}") + "\n"
+        )
 
     def close(self) -> None:
         """Wait until the last lines are written, within bounds."""

@@ -37,6 +37,7 @@ class Checked:
     max_worker_seconds: float
     max_connections: int
     client_ip_connection_limit: int
+    log_format: str
     number: int = 1
     """1 for the configuration at the start, one more for each that was loaded later."""
 

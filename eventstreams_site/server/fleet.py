@@ -300,7 +300,7 @@ class Fleet:
         its_channel.close()
         its_up.close()
         worker = self.workers[pid] = Worker(pid, slot.number, channel, up, now, self.config)
-        worker.control.send({"type": "configuration", "text": self.config.text})
+        worker.control.send({"type": "configuration", "text": self.config.text, "slot": slot.number})
         worker.is_waiting = is_waiting
         if not is_waiting:
             slot.start_at = None

@@ -40,10 +40,23 @@ _NO_HEADERS = Headers()
 class Flow:
     """The streaming response of one Twisted request. Call `open` after its first chunk, `close` before its last."""
 
-    __slots__ = ("_connection", "_direct", "_ends_at", "_is_chunked", "_is_open", "_request", "_resumed", "paused")
+    __slots__ = (
+        "_connection",
+        "_direct",
+        "_ends_at",
+        "_is_chunked",
+        "_is_open",
+        "_request",
+        "_resumed",
+        "events",
+        "nbytes",
+        "paused",
+    )
 
     def __init__(self, request: Any, connection: ClientConnection) -> None:
         self.paused = False
+        self.events = self.nbytes = 0
+        """Events, and bytes of the body, that were given to it."""
         self._request = request
         self._connection = connection
         self._is_open = self._is_chunked = False
@@ -90,6 +103,7 @@ class Flow:
     async def write(self, parts: tuple[bytes, ...]) -> None:
         """Write one HTTP chunk; return once at most a slice of it waits in this process. Raises ClientGone."""
         size = sum(map(len, parts))
+        self.nbytes += size
         head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
         self._connection.expect(len(head) + size + len(tail))
         if size <= MAX_WRITE_BYTES:
@@ -117,6 +131,8 @@ class Flow:
             sent = transport.socket.send(data)
         except OSError:  # full or closed: the pull loop finds out
             return False
+        self.events += chunk.events
+        self.nbytes += chunk.nbytes
         if sent < len(data):
             self._connection.expect(len(data) - sent)
             try:

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from eventstreams_site.core_dumps import forbid_core_dumps
 from eventstreams_site.logs.configuration import configuration, level_of
-from eventstreams_site.logs.lines import take_standard_streams
+from eventstreams_site.logs.lines import Style, take_standard_streams
 from eventstreams_site.server import descriptors, handover, signals
 from eventstreams_site.server.check import Check, Checked
 from eventstreams_site.server.fleet import LOOK_SECONDS, Fleet
@@ -40,9 +40,12 @@ log = logging.getLogger(__name__)
 def supervise(options: Namespace) -> NoReturn:
     """Run the workers that the options of `serve` ask for until they are stopped, then end the process."""
     logging.config.dictConfig(configuration(_level()))
+    Style.use("auto")
+    Style.worker = "supervisor"
     forbid_core_dumps()
     descriptors.raise_limit()  # its processes inherit it
     checked = _checked()
+    Style.use(checked.log_format)
     ops_listener = None
     try:
         listener = listen(options.host, options.port)

@@ -10,6 +10,7 @@ import socket
 from typing import NoReturn
 
 from eventstreams_site.config.config import Config, load_config
+from eventstreams_site.logs.lines import Style
 from eventstreams_site.process import Process
 from eventstreams_site.server import descriptors, signals
 from eventstreams_site.server.control import receive_first
@@ -27,8 +28,10 @@ def run_worker(channel: socket.socket, control: socket.socket, workers: int) -> 
     """Be one of `workers` workers of the supervisor at the other end of these sockets; then end the process."""
     try:
         signals.at_start()
-        text = receive_first(control)["text"]  # not the file, which may have changed since it was checked
+        first = receive_first(control)
+        Style.worker, text = str(first["slot"]), first["text"]  # not the file, which may have changed since the check
         config, places = descriptors.bounded(load_config(os.environ, text, warns=False), workers, tells=False)
+        Style.use(config.log_format)
         serve_connections(config, places, channel, control)
     except EOFError:
         log.warning("The supervisor ended before this worker began")

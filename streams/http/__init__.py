@@ -2,6 +2,7 @@
 
 - `requests.py`: an ASGI scope becomes a request for streams. `negotiation.py`: its format.
 - `consumers.py`: answers it: headers, then events until the client disconnects.
+- `messages.py`: the ASGI messages of one request. `stream_log.py`: the line that the log has of each stream's end.
 - `terms.py`: the end and the checkpoints that a client asks for.
 - `client_address.py`: the address by which connections are counted.
 - `limits.py`: maximum connections of one address and of the process.

@@ -43,9 +43,11 @@ from streams.engine.tail.feed import Feed, Selection
 from streams.engine.terms.terms import Terms
 from streams.http.client_address import client_ip
 from streams.http.headers import told_headers
+from streams.http.messages import disconnected, send_message
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, StreamRequest
 from streams.http.service import SCOPE_KEY, ClientGone, Service
+from streams.http.stream_log import OpenStream
 from streams.http.terms import NothingLeftError, check_is_something_left, terms_of
 
 log = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ class StreamConsumer(AsyncHttpConsumer):
         no stream has.
         """
         self.scope = scope
-        self.base_send = functools.partial(_send, send)
+        self.base_send = functools.partial(send_message, send)
         self._service: Service = scope[SCOPE_KEY]
         self._flow = scope.get("extensions", {}).get(FLOW_EXTENSION)
         self._task = asyncio.current_task()
@@ -83,8 +85,10 @@ class StreamConsumer(AsyncHttpConsumer):
         self._since: int | None = None
         """The time in `since` (ms), if it decides where the stream starts."""
         self._filter = NO_FILTER
+        self._ip = ""
+        self._end_reason = "client"
         self._writing = self._ending = self._is_turned_away = self._is_old = False
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         gone.add_done_callback(self._leave)
         try:
             await self._answer(StreamRequest.from_scope(scope))
@@ -234,6 +238,7 @@ class StreamConsumer(AsyncHttpConsumer):
             raise Draining
         if request.method != "HEAD":
             ip = client_ip(self.scope, service.settings.client_ip_header, service.settings.trusted_proxies)
+            self._ip = ip
             self._taken.append(await service.limits.admit(ip))
         if not service.has_redaction_list:
             raise NoRedactionList
@@ -266,6 +271,8 @@ class StreamConsumer(AsyncHttpConsumer):
         names = [stream.name for stream in self._streams]
         service.metrics.connected(names)
         self._taken.append(functools.partial(service.metrics.disconnected, names))
+        opened = OpenStream(names, self._filter, self._ip, self._flow)
+        self._taken.append(functools.partial(self._log_end, opened))
         return Subscription(
             service.hub,
             service.history,
@@ -277,6 +284,11 @@ class StreamConsumer(AsyncHttpConsumer):
             sink=self._flow,
             terms=terms,
         )
+
+    def _log_end(self, stream: OpenStream) -> None:
+        ended = "max_connection_seconds" if self._is_old else "draining" if self._service.draining else "configuration"
+        reason = "withdrawn" if self._withdrawn is not None else ended if self._ending else self._end_reason
+        self._service.stream_log.ended(stream, reason)
 
     async def _stream(self, request: StreamRequest, subscription: Subscription | None, gaps: list[Gap]) -> None:
         service = self._service
@@ -302,8 +314,10 @@ class StreamConsumer(AsyncHttpConsumer):
             self._end_after(service.settings.max_connection_seconds)
             if not self._ending:
                 await self._pump(subscription, is_sse)
+                self._end_reason = "end"
         except (Exception, asyncio.CancelledError) as error:
             if self._is_ours(error):
+                self._end_reason = "fault"
                 log.exception("A stream of %s failed", request.path[:200])
                 await self._tell(request, InternalError())
             elif not self._ending or isinstance(error, ClientGone):
@@ -321,6 +335,8 @@ class StreamConsumer(AsyncHttpConsumer):
             async for chunk in chunks:
                 if self._flow is None or not self._flow.try_write(chunk):
                     await self._write(chunk.parts)
+                    if self._flow is not None:
+                        self._flow.events += chunk.events
                 self._service.metrics.sent(chunk.events, chunk.nbytes, is_sse=is_sse)
                 if self._ending:
                     return
@@ -375,20 +391,3 @@ class StreamConsumer(AsyncHttpConsumer):
             (b"Vary", b"Accept"),
             (b"X-Accel-Buffering", b"no"),
         ]
-
-
-async def _send(send: Callable[[Any], Awaitable[None]], message: Any) -> None:
-    """Send a message.
-
-    Raises:
-        ClientGone: Servers raise any OSError (ASGI, "Send"), for which an internal fault must not be mistaken.
-    """
-    try:
-        await send(message)
-    except OSError as error:
-        raise ClientGone from error
-
-
-async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -20,6 +20,7 @@ from streams.engine.tail.hub import Hub
 from streams.http.client_address import Network
 from streams.http.limits import ConnectionLimits
 from streams.http.openapi.documents import Documents
+from streams.http.stream_log import StreamLog
 from streams.schemas.registry import Schemas
 
 SCOPE_KEY = "eventstreams.service"
@@ -129,6 +130,8 @@ class Service:
     """The pages that the list in the database must have."""
     redaction_held: Sequence[str] = ()
     """A sentence for each loss of the list that is held until an admin decides."""
+    stream_log: StreamLog = field(default_factory=StreamLog)
+    """The log of streams that ended."""
     started_at: float = field(default_factory=time.monotonic)
     draining: bool = False
     answering: int = 0

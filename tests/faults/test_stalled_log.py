@@ -25,7 +25,7 @@ from tests.support.site.supervised import Ops
 
 TALKATIVE = ("-m", "tests.support.broken.talkative")
 PIPE_BYTES = 4096
-DROPPED = re.compile(r" WARNING eventstreams_site.logs.backlog: \d+ lines of the log were dropped")
+DROPPED = re.compile(r" WARNING [\w:]+ eventstreams_site.logs.backlog: \d+ lines of the log were dropped")
 MUCH = "/robots.txt?4000"
 """4 MB of lines, and a few of every kind."""
 

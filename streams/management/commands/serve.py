@@ -36,7 +36,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until a signal comes, or be a part of a supervised server."""
+        from eventstreams_site.logs.lines import Style
         from eventstreams_site.server.check import report_checked, report_problem
+
+        Style.use("auto")
 
         part, descriptors = part_of(options["part"]) if options["part"] is not None else ("", [])
         if part == CHECK:
@@ -126,11 +129,12 @@ def serve_alone(options: Mapping[str, Any]) -> NoReturn:
     prepare()
     config, _ = checked(options)
 
-    from eventstreams_site.logs.lines import take_standard_streams
+    from eventstreams_site.logs.lines import Style, take_standard_streams
     from eventstreams_site.server.listening import ListenError
     from eventstreams_site.server.server import serve
     from streams.local.demo.in_memory import demo_in_memory
 
+    Style.use(config.log_format)
     take_standard_streams()
     try:
         serve(config, options["host"], options["port"], demo_in_memory(config.kafka))

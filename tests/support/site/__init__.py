@@ -51,7 +51,8 @@ class Site:
         self._config = folder / f"config-{self.port}.yaml"
         catalogue = folder / f"streams-{self.port}.yaml"
         catalogue.write_text(yaml.safe_dump(dict(streams)))
-        settings = {"kafka": {"metadata.broker.list": bootstrap}, "stream_config_uri": str(catalogue), **settings}
+        defaults = {"kafka": {"metadata.broker.list": bootstrap}, "log_format": "text"}
+        settings = {**defaults, "stream_config_uri": str(catalogue), **settings}
         self._config.write_text(yaml.safe_dump(settings, allow_unicode=True))
         if database is None:
             database = folder / f"database-{self.port}.sqlite3"
@@ -164,7 +165,6 @@ def _environment(database: Path | str) -> dict[str, str]:
         **{key: value for key, value in os.environ.items() if not key.startswith("EVENTSTREAMS_")},
         "DATABASE_URL": database if isinstance(database, str) else f"sqlite:///{database}",
         "DJANGO_DEBUG": "",
-        "EVENTSTREAMS_LOG_FORMAT": "text",
         "DJANGO_SECRET_KEY": "for-tests-only",
         "DJANGO_SETTINGS_MODULE": "eventstreams_site.settings",
     }

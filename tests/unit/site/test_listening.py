@@ -26,6 +26,7 @@ CHECKED = Checked(
     max_worker_seconds=0.0,
     max_connections=0,
     client_ip_connection_limit=0,
+    log_format="text",
 )
 OF_THE_SYSTEM = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EINVAL", "EIO")
 
