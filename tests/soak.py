@@ -95,7 +95,7 @@ class Soak:
                 self.readers.append(reader)
 
     def leave(self, reader: ExactReader) -> None:
-        """Keep what was wrong with a client that does not come back."""
+        """Keep what was wrong with a client that does not return."""
         self.readers.remove(reader)
         self.ends += reader.ends
         self.wrong += reader.wrong
