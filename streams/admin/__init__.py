@@ -4,7 +4,7 @@
 - `stream_page.py`: the page of one stream. `forms.py`, `filters.py`: its parts.
 - `texts.py`, `fields.py`: texts and fields that the admin of the redaction list uses too.
 - `sync_runs.py`: synchronisations, and applying one that is held.
-- `overview.py`: the front page.
+- `overview.py`: the front page. `accounts.py`: accounts and groups.
 - `process.py`: the process that serves the page: its clients, its streams, its connection to Kafka.
 - `topic_facts.py`: what Kafka has of a stream's topics. `missing_topics.py`: topics that Kafka does not have.
 
@@ -13,6 +13,6 @@ The pages only read and show; `streams.catalogue.edits` writes.
 
 from __future__ import annotations
 
-from streams.admin import streams
+from streams.admin import accounts, streams
 
-__all__ = ["streams"]
+__all__ = ["accounts", "streams"]

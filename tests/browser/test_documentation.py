@@ -10,8 +10,9 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import SLOW_MACHINE_MS
-from tests.browser.demo import ABSENT, STREAMS, Demo, change
+from tests.browser.demo import ABSENT, STREAMS, Demo, change, open_page
 from tests.browser.kit import Complaints
+from tests.browser.test_demo_page_quality import violations
 from tests.integration.kit import Rec
 
 
@@ -52,6 +53,8 @@ async def test_a_stream_is_found_by_words_of_its_name_and_description(page: Page
     await expect(operation(page, "one")).to_be_visible(timeout=SLOW_MACHINE_MS)
     await find.fill("nothing of the kind")
     await expect(page.locator(".opblock")).to_have_count(0)
+    await expect(page.get_by_text("No stream matches. Search for other words, or fewer.")).to_be_visible()
+    await expect(page.get_by_text("No operations defined")).to_have_count(0)
     await find.fill("")
     await expect(operation(page, STREAMS[1])).to_be_visible()
 
@@ -134,6 +137,36 @@ async def test_an_error_is_shown_as_the_problem_that_it_is(page: Page, demo: Dem
     await open_documentation(page, demo, f"#{ABSENT}")
     answer = await try_out(page, ABSENT)
     await expect(answer).to_contain_text("no_topics_available")
+
+
+async def test_streams_are_in_the_order_of_the_demo_page(page: Page, demo: Demo) -> None:
+    await open_page(page, demo)
+    await page.get_by_role("button", name="Favourite: quiet", exact=True).click()
+    offered = await page.locator("#streams .name").all_text_contents()
+    await open_documentation(page, demo)
+    paths = await page.locator("[data-path]").evaluate_all("all => all.map(({ dataset }) => dataset.path)")
+    assert paths[1] == "/v2/stream/quiet"
+    assert paths[0] == "/v2/stream/{streams}"
+    assert sorted(paths[1:-1]) == sorted(f"/v2/stream/{name}" for name in offered)
+    assert paths[-1] == f"/v2/stream/{ABSENT}", "what has no topic comes last"
+
+
+async def test_on_a_phone_the_search_has_the_whole_width_and_a_result_is_in_view_and_all_is_named(
+    page: Page, demo: Demo, axe: str
+) -> None:
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await open_documentation(page, demo, "#looked.at")
+    box = await page.get_by_role("searchbox", name="Find a stream").bounding_box()
+    assert box is not None
+    assert box["width"] > 390 - 40
+    one = operation(page, "looked.at")
+    await one.get_by_role("button", name="Try it out").click()
+    await expect(one.locator(".example").first).to_contain_text('"partition"')
+    await one.get_by_role("button", name="Execute").click()
+    await expect(one.locator(".loading-container")).to_be_in_viewport()
+    await expect(one.locator(".live-responses-table")).to_be_in_viewport()
+    assert await page.locator("main").count() == 1
+    assert await violations(page, axe) == []
 
 
 @pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.slow)])

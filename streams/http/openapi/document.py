@@ -149,13 +149,22 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def _as_sent(example: Any, stream: Stream) -> Any:
+    """Return an example of a schema with what the service adds."""
+    if not isinstance(example, Mapping):
+        return example
+    meta = example.get("meta")
+    place = {"topic": stream.topics[0], "partition": 0, "offset": 91}
+    return {**example, "meta": {**(meta if isinstance(meta, Mapping) else {}), **place}}
+
+
 def _success(
     stream: Stream, general: Mapping[str, Any], schema: Schema | None, component: str | None
 ) -> dict[str, Any]:
     media: dict[str, Any] = {"schema": {"type": "object"} if component is None else {"$ref": SCHEMAS + component}}
-    examples = schema.document.get("examples") if schema is not None else None
+    examples = schema.document.get("examples") if schema is not None else [{}]
     if examples:
-        media["example"] = examples[0]
+        media["example"] = _as_sent(examples[0], stream)
     identifier = id_examples(stream.topics)["Id"]["value"]
     return {
         **general,

@@ -83,9 +83,10 @@ def test_a_stream_has_a_path_with_all_that_is_known_of_it() -> None:
         assert text in told["description"]
     assert told["x-topics"] == ["eqiad.x", "codfw.x"]
     assert list(told["responses"]["200"]["content"]) == [each.value for each in Format]
+    sent = {"a": 1, "meta": {"topic": "eqiad.x", "partition": 0, "offset": 91}}
     for media_type in ("text/event-stream", "application/json", "application/x-ndjson", "application/jsonl"):
         content = told["responses"]["200"]["content"][media_type]
-        assert content == {"schema": {"$ref": "#/components/schemas/mediawiki.x.1.0.0"}, "example": {"a": 1}}
+        assert content == {"schema": {"$ref": "#/components/schemas/mediawiki.x.1.0.0"}, "example": sent}
     assert made["components"]["schemas"]["mediawiki.x.1.0.0"]["title"] == "x"
     since, last_event_id, *_ = told["parameters"]
     assert (since["name"], since["in"]) == ("since", "query")
@@ -178,7 +179,10 @@ def test_every_error_of_the_contract_is_there_as_a_problem() -> None:
 def test_a_stream_without_a_schema_is_there_without_it() -> None:
     told = operation(document(catalogue(x={"schema_title": "a/b"})), "x")
     assert told["summary"] == ""
-    assert told["responses"]["200"]["content"]["text/event-stream"] == {"schema": {"type": "object"}}
+    assert told["responses"]["200"]["content"]["text/event-stream"] == {
+        "schema": {"type": "object"},
+        "example": {"meta": {"topic": "t", "partition": 0, "offset": 91}},
+    }
     assert "The schema of this stream is unknown" in told["responses"]["200"]["description"]
 
 
@@ -329,7 +333,9 @@ async def test_the_document_of_all_real_streams_is_valid_and_has_their_schemas()
     content = told["responses"]["200"]["content"]["text/event-stream"]
     found = schemas.of("mediawiki.recentchange")
     assert found is not None
-    assert content["example"] == found.document["examples"][0]
+    example = found.document["examples"][0]
+    place = {"topic": "eqiad.mediawiki.recentchange", "partition": 0, "offset": 91}
+    assert content["example"] == example | {"meta": example["meta"] | place}
     component = re.sub(".*/", "", content["schema"]["$ref"])
     assert made["components"]["schemas"][component]["title"] == "mediawiki/recentchange"
     assert "`recentchange`" in told["description"]

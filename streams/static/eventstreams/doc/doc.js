@@ -1,8 +1,11 @@
 // The documentation: Swagger UI for the OpenAPI document, adapted to streams.
 
+import { grouped } from "../ui/order.js";
 import { beginning } from "./beginning.js";
+import { adapt } from "./adapt.js";
 
 const SPEC = "/?spec";
+const LIST = "/v2/ui/streams.json";
 const STREAM_PATH = "/v2/stream/";
 const RETRY_MS = 5000;
 
@@ -25,6 +28,22 @@ async function loaded() {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }
+
+/** The paths in the order of the demo page's streams, those that have no topic last; as they are without that page. */
+async function ordered(paths) {
+  try {
+    const answer = await fetch(LIST);
+    const { streams } = await answer.json();
+    const names = grouped(streams).flatMap((group) => group.streams.map(({ name }) => name));
+    const places = new Map(names.map((name, place) => [STREAM_PATH + encodeURIComponent(name), place]));
+    const place = ([path]) => (path.endsWith("{streams}") ? -1 : (places.get(path) ?? Infinity));
+    return Object.fromEntries(Object.entries(paths).sort((a, b) => compared(place(a), place(b))));
+  } catch {
+    return paths; // the demo page is disabled
+  }
+}
+
+const compared = (a, b) => (a === b ? 0 : a - b);
 
 /** Swagger UI would read a stream until it ends, which never happens. */
 function readTheBeginning(request) {
@@ -93,6 +112,19 @@ const FilterContainer = (_, { React }) => ({ layoutSelectors, layoutActions }) =
   return React.createElement("div", { className: "wrapper" }, React.createElement("input", box));
 };
 
+/** In place of "No operations defined in spec!", which reads like an error. */
+const operations = (Original, { React }) => (props) =>
+  props.specSelectors.taggedOperations().size > 0
+    ? React.createElement(Original, props)
+    : React.createElement(
+        "div",
+        { className: "wrapper" },
+        React.createElement("p", { className: "none" }, "No stream matches. Search for other words, or fewer."),
+      );
+
+/** A link within the button that opens a stream could not be reached; the button sets the address itself. */
+const DeepLink = () => ({ text }) => text;
+
 function isJson(text) {
   try {
     JSON.parse(text);
@@ -119,7 +151,7 @@ const parseDeepLinkHash = (_, { layoutActions }) => (hash) => {
 
 const Streams = () => ({
   fn: { opsFilter, resolveSubtree },
-  wrapComponents: { FilterContainer, responseBody },
+  wrapComponents: { FilterContainer, responseBody, operations, DeepLink },
   statePlugins: { layout: { wrapActions: { parseDeepLinkHash } } },
 });
 
@@ -137,6 +169,7 @@ function follow(theme) {
 
 follow(document.documentElement);
 const spec = await loaded();
+spec.paths = await ordered(spec.paths);
 for (const [path, { get }] of Object.entries(spec.paths)) {
   const name = decodeURIComponent(path.slice(STREAM_PATH.length));
   for (const each of [name, ...(get["x-aliases"] ?? [])]) names.set(each, get.operationId);
@@ -154,5 +187,6 @@ window.SwaggerUIBundle({
   plugins: [Streams],
   onComplete: () => {
     say.hidden = true;
+    adapt(document.getElementById("swagger-ui"));
   },
 });

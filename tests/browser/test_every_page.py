@@ -1,0 +1,102 @@
+"""Every page there is, for everybody: nothing scrolls sideways at any width, and axe finds nothing serious."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.demo import LIMIT, Demo, demo_site
+from tests.browser.kit import Complaints, create_superuser, log_in
+from tests.browser.test_demo_page_quality import violations
+
+WIDTHS = (390, 768, 1280, 1920)
+SCHEMES: tuple[Any, ...] = ("light", "dark")
+NO_PAGE = re.compile(r"/admin/(logout|jsi18n|autocomplete)|export\.|/static/")
+KINDS = {
+    f"/admin/{path}"
+    for path in (
+        "streams/configuredstream/",
+        "streams/configuredstream/S/change/",
+        "streams/configuredstream/S/history/",
+        "streams/configuredstream/add/",
+        "streams/syncrun/N/change/",
+        "redaction/redactedpage/",
+        "redaction/redactedpage/add/",
+        "redaction/redactedpage/import/",
+        "redaction/redactedpage/test/",
+        "redaction/pagechange/",
+        "auth/user/N/change/",
+        "auth/group/N/change/",
+    )
+}
+"""Some that the walk must have found."""
+
+
+@pytest.fixture(scope="module")
+def service(kafka: Any, chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One with an account for the admin."""
+    with demo_site(kafka, tmp_path_factory.mktemp("pages"), client_ip_connection_limit=LIMIT) as demo:
+        create_superuser(demo.site)
+        demo.site.start()
+        yield demo
+
+
+async def walk(page: Page, start: str) -> list[str]:
+    """Addresses of the pages of the admin to which links lead, one of each kind."""
+    todo, found, kinds = [start], [], set()
+    while todo:
+        address = todo.pop(0)
+        kind = kind_of(address)
+        if kind in kinds or NO_PAGE.search(address):
+            continue
+        kinds.add(kind)
+        await page.goto(address)
+        found.append(address)
+        links = await page.locator("a[href]").evaluate_all("links => links.map(({ href }) => href)")
+        todo += [each.partition("#")[0] for each in links if each.startswith(start)]
+    return found
+
+
+def kind_of(address: str) -> str:
+    path = re.sub(r"configuredstream/(?!add/)[^/]+/(?=.)", "configuredstream/S/", urlsplit(address).path)
+    return re.sub(r"/\d+/", "/N/", path)
+
+
+async def faults(page: Page, addresses: list[str], axe: str) -> list[str]:
+    """What is wrong with these pages, as sentences."""
+    found = []
+    for address in addresses:
+        await page.goto(address)
+        if address.endswith("?doc"):
+            await expect(page.locator(".opblock").first).to_be_visible()
+        found += [f"{address}: {each}" for each in await violations(page, axe, least=5)]
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": 900})
+            wide = await page.evaluate("document.documentElement.scrollWidth")
+            if wide > width:
+                found.append(f"{address}: {wide} pixels wide at {width}")
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_no_page_scrolls_sideways_and_axe_finds_nothing_serious(
+    page: Page, service: Demo, axe: str, complaints: Complaints, scheme: Any
+) -> None:
+    complaints.allow("404")
+    complaints.allow("Applying inline style")  # by axe, which measures so
+    url = service.site.url
+    await page.emulate_media(color_scheme=scheme)
+    paths = ("/v2/ui", "/?doc", "/v2/nothing", "/admin/nothing/", "/admin/login/")
+    found = await faults(page, [f"{url}{path}" for path in paths], axe)
+    await log_in(page, service.site)
+    of_admin = await walk(page, f"{url}/admin/")
+    kinds = {kind_of(address) for address in of_admin}
+    assert kinds >= KINDS, of_admin
+    found += await faults(page, of_admin, axe)
+    assert found == []
