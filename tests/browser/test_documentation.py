@@ -161,7 +161,7 @@ async def test_on_a_phone_the_search_has_the_whole_width_and_a_result_is_in_view
     assert box["width"] > 390 - 40
     one = operation(page, "looked.at")
     await one.get_by_role("button", name="Try it out").click()
-    await expect(one.locator(".example").first).to_contain_text('"partition"')
+    await expect(one.locator(".responses-inner")).to_contain_text('"partition": 0')
     await one.get_by_role("button", name="Execute").click()
     await expect(one.locator(".loading-container")).to_be_in_viewport()
     await expect(one.locator(".live-responses-table")).to_be_in_viewport()
