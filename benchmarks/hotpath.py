@@ -34,7 +34,7 @@ from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
 from streams.engine.replay.history import History
 from streams.engine.subscription import Subscription
-from streams.engine.tail.fanout import Pace
+from streams.engine.tail.fanout import Rounds
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.hub import Hub
 from streams.engine.tail.track import Track
@@ -126,7 +126,7 @@ def framed(events: Sequence[Event]) -> Feed:
     metrics = Metrics()
     tuning = Tuning(gather_seconds=0.0)
     track = Track(SELECTION, "benchmark", Faults(metrics, tuning), tuning)
-    feed = Feed(SELECTION, track.vector, 0.0, Pace(tuning), metrics)
+    feed = Feed(SELECTION, track, 0.0, Rounds(tuning, metrics), tuning)
     track.add(feed)
     feed.max_bytes = FEED_BYTES
     for tp in TOPICS:
@@ -136,6 +136,7 @@ def framed(events: Sequence[Event]) -> Feed:
         for first in range(0, len(own), BATCH):
             some = own[first : first + BATCH]
             track.extend(tp, some, (), Mark(0, some[-1].offset + 1, some[-1].timestamp + 1), 0.0)
+            track.settle()
     return feed
 
 

@@ -57,8 +57,6 @@ class Tuning:
     """Up to this number of followers in the process, every event is written at once."""
     gather_seconds: float = 0.03
     """Seconds between two rounds of writing where there are more followers."""
-    tick_seconds: float = 0.002
-    """Rounds that are due within this time begin together, so that the event loop is woken once for them."""
     slice_followers: int = 64
     """Number of followers that are written to before the event loop has a turn."""
 

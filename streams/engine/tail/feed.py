@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from streams.core import formats
 from streams.core.filters import NO_FILTER, Filter
 from streams.core.positions import Mark, Position, Scope, TopicPartition
-from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Chunk, Fanout, Pace, Parts, Step
+from streams.engine.tail.fanout import Chunk, Fanout, Parts, Rounds, Step
+from streams.engine.tuning import Tuning
 
 MARK_BYTES = 60
 """Bytes that a block costs in memory for each partition of its position."""
 OBJECT_BYTES = 560
 """Bytes that a block, or a step, costs in memory beside the bytes that are sent."""
+EVENT_BYTES = 120
+"""Bytes that an event of a block costs in memory beside the bytes that are sent."""
 STEP_SHARE = 4
 """Steps take up at most one in this many of a feed's bytes, and one of them is always kept."""
-
-
-_DATA = b"data: "
 
 
 class Selection(NamedTuple):
@@ -43,75 +41,100 @@ class Selection(NamedTuple):
 class FeedBlock:
     """Some whole events, or a comment, as shared bytes; `after` is the position after it, and `at` when it was made.
 
-    `held_bytes` is what it takes up in memory, which grows when it is first asked for as NDJSON.
+    An event is three parts: what is before its JSON, which is the ring's own, and what is after it. `nbytes` is the
+    size of all parts as SSE, and `held_bytes` what the block takes up in memory.
     """
 
     __slots__ = ("_ndjson", "_sse", "after", "at", "count", "held_bytes", "nbytes")
 
     def __init__(
-        self, sse: Parts, count: int, after: dict[TopicPartition, Mark], at: float, ndjson: Parts | None = None
+        self,
+        sse: Parts,
+        count: int,
+        nbytes: int,
+        after: dict[TopicPartition, Mark],
+        at: float,
+        ndjson: Parts | None = None,
     ) -> None:
         self.at = at
         self._sse = sse
         self._ndjson = ndjson
         self.count = count
         self.after = after
-        self.nbytes = sum(map(len, sse))
-        self.held_bytes = self.nbytes + OBJECT_BYTES + MARK_BYTES * len(after)
+        self.nbytes = nbytes
+        self.held_bytes = nbytes + OBJECT_BYTES + EVENT_BYTES * count + MARK_BYTES * len(after)
 
     def sse(self) -> Parts:
         """Return the block as SSE."""
         return self._sse
 
     def ndjson(self) -> Parts:
-        """Return the block as NDJSON, which is made when it is first asked for."""
-        if self._ndjson is None:
-            self._ndjson = _ndjson(self._sse)
-            self.held_bytes += self.nbytes
-        return self._ndjson
+        """Return the block as NDJSON."""
+        if self._ndjson is not None:
+            return self._ndjson
+        return tuple([part for json in self._sse[1::3] for part in (json, b"\n")])
 
 
-def _ndjson(sse: Parts) -> Parts:
-    """The lines of the events in a block; one that is very large is not copied."""
-    if len(sse) > 1:
-        return sse[1], b"\n"
-    # Neither an id nor JSON has a line break in it: four lines for each event, the third of them its data.
-    lines = sse[0].split(b"\n")[2::4]
-    return (b"".join([part for line in lines for part in (line[len(_DATA) :], b"\n")]),)
+class Moved(Protocol):
+    """The track of a feed, which moves it. See `Track`."""
+
+    vector: dict[TopicPartition, Mark]
+
+    def settle(self) -> None:
+        """Take in what has come meanwhile."""
 
 
 class Feed:
     """The blocks of one selection, oldest to newest, bounded by bytes; the newest is always kept.
 
-    `vector` is the feed's position, which its track moves: after its newest block, and over what it did not want since.
+    Who looks at a feed sees all that its track was given until then: it becomes blocks when somebody looks.
     """
 
-    def __init__(
-        self,
-        selection: Selection,
-        vector: dict[TopicPartition, Mark],
-        now: float,
-        pace: Pace,
-        metrics: Metrics,
-    ) -> None:
+    __slots__ = (
+        "__weakref__",
+        "_block_bytes",
+        "_blocks",
+        "_bytes",
+        "_changed",
+        "_first",
+        "_keepalive_seconds",
+        "_last_block_at",
+        "_max_bytes",
+        "_step_bytes",
+        "_steps",
+        "_track",
+        "clients",
+        "coming",
+        "fanout",
+        "idle_since",
+        "selection",
+    )
+
+    def __init__(self, selection: Selection, track: Moved, now: float, rounds: Rounds, tuning: Tuning) -> None:
         self.selection = selection
         self.clients = 0
         self.idle_since = 0.0
-        self.vector = vector
-        tuning = pace.tuning
+        self.coming = 0
+        """Events and comments that nobody has been woken for yet."""
+        self._track = track
         self._max_bytes = self._block_bytes = tuning.block_bytes
-        self._blocks: deque[FeedBlock] = deque()
+        self._blocks: list[FeedBlock] = []
         self._first = 0
         self._bytes = 0
-        self._changed = asyncio.Event()
-        self._new = 0
-        """Events and comments that nobody has been woken for yet."""
+        self._changed: asyncio.Event | None = None
+        """What those wait for who wait for a change, if there are any."""
         self._steps: dict[tuple[int, bool], Step] = {}
         """What `next_step` made last, since the newest block came: many ask for the same."""
         self._step_bytes = 0
-        self.fanout = Fanout(self.next_step, pace, metrics)
+        self.fanout = Fanout(self.next_step, rounds)
         self._keepalive_seconds = tuning.keepalive_seconds
         self._last_block_at = now
+
+    @property
+    def vector(self) -> dict[TopicPartition, Mark]:
+        """The feed's position: after its newest block, and over what it did not want since."""
+        self._track.settle()
+        return self._track.vector
 
     @property
     def max_bytes(self) -> int:
@@ -131,11 +154,15 @@ class Feed:
     @property
     def tip(self) -> int:
         """The number of the newest block."""
+        self._track.settle()
         return self._first + len(self._blocks) - 1
 
     def after(self, number: int) -> FeedBlock | None:
         """Return the block that follows block `number`; None at the tip. Raises LookupError if it was evicted."""
         index = number + 1 - self._first
+        if index == len(self._blocks):
+            self._track.settle()
+            index = number + 1 - self._first
         if index < 0:
             raise LookupError(number)
         return self._blocks[index] if index < len(self._blocks) else None
@@ -145,16 +172,14 @@ class Feed:
 
         It is the first block that is not behind the client, so that it has little to catch up, or else the tip.
         """
-        blocks = self._blocks
+        vector, blocks = self.vector, self._blocks
         index = bisect_left(range(len(blocks)), True, key=lambda n: not ahead(position, blocks[n].after))
         if 0 < index < len(blocks):
             after = blocks[index].after
             # Not before a partition was added or recreated: what lies between would be missed.
-            if len(after) == len(self.vector) and all(
-                m.incarnation == self.vector[tp].incarnation for tp, m in after.items()
-            ):
+            if len(after) == len(vector) and all(m.incarnation == vector[tp].incarnation for tp, m in after.items()):
                 return self._first + index, dict(after)
-        return self.tip, dict(self.vector)
+        return self.tip, dict(vector)
 
     def next_step(self, number: int, is_sse: bool) -> Step | None:
         """Return as many blocks after block `number` as leave in one write, as one chunk; None at the tip.
@@ -170,23 +195,16 @@ class Feed:
             parts: list[bytes] = []
             size = events = 0
             while block is not None and (not size or size + block.nbytes <= self._block_bytes):
-                parts += block.sse() if is_sse else self._ndjson_of(block)
+                parts += block.sse() if is_sse else block.ndjson()
                 size += block.nbytes
                 events += block.count
                 after = block.after
                 number += 1
                 block = self.after(number)
-            made = Step(Chunk(tuple(parts), events), number, after, block is None)
+            chunk = Chunk(tuple(parts), events, size if is_sse else None)
+            made = Step(chunk, number, after, block is None)
             self._keep_step((first, is_sse), made)
-            if self._bytes > self._max_bytes:
-                self._evict()
         return made
-
-    def _ndjson_of(self, block: FeedBlock) -> Parts:
-        before = block.held_bytes
-        parts = block.ndjson()
-        self._bytes += block.held_bytes - before
-        return parts
 
     def _keep_step(self, key: tuple[int, bool], step: Step) -> None:
         """Keep a step, and let older ones go: clients at different blocks would have one of each made."""
@@ -201,46 +219,45 @@ class Feed:
 
     async def changed(self) -> None:
         """Wait until the feed has moved."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
         await self._changed.wait()
 
     # What its track and the hub do to it.
 
-    def append(
-        self,
-        sse: Parts,
-        count: int,
-        after: dict[TopicPartition, Mark],
-        now: float,
-        ndjson: Parts | None = None,
-    ) -> None:
-        """Add a block of `count` events, or a comment; `now` in seconds. Call `wake` afterwards."""
-        block = FeedBlock(sse, count, after, now, ndjson)
+    def append(self, block: FeedBlock) -> None:
+        """Add a block. Call `wake` afterwards."""
         self._blocks.append(block)
         self._forget_steps()
         self._bytes += block.held_bytes
-        self._new += count or 1
-        self._last_block_at = now
+        self._last_block_at = block.at
         self._evict()
+
+    def comment(self, sse: bytes, ndjson: Parts, now: float) -> None:
+        """Add a comment after all events; `now` in seconds. Call `wake` afterwards."""
+        self.append(FeedBlock((sse,), 0, len(sse), dict(self.vector), now, ndjson))
+        self.coming += 1
 
     def miss(self) -> None:
         """Do without events: all followers have to read them from elsewhere. Call `wake` afterwards."""
-        self.forget()
+        self._let_all_go()
         self._first += 1  # also who had the newest block is behind now
-        self._new += 1
+        self.coming += 1
 
     def wake(self) -> None:
         """Tell all followers what has been added: once for many partitions, so that it leaves in one write."""
-        self._changed.set()
-        self._changed.clear()
-        if self._new:
-            self.fanout.wake(self._new)
-            self._new = 0
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+        if self.coming:
+            self.fanout.wake(self.coming)
+            self.coming = 0
 
     def evict_before(self, oldest: float) -> None:
         """Evict blocks that were made earlier, but for the newest, and what was made of it for sockets."""
         blocks = self._blocks
         while len(blocks) > 1 and blocks[0].at < oldest:
-            self._bytes -= blocks.popleft().held_bytes
+            self._bytes -= blocks.pop(0).held_bytes
             self._first += 1
         if self._last_block_at < oldest:
             self._forget_steps()
@@ -248,11 +265,17 @@ class Feed:
     def keep_alive(self, now: float) -> None:
         """Send a comment to all followers if nothing was sent for the keep-alive time."""
         if self.clients and 0 < self._keepalive_seconds <= now - self._last_block_at:
-            self.append((formats.SSE_KEEPALIVE,), 0, dict(self.vector), now, (formats.NDJSON_KEEPALIVE,))
-            self.wake()
+            self._track.settle()
+            if self._keepalive_seconds <= now - self._last_block_at:
+                self.comment(formats.SSE_KEEPALIVE, (formats.NDJSON_KEEPALIVE,), now)
+                self.wake()
 
     def forget(self) -> None:
         """Evict all blocks: clients that have not passed them catch up."""
+        self._track.settle()
+        self._let_all_go()
+
+    def _let_all_go(self) -> None:
         self._first += len(self._blocks)
         self._blocks.clear()
         self._bytes = 0
@@ -260,7 +283,7 @@ class Feed:
 
     def _evict(self) -> None:
         while self._bytes > self._max_bytes and len(self._blocks) > 1:
-            self._bytes -= self._blocks.popleft().held_bytes
+            self._bytes -= self._blocks.pop(0).held_bytes
             self._first += 1
 
 

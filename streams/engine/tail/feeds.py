@@ -9,7 +9,7 @@ from streams.core.errors import TooManyFeeds
 from streams.core.filters import NO_FILTER, FieldsInUse
 from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Pace
+from streams.engine.tail.fanout import Rounds
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.track import Track
 from streams.engine.tuning import Tuning
@@ -33,7 +33,7 @@ class Feeds:
         """By selection without a filter."""
         self.in_use = FieldsInUse()
         """What the filters of all feeds look at."""
-        self.pace = Pace(tuning)
+        self.rounds = Rounds(tuning, metrics)
         self._feeds: dict[Selection, Feed] = {}
         self._idle: dict[Feed, None] = {}
         """Those that have no client, the longest idle first."""
@@ -120,7 +120,7 @@ class Feeds:
         is_new = track is None
         if track is None:
             track = self.tracks[whole] = Track(whole, cluster, self._faults, self._tuning)
-        feed = Feed(selection, track.vector, time.monotonic(), self.pace, self._metrics)
+        feed = Feed(selection, track, time.monotonic(), self.rounds, self._tuning)
         self._feeds[selection] = feed
         if selection.filter:
             self.in_use.add(selection.filter)

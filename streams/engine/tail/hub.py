@@ -193,7 +193,7 @@ class Hub:
     # The tail.
 
     async def _read_tail(self) -> None:
-        if delay := self.feeds.pace.fetch_delay(self._heard_at):
+        if delay := self.feeds.rounds.fetch_delay(self._heard_at):
             await asyncio.sleep(delay)  # what comes meanwhile is fetched at once
         began = time.monotonic()
         read = ((p.tp, p.ring) for p in self.partitions.values() if not p.is_suspect and p.retry_at <= began)

@@ -9,7 +9,7 @@ from streams.core.filters import NO_FILTER
 from streams.core.positions import Gap, Mark, TopicPartition
 from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Pace
+from streams.engine.tail.fanout import Rounds
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.track import Track
 from streams.engine.tuning import Tuning
@@ -22,7 +22,7 @@ class LoneFeed(Feed):
         tuning = Tuning(keepalive_seconds=keepalive_seconds, gather_seconds=0)
         faults = Faults(METRICS, tuning)
         self.track = Track(selection._replace(filter=NO_FILTER), "cluster-1-and-more", faults, tuning)
-        super().__init__(selection, self.track.vector, now, Pace(tuning), METRICS)
+        super().__init__(selection, self.track, now, Rounds(tuning, METRICS), tuning)
         self.track.add(self)
 
     def place(self, tp: TopicPartition, mark: Mark) -> None:
@@ -31,6 +31,7 @@ class LoneFeed(Feed):
     def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
         read = self.selection.filter.reader().read
         self.track.extend(tp, events, [read(event.json) for event in events], mark, now)
+        self.track.settle()  # as if somebody looked at each event
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
         self.track.restart(tp, mark, gap, now)

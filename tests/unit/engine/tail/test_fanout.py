@@ -13,7 +13,7 @@ import pytest
 
 from streams.core.positions import Mark, TopicPartition
 from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Chunk, Fanout, Follower, Pace, Step
+from streams.engine.tail.fanout import RARE, Chunk, Fanout, Follower, Rounds, Step
 from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, eventually
 
@@ -62,8 +62,8 @@ class Live:
     def __init__(self, count: int, gather_seconds: float = 0.0, few_followers: int = 50) -> None:
         self.blocks = Blocks()
         self.metrics = Metrics()
-        self.pace = Pace(Tuning(gather_seconds=gather_seconds, few_followers=few_followers))
-        self.fanout = Fanout(self.blocks.next_step, self.pace, self.metrics)
+        self.rounds = Rounds(Tuning(gather_seconds=gather_seconds, few_followers=few_followers), self.metrics)
+        self.fanout = Fanout(self.blocks.next_step, self.rounds)
         self.sockets = [Socket() for _ in range(count)]
         self.followers = [Follower(socket, 0, AT, is_sse=True) for socket in self.sockets]
         self.tasks = [asyncio.ensure_future(self.fanout.follow(follower)) for follower in self.followers]
@@ -86,27 +86,65 @@ async def test_all_followers_are_written_the_same_chunks_and_they_are_counted() 
     sent = live.metrics.registry.get_sample_value("eventstreams_events_sent_total", {"format": "sse"})
     assert sent == 3 * len(live.sockets)
     await live.end()
-    assert live.pace.followers == 0
+    assert live.rounds.followers == 0
 
 
-async def test_rounds_that_are_due_together_begin_together_some_at_a_time() -> None:
-    pace = Pace(Tuning(gather_seconds=1.0))
-    loop = asyncio.get_running_loop()
-    began: list[int] = []
+class OneEach:
+    """Feeds with a socket each, which share rounds of writing."""
+
+    def __init__(self, count: int, gather_seconds: float) -> None:
+        self.metrics = Metrics()
+        self.rounds = Rounds(Tuning(gather_seconds=gather_seconds, few_followers=1), self.metrics)
+        self.feeds = [Blocks() for _ in range(count)]
+        self.fanouts = [Fanout(blocks.next_step, self.rounds) for blocks in self.feeds]
+        self.sockets = [Socket() for _ in range(count)]
+        self.tasks = [
+            asyncio.ensure_future(fanout.follow(Follower(socket, 0, AT, is_sse=True)))
+            for fanout, socket in zip(self.fanouts, self.sockets, strict=True)
+        ]
+
+    def add(self, number: int, count: int = 1) -> None:
+        self.feeds[number].tip += count
+        self.fanouts[number].wake(count)
+
+    def texts(self) -> list[bytes]:
+        return [socket.text for socket in self.sockets]
+
+
+async def test_all_feeds_that_have_something_new_share_a_round_some_followers_at_a_time() -> None:
+    count = 2 * DEFAULT.slice_followers
+    live = OneEach(count, gather_seconds=0.05)
+    await asyncio.sleep(0)
     between: list[int] = []
-    due = time.monotonic() + 0.02
-    for number in range(2 * DEFAULT.slice_followers):
+    for number in range(count):
+        live.add(number)
+    assert live.texts() == [b""] * count, "others may have something new by the end of this step"
+    loop = asyncio.get_running_loop()
+    loop.call_soon(lambda: loop.call_soon(lambda: between.append(sum(map(bool, live.texts())))))
+    await eventually(lambda: live.texts() == [b"1 "] * count)
+    assert between[0] in (DEFAULT.slice_followers, count)
+    for number in range(count):
+        live.add(number, 2 if number % 2 else 1)
+    await eventually(lambda: live.texts() == [b"1 2 3 " if number % 2 else b"1 2 " for number in range(count)])
+    await cancel(*live.tasks)
 
-        def begin(now: float, number: int = number) -> None:
-            assert now >= due
-            if not number:
-                loop.call_soon(lambda: between.append(len(began)))
-            began.append(number)
 
-        pace.call_at(due, begin)
-    assert not began
-    await eventually(lambda: began == list(range(2 * DEFAULT.slice_followers)))
-    assert between == [DEFAULT.slice_followers]
+async def test_a_lone_event_that_is_young_waits_for_another_while_the_other_feeds_are_written_to() -> None:
+    live = OneEach(3, gather_seconds=0.2)
+    await asyncio.sleep(0)
+    for number in range(3):
+        live.add(number)
+    await eventually(lambda: live.texts() == [b"1 "] * 3)
+    await asyncio.sleep(0.15)
+    live.add(0, 2)
+    live.add(1)
+    await eventually(lambda: live.texts()[0] == b"1 2 3 ")
+    assert live.texts() == [b"1 2 3 ", b"1 ", b"1 "]
+    live.add(1)
+    await eventually(lambda: live.texts()[1] == b"1 2 3 ")
+    live.add(2)
+    await eventually(lambda: live.texts()[2] == b"1 2 ")
+    await cancel(*live.tasks)
 
 
 async def test_few_followers_are_written_to_at_once() -> None:
@@ -125,6 +163,7 @@ async def test_with_many_followers_what_comes_within_a_while_goes_out_together()
     live = Live(2, gather_seconds=0.2, few_followers=1)
     await asyncio.sleep(0)
     live.add()
+    await asyncio.sleep(0)
     assert all(socket.text == b"1 " for socket in live.sockets), "after a pause nothing waits"
     live.add()
     live.add()
@@ -138,11 +177,12 @@ async def test_an_event_that_is_alone_leaves_with_the_next_one_or_after_a_while_
     live = Live(2, gather_seconds=0.1, few_followers=1)
     await asyncio.sleep(0)
     live.add()
-    await asyncio.sleep(0.11)  # a second one would leave at once
+    await asyncio.sleep(0.12)  # a second one would leave at once
     live.add()
     await asyncio.sleep(0)
     assert all(socket.text == b"1 " for socket in live.sockets), "it waits for another"
     live.add()
+    await asyncio.sleep(0)
     assert all(socket.text == b"1 2 3 " for socket in live.sockets), "there is another"
     await asyncio.sleep(0.11)
     live.add()
@@ -154,6 +194,7 @@ async def test_what_waits_is_forgotten_where_all_have_left() -> None:
     live = Live(2, gather_seconds=0.05, few_followers=1)
     await asyncio.sleep(0)
     live.add()
+    await asyncio.sleep(0)
     live.add()
     await live.end()
     await asyncio.sleep(0.1)
@@ -167,29 +208,33 @@ async def test_what_waits_is_forgotten_where_all_have_left() -> None:
         (5, -100.0, 0.0, 0.0),
         (1, -0.5, 0.0, 1.5),
         (2, -0.5, 0.0, 0.5),
-        (2, -2.0, 0.0, -1.0),  # overdue
+        (2, -2.0, 0.0, 0.0),  # overdue
         (1, -3.1, 0.0, 0.0),
     ],
 )
 def test_when_a_round_is_due(events: int, began: float, since: float, due: float) -> None:
-    pace = Pace(Tuning(gather_seconds=1.0))
-    pace.followers = 1_000
-    assert pace.round_at(began, events, since) == due
+    rounds = Rounds(Tuning(gather_seconds=1.0), Metrics())
+    rounds.followers = 1_000
+    fanout = Fanout(Blocks().next_step, rounds)
+    rounds._began = fanout.written_at = began
+    fanout.events, fanout.since, fanout.is_rare = events, since, since > began + RARE
+    assert rounds.due(fanout) == due
 
 
 def test_nothing_is_fetched_for_many_before_it_can_be_sent() -> None:
-    pace = Pace(Tuning(gather_seconds=20.0))
-    assert pace.fetch_delay(time.monotonic()) == 0, "few get all at once"
-    pace.followers = 1_000
-    assert 9 < pace.fetch_delay(time.monotonic()) <= 10
-    assert pace.fetch_delay(time.monotonic() - 11) == 0
-    assert pace.fetch_delay(-math.inf) == 0
+    rounds = Rounds(Tuning(gather_seconds=20.0), Metrics())
+    assert rounds.fetch_delay(time.monotonic()) == 0, "few get all at once"
+    rounds.followers = 1_000
+    assert 9 < rounds.fetch_delay(time.monotonic()) <= 10
+    assert rounds.fetch_delay(time.monotonic() - 11) == 0
+    assert rounds.fetch_delay(-math.inf) == 0
 
 
 async def test_who_does_not_take_a_chunk_leaves_at_the_position_that_it_has_had() -> None:
     live = Live(2)
     await asyncio.sleep(0)
     live.add()
+    await asyncio.sleep(0)
     live.sockets[0].takes = False
     live.add()
     live.add()
@@ -198,7 +243,7 @@ async def test_who_does_not_take_a_chunk_leaves_at_the_position_that_it_has_had(
     assert (follower.number, follower.position[TopicPartition("a", 0)].offset) == (1, 1)
     await eventually(lambda: live.sockets[1].text == b"1 2 3 ")
     assert live.sockets[0].text == b"1 "
-    assert live.pace.followers == 1
+    assert live.rounds.followers == 1
     await live.end()
 
 

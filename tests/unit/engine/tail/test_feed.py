@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -61,6 +62,40 @@ async def test_events_that_come_together_share_a_block_and_each_has_the_id_of_it
     assert (first.count, second.count) == (2, 1)
 
 
+async def test_what_comes_from_several_partitions_before_somebody_looks_is_one_block() -> None:
+    of = feed(A, B)
+    of.track.extend(A, [event(5)], (), Mark(0, 6, 51), 100.0)
+    of.track.extend(B, [event(6)], (), Mark(0, 7, 61), 100.0)
+    of.track.extend(A, [], (), Mark(0, 9, 51), 100.0)
+    (block,) = blocks(of)
+    assert ids(block) == [{"a0": "51/6", "b1": "50/5"}, {"a0": "51/6", "b1": "61/7"}]
+    assert block.after == {A: Mark(0, 6, 51), B: Mark(0, 7, 61)}, "as its last id has it"
+    assert of.vector == {A: Mark(0, 9, 51), B: Mark(0, 7, 61)}
+    assert block.sse()[1] == event(5).json
+
+
+@pytest.mark.parametrize(
+    "look",
+    [lambda of: of.tip, lambda of: of.vector, lambda of: of.after(-1), lambda of: of.entry({A: Mark(0, 5, 50)})],
+)
+async def test_who_looks_at_a_feed_sees_all_that_has_come(look: Callable[[LoneFeed], object]) -> None:
+    of = feed(A)
+    of.track.extend(A, [event(5)], (), Mark(0, 6, 51), 100.0)
+    look(of)
+    assert not of.track._inbox
+    assert len(of._blocks) == 1
+
+
+async def test_what_waits_where_nobody_looks_is_bounded_and_counted() -> None:
+    of = feed(A)
+    before = of.track.held_bytes
+    for offset in range(5, 105):
+        of.track.extend(A, [event(offset, 1500)], (), Mark(0, offset + 1, 51), 100.0)
+        assert of.track.held_bytes <= before + DEFAULT.block_bytes
+    assert of.track.held_bytes > before
+    assert of._blocks
+
+
 async def test_a_block_is_the_same_bytes_in_either_format() -> None:
     of = feed(A)
     of.extend(A, [event(5), event(8)], Mark(0, 9, 81), 100.0)
@@ -68,8 +103,7 @@ async def test_a_block_is_the_same_bytes_in_either_format() -> None:
     received = Received()
     received.take(b"".join(block.sse()))
     assert received.offsets == {A: [5, 8]}
-    assert block.ndjson() == (event(5).json + b"\n" + event(8).json + b"\n",)
-    assert block.ndjson() is block.ndjson(), "made once for all"
+    assert b"".join(block.ndjson()) == event(5).json + b"\n" + event(8).json + b"\n"
     assert block.nbytes == len(b"".join(block.sse()))
 
 

@@ -11,6 +11,7 @@ import pytest
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, PollResult
+from streams.engine.tail.feed import Feed, FeedBlock
 from tests.support.engine import Engine, eventually, whole
 from tests.support.engine.connection import Connection
 from tests.support.engine.hub import TP, HastyEngine, received, tip, topic, write
@@ -58,13 +59,15 @@ async def test_a_fault_in_one_feed_takes_nothing_from_the_others_and_its_own_cli
         following = [asyncio.ensure_future(each.until(lambda got: len(got.events) == 4)) for each in clients]
         write(source, 200)
         await eventually(lambda: all(len(each.received.events) == 1 for each in clients))
-        append = broken.append
+        append = Feed.append
 
-        def fails(*_: Any) -> None:
-            broken.append = append  # type: ignore[method-assign]
-            raise RuntimeError
+        def fails(feed: Feed, block: FeedBlock) -> None:
+            if feed is broken:
+                monkeypatch.setattr(Feed, "append", append)
+                raise RuntimeError
+            append(feed, block)
 
-        broken.append = fails  # type: ignore[method-assign]
+        monkeypatch.setattr(Feed, "append", fails)
         write(source, 300)
         await eventually(lambda: faults(engine, "adding records to a feed") == 1)
         write(source, 400, 500)
@@ -115,11 +118,18 @@ async def test_a_fault_while_partitions_are_placed_delays_them() -> None:
         assert faults(engine, "placing partitions") == 1
 
 
-async def test_a_fault_in_one_feeds_signs_of_life_leaves_the_others_theirs() -> None:
+async def test_a_fault_in_one_feeds_signs_of_life_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     source = topic()
     engine = HastyEngine(source, keepalive_seconds=0.1)
     async with engine.running("t"), engine.hub.feed(whole("t")) as broken, engine.hub.feed(whole("t", "x")) as sound:
-        broken.keep_alive = None  # type: ignore[assignment, method-assign]
+        keep_alive = Feed.keep_alive
+
+        def fails(feed: Feed, now: float) -> None:
+            if feed is broken:
+                raise RuntimeError
+            keep_alive(feed, now)
+
+        monkeypatch.setattr(Feed, "keep_alive", fails)
         await eventually(lambda: received(sound).keepalives)
         assert faults(engine, "sending keep-alive comments")
 
