@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Sized
 from typing import NamedTuple, Protocol
 
 from streams.core import formats
@@ -79,6 +80,11 @@ class Moved(Protocol):
     """The track of a feed, which moves it. See `Track`."""
 
     vector: dict[TopicPartition, Mark]
+
+    @property
+    def inbox(self) -> Sized:
+        """What has come since."""
+        ...
 
     def settle(self) -> None:
         """Take in what has come meanwhile."""
@@ -186,6 +192,8 @@ class Feed:
 
         Raises LookupError as `after` does. NDJSON has no comments, so that its chunk may be empty.
         """
+        if self._track.inbox:
+            self._track.settle()  # or what was made before would pass for the newest
         made = self._steps.get((number, is_sse))
         if made is None:
             block = self.after(number)

@@ -70,7 +70,7 @@ class Track:
         self._writer = IdWriter(cluster, selection.scope)
         self._faults = faults
         self._block_bytes = tuning.block_bytes
-        self._inbox: list[_Run] = []
+        self.inbox: list[_Run] = []
         self._inbox_bytes = 0
 
     @property
@@ -170,7 +170,7 @@ class Track:
                 for feed in some:
                     feed.coming += 1
                     woken[feed] = None
-        self._inbox.append(_Run(tp, events, takers, mark, now))
+        self.inbox.append(_Run(tp, events, takers, mark, now))
         for event in events:
             self._inbox_bytes += len(event.json)
         if self._inbox_bytes > self._block_bytes:
@@ -185,7 +185,7 @@ class Track:
 
     def _extend_without_filters(self, run: _Run) -> list[Feed]:
         """Take in events that filters could not be applied to: clients with one read them from the ring."""
-        self._inbox.append(run)
+        self.inbox.append(run)
         self.settle()
         for feed in self._filtered:
             feed.miss()
@@ -193,9 +193,9 @@ class Track:
 
     def settle(self) -> None:
         """Give the feeds what is in the inbox. After a fault, their clients read it from the ring."""
-        if not self._inbox:
+        if not self.inbox:
             return
-        inbox, self._inbox, self._inbox_bytes = self._inbox, [], 0
+        inbox, self.inbox, self._inbox_bytes = self.inbox, [], 0
         try:
             growing: dict[Feed, _Growing] = {}
             for run in inbox:

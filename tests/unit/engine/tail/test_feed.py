@@ -82,8 +82,20 @@ async def test_who_looks_at_a_feed_sees_all_that_has_come(look: Callable[[LoneFe
     of = feed(A)
     of.track.extend(A, [event(5)], (), Mark(0, 6, 51), 100.0)
     look(of)
-    assert not of.track._inbox
+    assert not of.track.inbox
     assert len(of._blocks) == 1
+
+
+async def test_a_step_that_was_made_for_others_does_not_pass_for_the_newest_once_more_has_come() -> None:
+    of = feed(A)
+    of.extend(A, [event(5)], Mark(0, 6, 51), 100.0)
+    before = of.next_step(-1, True)
+    assert before is not None
+    assert (before.number, before.is_newest) == (0, True)
+    of.track.extend(A, [event(6)], (), Mark(0, 7, 61), 100.0)
+    step = of.next_step(-1, True)
+    assert step is not None
+    assert (step.number, step.is_newest, step.chunk.events) == (1, True, 2)
 
 
 async def test_what_waits_where_nobody_looks_is_bounded_and_counted() -> None:
