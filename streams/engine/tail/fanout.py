@@ -105,7 +105,7 @@ class Fanout:
         """New events, or comments, that no round has taken up yet, and since when there are any (time.monotonic)."""
         self.since = 0.0
         self.is_rare = False
-        """Whether they came so long after the last round that it is no use to wait for others."""
+        """Whether the last round was a while ago (RARE) when they came: it is no use to wait for others."""
         self.written_at = -math.inf
         """When the last round began that took something of this feed."""
 
