@@ -125,9 +125,9 @@ MUTANTS = [
         HELD + "test_clients_at_a_thousand_places_in_a_quiet_feed_cost_no_more_than_one",
     ),
     Mutant(
-        "second-format-not-counted",
+        "blocks-not-counted",
         "streams/engine/tail/feed.py",
-        "            self.held_bytes += self.nbytes\n",
+        "        self._bytes += block.held_bytes\n",
         "",
         HELD + "test_a_feed_never_takes_more_than_its_bound",
     ),

@@ -6,6 +6,7 @@ Source: wire contract, "Routes".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Set
 from typing import Any
@@ -14,7 +15,7 @@ import msgspec
 from django.template.loader import render_to_string
 
 from streams.core.catalogue import Catalogue, Stream
-from streams.core.errors import NoStreamConfiguration, PathNotFound
+from streams.core.errors import KafkaUnavailable, NoStreamConfiguration, PathNotFound
 from streams.http.answers import HTML, JSON, Answer, Body, answer, problem
 from streams.http.made import Made, in_thread
 from streams.http.requests import Scope
@@ -24,6 +25,8 @@ STREAMS_SECONDS = 10
 """Seconds for which clients may cache the list; its rates are up to half a minute old anyway."""
 MADE_SECONDS = 2
 """Seconds after which the list is made again."""
+TOPICS_SECONDS = 1.0
+"""Maximum seconds for which the list waits until Kafka says which topics it has."""
 
 
 class Page:
@@ -58,7 +61,11 @@ class Streams:
             return problem(scope, NoStreamConfiguration())
 
         async def make() -> Body:
-            rates = await service.rates.of({topic for stream in catalogue.streams.values() for topic in stream.topics})
+            topics = {topic for stream in catalogue.streams.values() for topic in stream.topics}
+            with contextlib.suppress(KafkaUnavailable, TimeoutError):  # or nothing is known of a server's first seconds
+                async with asyncio.timeout(TOPICS_SECONDS):
+                    await service.hub.topics(topics)
+            rates = await service.rates.of(topics)
             return await asyncio.to_thread(_listed, catalogue, rates, service)
 
         body = await self._list.of((catalogue, time.monotonic() // MADE_SECONDS), make)

@@ -115,6 +115,7 @@ class OwnKafka:
             return
         consumer.seek(partition, offset)
         newest: tuple[Written, str, str] | None = None
+        latest = 0
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LOOK_SECONDS
         while await consumer.position(partition) < end:
@@ -123,11 +124,12 @@ class OwnKafka:
             for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
                 headers = dict(record.headers)
                 if OFFSET_HEADER in headers:
+                    latest = max(latest, record.timestamp)
                     written = Written(int(headers[OFFSET_HEADER]), record.timestamp)
                     newest = (written, headers[ID_HEADER].decode(), headers[NAMES_HEADER].decode())
         if newest is not None:
             written, identifier, names = newest
-            positions.found(tp, written, names)
+            positions.found(tp, written, names, latest)
             if names == positions.names:
                 positions.saw([identifier])
 

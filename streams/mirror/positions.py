@@ -41,12 +41,16 @@ class Positions:
         self._silent: dict[TopicPartition, int] = {}
         """Partitions of which nothing has been written, and from when on they are read, in ms."""
 
-    def found(self, tp: TopicPartition, written: Written, names: str) -> None:
-        """Take over what one's own Kafka says of a partition: a mirror of the streams `names` has written it."""
+    def found(self, tp: TopicPartition, written: Written, names: str, latest: int) -> None:
+        """Take over what one's own Kafka says of a partition: a mirror of the streams `names` has written it.
+
+        `latest` is the latest timestamp of its newest records in ms: the newest one may have an earlier one.
+        """
         if not set(names.split(",")) & set(self.names.split(",")):
             return  # another mirror's
         if names != self.names:
             self._others[tp] = names
+        self._newest[tp] = latest
         self._keep(tp, written)
 
     def _keep(self, tp: TopicPartition, written: Written) -> None:

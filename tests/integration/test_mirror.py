@@ -18,7 +18,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.local.kafka import LocalKafka
 from streams.local.processes import free_port
+from streams.mirror.event import MirroredEvent
 from streams.mirror.mirror import Mirror
+from streams.mirror.own_kafka import OwnKafka
+from streams.mirror.positions import Verdict
 from streams.mirror.upstream import Pauses, Upstream
 from tests.support.around.old_service import old_service
 from tests.support.around.tcp_proxy import tcp_proxy
@@ -134,6 +137,19 @@ async def test_through_cuts_and_kills_each_event_is_there_once_in_order_as_it_wa
     assert "Resuming after what has been written." in said
     assert "Stopped: " in said
     assert "Traceback" not in said
+
+
+async def test_what_was_written_last_is_known_with_the_latest_time_near_it(own_kafka: LocalKafka) -> None:
+    client = {"bootstrap_servers": own_kafka.bootstrap}
+    events = [MirroredEvent("out-of-order", 0, n, ms, None, b"{}", False) for n, ms in ((6, 1000), (7, 997))]
+    async with OwnKafka(client, ["out-of-order"]) as writer:
+        await writer.positions()
+        for event in events:
+            await writer.write(event, "[]")
+        await writer.flush()
+    async with OwnKafka(client, ["out-of-order"]) as found:
+        positions = await found.positions()
+    assert [positions.judge(event) for event in events] == [Verdict.REPEATED] * 2
 
 
 async def test_a_service_that_sends_a_millisecond_again_cuts_and_refuses_is_mirrored_once_and_politely(

@@ -118,13 +118,19 @@ async def test_a_stream_is_as_lively_as_its_topics_together_and_has_its_own_desc
     async def of(topics: set[str]) -> dict[str, float]:
         return {topic: rate for topic, rate in {"a": 0.25, "b": 1 / 3}.items() if topic in topics}
 
+    absent: set[str] = set()
+
+    async def ask_kafka(topics: set[str]) -> None:
+        absent.update(topics - {"a", "b"})
+
     described = {"both": {"topics": ["a", "b", "gone"], "schema_title": "x/y"}, "none": {"topics": ["gone"]}}
     settings = SimpleNamespace(ui_enabled=True, max_streams=50, keepalive_seconds=15.0)
     service: Any = SimpleNamespace(
         settings=settings,
         catalogue=compile_catalogue(Layers(described), 1),
         rates=SimpleNamespace(of=of),
-        source=SimpleNamespace(absent={"gone"}),
+        hub=SimpleNamespace(topics=ask_kafka),
+        source=SimpleNamespace(absent=absent),
     )
     answer = await ui.Streams()(SCOPE, service)
     both, none = json.loads(answer.content.plain)["streams"]

@@ -18,6 +18,7 @@ from streams.schemas.json_schema import complete
 from streams.schemas.search import Schema
 
 EXAMPLE = {"n": 1, "title": "Ä"}
+SENT = EXAMPLE | {"meta": {"topic": "t", "partition": 0, "offset": 91}}
 FOUND = {"type": "object", "properties": {"n": {"type": "integer"}}, "examples": [EXAMPLE]}
 SCHEMA = Schema("/x/1", complete(FOUND), FOUND)
 STREAMS = compile_catalogue(Layers({"a": {"topics": ["t"]}, "b": {"topics": ["t"]}}), 1)
@@ -35,13 +36,14 @@ def test_each_event_of_a_stream_has_the_schema_and_not_the_body() -> None:
     reference = content(before, "/v2/stream/a")["application/json"]["schema"]
     media = content(made, "/v2/stream/a")
     for lines in ("application/x-ndjson", "application/jsonl"):
-        assert media[lines] == {"itemSchema": reference, "example": [EXAMPLE]}
+        assert media[lines] == {"itemSchema": reference, "example": [SENT]}
     assert media["application/json"]["schema"] == reference
     event = media["text/event-stream"]["itemSchema"]["properties"]
     assert event["data"]["contentSchema"] == reference
-    assert json.loads(media["text/event-stream"]["example"][0]["data"]) == EXAMPLE
+    assert json.loads(media["text/event-stream"]["example"][0]["data"]) == SENT
+    assert content(made, "/v2/stream/b")["application/jsonl"]["example"] == [{"meta": SENT["meta"]}]
+    assert "example" not in content(made, "/v2/stream/{streams}")["application/jsonl"]
     for path in ("/v2/stream/b", "/v2/stream/{streams}"):
-        assert "example" not in content(made, path)["application/jsonl"]
         assert "schema" not in content(made, path)["text/event-stream"]
     OpenAPIV31SpecValidator(before).validate()
 

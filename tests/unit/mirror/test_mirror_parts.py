@@ -119,10 +119,17 @@ def test_resuming_asks_again_for_the_last_millisecond_and_for_silent_partitions_
     ]
 
 
+def test_what_comes_again_is_known_although_the_newest_record_has_an_earlier_time() -> None:
+    positions = Positions(["one"])
+    positions.found(TopicPartition("t", 0), Written(7, 997), "one", 1000)
+    assert positions.judge(event(6, 1000)) is Verdict.REPEATED
+    assert positions.judge(event(6, 1001)) is Verdict.RESTARTED
+
+
 def test_where_other_streams_were_mirrored_before_it_begins_by_time_and_drops_what_was_written() -> None:
     positions = Positions(["one", "two"])
-    positions.found(TopicPartition("t", 0), Written(7, 1000), "one")
-    positions.found(TopicPartition("x", 0), Written(7, 5), "three")
+    positions.found(TopicPartition("t", 0), Written(7, 1000), "one", 1000)
+    positions.found(TopicPartition("x", 0), Written(7, 5), "three", 5)
     assert (positions.resume_id, positions.resume_since) == ("", "1000")
     assert positions.judge(event(7, 1000)) is Verdict.REPEATED
     assert positions.judge(event(8, 1000)) is Verdict.NEXT
