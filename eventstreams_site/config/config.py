@@ -57,10 +57,6 @@ def load_config(environ: Mapping[str, str], text: str | None = None, *, warns: b
         _warn_of_unknown(given, environ, path)
     parsed = {setting.name: _parsed(setting, given, folder, origins) for setting in SETTINGS}
     _check_kafka(parsed["kafka"], origins.get("kafka", "the defaults"), warns=warns)
-    if warns and parsed["redis_url"] is not None:
-        logger.warning(
-            "redis_url has no effect in this version: each process counts the connections of an address separately"
-        )
     return Config(**parsed)
 
 

@@ -108,7 +108,8 @@ class Config:
     client_ip_connection_limit: int = _setting(
         values.integer(0),
         0,
-        "concurrent connections of one client address (IPv6: of one /64), over all workers; 0: any number",
+        "concurrent connections of one client address (IPv6: of one /64), over all workers and, with `redis_url`, over "
+        "all replicas; 0: any number",
     )
     mediawiki_redacted_pages: Mapping[str, tuple[str, ...]] = _setting(
         values.redacted_pages,
@@ -167,15 +168,17 @@ class Config:
     redis_url: str | None = _setting(
         values.matching(r"(?:rediss?|unix)://\S+", "a redis://, rediss:// or unix:// URL"),
         None,
-        "no effect in this version: each process counts the connections of an address separately. A warning "
-        "says so at startup",
+        "a Redis in which all replicas count their connections together, so that `client_ip_connection_limit` and "
+        "`max_connections` hold for all of them. While Redis is away, they hold for each host separately. It has the "
+        "addresses of connected clients, at most 15 seconds longer than the replica that serves them",
         shown="none",
         secret=True,
     )
     max_connections: int = _setting(
         values.integer(0),
         10_000,
-        "concurrent connections of the server, over all its workers; 0: any number",
+        "concurrent connections of the server, over all its workers and, with `redis_url`, over all replicas; 0: any "
+        "number",
     )
     max_feeds: int = _setting(
         values.integer(1),

@@ -36,8 +36,11 @@ class Checked:
     max_worker_bytes: int
     max_worker_seconds: float
     max_connections: int
+    max_replicas_connections: int
+    """The `max_connections` of all replicas together, which the open files of one host do not bound; 0: no limit."""
     client_ip_connection_limit: int
     log_format: str
+    redis_url: str | None
     number: int = 1
     """1 for the configuration at the start, one more for each that was loaded later."""
 
@@ -90,10 +93,11 @@ class Check:
 # In the process that checks.
 
 
-def report_checked(descriptor: int, config: Config, text: str | None) -> None:
-    """Tell the supervisor that a configuration is right."""
-    names = [each.name for each in dataclasses.fields(Checked) if each.name not in ("text", "number")]
-    _report(descriptor, {"text": text, **{name: getattr(config, name) for name in names}})
+def report_checked(descriptor: int, config: Config, host: Config, text: str | None) -> None:
+    """Tell the supervisor that a configuration is right; `host` is the same as this host can bear it."""
+    answer = {"text": text, "max_replicas_connections": config.max_connections if config.redis_url else 0}
+    names = {each.name for each in dataclasses.fields(Checked)} - answer.keys() - {"number"}
+    _report(descriptor, {**answer, **{name: getattr(host, name) for name in names}})
 
 
 def report_problem(descriptor: int, problem: str) -> None:

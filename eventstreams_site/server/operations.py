@@ -56,9 +56,16 @@ class Operations:
     """Answers for all workers of a fleet."""
 
     def __init__(
-        self, fleet: Fleet, accept_failures: AcceptFailures, reload: Callable[[Callable[[str], None]], None]
+        self,
+        fleet: Fleet,
+        accept_failures: AcceptFailures,
+        reload: Callable[[Callable[[str], None]], None],
+        wake: Callable[[], None],
     ) -> None:
-        """Prepare; `reload` calls its argument with what is wrong with the configuration; empty if nothing is."""
+        """Prepare; `reload` calls its argument with what is wrong with the configuration; empty if nothing is.
+
+        `wake`, which is called from a thread, is to have `look` called.
+        """
         self._fleet = fleet
         self._accept_failures = accept_failures
         self._reload = reload
@@ -66,8 +73,8 @@ class Operations:
         self._own = CollectorRegistry()
         ProcessCollector(registry=self._own)
         self._own.register(_AcceptFailures(accept_failures))
-        self._limits = HostLimits(lambda: fleet.config)
-        self._is_full = False
+        self.limits = HostLimits(lambda: fleet.config, wake)
+        self._told = self._of_limits()
         """What the workers were told last of the host's connections."""
         self._scrapes: list[_Scrape] = []
         self._collected_at = float("-inf")
@@ -88,7 +95,12 @@ class Operations:
         )
 
     def look(self, now: float) -> None:
-        """Ask for metrics from time to time, and answer requests that have waited long enough."""
+        """Pass on what Redis answers, ask for metrics from time to time, answer requests that have waited for them."""
+        self.limits.look()
+        for pid, message in self.limits.answers():
+            if (worker := self._fleet.workers.get(pid)) is not None:
+                worker.control.send(message)
+        self._tell_of_limits()
         if self._is_serving and now - self._collected_at > COLLECT_SECONDS:
             self._ask(now)
         for scrape in [each for each in self._scrapes if now > each.deadline]:
@@ -97,29 +109,32 @@ class Operations:
     def heard(self, worker: Worker, message: Message) -> None:
         """Take a message of a worker."""
         if message["type"] == "state":
-            if worker.unready is None and self._is_full:
-                worker.control.send({"type": "full", "is_full": True})
+            if worker.unready is None:
+                worker.control.send(self._told)
             worker.unready, worker.degraded = message["unready"], message["degraded"]
         elif message["type"] in ("take", "release"):
-            if (answer := self._limits.answer(worker.pid, message)) is not None:
+            if (answer := self.limits.answer(worker.pid, message)) is not None:
                 worker.control.send(answer)
-            self._tell_if_full()
+            self._tell_of_limits()
         elif message["type"] == "metrics":
             self._metrics.update(worker.pid, worker.slot, message["families"])
             self._has_answered(worker.pid)
 
     def ended(self, worker: Worker) -> None:
         """Keep the counters of a worker that has ended."""
-        self._limits.end(worker.pid)
-        self._tell_if_full()
+        self.limits.end(worker.pid)
+        self._tell_of_limits()
         self._metrics.end(worker.pid)
         self._has_answered(worker.pid)
 
-    def _tell_if_full(self) -> None:
-        if self._limits.is_full is not self._is_full:
-            self._is_full = self._limits.is_full
+    def _of_limits(self) -> Message:
+        return {"type": "limits", "is_full": self.limits.is_full, "problem": self.limits.problem}
+
+    def _tell_of_limits(self) -> None:
+        if (told := self._of_limits()) != self._told:
+            self._told = told
             for worker in self._fleet.workers.values():
-                worker.control.send({"type": "full", "is_full": self._is_full})
+                worker.control.send(told)
 
     def _has_answered(self, pid: int) -> None:
         for scrape in list(self._scrapes):
@@ -138,8 +153,7 @@ class Operations:
             send_json(reply, answer, HTTPStatus.SERVICE_UNAVAILABLE)
             return
         degraded = self._fleet.degraded()
-        if problem := self._accept_failures.problem:
-            degraded.append(problem)
+        degraded += filter(None, (self._accept_failures.problem, self.limits.problem))
         status = {"status": "degraded", "degraded": degraded} if degraded else {"status": "ready"}
         send_json(reply, {**status, "workers": workers, "reload": about})
 
@@ -197,4 +211,6 @@ class Operations:
             restarts.add_metric(name, slot.restarts)
             looping.add_metric(name, float(slot.is_crash_loop))
         yield from (up, connections, configuration, restarts, looping)
-        yield GaugeMetricFamily("eventstreams_host_connections", "Streams of all workers", self._limits.connections)
+        yield GaugeMetricFamily("eventstreams_host_connections", "Streams of all workers", self.limits.connections)
+        if self.limits.shared is not None:
+            yield from self.limits.shared.collect()

@@ -35,8 +35,11 @@ from eventstreams_site.server.channel import StreamFactory
 from eventstreams_site.server.faults import FaultLog
 from eventstreams_site.server.flow import Flow, reset_by_peer
 from eventstreams_site.server.listening import ACCEPT_FAILURES, ACCEPT_FAILURES_HELP, AcceptFailures, listen
+from eventstreams_site.server.replica_limits import ReplicaLimits
 from eventstreams_site.server.request import origin_form
 from eventstreams_site.server.room import Room
+from eventstreams_site.server.shared_counts import STOP_SECONDS as SHARED_SECONDS
+from eventstreams_site.server.shared_counts import SharedCounts
 from streams.engine.source import RecordSource
 from streams.http.headers import is_private
 from streams.http.requests import FLOW_EXTENSION
@@ -78,9 +81,12 @@ def serve(
     `beside` runs in the background, given the source that the server reads.
     """
     tune()
-    config, places = descriptors.bounded(config)
+    bounded, places = descriptors.bounded(config)
     listener = listen(host, port)
-    server = StreamServer(Process(config, beside), places)
+    server = StreamServer(Process(bounded, beside), places)
+    if config.redis_url is not None:
+        per_ip, total = config.client_ip_connection_limit, bounded.max_connections
+        server.share_limits(ReplicaLimits(per_ip, total, config.max_connections, config.redis_url))
     server.run_with(Listening(listener, server.adopt, server.room.has_room, server.accept_failures.note))
 
 
@@ -150,6 +156,7 @@ class StreamServer(Server):
         )
         self._process = process
         self._flows: dict[Any, Flow] = {}
+        self._shared: SharedCounts | None = None
         self._is_stopping = False
         self._next_log = float("-inf")
 
@@ -197,6 +204,12 @@ class StreamServer(Server):
                 if time.monotonic() >= self._next_log:
                     self._next_log = time.monotonic() + LOG_SECONDS
                     log.error("Closed a connection that cannot be served: %s", error)
+
+    def share_limits(self, limits: ReplicaLimits) -> None:
+        """Use limits that all replicas share."""
+        self.service.limits = limits
+        self.service.metrics.registry.register(limits.shared)
+        self._shared = limits.shared
 
     def stop(self) -> None:
         """Stop the server, once."""
@@ -311,6 +324,16 @@ class StreamServer(Server):
             application.cancel()
         if left:
             await asyncio.wait(left, timeout=LEFT_SECONDS)
+        if self._shared is not None:
+            await self._shared_ends(self._shared)
+
+    @staticmethod
+    async def _shared_ends(shared: SharedCounts) -> None:
+        shared.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHARED_SECONDS):
+                while not shared.is_closed:
+                    await asyncio.sleep(0.01)
 
 
 def _use_origin_form(scope: MutableMapping[str, Any]) -> None:

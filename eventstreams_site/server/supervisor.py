@@ -10,6 +10,7 @@ event loop. What needs them to check a configuration runs in a separate process 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.config
 import os
@@ -35,6 +36,8 @@ from eventstreams_site.server.reloading import Reloading
 from eventstreams_site.server.worker import Worker
 
 log = logging.getLogger(__name__)
+
+_NO_SIGNAL = b"\0"
 
 
 def supervise(options: Namespace) -> NoReturn:
@@ -109,9 +112,9 @@ class Supervisor:
         self._is_accepting = False
         self.fleet = Fleet(config, count, watch=self._watch, unwatch=self._unwatch)
         self._reloading = Reloading(self.fleet, self._selector)
-        self._operations = Operations(self.fleet, self._accept_failures, self._reloading.begin)
-        self._ops = self._operations.serve(self._selector, ops_listener) if ops_listener is not None else None
         self._wake, self._waker = socket.socketpair()
+        self._operations = Operations(self.fleet, self._accept_failures, self._reloading.begin, self._wake_up)
+        self._ops = self._operations.serve(self._selector, ops_listener) if ops_listener is not None else None
 
     def run(self) -> None:
         """Run until a signal stops it and all workers have ended."""
@@ -133,6 +136,13 @@ class Supervisor:
             for key, _ in self._selector.select(self._seconds_to_wait(time.monotonic())):
                 if self._is_registered(key.fileobj):  # an earlier call may have closed it
                     self._call(key.data)
+        self._operations.limits.close()
+        if self._operations.limits.shared is not None:
+            self._operations.limits.shared.wait_until_closed()
+
+    def _wake_up(self) -> None:
+        with contextlib.suppress(OSError):  # it is full, and wakes the supervisor anyway
+            self._waker.send(_NO_SIGNAL)
 
     def _is_registered(self, file: Any) -> bool:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from eventstreams_site.config.config import Config
 from eventstreams_site.server.control import Message
-from eventstreams_site.server.host_limits import FULL, TOO_MANY
+from eventstreams_site.server.shared_counts import FULL, TOO_MANY
 from streams.core.errors import Overloaded, TooManyRequests
 from streams.http.limits import ConnectionLimits
 
@@ -33,8 +33,9 @@ class WorkerLimits(ConnectionLimits):
         self._per_ip = config.client_ip_connection_limit
         self._send = send
         self._numbers = itertools.count()
-        self._asked: dict[int, asyncio.Future[str]] = {}
+        self._asked: dict[int, asyncio.Future[tuple[str, int]]] = {}
         self._is_host_full = False
+        self._problem = ""
         self._next_log = float("-inf")
 
     @property
@@ -46,6 +47,11 @@ class WorkerLimits(ConnectionLimits):
     def is_full(self) -> bool:
         """Whether new clients get the error `overloaded`."""
         return self._is_host_full or super().is_full
+
+    @property
+    def problem(self) -> str:
+        """A sentence of the supervisor's if the limits do not hold over all replicas now; else an empty text."""
+        return self._problem
 
     async def admit(self, ip: str) -> Callable[[], None]:
         """Count a connection of `ip`, here and on the host; return the function that ends this.
@@ -63,10 +69,10 @@ class WorkerLimits(ConnectionLimits):
         try:
             self._send({"type": "take", "number": number, "ip": ip})
             async with asyncio.timeout(ANSWER_SECONDS):
-                refused = await answer
+                refused, limit = await answer
         except TimeoutError:
             self._log_silence()
-            refused = TOO_MANY if 0 < self._per_ip < self._by_ip[ip] else ""
+            refused, limit = TOO_MANY if 0 < self._per_ip < self._by_ip[ip] else "", self._per_ip
         except BaseException:
             release()
             raise
@@ -74,17 +80,17 @@ class WorkerLimits(ConnectionLimits):
             del self._asked[number]
         if refused:
             release()
-            raise Overloaded(self._host_total) if refused == FULL else TooManyRequests(self._per_ip)
+            raise Overloaded(limit) if refused == FULL else TooManyRequests(limit)
         return release
 
     def receive(self, message: Message) -> None:
-        """Take an answer of the supervisor, or its word on whether the host is full."""
-        if message["type"] == "full":
-            self._is_host_full = message["is_full"]
+        """Take an answer of the supervisor, or its word on the limits of all workers."""
+        if message["type"] == "limits":
+            self._is_host_full, self._problem = message["is_full"], message["problem"]
             return
         answer = self._asked.get(message["number"])
         if answer is not None and not answer.done():
-            answer.set_result(message["refused"])
+            answer.set_result((message["refused"], message["limit"]))
 
     def _release(self, number: int, ip: str) -> None:
         self.give_back(ip)

@@ -28,6 +28,11 @@ class ConnectionLimits:
         """Whether new clients get the error `overloaded`."""
         return 0 < self._total <= self.connections
 
+    @property
+    def problem(self) -> str:
+        """A sentence if the limits do not hold as configured now; else an empty text."""
+        return ""
+
     def take(self, ip: str) -> None:
         """Count a connection of `ip`; call `give_back` when it ends.
 
@@ -37,9 +42,12 @@ class ConnectionLimits:
         """
         if self.is_full:
             raise Overloaded(self._total)
+        self._check_address(ip)
+        self._count(ip)
+
+    def _check_address(self, ip: str) -> None:
         if self._per_ip and self._by_ip[ip] >= self._per_ip:
             raise TooManyRequests(self._per_ip)
-        self._count(ip)
 
     async def admit(self, ip: str) -> Callable[[], None]:
         """Count a connection of `ip`; return the function to call when it ends. Raises as `take` does."""

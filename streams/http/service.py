@@ -196,6 +196,8 @@ class Service:
         ]
         if self.limits.is_full:
             reasons.append(f"all {self.limits.total} connections for streams are in use: new clients have to retry")
+        if problem := self.limits.problem:
+            reasons.append(problem)
         if self.hub.feeds.are_full:
             reasons.append(
                 f"all {self.hub.feeds.limit} different subscriptions that a process keeps are in use: filters that "

@@ -38,6 +38,8 @@ class Command(BaseCommand):
         """Serve until a signal comes, or be a part of a supervised server."""
         from eventstreams_site.logs.lines import Style
         from eventstreams_site.server.check import report_checked, report_problem
+        from eventstreams_site.server.descriptors import bounded
+        from eventstreams_site.server.listening import ListenError
 
         Style.use("auto")
 
@@ -45,10 +47,11 @@ class Command(BaseCommand):
         if part == CHECK:
             try:
                 config, text = checked(options)
-            except CommandError as error:
+                host, _ = bounded(config, options["workers"])
+            except (CommandError, ListenError) as error:
                 report_problem(descriptors[0], str(error))
                 sys.exit(1)
-            report_checked(descriptors[0], config, text)
+            report_checked(descriptors[0], config, host, text)
         elif part == WORKER:
             serve_as_worker(descriptors, options["workers"])
         elif is_supervised(options):
@@ -63,8 +66,6 @@ def checked(options: Mapping[str, Any]) -> tuple[Config, str | None]:
     """Return the configuration and its text. Raises CommandError if the server cannot run with it."""
     from eventstreams_site.config.config import config_text, load_config
     from eventstreams_site.config.yaml_file import ConfigError
-    from eventstreams_site.server.descriptors import bounded
-    from eventstreams_site.server.listening import ListenError
     from streams.engine.kafka.options import kafka_options
 
     if not settings.DEBUG and not os.environ.get("DATABASE_URL", "").strip():
@@ -79,13 +80,15 @@ def checked(options: Mapping[str, Any]) -> tuple[Config, str | None]:
         text = config_text(os.environ)
         config = load_config(os.environ, text)
         _check_migrations()
-        if not is_supervised(options):
-            return config, text
-        if kafka_options(config.kafka).is_memory:
-            raise CommandError("--workers and --ops-port need a Kafka: without one, each process has its own events")
-        return bounded(config, options["workers"])[0], text
-    except (ConfigError, ListenError) as error:
+        if config.redis_url is not None:
+            from eventstreams_site.server.redis_counts import check_url
+
+            check_url(config.redis_url)
+    except (ConfigError, ValueError) as error:
         raise CommandError(str(error)) from None
+    if is_supervised(options) and kafka_options(config.kafka).is_memory:
+        raise CommandError("--workers and --ops-port need a Kafka: without one, each process has its own events")
+    return config, text
 
 
 def _check_migrations() -> None:

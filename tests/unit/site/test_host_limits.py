@@ -11,19 +11,31 @@ import pytest
 
 from eventstreams_site.config.settings import Config
 from eventstreams_site.server import worker_limits
+from eventstreams_site.server.check import Checked
 from eventstreams_site.server.host_limits import HostLimits
 from eventstreams_site.server.worker_limits import WorkerLimits
 from streams.core.errors import Overloaded, TooManyRequests
 
 CONFIG = Config(client_ip_connection_limit=2, max_connections=3)
+CHECKED = Checked(
+    text=None,
+    drain_seconds=1.0,
+    max_worker_bytes=0,
+    max_worker_seconds=0.0,
+    max_connections=3,
+    max_replicas_connections=0,
+    client_ip_connection_limit=2,
+    log_format="text",
+    redis_url=None,
+)
 
 
 class Host:
     """A supervisor and its workers, without processes between them."""
 
-    def __init__(self, config: Config = CONFIG) -> None:
-        self.config = config
-        self.limits = HostLimits(lambda: self.config)
+    def __init__(self, checked: Checked = CHECKED) -> None:
+        self.checked = checked
+        self.limits = HostLimits(lambda: self.checked)
         self.is_silent = False
 
     def worker(self, pid: int, places: int = 100) -> WorkerLimits:
@@ -32,7 +44,7 @@ class Host:
             if answer is not None:
                 asyncio.get_running_loop().call_soon(worker.receive, answer)
 
-        worker = WorkerLimits(self.config, places, send)
+        worker = WorkerLimits(CONFIG, places, send)
         return worker
 
 
@@ -99,6 +111,6 @@ async def test_without_an_answer_the_worker_counts_alone(monkeypatch: pytest.Mon
 async def test_a_new_configuration_counts_for_all() -> None:
     host = Host()
     await host.worker(1).admit("a")
-    host.config = dataclasses.replace(CONFIG, client_ip_connection_limit=1)
+    host.checked = dataclasses.replace(CHECKED, client_ip_connection_limit=1)
     with pytest.raises(TooManyRequests):
         await host.worker(2).admit("a")

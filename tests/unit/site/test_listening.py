@@ -25,8 +25,10 @@ CHECKED = Checked(
     max_worker_bytes=0,
     max_worker_seconds=0.0,
     max_connections=0,
+    max_replicas_connections=0,
     client_ip_connection_limit=0,
     log_format="text",
+    redis_url=None,
 )
 OF_THE_SYSTEM = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EINVAL", "EIO")
 

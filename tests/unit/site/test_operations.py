@@ -9,11 +9,13 @@ from eventstreams_site.server.control import Message
 from eventstreams_site.server.listening import ACCEPT_FAILURES, AcceptFailures
 from eventstreams_site.server.operations import Operations
 
+CONFIG = SimpleNamespace(redis_url=None, max_connections=0)
+
 
 def test_a_failure_to_accept_is_counted_once_whoever_has_it() -> None:
-    fleet: Any = SimpleNamespace(config=None, slots=[], workers={})
+    fleet: Any = SimpleNamespace(config=CONFIG, slots=[], workers={})
     failures = AcceptFailures()
-    operations = Operations(fleet, failures, lambda _: None)
+    operations = Operations(fleet, failures, lambda _: None, lambda: None)
     for pid, of_worker in ((1, 1), (2, 0)):
         samples = [[f"{ACCEPT_FAILURES}_total", {}, of_worker]]
         families: Message = {"type": "metrics", "families": [[ACCEPT_FAILURES, "counter", "", samples]]}
