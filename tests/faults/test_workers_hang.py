@@ -17,6 +17,7 @@ from tests.support.broken.hanging import HANG, SAID
 from tests.support.client.reading import SSE, Crowd
 from tests.support.site import Site
 from tests.support.site.serving import PATH, serving
+from tests.support.site.supervised import supervised
 
 NOTICE_SECONDS = 5.0
 REPLACE_SECONDS = 15.0
@@ -39,7 +40,8 @@ async def answers(site: Site) -> float:
 async def test_a_stopped_worker_gets_no_connections_and_gets_them_again_when_it_continues(
     kafka: Any, topic: str, tmp_path: Path
 ) -> None:
-    async with serving(tmp_path, kafka.bootstrap, [topic], command=WORKERS) as site, Crowd() as crowd:
+    async with supervised(tmp_path, kafka.bootstrap, topic) as (site, ops), Crowd() as crowd:
+        await ops.all_workers_are_up(2)
         _, stopped, other = await processes_of(site)
         for _ in range(2):  # both have a client, so that either may be the one with the fewest
             await crowd.connect(site.port, PATH, SSE)
@@ -94,10 +96,8 @@ async def test_a_worker_that_hangs_is_replaced_with_its_stacks_in_the_log(
 
 
 async def test_a_worker_that_is_told_to_stop_is_replaced_at_once(kafka: Any, topic: str, tmp_path: Path) -> None:
-    async with (
-        serving(tmp_path, kafka.bootstrap, [topic], command=WORKERS, drain_seconds=4.0) as site,
-        Crowd() as crowd,
-    ):
+    async with supervised(tmp_path, kafka.bootstrap, topic, drain_seconds=4.0) as (site, ops), Crowd() as crowd:
+        await ops.all_workers_are_up(2)
         _, told, other = await processes_of(site)
         followers = [await crowd.connect(site.port, PATH, SSE) for _ in range(20)]
         os.kill(told, signal.SIGTERM)
