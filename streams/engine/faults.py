@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 
+from streams.core.positions import TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.tuning import Tuning
 
 log = logging.getLogger(__name__)
+
+_FILTERING = "applying filters to records"
 
 
 class Faults:
@@ -17,6 +21,7 @@ class Faults:
     def __init__(self, metrics: Metrics, tuning: Tuning) -> None:
         self._metrics = metrics
         self._log_seconds = tuning.log_seconds
+        self._skipped_log_seconds = tuning.skipped_log_seconds
         self._logged_at: dict[str, float] = {}
         self._caught: dict[str, Caught] = {}
 
@@ -35,6 +40,28 @@ class Faults:
             self._logged_at[doing] = now
             text = "A fault while %s; retrying (eventstreams_faults_total counts them)"
             log.error(text, doing, exc_info=fault)
+
+    def skipped_by_filters(self, tp: TopicPartition, offset: int, fault: Exception) -> None:
+        """Count a record that a filter could not be applied to: its clients do without it, others get it.
+
+        The log has no part of the record: not the fault's own text, which may name one.
+        """
+        self._metrics.skipped.labels("filter_error").inc()
+        self._metrics.faults.labels(_FILTERING).inc()
+        now = time.monotonic()
+        if now >= self._logged_at.get(_FILTERING, float("-inf")) + self._skipped_log_seconds:
+            self._logged_at[_FILTERING] = now
+            *_, place = traceback.walk_tb(fault.__traceback__)
+            log.error(
+                "Skipped %s partition %s offset %s for filters: %s in %s, line %s (further ones are only counted, as "
+                'eventstreams_records_skipped_total{reason="filter_error"}, for %s s)',
+                *tp,
+                offset,
+                type(fault).__name__,
+                place[0].f_code.co_name,
+                place[1],
+                int(self._skipped_log_seconds),
+            )
 
 
 class Caught:

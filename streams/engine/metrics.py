@@ -56,7 +56,12 @@ class Metrics:
             "eventstreams_client_connections", "Connections since the start, by combination", ["streams"], registry=r
         )
         self.events_in = Counter("eventstreams_events_encoded", "Records made into events", registry=r)
-        self.skipped = Counter("eventstreams_records_skipped", "Records that are no event", ["reason"], registry=r)
+        self.skipped = Counter(
+            "eventstreams_records_skipped",
+            "Records that are no event, or that a filter fails on",
+            ["reason"],
+            registry=r,
+        )
         self.max_connections = Gauge(
             "eventstreams_max_connections",
             "Maximum connections of the server, over all its workers; 0: any",

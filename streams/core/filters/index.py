@@ -95,10 +95,24 @@ class FilterIndex(Generic[T]):
                 del self._by_key[parameter]
 
     def matching(self, fields: Fields) -> list[T]:
-        """Return the things that want an event; its fields were read with all that their filters look at."""
+        """Return the things that want an event; its fields were read with all that their filters look at.
+
+        Raises whatever a filter raises; see `sound`.
+        """
         found = [thing for thing, wanted in self._others.items() if wanted.matches(fields)]
         for parameter, places in self._by_key.items():
             candidates = places.get(field_value(fields, parameter))
             if candidates:
                 found += [thing for thing, wanted in candidates.items() if wanted.matches(fields)]
         return found
+
+    def sound(self, fields: Fields) -> list[T]:
+        """Return what `matching` does, without the things whose filter raises an exception on the event."""
+        return [thing for thing, wanted in self._filters.items() if _is_sound(wanted, fields)]
+
+
+def _is_sound(wanted: Filter, fields: Fields) -> bool:
+    try:
+        return wanted.matches(fields)
+    except Exception:
+        return False

@@ -18,6 +18,7 @@ from streams.core.filters import Filter
 from streams.core.positions import TopicPartition
 from streams.core.ring import OVERHEAD
 from streams.engine.encoder import Encoder
+from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
 from streams.engine.replay.reader_slots import ReaderSlots
 from streams.engine.source import Batch, RecordSource
@@ -93,6 +94,7 @@ class History:
         self._source = source
         self._encoder = encoder
         self._metrics = metrics
+        self._faults = Faults(metrics, tuning)
         self._max_bytes = tuning.history_cache_bytes
         self._bytes = 0
         self._lent_bytes = self._ring_lent_bytes = 0
@@ -164,28 +166,29 @@ class History:
             self._make_events(block, places)
         return [item for item in items[first:last] if type(item) is Event and item.json]
 
-    def matching(self, block: HistoryBlock, first: int, last: int, wanted: Filter) -> list[Event]:
+    def matching(self, tp: TopicPartition, block: HistoryBlock, first: int, last: int, wanted: Filter) -> list[Event]:
         """Return what of a block's items is an event that a filter wants, from index `first` to before `last`.
 
         A block keeps as a record only what is not redacted: a filter sees in it what it would see in the event, so that
-        a record that does not match does not become one.
+        a record that does not match does not become one. One on which the filter fails is skipped.
         """
         self._check(block)
-        read, matches = wanted.reader().read, wanted.matches
         if wanted.looks_at_added:
-            found = [event for event in self.events(block, first, last) if matches(read(event.json))]
-        else:
-            items = block.items
-            places = []
-            for place in range(first, last):
-                item = items[place]
-                json = item.value if type(item) is Record else item.json  # type: ignore[union-attr]
+            self.events(block, first, last)
+        read, matches, items = wanted.reader().read, wanted.matches, block.items
+        places = []
+        for place in range(first, last):
+            item = items[place]
+            json = item.value if type(item) is Record else item.json  # type: ignore[union-attr]
+            try:
                 if json and matches(read(json)):
                     places.append(place)
-            records = [place for place in places if type(items[place]) is Record]
-            if records:
-                self._make_events(block, records)
-            found = [event for place in places if type(event := items[place]) is Event and event.json]
+            except Exception as fault:
+                self._faults.skipped_by_filters(tp, item.offset, fault)
+        records = [place for place in places if type(items[place]) is Record]
+        if records:
+            self._make_events(block, records)
+        found = [event for place in places if type(event := items[place]) is Event and event.json]
         self._metrics.filtered(last - first, len(found))
         return found
 

@@ -119,7 +119,7 @@ class Merge:
                 self._leave(held, last, moved)
                 self._settle(moved)
                 return shared
-            events = self._events(held.block, first, last)
+            events = self._events(tp, held.block, first, last)
             if most is not None and count + len(events) >= most:
                 events = events[: most - count]
                 last = bisect_left(held.block.items, events[-1].offset + 1, first, last, key=_offset)
@@ -143,7 +143,7 @@ class Merge:
             moved.pop(held.tp, None)
         return self._take(held, last)
 
-    def _events(self, block: HistoryBlock, first: int, last: int) -> list[Event]:
+    def _events(self, tp: TopicPartition, block: HistoryBlock, first: int, last: int) -> list[Event]:
         """Return what of a block's items is an event that is wanted."""
         if not self._is_filtered:
             return self._history.events(block, first, last)
@@ -151,7 +151,7 @@ class Merge:
         # A block around events of a ring does not say how large it is.
         size = block.framed_bytes * items // len(block.items) or sum(map(_size, block.items[first:last]))
         self.examined += size
-        return self._history.matching(block, first, last, self._wanted)
+        return self._history.matching(tp, block, first, last, self._wanted)
 
     def _settle(self, moved: dict[TopicPartition, _Held]) -> None:
         """Move the position to within the blocks of which a part has left."""

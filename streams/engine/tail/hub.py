@@ -16,6 +16,8 @@ from operator import attrgetter
 from typing import Any
 
 from streams.core.errors import KafkaUnavailable, NoTopicsAvailable
+from streams.core.events import Event
+from streams.core.filters.fields import Fields
 from streams.core.plan import UNREADABLE
 from streams.core.positions import TopicPartition
 from streams.core.ring import Ring
@@ -271,7 +273,7 @@ class Hub:
         mark, now = partition.mark, time.monotonic()
         # Decoded once for all filters, and not at all where none can want it.
         is_filtered = bool(self.feeds.in_use.filters) and any(track.has_filters for track in partition.tracks)
-        fields = [self.feeds.in_use.read(event.json) for event in events] if is_filtered else []
+        fields = self._fields(partition.tp, events) if is_filtered else []
         matched = 0
         for track in partition.tracks:
             moved, matches = track.extend(partition.tp, events, fields, mark, now)
@@ -279,6 +281,18 @@ class Hub:
             matched += matches
         if is_filtered:
             self._metrics.filtered(len(events), matched)
+
+    def _fields(self, tp: TopicPartition, events: Iterable[Event]) -> list[Fields | None]:
+        """Return what filters look at in each event; None, with the event skipped for filters, after a fault."""
+        read = self.feeds.in_use.read
+        fields: list[Fields | None] = []
+        for event in events:
+            try:
+                fields.append(read(event.json))
+            except Exception as fault:
+                self._faults.skipped_by_filters(tp, event.offset, fault)
+                fields.append(None)
+        return fields
 
     # Partitions: watched, and let go.
 

@@ -146,11 +146,12 @@ class Track:
             feed.wake()
 
     def extend(
-        self, tp: TopicPartition, events: Sequence[Event], fields: Sequence[Fields], mark: Mark, now: float
+        self, tp: TopicPartition, events: Sequence[Event], fields: Sequence[Fields | None], mark: Mark, now: float
     ) -> tuple[Collection[Feed], int]:
         """Add new events of one partition, after which it stands at `mark`; `now` in seconds.
 
-        `fields` are those of the events, if any of the feeds has a filter. Returns the feeds that have something new,
+        `fields` are those of the events, if any of the feeds has a filter; None for an event that no filter can be
+        applied to. Returns the feeds that have something new,
         which are to be woken, and how many matches there were with filters.
         """
         whole = (self._unfiltered,) if self._unfiltered is not None else ()
@@ -160,9 +161,7 @@ class Track:
         if whole:
             whole[0].coming += len(events)
         if events and self._filtered:
-            found = self._found(events, fields)
-            if found is None:
-                return self._extend_without_filters(_Run(tp, events, takers, mark, now)), 0
+            found = self._found(tp, events, fields)
             takers = [(*whole, *some) for some in found] if whole else found
             woken = dict.fromkeys(whole)
             for some in found:
@@ -177,19 +176,16 @@ class Track:
             self.settle()
         return woken, matches
 
-    def _found(self, events: Sequence[Event], fields: Sequence[Fields]) -> list[list[Feed]] | None:
-        """Return which feeds with a filter want each event; None after a fault."""
-        with self._faults.caught("applying filters to records"):
-            return [self._filtered.matching(its) for _, its in zip(events, fields, strict=True)]
-        return None
-
-    def _extend_without_filters(self, run: _Run) -> list[Feed]:
-        """Take in events that filters could not be applied to: clients with one read them from the ring."""
-        self.inbox.append(run)
-        self.settle()
-        for feed in self._filtered:
-            feed.miss()
-        return list(self.feeds)
+    def _found(self, tp: TopicPartition, events: Sequence[Event], fields: Sequence[Fields | None]) -> list[list[Feed]]:
+        """Return which feeds with a filter want each event; none of those whose filter fails on it."""
+        found: list[list[Feed]] = []
+        for event, its in zip(events, fields, strict=True):
+            try:
+                found.append(self._filtered.matching(its) if its is not None else [])
+            except Exception as fault:
+                self._faults.skipped_by_filters(tp, event.offset, fault)
+                found.append(self._filtered.sound(its) if its is not None else [])
+        return found
 
     def settle(self) -> None:
         """Give the feeds what is in the inbox. After a fault, their clients read it from the ring."""

@@ -115,7 +115,7 @@ def historical(records: list[Record], wanted: Filter) -> list[int]:
     encoder = Encoder(REDACTOR, Metrics())
     history = History(MemorySource(), encoder, Metrics(), Tuning(history_readers=1, history_cache_bytes=1 << 20))
     block = HistoryBlock(0, 2, encoder.cacheable(records), 1_000, 2, REDACTOR.version)
-    return [event.offset for event in history.matching(block, 0, 2, wanted)]
+    return [event.offset for event in history.matching(TP, block, 0, 2, wanted)]
 
 
 async def test_filters_on_a_name_want_nothing_of_a_listed_page_live_and_out_of_the_history() -> None:

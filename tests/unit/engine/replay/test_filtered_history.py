@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from redaction.redactor import Redactor
 from streams.core.events import Event, Record, SkippedRecord, encode
 from streams.core.filters import parse_filter
+from streams.core.filters.fields import Fields
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.replay.reader_slots import ReaderSlot
@@ -79,6 +81,31 @@ async def test_a_filter_sees_what_the_service_adds_to_an_event() -> None:
         wanted = parse_filter(b"where=meta.offset>=150&where=meta.topic=a&wiki=dewiki")
         async with connected(engine, since=0, wanted=wanted) as client:
             assert (await client.until(lambda got: got.events)).offsets == {TP: [207]}
+
+
+@pytest.mark.parametrize("query", ["wiki=dewiki", "where=meta.offset>=0&wiki=dewiki"])
+async def test_a_filter_that_fails_on_a_record_skips_it_and_the_client_reads_on(
+    query: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = parse_filter(query.encode())
+    matches = wanted.matches
+    examined = itertools.count()
+
+    def fails(fields: Fields) -> bool:
+        if next(examined) in (107, 207):
+            raise KeyError(fields.member("wiki"))
+        return matches(fields)
+
+    object.__setattr__(wanted, "matches", fails)
+    async with Engine(log(400), ring_bytes=1).running("a", "b") as engine:
+        async with connected(engine, since=0, wanted=wanted) as client:
+            got = await client.until(lambda got: len(got.events) == 2)
+            assert got.offsets == {TP: [7, 307]}
+        labels = {"reason": "filter_error"}
+        assert engine.metrics.registry.get_sample_value("eventstreams_records_skipped_total", labels) == 2
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("Skipped a partition 0 offset 107 for filters: KeyError in fails, line ")
+    assert "dewiki" not in caplog.text
 
 
 NOBODY = Redactor({})

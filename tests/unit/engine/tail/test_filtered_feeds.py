@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from streams.core.filters.fields import Fields
 from streams.core.positions import Mark, Scope, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.tail.feed import Selection
-from tests.support.engine import Engine, cancel, eventually
+from tests.support.engine import Engine, eventually
 from tests.support.engine.connection import Connection, connected
 from tests.support.engine.hub import blocks, received
 
@@ -38,6 +37,24 @@ def write(source: MemorySource, *wikis: str, topic: str = "a") -> None:
 
 def selection(query: str, *topics: str) -> Selection:
     return Selection(frozenset(topics or TOPICS), frozenset(), Scope.STREAMS, parse_filter(query.encode()))
+
+
+def failing(asked: Selection, word: str) -> Selection:
+    """The selection, with a filter that fails on events with a word."""
+    matches = asked.filter.matches
+
+    def fails(fields: Fields) -> bool:
+        if fields.member("wiki") == word:
+            raise KeyError(word)
+        return matches(fields)
+
+    object.__setattr__(asked.filter, "matches", fails)
+    return asked
+
+
+def skipped(engine: Engine) -> float | None:
+    """How many records were skipped because a filter failed."""
+    return engine.metrics.registry.get_sample_value("eventstreams_records_skipped_total", {"reason": "filter_error"})
 
 
 @pytest.fixture
@@ -182,31 +199,48 @@ async def test_a_thousand_feeds_that_come_and_go_leave_nothing_behind() -> None:
         assert not feeds.in_use._names
 
 
-async def test_a_fault_of_a_filter_costs_live_clients_nothing_but_the_way_through_the_rings(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_filter_that_fails_on_an_event_skips_it_for_its_own_clients_alone(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = log()
     async with Engine(source).running(*TOPICS) as engine, AsyncExitStack() as stack:
-        feeds = [await stack.enter_async_context(engine.hub.feed(selection(query))) for query in ("wiki=a", "")]
+        asked = [failing(selection("wiki=a,secret"), "secret"), selection("wiki=a,secret&bot=!true"), selection("")]
+        feeds = [await stack.enter_async_context(engine.hub.feed(each)) for each in asked]
         clients = [Connection(engine, feed, dict(feed.vector), [], is_sse=True, takes=lambda: True) for feed in feeds]
-        following = [asyncio.ensure_future(each.until(lambda got: len(got.events) == 2)) for each in clients]
-        matching = type(engine.hub.feeds.track_of(feeds[0])._filtered).matching
-
-        def fails(*_: Any) -> None:
-            monkeypatch.setattr(type(engine.hub.feeds.track_of(feeds[0])._filtered), "matching", matching)
-            raise RuntimeError
-
-        monkeypatch.setattr(type(engine.hub.feeds.track_of(feeds[0])._filtered), "matching", fails)
-        write(source, "a")
-        await eventually(lambda: len(clients[1].received.events) == 1)
-        write(source, "a")
-        for got in await asyncio.gather(*following):
-            assert got.offsets == {TP: [0, 1]}
-        count = engine.metrics.registry.get_sample_value
-        assert count("eventstreams_faults_total", {"place": "applying filters to records"}) == 1
-        await cancel(*following)
+        following = [
+            asyncio.ensure_future(each.until(lambda got: got.offsets.get(TP, [])[-1:] == [3])) for each in clients
+        ]
+        write(source, "a", "secret", "secret", "a")
+        got = await asyncio.gather(*following)
+        assert [each.offsets[TP] for each in got] == [[0, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
+        assert skipped(engine) == 2
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert line.startswith("Skipped a partition 0 offset 1 for filters: KeyError in fails, line ")
+        assert "secret" not in caplog.text
         for each in clients:
             await each.close()
+
+
+async def test_an_event_whose_fields_cannot_be_read_is_skipped_by_filters_and_no_other_one_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of = FieldsInUse.read
+
+    def fails(self: FieldsInUse, event: bytes) -> Fields:
+        if b"secret" in event:
+            raise KeyError("secret")
+        return of(self, event)
+
+    monkeypatch.setattr(FieldsInUse, "read", fails)
+    source = log()
+    async with Engine(source).running(*TOPICS) as engine, AsyncExitStack() as stack:
+        filtered, plain = [
+            await stack.enter_async_context(engine.hub.feed(selection(query))) for query in ("bot=!true", "")
+        ]
+        write(source, "a", "secret", "b")
+        await eventually(lambda: received(plain).offsets == {TP: [0, 1, 2]})
+        assert received(filtered).offsets == {TP: [0, 2]}
+        assert skipped(engine) == 1
 
 
 async def test_a_topic_that_is_recreated_is_a_gap_for_every_filter() -> None:
