@@ -30,8 +30,8 @@ class AdminConfig(StreamConfigSource, Protocol):
         """Hosts that admins may name in URLs of schemas."""
 
 
-class Client(Protocol):
-    """An open stream."""
+class StreamReader(Protocol):
+    """A client with an open stream: the part of `streams.http.service.OpenStream` that the admin needs."""
 
     @property
     def stream_names(self) -> Collection[str]:
@@ -58,7 +58,7 @@ class Running(Protocol):
         """The streams that it exposes; None before they are known."""
 
     @property
-    def clients(self) -> Iterable[Client]:
+    def clients(self) -> Iterable[StreamReader]:
         """Its open streams."""
 
     @property

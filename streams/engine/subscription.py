@@ -22,6 +22,7 @@ from streams.engine.replay.merge import Merge
 from streams.engine.tail.fanout import Chunk, Follower, Sink
 from streams.engine.tail.feed import Feed, ahead, behind
 from streams.engine.tail.hub import Hub
+from streams.engine.terms.sink import follow_on_terms
 from streams.engine.terms.terms import Terms
 
 
@@ -82,8 +83,9 @@ class Subscription:
         self._last_chunk_at = time.monotonic()
         try:
             async for chunk in self._chunks():
-                if self._terms is not None:
-                    self._terms.sent(chunk.events, self.position)
+                if self._terms is not None and chunk.events:
+                    self._terms.sent(chunk.events)
+                    self._terms.told(self.position)
                 yield chunk
                 self._last_chunk_at = time.monotonic()
         finally:
@@ -151,8 +153,12 @@ class Subscription:
         """Where the client is to join its feed (see `Feed.entry`), or, near its end, how far it may read without it."""
         number, target = self._feed.entry(self.position)
         terms = self._terms
-        if terms is None or (not terms.is_near_end and terms.admits(self._feed.next_step(number, self._is_sse))):
+        if terms is None:
             return number, target
+        if not terms.is_near_end:
+            step = self._feed.next_step(number, self._is_sse)
+            if step is None or terms.admits(step.chunk.events):
+                return number, target
         return None, terms.target(self.position)
 
     # Live.
@@ -173,7 +179,7 @@ class Subscription:
                         return
                 step = feed.next_step(number, self._is_sse)
                 if step is not None:
-                    if terms is not None and not terms.admits(step):
+                    if terms is not None and not terms.admits(step.chunk.events):
                         return
                     chunk, number, self.position, _ = step
                     if chunk.parts:
@@ -182,7 +188,7 @@ class Subscription:
                     await (feed.changed() if terms is None else terms.feed_to_move())
                 else:
                     follower = Follower(self._sink, number, self.position, is_sse=self._is_sse)
-                    await (feed.fanout.follow(follower) if terms is None else terms.follow(follower))
+                    await (feed.fanout.follow(follower) if terms is None else follow_on_terms(feed, follower, terms))
                     number, self.position = follower.number, follower.position
                     self._last_chunk_at = time.monotonic()
         except LookupError:

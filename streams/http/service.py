@@ -40,7 +40,7 @@ class ClientGone(OSError):
     """The client has disconnected."""
 
 
-class Client(Protocol):
+class OpenStream(Protocol):
     """An open stream, as the process sees it."""
 
     @property
@@ -139,7 +139,7 @@ class Service:
     log_is_stuck: Callable[[], bool] = lambda: False
     """Whether nobody reads the log, so that lines of it are lost."""
     connecting: set[Newcomer] = field(default_factory=set)
-    clients: set[Client] = field(default_factory=set)
+    clients: set[OpenStream] = field(default_factory=set)
     connections: set[Connection] = field(default_factory=set)
 
     @functools.cached_property

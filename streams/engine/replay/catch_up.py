@@ -21,8 +21,8 @@ from streams.engine.tail.hub import Hub
 from streams.engine.terms.terms import Terms
 
 
-class Client(Protocol):
-    """The client that is behind, as far as it has to be told something meanwhile."""
+class PullLoop(Protocol):
+    """The part of the client's `Subscription` that tells the client something while it catches up."""
 
     def patiently(self, work: Coroutine[Any, Any, object] | asyncio.Future[Any]) -> AsyncIterator[Chunk]:
         """Wait for `work`, and yield what the client is told meanwhile."""
@@ -37,13 +37,13 @@ class Client(Protocol):
 class CatchUp:
     """What one client that is behind holds: events in `merge`, and perhaps a reader slot."""
 
-    __slots__ = ("_client", "_history", "_hub", "_slot", "_taking_slot", "_terms", "_tuning", "_version", "merge")
+    __slots__ = ("_history", "_hub", "_pull_loop", "_slot", "_taking_slot", "_terms", "_tuning", "_version", "merge")
 
-    def __init__(self, hub: Hub, history: History, merge: Merge, client: Client, terms: Terms | None) -> None:
+    def __init__(self, hub: Hub, history: History, merge: Merge, pull_loop: PullLoop, terms: Terms | None) -> None:
         self.merge = merge
         self._hub = hub
         self._history = history
-        self._client = client
+        self._pull_loop = pull_loop
         self._terms = terms
         self._tuning = hub.tuning
         self._version = history.version
@@ -87,7 +87,7 @@ class CatchUp:
                 self._slot.account(nbytes)
             if chunk.parts:
                 yield chunk
-            for sign in self._client.signs_of_life():
+            for sign in self._pull_loop.signs_of_life():
                 yield sign  # a filter may want nothing of all that is read
             if self._terms is not None and self._terms.left == 0:
                 merge.clear()
@@ -149,7 +149,7 @@ class CatchUp:
 
     async def _wait_for_slot(self) -> AsyncIterator[Chunk]:
         taking = self._taking_slot = asyncio.ensure_future(self._take_slot())
-        async for chunk in self._client.patiently(taking):
+        async for chunk in self._pull_loop.patiently(taking):
             yield chunk
         if not taking.cancelled():
             taking.result()  # a fault must end the stream rather than be retried forever
@@ -176,12 +176,12 @@ class CatchUp:
         target = targets[tp]
         log, offset, share = Log(tp, target.incarnation), self.merge.position[tp].offset, self._share(targets)
         reading = asyncio.ensure_future(self._history.read(log, offset, share))
-        async for chunk in self._client.patiently(reading):
+        async for chunk in self._pull_loop.patiently(reading):
             yield chunk
         try:
             blocks = reading.result()
         except (OutOfRangeError, UnknownPartitionError):
-            for chunk in self._client.gap_chunks(await self._skip_what_is_gone(tp, target)):
+            for chunk in self._pull_loop.gap_chunks(await self._skip_what_is_gone(tp, target)):
                 yield chunk
             return
         except SourceError:
@@ -192,7 +192,7 @@ class CatchUp:
         # Meanwhile others may read, perhaps of other brokers.
         if self._history.slots.is_wanted:
             self.park()
-        async for chunk in self._client.patiently(asyncio.sleep(self._tuning.retry_seconds)):
+        async for chunk in self._pull_loop.patiently(asyncio.sleep(self._tuning.retry_seconds)):
             yield chunk
 
     def _hold(self, log: Log, blocks: list[HistoryBlock], share: int, target: Mark) -> None:

@@ -13,12 +13,11 @@ import math
 from streams.core import formats
 from streams.core.positions import IdWriter, Mark, Position, TopicPartition
 from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Chunk, Follower, Step
+from streams.engine.tail.fanout import Chunk
 from streams.engine.tail.feed import Feed
 from streams.engine.tail.hub import Hub
 from streams.engine.terms.checkpoints import Checkpoints
 from streams.engine.terms.end import End, now_ms
-from streams.engine.terms.watch import Watch
 
 
 class Terms:
@@ -35,13 +34,23 @@ class Terms:
         self._is_sse = is_sse
         self._metrics = metrics
 
-    def sent(self, events: int, position: Position) -> None:
-        """Count events that are being sent; the id of the last says `position`."""
-        if events and self._end is not None:
+    def sent(self, events: int) -> None:
+        """Count events that are being sent, at least one."""
+        if self._end is not None:
             self._end.events += events
-        if events and self._checkpoints is not None:
+        if self._checkpoints is not None:
             self._checkpoints.sent()
+
+    def told(self, position: Position) -> None:
+        """Note that the id of the last event that was sent says this position."""
+        if self._checkpoints is not None:
             self._checkpoints.told(position)
+
+    @property
+    def seconds_to_look(self) -> float:
+        """Seconds after which a live client's end may be near, or a checkpoint due; the clock may also be set."""
+        until = self._end.seconds_left if self._end is not None else None
+        return min(self._tuning.clock_seconds, self.seconds_left, math.inf if until is None else until)
 
     # An end.
 
@@ -55,9 +64,9 @@ class Terms:
         """Whether the end may lie within what the feed has."""
         return self._end is not None and self._end.is_near(self._feed.vector)
 
-    def admits(self, step: Step | None) -> bool:
-        """Return whether a step of the feed does not lead beyond the end."""
-        return step is None or self._end is None or self._end.admits(step.chunk.events)
+    def admits(self, events: int) -> bool:
+        """Return whether a step of `events` events does not lead beyond the end."""
+        return self._end is None or self._end.admits(events)
 
     async def look_for_end(self) -> None:
         """Ask Kafka where partitions end, those of which that has to be known by now."""
@@ -95,6 +104,10 @@ class Terms:
         """Seconds until a checkpoint may be due, infinite without checkpoints."""
         return self._checkpoints.seconds_left if self._checkpoints is not None else math.inf
 
+    def is_checkpoint_due(self, position: Position) -> bool:
+        """Return whether a client at `position` is to get a checkpoint now."""
+        return self._checkpoints is not None and self._checkpoints.is_due(position)
+
     def checkpoint(self, position: Position) -> tuple[Chunk, ...]:
         """Return a checkpoint, if one is due."""
         if self._checkpoints is None or not self._checkpoints.is_due(position):
@@ -104,16 +117,6 @@ class Terms:
         self._metrics.checkpoints.inc()
         made = formats.sse_checkpoint if self._is_sse else formats.ndjson_checkpoint
         return (Chunk((made(self._ids(position), now_ms()),), 0),)
-
-    # Both.
-
-    async def follow(self, follower: Follower) -> None:
-        """Have a live client written to until its sink does not take a chunk, or there is something else to send."""
-        watch = follower.sink = Watch(follower.sink, self._feed, follower, self._end, self._checkpoints, self._tuning)
-        try:
-            await self._feed.fanout.follow(follower)
-        finally:
-            watch.close()
 
     def _ids(self, position: Position) -> bytes:
         self._writer.reset(position)

@@ -186,7 +186,7 @@ _SINCE = OpenApiParameter(
     examples=[
         OpenApiExample("None", summary="None: start now", value=""),
         OpenApiExample("Date", summary="A date-time", value="2026-01-31T12:00:00Z"),
-        OpenApiExample("Milliseconds", summary="Milliseconds since the epoch", value=1767225600000),
+        OpenApiExample("Milliseconds", summary="Milliseconds since the epoch", value=1769860800000),
     ],
 )
 LAST_EVENT_ID = OpenApiParameter(

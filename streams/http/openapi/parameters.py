@@ -52,7 +52,7 @@ _UNTIL = OpenApiParameter(
     examples=[
         OpenApiExample("None", summary="None: without end", value=""),
         OpenApiExample("Date", summary="A date-time", value="2026-01-31T13:00:00Z"),
-        OpenApiExample("Milliseconds", summary="Milliseconds since the epoch", value=1767229200000),
+        OpenApiExample("Milliseconds", summary="Milliseconds since the epoch", value=1769864400000),
     ],
 )
 _LIMIT = OpenApiParameter(

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streams.local.processes import HOST, free_port, last_lines, spawn, terminate
+from tests.support.around.certificates import self_signed
 from tests.support.around.chromium import skip
 from tests.support.site import ROOT
 
@@ -116,11 +116,9 @@ def _example(path: str, changes: dict[str, str]) -> str:
 
 
 def _make_certificate(folder: Path) -> None:
-    names = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=IP:{HOST}"]
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    paths = ["-keyout", str(folder / "key"), "-out", str(folder / "cert")]
-    subprocess.run(["openssl", "req", "-x509", *curve, *names, *paths], check=True, capture_output=True, timeout=30)
-    (folder / "pem").write_text((folder / "cert").read_text() + (folder / "key").read_text())
+    made = self_signed(HOST)
+    for name, text in {"cert": made.certificate, "key": made.key, "pem": made.certificate + made.key}.items():
+        (folder / name).write_text(text)
 
 
 def _listens(port: int) -> bool:

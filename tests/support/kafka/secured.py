@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +9,10 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from streams.local.kafka import LocalKafka
 from streams.local.processes import HOST, free_port
+from tests.support.around.certificates import self_signed
 
 USER, PASSWORD = "alice", "48151623"
 
@@ -32,7 +28,7 @@ class Secured:
         self.ca = folder / "ca.pem"
         ports = {name: free_port() for name in ("TLS", "SASL", "FAR")}
         plain, nobody = free_port(), free_port()
-        certificate, key = _self_signed()
+        certificate, key, _ = self_signed("localhost")
         self.ca.write_text(certificate)
         advertised = f"PLAINTEXT://{HOST}:{plain},TLS://{HOST}:{ports['TLS']},SASL://{HOST}:{ports['SASL']}"
         self.nobody = f"{HOST}:{nobody}"
@@ -103,26 +99,3 @@ def secured_kafka(folder: Path) -> Iterator[Secured]:
         yield made
     finally:
         made.kafka.kill()
-
-
-def _self_signed() -> tuple[str, str]:
-    """Certificate and key, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's broker")])
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=36_500))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return certificate.public_bytes(pem).decode(), private.decode()

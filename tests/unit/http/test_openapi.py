@@ -19,6 +19,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from eventstreams_site.config.config import load_config
 from streams.core import errors
 from streams.core.catalogue import Catalogue, Layers, compile_catalogue
+from streams.core.since import parse_since
 from streams.engine.metrics import Metrics
 from streams.http.negotiation import Format
 from streams.http.openapi.document import Generator
@@ -91,7 +92,13 @@ def test_a_stream_has_a_path_with_all_that_is_known_of_it() -> None:
     since, last_event_id, *_ = told["parameters"]
     assert (since["name"], since["in"]) == ("since", "query")
     assert (last_event_id["name"], last_event_id["in"]) == ("Last-Event-ID", "header")
-    assert {"2026-01-31T12:00:00Z", 1767225600000} <= {example["value"] for example in since["examples"].values()}
+    until = made["components"]["parameters"]["until"]
+    moments = [
+        {parse_since(str(example["value"])) for example in each["examples"].values() if example["value"]}
+        for each in (since, until)
+    ]
+    assert [len(each) for each in moments] == [1, 1], "a time is shown in two forms"
+    assert max(moments[0]) < max(moments[1]), "an example of until fits that of since"
 
 
 def test_how_an_id_looks_is_shown_with_the_topics_of_the_stream() -> None:

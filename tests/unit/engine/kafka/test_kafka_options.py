@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import inspect
 import ssl
 from pathlib import Path
@@ -11,12 +10,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from streams.engine.kafka.options import KafkaOptions, kafka_options
+from tests.support.around.certificates import self_signed
 
 
 def options(**settings: Any) -> KafkaOptions:
@@ -35,25 +31,8 @@ def refusal(settings: dict[str, object]) -> str:
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a certificate (cert.pem), its key (key.pem), and the key encrypted with ``s3cr3t`` (locked.pem)."""
     folder = tmp_path_factory.mktemp("pem")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=36_500))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
-    locked = key.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"s3cr3t"))
-    (folder / "locked.pem").write_bytes(locked)
+    for name, text in zip(("cert", "key", "locked"), self_signed("localhost", password="s3cr3t"), strict=True):
+        (folder / f"{name}.pem").write_text(text)
     return folder
 
 
