@@ -17,7 +17,7 @@ from eventstreams_site.watch import Followed, Watch
 from redaction.listed import changes
 from redaction.listed.in_force import Listed
 from redaction.listed.matches import MatchWriter
-from redaction.redactor import Redactor
+from redaction.redactor import REDACTIONS, Redactor
 from streams.admin import missing_topics
 from streams.catalogue.database import read_catalogue
 from streams.catalogue.refresh import Refresh
@@ -25,6 +25,7 @@ from streams.core.catalogue import Catalogue
 from streams.engine.encoder import Encoder, NoListYet
 from streams.engine.kafka.options import kafka_options
 from streams.engine.kafka.source import KafkaSource
+from streams.engine.loop_lag import LoopLag
 from streams.engine.memory import MemorySource
 from streams.engine.metrics import Metrics
 from streams.engine.replay.history import History
@@ -81,6 +82,7 @@ class Process:
         else:
             source = KafkaSource(options, metrics, tuning)
         self._beside = beside
+        self.loop_lag = LoopLag()
         hub = Hub(source, encoder, metrics, tuning)
         self._redactor: Redactor | None = None
         """The redactor in force; None before the first."""
@@ -124,6 +126,14 @@ class Process:
         metrics.count(
             "eventstreams_log_lines_left_out", "Log lines left out as like others", lambda: lines.RepeatLimit.suppressed
         )
+        metrics.gauge_by(
+            "eventstreams_event_loop_lag_seconds",
+            "By how much the event loop was late at worst, lately",
+            "",
+            lambda: {"": self.loop_lag.seconds},
+        )
+        metrics.count_by("eventstreams_redactions", "What was redacted, by rule", "rule", lambda: REDACTIONS)
+        self._watch.measured_by(metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -132,6 +142,7 @@ class Process:
             service = self.service
             background = (
                 self._watch.run(),
+                self.loop_lag.watch(),
                 # Separate: `poll_now` is for what admins wait for.
                 Watch(Followed("which pages matched events", self._matches.write, lambda _: None)).run(),
                 service.refresh.run_forever(),
@@ -253,6 +264,7 @@ class Process:
         self.service.hub.set_topics(topic for stream in streams for topic in (*stream.topics, *stream.topics_allowed))
         self.service.catalogue = catalogue
         self.service.metrics.catalogue_streams.set(len(catalogue.streams))
+        self.service.metrics.set_streams({stream.name: stream.topics for stream in streams})
         for client in list(self.service.clients):
             client.recheck(catalogue)
         self.service.refresh.reconsider()

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from django.db import connections
 
 from eventstreams_site.database_threads import DatabaseThreads
+from streams.engine.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,10 @@ class Followed(Generic[T]):
         self.asked_at = time.monotonic()
         """When the query began that gave the newest value (time.monotonic)."""
         self.wake = asyncio.Event()
+        self.seconds = 0.0
+        """Seconds that the last answer took."""
+        self.failures = 0
+        """Queries that failed."""
         self._is_due = False
         """No thread was free: the next query begins as soon as an answer has arrived."""
         self._fetch = fetch
@@ -111,8 +116,10 @@ class Followed(Generic[T]):
                 self._on_change(new)
                 self._last = new
         except Exception as error:
+            self.failures += 1
             self._log_failure(f"{type(error).__name__}: {error} (has `manage.py migrate` been run?)")
         else:
+            self.seconds = time.monotonic() - asked_at
             self.asked_at = asked_at
             self._on_success()
             if self._is_failure_logged:
@@ -140,6 +147,27 @@ class Watch:
         """Query now rather than within a second: there is something new."""
         for each in self._followed:
             each.wake.set()
+
+    def measured_by(self, metrics: Metrics) -> None:
+        """Add the metrics of the database."""
+        metrics.gauge_by(
+            "eventstreams_database_seconds",
+            "Seconds that the database's last answer took",
+            "query",
+            lambda: {each.what: each.seconds for each in self._followed},
+        )
+        metrics.gauge_by(
+            "eventstreams_database_age_seconds",
+            "Age of what is known from the database",
+            "query",
+            lambda: {each.what: each.behind for each in self._followed},
+        )
+        metrics.count_by(
+            "eventstreams_database_failures",
+            "Queries that failed",
+            "query",
+            lambda: {each.what: each.failures for each in self._followed},
+        )
 
     @property
     def behind(self) -> dict[str, float]:

@@ -69,6 +69,10 @@ _KEPT, _COMMENT, _REMOVED = msgspec.Raw(b"kept"), msgspec.Raw(b"its texts become
 _FATES: dict[str, msgspec.Raw] = {}
 _NAME_IN_A_SCHEMA = re.compile("[a-z][a-z0-9_]{0,40}")
 
+REDACTIONS = dict.fromkeys(("event", "member", "comment", "performer", "key"), 0)
+"""What this process has redacted, by rule: events; in them members removed, comments and log parameters emptied,
+performers emptied, and Kafka keys removed."""
+
 MAX_DOMAINS, MAX_DOMAIN_BYTES = 10_000, 300
 """Size of the cache of domains, and the longest domain that it takes (bytes): Wikimedia has 1,000."""
 MAX_SPELLINGS, MAX_SPELLING = 4_096, 400
@@ -167,6 +171,7 @@ class Redactor:
         else:
             event.clear()
             event.update(redacted)
+            REDACTIONS["event"] += 1
             return True
         # Raised out here so that it carries no context: a UnicodeDecodeError holds the text that it failed on.
         raise Withheld("a field that redaction has to read is not of the type, or not the JSON, that it should be")
@@ -177,7 +182,9 @@ class Redactor:
         A JSON object (``{"wiki_id":…,"page_id":…}``, as the keyed streams have it) is redacted by the same rules. Any
         other key is removed (None): a bare value does not say what it is, and may be a name.
         """
-        return _redacted_key(key)
+        redacted = _redacted_key(key)
+        REDACTIONS["key"] += redacted is None
+        return redacted
 
     def _titles_named(self, raw: msgspec.Raw) -> _Titles | None:
         """Return what is listed on the domain that a member names, None if it names none."""
@@ -279,6 +286,7 @@ def _redacted(event: Fields, *, keeps_performer: bool = False, is_event: bool = 
             redacted[name] = _redacted_meta(raw)
         elif keeps_performer and name == "performer":
             redacted[name] = _EMPTY_OBJECT
+            REDACTIONS["performer"] += 1
         elif (value := _rewritten_member(name, raw, False)) is not None:
             redacted[name] = msgspec.Raw(_encode(value))
     return redacted
@@ -311,6 +319,7 @@ def _rewritten_member(name: str, raw: msgspec.Raw, is_comment: bool) -> _Rewritt
     fate = _FATES.get(name) or _fate(name)
     if fate is _KEPT:
         return _rewrite(raw, is_comment)
+    REDACTIONS["member" if fate is _REMOVED else "comment"] += 1
     if fate is _REMOVED:
         return None
     return _rewrite(raw, True) if fate is _COMMENT else fate

@@ -28,6 +28,8 @@ class Room:
         self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
         """Connections that had no request at the last attempt to make room."""
         self._is_making_room = False
+        self.closed = 0
+        """Connections that were closed to make room."""
 
     def opened(self, channel: Any) -> None:
         """Add a new connection."""
@@ -64,6 +66,7 @@ class Room:
         others = self._places.connections - self._places.streams
         for channel in [each for each in waiting if each in self._waiting][: max(1, others // 2)]:
             channel.loseConnection()
+            self.closed += 1
         self._waiting = weakref.WeakSet(waiting)
 
     def _make_room(self) -> None:

@@ -154,6 +154,15 @@ class StreamServer(Server):
             ACCEPT_FAILURES_HELP,
             lambda: self.accept_failures.count,
         )
+        self._accepted = 0
+        self.service.metrics.count(
+            "eventstreams_connections_accepted", "Connections of clients that were accepted", lambda: self._accepted
+        )
+        self.service.metrics.count(
+            "eventstreams_connections_closed_for_room",
+            "Connections without a request that were closed to make room",
+            lambda: self.room.closed,
+        )
         self._process = process
         self._flows: dict[Any, Flow] = {}
         self._shared: SharedCounts | None = None
@@ -196,6 +205,7 @@ class StreamServer(Server):
                 fileno, family = connection.fileno(), connection.family
                 transport = reactor.adoptStreamConnection(fileno, family, self.http_factory)
                 self.room.opened(transport.protocol)
+                self._accepted += 1
             except OSError as error:
                 # ENOTCONN: its client has left. Otherwise there is no descriptor for Twisted's copy of the socket.
                 if error.errno == errno.ENOTCONN:

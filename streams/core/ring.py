@@ -32,13 +32,18 @@ class Ring:
         self._offsets: list[int] = []
         self._head = 0
 
-    def extend(self, events: Sequence[Event], tip: int) -> None:
-        """Append `events` (offsets rising, all below `tip`) and evict the oldest while the bytes are exceeded."""
+    def extend(self, events: Sequence[Event], tip: int) -> int:
+        """Append `events` (offsets rising, all below `tip`) and evict the oldest while the bytes are exceeded.
+
+        Returns the bytes of `events`.
+        """
+        before = self.bytes
         for event in events:
             self._events.append(event)
             self._offsets.append(event.offset)
             self.bytes += len(event.json) + OVERHEAD
         self.tip = tip
+        added = self.bytes - before - OVERHEAD * len(events)
         while self.bytes > self._max_bytes:
             oldest = self._events[self._head]
             self._events[self._head] = _GONE
@@ -49,6 +54,7 @@ class Ring:
         if self._head > 64 and self._head * COMPACT > len(self._events):
             del self._events[: self._head], self._offsets[: self._head]
             self._head = 0
+        return added
 
     def forget(self) -> None:
         """Let all events go; the ring continues from its tip."""

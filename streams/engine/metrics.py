@@ -5,43 +5,15 @@ Two names are the old service's, so that existing dashboards keep working (wire 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+from streams.engine.counts import Computed, Numbers, Sent, TailRead
 
 MAX_COMBINATIONS = 200
 """Maximum number of different combinations of streams that are counted by name; others count as "other"."""
-
-
-class _Sent(Collector):
-    """Events and bytes by format. Plain numbers: of what is done for each write, a Counter's lock is a part to see."""
-
-    def __init__(self) -> None:
-        self.sse = [0, 0]
-        self.ndjson = [0, 0]
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        of_events = "eventstreams_events_sent", "Events handed to clients"
-        of_bytes = "eventstreams_bytes_sent", "Body bytes handed to clients"
-        for index, (name, text) in enumerate((of_events, of_bytes)):
-            family = CounterMetricFamily(name, text, labels=["format"])
-            family.add_metric(["sse"], self.sse[index])
-            family.add_metric(["ndjson"], self.ndjson[index])
-            yield family
-
-
-class _Counted(Collector):
-    """A count that is kept elsewhere."""
-
-    def __init__(self, name: str, text: str, count: Callable[[], int]) -> None:
-        self._name = name
-        self._text = text
-        self._count = count
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        yield CounterMetricFamily(self._name, self._text, self._count())
 
 
 class Metrics:
@@ -75,6 +47,13 @@ class Metrics:
             ["reason"],
             registry=r,
         )
+        self.connection_ends = Counter(
+            "eventstreams_connection_ends", "Streams that ended, by the reason in the log", ["reason"], registry=r
+        )
+        self.stalls = Counter(
+            "eventstreams_send_stalls", "Times that a client took nothing for a quarter of a second", registry=r
+        )
+        self.stalled = Gauge("eventstreams_clients_stalled", "Clients that take nothing now", registry=r)
         self.checkpoints = Counter("eventstreams_checkpoints", "Checkpoints sent to clients", registry=r)
         self.kafka_up = Gauge(
             "eventstreams_kafka_up",
@@ -84,6 +63,11 @@ class Metrics:
         self.hub_lag = Gauge(
             "eventstreams_hub_lag_records",
             "Offsets between the hub's position and the end, all partitions; NaN while nothing is read",
+            registry=r,
+        )
+        self.hub_lag_seconds = Gauge(
+            "eventstreams_hub_lag_seconds",
+            "Age of the last event read, of the partition that lags most; NaN while nothing is read",
             registry=r,
         )
         self.unread = Gauge(
@@ -137,6 +121,24 @@ class Metrics:
             "eventstreams_history_waiting", "Clients that wait to read below the rings", registry=r
         )
         self.kafka_reads = Counter("eventstreams_history_reads", "Fetches made to Kafka for history", registry=r)
+        self._add_those_of_the_list(r)
+        self._add_those_of_the_admin(r)
+        ProcessCollector(registry=r)  # process_open_fds, process_max_fds and others, by their usual names
+        self._sent = Sent()
+        self._tail = TailRead()
+        for collector in (self._sent, self._tail):
+            r.register(collector)
+        self._combinations: set[str] = set()
+        self.found_in = {"feed": 0, "ring": 0, "cache": 0, "kafka": 0}
+        """Plain numbers: where what clients needed was found."""
+        self.count_by(
+            "eventstreams_catch_up_reads",
+            "Where what clients needed was found: in their feed, in a ring, in the cache of history, or in Kafka",
+            "found",
+            lambda: self.found_in,
+        )
+
+    def _add_those_of_the_list(self, r: CollectorRegistry) -> None:
         self.redacted_pages = Gauge("eventstreams_redacted_pages", "Pages on the redaction list", registry=r)
         self.redaction_held = Gauge(
             "eventstreams_redaction_held_pages", "Redacted pages that the list in the database lost", registry=r
@@ -156,6 +158,8 @@ class Metrics:
         self.cut = Counter(
             "eventstreams_clients_cut", "Connections closed with events of an older redaction list unsent", registry=r
         )
+
+    def _add_those_of_the_admin(self, r: CollectorRegistry) -> None:
         self.syncs = Counter(
             "eventstreams_stream_config_syncs", "Refreshes of the stream configuration", ["outcome"], registry=r
         )
@@ -172,38 +176,58 @@ class Metrics:
         self.admin_refused = Counter(
             "eventstreams_admin_requests_refused", "Requests for the admin that were refused", ["reason"], registry=r
         )
-        ProcessCollector(registry=r)  # process_open_fds, process_max_fds and others, by their usual names
-        self._sent = _Sent()
-        r.register(self._sent)
-        self._combinations: set[str] = set()
 
     def count(self, name: str, text: str, count: Callable[[], int]) -> None:
         """Add a counter whose value is computed when the metrics are read."""
-        self.registry.register(_Counted(name, text, count))
+        self.count_by(name, text, "", lambda: {"": count()})
+
+    def count_by(self, name: str, text: str, label: str, read: Numbers) -> None:
+        """Add a counter whose values are computed when the metrics are read."""
+        self.registry.register(Computed(CounterMetricFamily, name, text, label, read))
+
+    def gauge_by(self, name: str, text: str, label: str, read: Numbers) -> None:
+        """Add a gauge whose values are computed when the metrics are read; without a label if `label` is empty."""
+        self.registry.register(Computed(GaugeMetricFamily, name, text, label, read))
 
     def connected(self, streams: Iterable[str]) -> None:
         """Count a client's connection; `streams` are canonical names."""
         names = sorted(streams)
-        combination = ",".join(names)
-        if combination not in self._combinations:
-            if len(self._combinations) >= MAX_COMBINATIONS:
-                combination = "other"
-            else:
-                self._combinations.add(combination)
-        self._connections.labels(combination).inc()
+        self._connections.labels(self._combination(names)).inc()
         for name in names:
             self.connected_clients.labels(name).inc()
+
+    def _combination(self, names: Iterable[str]) -> str:
+        combination = ",".join(sorted(names))
+        if combination not in self._combinations:
+            if len(self._combinations) >= MAX_COMBINATIONS:
+                return "other"
+            self._combinations.add(combination)
+        return combination
 
     def disconnected(self, streams: Iterable[str]) -> None:
         """Count a client's leave."""
         for name in streams:
             self.connected_clients.labels(name).dec()
 
-    def sent(self, events: int, nbytes: int, *, is_sse: bool) -> None:
-        """Count what was handed to clients."""
-        counts = self._sent.sse if is_sse else self._sent.ndjson
-        counts[0] += events
-        counts[1] += nbytes
+    def sent(self, streams: Iterable[str], *, is_sse: bool) -> list[int]:
+        """Return the two counts, of events and bytes, to which the writer adds what clients of `streams` are sent."""
+        key = self._combination(streams), "sse" if is_sse else "ndjson"
+        return self._sent.counts.setdefault(key, [0, 0])
+
+    def set_streams(self, topics: Mapping[str, Iterable[str]]) -> None:
+        """Count what is read for these streams: name → topics."""
+        of_topic: dict[str, list[list[int]]] = {}
+        for stream, its_topics in topics.items():
+            counts = self._tail.counts.setdefault(stream, [0, 0])
+            for topic in its_topics:
+                of_topic.setdefault(topic, []).append(counts)
+        self._tail.of_topic = of_topic
+
+    def read(self, topic: str, events: int, nbytes: int) -> None:
+        """Count new events of a topic."""
+        for counts in self._tail.of_topic.get(topic, ()):
+            counts[0] += events
+            counts[1] += nbytes
 
     def filtered(self, examined: int, matched: int) -> None:
         """Count events that filters were applied to, and their matches."""

@@ -49,6 +49,7 @@ class Subscription:
         "_terms",
         "_tuning",
         "position",
+        "sent",
     )
 
     def __init__(
@@ -65,6 +66,8 @@ class Subscription:
         terms: Terms | None = None,
     ) -> None:
         self.position = position
+        self.sent = metrics.sent((), is_sse=is_sse)
+        """Counts of events and bytes, to which all is added that the sink takes."""
         self._sink = sink
         self._hub = hub
         self._history = history
@@ -140,6 +143,7 @@ class Subscription:
     async def _stay(self, number: int | None, target: dict[TopicPartition, Mark]) -> AsyncIterator[Chunk]:
         """Be at the target: live after block `number`, or waiting where the client reads without its feed."""
         self.position = target
+        self._metrics.found_in["feed"] += 1
         self.park()
         self._behind = None  # a live client needs none
         if self._terms is not None and number is None:
@@ -187,7 +191,7 @@ class Subscription:
                 elif self._sink is None:
                     await (feed.changed() if terms is None else terms.feed_to_move())
                 else:
-                    follower = Follower(self._sink, number, self.position, is_sse=self._is_sse)
+                    follower = Follower(self._sink, number, self.position, is_sse=self._is_sse, sent=self.sent)
                     await (feed.fanout.follow(follower) if terms is None else follow_on_terms(feed, follower, terms))
                     number, self.position = follower.number, follower.position
                     self._last_chunk_at = time.monotonic()

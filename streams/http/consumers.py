@@ -273,7 +273,7 @@ class StreamConsumer(AsyncHttpConsumer):
         self._taken.append(functools.partial(service.metrics.disconnected, names))
         opened = OpenStream(names, self._filter, self._ip, self._flow)
         self._taken.append(functools.partial(self._log_end, opened))
-        return Subscription(
+        subscription = Subscription(
             service.hub,
             service.history,
             feed,
@@ -284,10 +284,13 @@ class StreamConsumer(AsyncHttpConsumer):
             sink=self._flow,
             terms=terms,
         )
+        subscription.sent = service.metrics.sent(names, is_sse=request.format.is_sse)
+        return subscription
 
     def _log_end(self, stream: OpenStream) -> None:
         ended = "max_connection_seconds" if self._is_old else "draining" if self._service.draining else "configuration"
         reason = "withdrawn" if self._withdrawn is not None else ended if self._ending else self._end_reason
+        self._service.metrics.connection_ends.labels(reason).inc()
         self._service.stream_log.ended(stream, reason)
 
     async def _stream(self, request: StreamRequest, subscription: Subscription | None, gaps: list[Gap]) -> None:
@@ -313,7 +316,7 @@ class StreamConsumer(AsyncHttpConsumer):
                 self.end()
             self._end_after(service.settings.max_connection_seconds)
             if not self._ending:
-                await self._pump(subscription, is_sse)
+                await self._pump(subscription)
                 self._end_reason = "end"
         except (Exception, asyncio.CancelledError) as error:
             if self._is_ours(error):
@@ -330,14 +333,16 @@ class StreamConsumer(AsyncHttpConsumer):
             await self._write((formats.sse_retry(service.soft_retry_ms()),))
         await self.send_body(b"")
 
-    async def _pump(self, subscription: Subscription, is_sse: bool) -> None:
+    async def _pump(self, subscription: Subscription) -> None:
+        sent = subscription.sent
         async with contextlib.aclosing(subscription.chunks()) as chunks:
             async for chunk in chunks:
                 if self._flow is None or not self._flow.try_write(chunk):
                     await self._write(chunk.parts)
                     if self._flow is not None:
                         self._flow.events += chunk.events
-                self._service.metrics.sent(chunk.events, chunk.nbytes, is_sse=is_sse)
+                sent[0] += chunk.events
+                sent[1] += chunk.nbytes
                 if self._ending:
                     return
                 if self._flow is not None and self._flow.paused:
@@ -346,7 +351,16 @@ class StreamConsumer(AsyncHttpConsumer):
                             await self._flow.resumed()
                     if self._flow.paused:
                         subscription.park()
-                        await self._flow.resumed()
+                        await self._until_unstalled()
+
+    async def _until_unstalled(self) -> None:
+        metrics = self._service.metrics
+        metrics.stalls.inc()
+        metrics.stalled.inc()
+        try:
+            await self._flow.resumed()
+        finally:
+            metrics.stalled.dec()
 
     async def _write(self, parts: Parts) -> None:
         """Write one HTTP chunk of whole events; draining does not interrupt it."""

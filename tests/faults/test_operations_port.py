@@ -50,6 +50,11 @@ async def test_one_port_answers_for_all_workers_and_no_counter_goes_back(
         before = await ops.metrics()
         assert before['eventstreams_connected_clients{stream="test"}'] == 6, "gauges are summed"
         assert before['eventstreams_events_sent_total{format="sse"}'] == 30
+        for name, value in (("events_sent", 30), ("events_read", 10)):  # each worker has read all of them
+            label = "streams" if name == "events_sent" else "stream"
+            assert before[f'eventstreams_stream_{name}_total{{{label}="test"}}'] == value
+        assert before[f'eventstreams_partition_lag_records{{partition="0",topic="{topic}"}}'] == 0
+        assert before["eventstreams_event_loop_lag_seconds"] < 60
         by_worker = [before[f'eventstreams_worker_connections{{worker="{slot}"}}'] for slot in range(2)]
         assert by_worker == [3, 3]
         assert all(before[f'process_resident_memory_bytes{{worker="{each}"}}'] > 1e7 for each in (0, 1, "supervisor"))

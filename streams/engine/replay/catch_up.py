@@ -141,6 +141,7 @@ class CatchUp:
         live = ring.read(offset, target.offset, share) if ring is not None else None
         if live is None:
             return False
+        self._history.metrics.found_in["ring"] += 1
         events, following = live
         block = HistoryBlock(offset, following, events, 0, following, self._history.version)
         block.ring_bytes = sum([len(event.json) for event in events])
@@ -168,6 +169,7 @@ class CatchUp:
         block = self._history.cached(log, self.merge.position[tp].offset)
         if block is None:
             return False
+        self._history.metrics.found_in["cache"] += 1
         self._history.read_ahead(log, block, target.offset, self._share(targets))
         self.merge.hold(tp, [block], target)
         return True
@@ -175,6 +177,7 @@ class CatchUp:
     async def _read_from_kafka(self, tp: TopicPartition, targets: dict[TopicPartition, Mark]) -> AsyncIterator[Chunk]:
         target = targets[tp]
         log, offset, share = Log(tp, target.incarnation), self.merge.position[tp].offset, self._share(targets)
+        self._history.metrics.found_in["kafka"] += 1
         reading = asyncio.ensure_future(self._history.read(log, offset, share))
         async for chunk in self._pull_loop.patiently(reading):
             yield chunk

@@ -93,7 +93,7 @@ class History:
         self.slots = ReaderSlots(turn_bytes, metrics, tuning)
         self._source = source
         self._encoder = encoder
-        self._metrics = metrics
+        self.metrics = metrics
         self._faults = Faults(metrics, tuning)
         self._max_bytes = tuning.history_cache_bytes
         self._bytes = 0
@@ -189,7 +189,7 @@ class History:
         if records:
             self._make_events(block, records)
         found = [event for place in places if type(event := items[place]) is Event and event.json]
-        self._metrics.filtered(last - first, len(found))
+        self.metrics.filtered(last - first, len(found))
         return found
 
     def _check(self, block: HistoryBlock) -> None:
@@ -226,7 +226,7 @@ class History:
             self._lend_ring(block.ring_bytes)
         if block.nbytes and block.readers == 1 and not block.is_kept:
             self._lent_bytes += block.nbytes
-            self._metrics.lent_bytes.set(self._lent_bytes)
+            self.metrics.lent_bytes.set(self._lent_bytes)
 
     def take_back(self, block: HistoryBlock) -> None:
         """Count one reader of the block fewer."""
@@ -235,25 +235,25 @@ class History:
             self._lend_ring(-block.ring_bytes)
         if block.nbytes and not block.readers and not block.is_kept:
             self._lent_bytes -= block.nbytes
-            self._metrics.lent_bytes.set(self._lent_bytes)
+            self.metrics.lent_bytes.set(self._lent_bytes)
 
     def _lend_ring(self, nbytes: int) -> None:
         self._ring_lent_bytes += nbytes
-        self._metrics.ring_lent_bytes.set(self._ring_lent_bytes)
+        self.metrics.ring_lent_bytes.set(self._ring_lent_bytes)
 
     def forget(self) -> None:
         """Drop all that is held (another redaction list)."""
         for key in list(self._blocks):
             self._drop(key)
-        self._metrics.cache_bytes.set(self._bytes)
+        self.metrics.cache_bytes.set(self._bytes)
 
     async def _read(self, log: Log, offset: int, share: int) -> list[HistoryBlock]:
         topic, tuning = log.tp.topic, self.tuning
         asked = int(min(tuning.read_bytes, max(tuning.history_block_bytes, share) / self._expansion.get(topic, 1.0)))
-        self._metrics.reading_bytes.inc(asked)
+        self.metrics.reading_bytes.inc(asked)
         try:
             batch = await self._source.read(log.tp, offset, asked)
-            self._metrics.kafka_reads.inc()
+            self.metrics.kafka_reads.inc()
             blocks = _cut(batch, self._encoder.cacheable(batch.records), offset, self.version, tuning)
             if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
                 expansion = sum(block.nbytes for block in blocks) / asked
@@ -261,10 +261,10 @@ class History:
             # What will be wanted last goes first, where there is not room for all.
             for block in reversed(blocks):
                 self._keep(log, block)
-            self._metrics.cache_bytes.set(self._bytes)
+            self.metrics.cache_bytes.set(self._bytes)
             return blocks
         finally:
-            self._metrics.reading_bytes.dec(asked)
+            self.metrics.reading_bytes.dec(asked)
             del self._reads[log, offset]
 
     def _count(self, block: HistoryBlock, grown: int) -> None:
@@ -273,10 +273,10 @@ class History:
         if block.is_kept:
             self._bytes += grown
             self._evict()
-            self._metrics.cache_bytes.set(self._bytes)
+            self.metrics.cache_bytes.set(self._bytes)
         elif block.readers:
             self._lent_bytes += grown
-            self._metrics.lent_bytes.set(self._lent_bytes)
+            self.metrics.lent_bytes.set(self._lent_bytes)
 
     def _keep(self, log: Log, block: HistoryBlock) -> None:
         key = log, block.start
@@ -303,7 +303,7 @@ class History:
         self._bytes -= block.nbytes
         if block.readers:
             self._lent_bytes += block.nbytes
-            self._metrics.lent_bytes.set(self._lent_bytes)
+            self.metrics.lent_bytes.set(self._lent_bytes)
         starts = self._starts[log]
         del starts[bisect_left(starts, start)]
         if not starts:

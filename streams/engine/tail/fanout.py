@@ -72,13 +72,17 @@ It is None at the feed's tip. Raises LookupError if the feed no longer has that.
 class Follower:
     """One client that is live: it has had its feed up to block `number`, and stands at `position`."""
 
-    __slots__ = ("is_sse", "left", "next_step", "number", "position", "sink")
+    __slots__ = ("is_sse", "left", "next_step", "number", "position", "sent", "sink")
 
-    def __init__(self, sink: Sink, number: int, position: dict[TopicPartition, Mark], *, is_sse: bool) -> None:
+    def __init__(
+        self, sink: Sink, number: int, position: dict[TopicPartition, Mark], *, is_sse: bool, sent: list[int]
+    ) -> None:
         self.sink = sink
         self.number = number
         self.position = position
         self.is_sse = is_sse
+        self.sent = sent
+        """Counts, shared by many, of events and bytes (`Metrics.sent`)."""
         self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.next_step: NextStep
 
@@ -140,7 +144,6 @@ class Rounds:
         self._few = tuning.few_followers
         self._gather_seconds = tuning.gather_seconds
         self._slice = tuning.slice_followers
-        self._metrics = metrics
         self._faults = Faults(metrics, tuning)
         self._waiting: dict[Fanout, None] = {}
         self._round: Iterator[Follower] | None = None
@@ -202,13 +205,8 @@ class Rounds:
         assert self._round is not None
         some = list(itertools.islice(self._round, self._slice))
         with self._faults.caught("writing to followers"):  # or no round would ever begin again
-            sse, ndjson = [0, 0], [0, 0]
             for follower in some:
-                _write(follower, sse if follower.is_sse else ndjson)
-            if sse[1]:
-                self._metrics.sent(*sse, is_sse=True)
-            if ndjson[1]:
-                self._metrics.sent(*ndjson, is_sse=False)
+                _write(follower)
         if len(some) == self._slice:
             asyncio.get_running_loop().call_soon(self._write_slice)
             return
@@ -217,8 +215,9 @@ class Rounds:
             self._book(min(map(self.due, self._waiting)), time.monotonic())
 
 
-def _write(follower: Follower, sent: list[int]) -> None:
-    """Write everything that is new to one follower; `sent` counts events and bytes."""
+def _write(follower: Follower) -> None:
+    """Write everything that is new to one follower."""
+    sent = follower.sent
     if follower.left.done():
         return
     try:

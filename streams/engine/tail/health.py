@@ -105,14 +105,19 @@ class Health:
         if self.available or not self._unread:  # while Kafka is away, only that is reported
             self._stalled.say("; ".join(self._unread) or None)
         placed = [each for each in wanted if each.ring is not None]
-        lag = sum(max(0, each.end - each.ring.tip) for each in placed if each.ring)
+        lag = sum(each.lag for each in placed)
         metrics = self._metrics
         metrics.kafka_up.set(self.available and self._is_read)
         metrics.unread.set(len(unread))
         metrics.oldest_read.set(max((now - each.read_at for each in wanted), default=0.0))
         metrics.held.set(sum(each.held for each in placed))
         # Nobody knows how far Kafka is ahead while it cannot be asked; 0 would say that all is well.
-        metrics.hub_lag.set(lag if self.available and self._is_read else float("nan"))
+        is_known = self.available and self._is_read
+        metrics.hub_lag.set(lag if is_known else float("nan"))
+        now_ms = time.time() * 1000
+        metrics.hub_lag_seconds.set(
+            max((each.lag_seconds(now_ms) for each in placed), default=0.0) if is_known else float("nan")
+        )
 
     def _is_away(self) -> str:
         return f"Kafka cannot be reached: {self.reason}" if self.reason else "Kafka has not answered yet"

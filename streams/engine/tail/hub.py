@@ -30,6 +30,7 @@ from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.feeds import Feeds
 from streams.engine.tail.health import Health
 from streams.engine.tail.partition import Partition
+from streams.engine.tail.partition_metrics import PartitionMetrics
 from streams.engine.tail.placing import Placing
 from streams.engine.tail.topics import Topics
 from streams.engine.tail.track import Track
@@ -56,6 +57,7 @@ class Hub:
         self._cluster_id = ""
         self._watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        metrics.registry.register(PartitionMetrics(source, self.partitions))
         self._faults = Faults(metrics, tuning)
         self.feeds = Feeds(tuning, metrics, self._faults, self._watch_all, self._unwatch_all)
         self._topics = Topics(source, self._spawn, self._follow_topics, tuning)
@@ -266,7 +268,7 @@ class Hub:
         if batch.next_offset == ring.tip:
             return
         events = self._encoder.events(batch.records)
-        ring.extend(events, batch.next_offset)
+        self._metrics.read(partition.tp.topic, len(events), ring.extend(events, batch.next_offset))
         if batch.records:
             partition.timestamp = batch.records[-1].timestamp + 1
             partition.latest = max(partition.latest, *map(_timestamp, batch.records))

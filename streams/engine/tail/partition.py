@@ -56,6 +56,15 @@ class Partition:
         return Mark(self.incarnation, self.ring.tip, self.timestamp)
 
     @property
+    def lag(self) -> int:
+        """Return how many offsets Kafka is ahead, as it said last."""
+        return max(0, self.end - self.ring.tip) if self.ring is not None else 0
+
+    def lag_seconds(self, now_ms: float) -> float:
+        """Return the age of the last record read, in seconds, if Kafka has more; else 0."""
+        return max(0.0, (now_ms - max(self.timestamp, self.watched_ms)) / 1000) if self.lag else 0.0
+
+    @property
     def unknown_mark(self) -> Mark:
         """In place of a position while it is not known where the partition begins: a time, and no offset."""
         return Mark(self.incarnation, -1, self.watched_ms - UNSEEN_MS)

@@ -39,6 +39,7 @@ HEALTHY = {
     'process_open_fds{worker="0"}': f"70x{HOLD}",
     'process_max_fds{worker="0"}': f"100x{HOLD}",
     "eventstreams_accept_failures_total": f"7x{HOLD}",
+    "eventstreams_event_loop_lag_seconds": f"0.3x{HOLD}",
     'eventstreams_faults_total{place="reading"}': f"7x{HOLD}",
     "eventstreams_log_lines_dropped_total": f"7x{HOLD}",
 }
@@ -85,6 +86,7 @@ WRONG: dict[str, list[dict[str, str]]] = {
     "EventStreamsNearConnectionLimit": [{"eventstreams_host_connections": f"70x{SINCE - 1} 81x{HOLD}"}],
     "EventStreamsDescriptors": [{'process_open_fds{worker="0"}': f"70x{SINCE - 1} 81x{HOLD}"}],
     "EventStreamsCannotAccept": [{"eventstreams_accept_failures_total": _GROWS}],
+    "EventStreamsEventLoopLate": [{"eventstreams_event_loop_lag_seconds": f"0.3x{SINCE - 1} 0.6x{HOLD}"}],
     "EventStreamsFaults": [{'eventstreams_faults_total{place="reading"}': _GROWS}],
     "EventStreamsLogLost": [{"eventstreams_log_lines_dropped_total": _GROWS}],
 }

@@ -13,9 +13,15 @@ import pytest
 
 from streams.core.positions import Mark, TopicPartition
 from streams.engine.metrics import Metrics
+from streams.engine.tail import fanout
 from streams.engine.tail.fanout import RARE, YOUNG, Chunk, Fanout, Follower, Rounds, Step
 from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, eventually
+
+
+def follower(socket: Socket, metrics: Metrics) -> Follower:
+    return Follower(socket, 0, AT, is_sse=True, sent=metrics.sent(["a"], is_sse=True))
+
 
 AT = {TopicPartition("a", 0): Mark(0, 0, 0)}
 
@@ -65,7 +71,7 @@ class Live:
         self.rounds = Rounds(Tuning(gather_seconds=gather_seconds, few_followers=few_followers), self.metrics)
         self.fanout = Fanout(self.blocks.next_step, self.rounds)
         self.sockets = [Socket() for _ in range(count)]
-        self.followers = [Follower(socket, 0, AT, is_sse=True) for socket in self.sockets]
+        self.followers = [follower(socket, self.metrics) for socket in self.sockets]
         self.tasks = [asyncio.ensure_future(self.fanout.follow(follower)) for follower in self.followers]
 
     def add(self, count: int = 1) -> None:
@@ -99,7 +105,7 @@ class OneEach:
         self.fanouts = [Fanout(blocks.next_step, self.rounds) for blocks in self.feeds]
         self.sockets = [Socket() for _ in range(count)]
         self.tasks = [
-            asyncio.ensure_future(fanout.follow(Follower(socket, 0, AT, is_sse=True)))
+            asyncio.ensure_future(fanout.follow(follower(socket, self.metrics)))
             for fanout, socket in zip(self.fanouts, self.sockets, strict=True)
         ]
 
@@ -292,18 +298,18 @@ async def test_a_fault_outside_of_all_followers_is_counted_and_the_next_round_be
 ) -> None:
     live = Live(3)
     await asyncio.sleep(0)
-    sent = live.metrics.sent
+    write = fanout._write
 
-    def fails(*_: object, **__: object) -> None:
-        monkeypatch.setattr(live.metrics, "sent", sent)
+    def fails(_: object) -> None:
+        monkeypatch.setattr(fanout, "_write", write)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(live.metrics, "sent", fails)
+    monkeypatch.setattr(fanout, "_write", fails)
     live.add()
+    place = {"place": "writing to followers"}
+    await eventually(lambda: live.metrics.registry.get_sample_value("eventstreams_faults_total", place) == 1)
     live.add()
     await eventually(lambda: all(socket.text == b"1 2 " for socket in live.sockets))
-    place = {"place": "writing to followers"}
-    assert live.metrics.registry.get_sample_value("eventstreams_faults_total", place) == 1
     await live.end()
 
 
