@@ -60,13 +60,14 @@ class Config:
     stream_config_defaults: Mapping[str, Mapping[str, Any]] = _setting(
         values.stream_settings,
         {},
-        "stream name → settings that fill, deeply, what the described streams lack; with `topics`, they "
-        "describe a whole stream",
+        "stream name → settings for what the stream's description lacks, merged deeply; an entry with `topics` is a "
+        "whole stream, even if nothing else describes it",
     )
     stream_config_overrides: Mapping[str, Mapping[str, Any]] = _setting(
         values.stream_settings,
         {},
-        "stream name → settings that win, deeply; streams that are not described are added",
+        "stream name → settings that replace those of the stream's description, merged deeply; a stream that nothing "
+        "else describes is added",
     )
     allowed_streams: tuple[str, ...] | None = _setting(
         values.texts,
@@ -169,8 +170,8 @@ class Config:
         values.matching(r"(?:rediss?|unix)://\S+", "a redis://, rediss:// or unix:// URL"),
         None,
         "a Redis in which all replicas count their connections together, so that `client_ip_connection_limit` and "
-        "`max_connections` hold for all of them. While Redis is away, they hold for each host separately. It has the "
-        "addresses of connected clients, at most 15 seconds longer than the replica that serves them",
+        "`max_connections` hold for all of them. While Redis is away, they hold for each host separately. Redis "
+        "keeps the addresses of connected clients, and those of a replica that ends for at most 15 seconds more",
         shown="none",
         secret=True,
     )
@@ -183,8 +184,8 @@ class Config:
     max_feeds: int = _setting(
         values.integer(1),
         5_000,
-        "different subscriptions (streams and filter) that one server process keeps: with as many in use, a filter "
-        "that nobody uses yet gets the error `overloaded`",
+        "different subscriptions (a choice of streams and a filter) that the clients of one server process may have at "
+        "the same time; beyond that, a client with a new filter gets the error `overloaded`",
     )
     history_readers: int = _setting(
         values.integer(1),
@@ -194,8 +195,8 @@ class Config:
     ring_bytes: int = _setting(
         values.integer(1),
         8 * _MIB,
-        "maximum bytes of the newest events of each partition in memory; all feeds together may use the same "
-        "amount again",
+        "maximum bytes of the newest events of each partition in memory; what is kept ready to be sent to live "
+        "clients may use the same amount again, over all partitions",
     )
     history_cache_bytes: int = _setting(
         values.integer(0),

@@ -87,6 +87,20 @@ def test_every_command_that_the_readme_names_exists() -> None:
         assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
 
 
+def test_the_readme_names_every_package_and_every_document() -> None:
+    where = README.partition("## Where things are")[2].partition("\n## ")[0]
+    django = {"migrations", "templatetags"}
+    for top in ("streams", "redaction", "eventstreams_site"):
+        for path in (ROOT / top).rglob("__init__.py"):
+            folder = path.parent.relative_to(ROOT)
+            name = f"{folder.name}/" if folder.name in django or len(folder.parts) > 2 else f"{folder}/"
+            assert name in where, f"{folder} is not in the README's “Where things are”"
+    for document in (ROOT / "docs").glob("*.md"):
+        assert f"(docs/{document.name})" in where, document.name
+    commands = {path.stem for path in ROOT.glob("*/management/commands/[a-z]*.py")}
+    assert commands <= set(re.findall(r"`(\w+)`", where))
+
+
 FOREIGN = {
     *dir(builtins),
     *("AIOKafkaConsumer", "Server", "asyncio.Queue", "assign", "http.disconnect", "receive", "send"),
