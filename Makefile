@@ -84,7 +84,7 @@ helm: .local/bin/helm ## build Helm, for the tests of the chart (needs Go)
 	  echo "Helm could not be built, so the chart is not rendered in the tests: install Go"; \
 	fi
 
-soak: .venv/installed-dev ## run for an hour under everything that a day brings (MINUTES=... for another time)
+soak: .venv/installed-dev ## run for an hour with load, restarts and failures; no event may be lost (MINUTES=... for another time)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60)
 
 bench: .venv/installed-dev ## run the benchmarks (docs/performance.md)
