@@ -9,13 +9,15 @@ BIN := .venv/bin
 AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
 FAULTS := --numprocesses 3 --dist load tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
+GENERATOR_VERSION := 7.25.0
+GENERATOR := .local/openapi-generator-cli-$(GENERATOR_VERSION).jar
 EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 
 # Python keeps compiled modules even if the environment says otherwise: the tests start it a hundred times.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all soak mutants lint requirements licences audit image helm bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all soak mutants lint requirements licences audit image helm generator bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -33,7 +35,7 @@ test: install-dev ## run the tests except the slow ones (under 10 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(FAULTS)
 
 # The slow faults measure memory and load: one at a time. Property tests run again, with ten times the examples.
-test-slow: install-dev helm ## run the slow tests (under 45 minutes)
+test-slow: install-dev helm generator ## run the slow tests (under 45 minutes)
 	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile thorough $(AT_ONCE)
 	$(BIN)/python -m pytest -m slow tests/faults
 
@@ -82,6 +84,16 @@ helm: .local/bin/helm ## build Helm, for the tests of the chart (needs Go)
 	  GOBIN=$(CURDIR)/.local/bin go install helm.sh/helm/v3/cmd/helm@v3.19.2; then :; \
 	else \
 	  echo "Helm could not be built, so the chart is not rendered in the tests: install Go"; \
+	fi
+
+# For the test of the client that it makes: 32 MB, so `make test` does without.
+generator: $(GENERATOR) ## fetch openapi-generator, for the tests of generated clients (needs Maven)
+
+$(GENERATOR):
+	@if command -v mvn > /dev/null && mvn --batch-mode --quiet dependency:copy -DoutputDirectory=$(dir $@) \
+	  -Dartifact=org.openapitools:openapi-generator-cli:$(GENERATOR_VERSION); then :; \
+	else \
+	  echo "Maven could not fetch openapi-generator, so its client is not tested: install Maven"; \
 	fi
 
 soak: .venv/installed-dev ## run for an hour with load, restarts and failures; no event may be lost (MINUTES=... for another time)
@@ -162,13 +174,14 @@ packages:
 	  echo "These are missing, so tests that need them are skipped: install them, such as with \`sudo apt-get install $$wanted\`"; \
 	fi
 
-# axe-core checks the accessibility of pages. Without npm those tests are skipped (or fail, if CI is set).
+# axe-core checks the accessibility of pages; openapi-typescript makes a client. Without npm those tests are skipped (or
+# fail, if CI is set).
 axe: $(AXE)
 
 $(AXE): tests/browser/package.json
 	@if command -v npm > /dev/null && npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent; then touch $@; \
 	else \
-	  echo "npm could not install axe-core, so the accessibility of pages is not checked: install Node.js with npm"; \
+	  echo "npm could not install what tests need, so the accessibility of pages is not checked: install Node.js with npm"; \
 	fi
 
 # One of the clients in examples/. Without npm its tests are skipped (or fail, if CI is set).

@@ -38,8 +38,9 @@ from streams.http.negotiation import Format
 from streams.http.openapi.parameters import CHOICES, FILTER_HEADER
 from streams.http.problems import ALLOWED_METHODS, PROBLEM_TYPE
 
-FORMATS = tuple(each.value for each in Format)
-"""Media types that `Accept` may name; all but the first mean the same format."""
+FORMATS = tuple(sorted((each.value for each in Format), key=lambda each: each != Format.JSON.value))
+"""Media types that `Accept` may name. `application/json` comes first: generators read an answer as the first type that
+they know, and take Server-Sent Events for plain text."""
 TAG = "Streams"
 EXAMPLE_TOPIC = "eqiad.mediawiki.recentchange"
 
@@ -179,7 +180,7 @@ _STREAMS = OpenApiParameter(
 )
 _SINCE = OpenApiParameter(
     "since",
-    {"type": ["integer", "string"], "minimum": 0},
+    str,
     description="Start at the first event at or after this time: milliseconds since the epoch, or a date-time as "
     "JavaScript's `Date.parse()` reads it, UTC if no time zone is given. A time in the future means now. "
     "Ignored when `Last-Event-ID` is sent.",
@@ -226,6 +227,9 @@ _ALLOW = OpenApiParameter(
 
 class StreamsView(APIView):
     """Exists for the OpenAPI schema only; never called, since `StreamConsumer` answers requests for streams."""
+
+    authentication_classes = ()  # else the document says that a password is needed
+    permission_classes = ()
 
     @extend_schema(
         operation_id="streams",

@@ -80,16 +80,27 @@ def _adapted(component: JsonObject) -> JsonObject:
         titles.update([str(schema.get("title"))])
         return schema
 
-    def untitled(schema: JsonObject) -> JsonObject:
+    def adapt(schema: JsonObject) -> JsonObject:
         # A part that a schema has twice has the same title twice; generators make a class of each title.
         if titles[str(schema.get("title"))] > 1:
             schema.pop("title", None)
-        return schema
+        return _of_one_type_each(schema)
 
     mapped(component, count)
-    title = component.get("title")
-    adapted: JsonObject = mapped(component, untitled)
-    return adapted if title is None else {"title": title, **adapted}
+    adapted: JsonObject = mapped(component, adapt)
+    # Generators would name the class by the last part of the title: page/create and revision/create would be one.
+    adapted.pop("title", None)
+    return adapted
+
+
+def _of_one_type_each(schema: JsonObject) -> JsonObject:
+    """Return a schema of several types as `anyOf` of one type each; openapi-generator takes the first one for all."""
+    types = schema.get("type")
+    if not isinstance(types, list) or len({*types} - {"null"}) < 2 or "anyOf" in schema:
+        return schema
+    of_arrays = {key: schema.pop(key) for key in ("items",) if key in schema}
+    kinds = [{"type": each, **(of_arrays if each == "array" else {})} for each in types]
+    return {key: value for key, value in schema.items() if key != "type"} | {"anyOf": kinds}
 
 
 def _free(text: str, taken: set[str]) -> str:

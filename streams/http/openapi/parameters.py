@@ -45,7 +45,7 @@ def _flag(name: str, text: str) -> OpenApiParameter:
 
 _UNTIL = OpenApiParameter(
     "until",
-    {"type": ["integer", "string"], "minimum": 0},
+    str,
     description="End before the first event at or after this time, in the same forms as `since`. A time in the future "
     "ends the stream when the clock has passed it. A client of Server-Sent Events then gets `event: end`; one that "
     "reconnects with the id of its end gets status 204.",
