@@ -125,6 +125,7 @@ class Subscription:
             if self._terms is not None:
                 async for chunk in self._while_it_works(self._terms.look_for_end()):
                     yield chunk
+                self.position = self._terms.passed(self.position)
             gaps = self.gap_chunks(self._adopt(self._feed.vector))
             if not gaps:
                 return
@@ -176,7 +177,7 @@ class Subscription:
                     if terms.left == 0:
                         return  # where its last event is
                     if number == feed.tip:
-                        self.position = dict(feed.vector)  # over what was no event
+                        self.position = terms.at_tip(self.position)
                     for chunk in terms.checkpoint(self.position):
                         yield chunk
                     if terms.is_near_end:

@@ -55,8 +55,7 @@ async def test_what_is_removed_cannot_be_asked_for(is_live: bool, kafka: Any, tm
         assert client.status == 200
         return [event async for event in client.events()]
 
-    # A client whose filter matches nothing more finds with the next sign of life that `until` has passed.
-    settings = {"mediawiki_redacted_pages": {DOMAIN: ["Secret"]}, "keepalive_seconds": 1}
+    settings = {"mediawiki_redacted_pages": {DOMAIN: ["Secret"]}}
     async with serving(tmp_path, kafka.bootstrap, [topic], **settings) as site:
         broker = Broker(kafka.bootstrap)
         written = [Rec(change(0, "Secret"), now, 0, key), Rec(change(1, "Open"), now, 0, key)]

@@ -49,6 +49,10 @@ class Hub:
         self.tuning = tuning
         self.lookups = Lookups(source, tuning)
         self.partitions: dict[TopicPartition, Partition] = {}
+        self.latest = -1
+        """The greatest timestamp of a record that the tail has read (ms)."""
+        self.looks: set[Callable[[], None]] = set()
+        """What is called in each housekeeping, of clients that may have to be told something."""
         self._source = source
         self._encoder = encoder
         self._metrics = metrics
@@ -272,6 +276,7 @@ class Hub:
         if batch.records:
             partition.timestamp = batch.records[-1].timestamp + 1
             partition.latest = max(partition.latest, *map(_timestamp, batch.records))
+            self.latest = max(self.latest, partition.latest)
         mark, now = partition.mark, time.monotonic()
         # Decoded once for all filters, and not at all where none can want it.
         is_filtered = bool(self.feeds.in_use.filters) and any(track.has_filters for track in partition.tracks)
@@ -356,6 +361,9 @@ class Hub:
         for feed in self.feeds:
             with self._faults.caught("sending keep-alive comments"):
                 feed.keep_alive(now)
+        for look in list(self.looks):
+            with self._faults.caught("looking for ends"):
+                look()
         self.feeds.let_idle_go()
         self.feeds.evict_old(now)
         self.health.look()

@@ -60,8 +60,9 @@ class End:
 
     def __init__(self, hub: Hub, until: int | None, limit: int | None) -> None:
         self.events = 0
+        self.until = until
+        """The time (ms) at which it ends; None where it ends by the number of events alone."""
         self._hub = hub
-        self._until = until
         self._limit = limit
         self._marks: dict[TopicPartition, Mark] = {}
         """Where partitions end, of those of which that is known."""
@@ -76,7 +77,7 @@ class End:
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the clock passes `until`; None where there is none."""
-        return None if self._until is None else max(0.0, self._until / 1000 - time.time())
+        return None if self.until is None else max(0.0, self.until / 1000 - time.time())
 
     def stop_at(self, position: Position) -> None:
         """End at once: nothing is asked for that is before `until`."""
@@ -84,9 +85,9 @@ class End:
 
     def unknown(self, vector: Position) -> list[TopicPartition]:
         """Return the partitions of a feed that may have reached their ends, of which Kafka has to be asked where."""
-        if self._until is None:
+        if self.until is None:
             return []
-        is_past = now_ms() >= self._until
+        is_past = now_ms() >= self.until
         return [
             tp
             for tp, mark in vector.items()
@@ -99,7 +100,7 @@ class End:
         """Whether there may be a record at or after `until`, although the clock has not come there yet."""
         if mark.offset < 0:  # it is not read yet
             return False
-        return self._asked.get(tp) != mark.incarnation or self._hub.partitions[tp].latest >= (self._until or 0)
+        return self._asked.get(tp) != mark.incarnation or self._hub.partitions[tp].latest >= (self.until or 0)
 
     def _end_of(self, tp: TopicPartition, mark: Mark) -> Mark | None:
         end = self._marks.get(tp)
@@ -107,10 +108,10 @@ class End:
 
     async def look_up(self, partitions: Collection[TopicPartition]) -> None:
         """Ask Kafka where partitions end. Those of which it does not tell just now stay `unknown`."""
-        if self._until is None:
+        if self.until is None:
             return
         incarnations = {tp: self._hub.partitions[tp].incarnation for tp in partitions}
-        places = await places_before(self._hub.lookups, partitions, self._until)
+        places = await places_before(self._hub.lookups, partitions, self.until)
         for tp in partitions:
             incarnation = incarnations[tp]
             if tp not in places:
@@ -149,11 +150,22 @@ class End:
                 found[tp] = end if end is not None and end.offset < mark.offset else mark
         return found
 
+    def moved(self, position: Position, over: Position) -> dict[TopicPartition, Mark]:
+        """Return a position, moved to where `over` is beyond it, to the ends at most; not where those are not known."""
+        found = dict(position)
+        unknown = set(self.unknown(over))
+        for tp, mark in over.items():
+            if tp in unknown or tp not in position or position[tp].incarnation != mark.incarnation:
+                continue
+            end = self._end_of(tp, mark)
+            found[tp] = max(position[tp], mark if end is None else min(mark, end, key=_place), key=_place)
+        return found
+
     def reason(self, position: Position, vector: Position) -> str | None:
         """Return why a client at `position` is at its end, as the contract calls it; None where it is not there."""
         if self.left == 0:
             return "limit"
-        return "until" if self._until is not None and self.is_past(position, vector) else None
+        return "until" if self.until is not None and self.is_past(position, vector) else None
 
     def is_past(self, position: Position, vector: Position) -> bool:
         """Return whether a position is at or beyond `until` in every partition that may be read."""
@@ -179,3 +191,7 @@ async def is_nothing_left(
         place is not None and (tp not in position or position[tp].offset >= place.offset)
         for tp, place in ((tp, places.get(tp)) for tp in partitions)
     )
+
+
+def _place(mark: Mark) -> int:
+    return mark.offset

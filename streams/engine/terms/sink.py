@@ -38,6 +38,7 @@ class TermsSink:
         """Whether what was written last had events: then the follower's position is what their last id says."""
         self._timer: asyncio.TimerHandle | None = None
         self._set_timer()
+        terms.watch(self.look)
 
     def try_write(self, chunk: Chunk) -> bool:
         """Write the chunk, unless it may lead beyond the end; see Sink."""
@@ -55,9 +56,15 @@ class TermsSink:
 
     def close(self) -> None:
         """Stop: the follower has left."""
+        self._terms.unwatch(self.look)
         if self._timer is not None:
             self._timer.cancel()
         self._settle()
+
+    def look(self) -> None:
+        """Leave if a record may be at or after `until`: the filter may not want it, so that it is not written."""
+        if self._terms.is_at_until and self._terms.is_near_end:
+            self._leave()
 
     def _settle(self) -> None:
         """Note the position of the last id."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 
 from streams.core import formats
 from streams.core.positions import IdWriter, Mark, Position, TopicPartition
@@ -26,6 +27,7 @@ class Terms:
     def __init__(
         self, hub: Hub, feed: Feed, end: End | None, checkpoints: Checkpoints | None, *, is_sse: bool, metrics: Metrics
     ) -> None:
+        self._hub = hub
         self._tuning = hub.tuning
         self._feed = feed
         self._end = end
@@ -33,6 +35,7 @@ class Terms:
         self._writer = IdWriter(hub.cluster_id, feed.selection.scope)
         self._is_sse = is_sse
         self._metrics = metrics
+        self._passed: dict[TopicPartition, Mark] = {}
 
     def sent(self, events: int) -> None:
         """Count events that are being sent, at least one."""
@@ -72,6 +75,39 @@ class Terms:
         """Ask Kafka where partitions end, those of which that has to be known by now."""
         if self._end is not None:
             await self._end.look_up(self._end.unknown(self._feed.vector))
+
+    def at_tip(self, position: dict[TopicPartition, Mark]) -> dict[TopicPartition, Mark]:
+        """Return the position of a client that has had all that its feed has: moved over what was no event.
+
+        It stays where the end may lie in that: once the end is known, `passed` moves it.
+        """
+        vector = dict(self._feed.vector)
+        if not self.is_near_end:
+            return vector
+        self._passed = vector
+        return position
+
+    def passed(self, position: dict[TopicPartition, Mark]) -> dict[TopicPartition, Mark]:
+        """Return a position, moved over what the client has had since, but not beyond its end: it reads that only once.
+
+        Where the end is not known yet, it stays.
+        """
+        over, self._passed = self._passed, {}
+        return self._end.moved(position, over) if over and self._end is not None else position
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """Call `look` each second until `unwatch`, if a record that the client is not sent may end its stream."""
+        if self._end is not None and self._end.until is not None:
+            self._hub.looks.add(look)
+
+    def unwatch(self, look: Callable[[], None]) -> None:
+        """Undo `watch`."""
+        self._hub.looks.discard(look)
+
+    @property
+    def is_at_until(self) -> bool:
+        """Whether a record at or after `until` has come, of any partition that the hub reads."""
+        return self._end is not None and self._end.until is not None and self._hub.latest >= self._end.until
 
     def target(self, position: Position) -> dict[TopicPartition, Mark]:
         """Return how far the client may read of what the feed has."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 
 from streams.core.filters import parse_filter
 from streams.core.positions import OLDEST, TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import PollResult
 from tests.support.engine import eventually
-from tests.support.engine.connection import TP, connected, id_of
+from tests.support.engine.connection import TP, QuickEngine, connected, id_of
 from tests.support.engine.ends import (
     FROM_THE_OLDEST,
     ONE,
@@ -269,3 +270,46 @@ async def test_an_end_where_no_record_of_its_time_is_resumes_with_what_comes_lat
         async with connected(engine, ONE, last_event_id=end[0], until=T) as late:
             got = await late.to_the_end()
             assert (offsets(got), late.gaps, got.gaps, next_of(got)) == ([2], [], [], {TP: 3})
+
+
+@PULLED_OR_WRITTEN
+async def test_a_live_client_ends_soon_after_a_record_of_its_time_that_its_filter_does_not_want(
+    takes: Callable[[], bool] | None, clock: Clock
+) -> None:
+    """Nothing else is written to it that would wake it: no event, no sign of life."""
+    clock.ms = T - 60_000
+    source = topic(-9)
+    async with QuickEngine(source, housekeeping_seconds=0.05).running("a") as engine, AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                connected(engine, ONE, until=T + end, takes=takes, wanted=parse_filter(b"where=n<0"))
+            )
+            for end in (0, 100)
+        ]
+        write(source, -8)
+        for client in clients:
+            await client.until(lambda got: len(got.events) == 1)
+        write(source, 50, 0)
+        got = await clients[0].to_the_end()
+        assert (offsets(got), end_of(got), next_of(got)) == ([1], ("until", 1), {TP: 2})
+        assert not clients[1].has_ended
+        write(source, -7, 100)
+        got = await clients[1].to_the_end()
+        assert (offsets(got), end_of(got), next_of(got)) == ([1, 4], ("until", 2), {TP: 5})
+        assert engine.hub.looks == set()
+
+
+@PULLED_OR_WRITTEN
+async def test_at_its_end_a_client_does_not_read_again_what_its_filter_did_not_want(
+    takes: Callable[[], bool] | None, clock: Clock
+) -> None:
+    clock.ms = T - 60_000
+    source = topic(-9)
+    async with QuickEngine(source, housekeeping_seconds=0.05, ring_bytes=1).running("a") as engine:
+        async with connected(engine, ONE, until=T, takes=takes, wanted=parse_filter(b"where=n=-8")) as client:
+            write(source, -8)
+            await client.until(lambda got: len(got.events) == 1)
+            write(source, *[-7] * 20, 0)
+            got = await client.to_the_end()
+            assert (offsets(got), end_of(got), next_of(got)) == ([1], ("until", 1), {TP: 22})
+        assert engine.count("eventstreams_history_reads_total") == 0
