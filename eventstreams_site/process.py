@@ -175,7 +175,7 @@ class Process:
 
         Meanwhile, write the counts of matched events.
         """
-        writing = asyncio.ensure_future(self._write_matches())
+        writing = asyncio.ensure_future(self._write_last())
         await self._answered()
         await writing
 
@@ -241,12 +241,15 @@ class Process:
         self.service.redaction_read_at = time.monotonic()
         self.service.metrics.redaction_read.set_to_current_time()
 
-    async def _write_matches(self) -> None:
-        """Write the last matches; a database that is away or hangs does not hold up the end."""
+    async def _write_last(self) -> None:
+        """Write the last matches, and release the lease; a database that is away or hangs does not hold up the end."""
         self._count_matches()
-        threads = DatabaseThreads("last matches")
+        threads = DatabaseThreads("last writes")
+        replica = self.service.refresh.replica
         try:
             async with asyncio.timeout(LAST_WRITE_SECONDS):
+                if replica.may_hold and (released := threads.run(replica.release)) is not None:
+                    await released
                 if (written := threads.run(self._matches.write_all)) is not None:
                     await written
         except Exception as error:

@@ -114,6 +114,7 @@ class SyncRun(models.Model):
         HELD = "held", "held: awaiting approval"
         APPLIED = "applied", "applied"
         FAILED = "failed", "failed"
+        DIFFERS = "differs", "differs from the stored one"  # never in the table: another replica's is in force
 
     at = models.DateTimeField(db_index=True, help_text="When it began.")
     seconds = models.FloatField()
@@ -144,3 +145,27 @@ class SyncRun(models.Model):
     def __str__(self) -> str:
         """Return when it began, and its outcome."""
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.outcome}"
+
+
+class SourceLease(models.Model):
+    """Which replica keeps the stored stream configuration; it alone writes what its source says.
+
+    A lease without a holder was released: a replica with the same document takes it, or a newer one.
+    """
+
+    STREAMS = "streams"
+
+    name = models.CharField(primary_key=True, max_length=50)
+    holder = models.CharField(max_length=64, blank=True, help_text="The process that holds it; empty: released.")
+    wanted_since = models.DateTimeField(help_text="The start of the newest process that had this document.")
+    until = models.DateTimeField(help_text="When it ends unless its holder renews it.")
+    source = models.TextField(blank=True)
+
+    class Meta:
+        """Options of the table."""
+
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """Return what it is for, and who holds it."""
+        return f"{self.name}: {self.holder or 'released'}"

@@ -63,6 +63,7 @@ def sync_state(request: HttpRequest) -> dict[str, Any]:
         "source": last.source if last else newest.source if newest else "",
         "good_ago": span(time.time() - last_good_at) if last_good_at is not None else "",
         "failure": failure,
+        "difference": last.error if last is not None and last.differs else "",
         "held": held,
         "left_out": last.left_out if last is not None else (newest.left_out if newest is not None else ()),
         "mistakes": process.catalogue.mistakes if process is not None and process.catalogue is not None else (),
@@ -222,7 +223,7 @@ class SyncRunAdmin(RunAdmin):
                 say(request, result)
                 if overview.process is not None:
                     # Until it has synchronised again, the process still reports a held configuration.
-                    async_to_sync(overview.process.refresh.run)(by=request.user.get_username())
+                    async_to_sync(overview.process.refresh.run)()
             return to_runs
         if held is None:
             messages.warning(request, "This synchronisation is not awaiting approval.")

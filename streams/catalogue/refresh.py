@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streams.catalogue.database import StreamConfigSource
+from streams.catalogue.lease import Replica
 from streams.catalogue.synchronise import SyncResult, synchronise
 from streams.engine.metrics import Metrics
 from streams.models import SyncRun
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 SYNC_RETRY_SECONDS = 10.0
 """Maximum seconds until the next refresh after a failure."""
+TELL_SECONDS = 60.0
+"""Seconds between two lines of the log while the document differs from the stored one."""
 
 
 class RefreshingSource(StreamConfigSource, Protocol):
@@ -32,16 +35,19 @@ class Refresh:
     """The refreshes of one process.
 
     `last` is the latest result, `last_good_at` the time of the last good one (Unix time, seconds). `written` is called
-    after a refresh that wrote something. Every process refreshes; all but the first find nothing to do.
+    after a refresh that wrote something. Every process refreshes; all but the first find nothing to do. `replica` is
+    this process among those that share the database.
     """
 
     def __init__(self, config: RefreshingSource, metrics: Metrics, written: Callable[[], None]) -> None:
         self.config = config
+        self.replica = Replica(config.stream_config_ttl)
         self.last: SyncResult | None = None
         self.last_good_at: float | None = None
         self._metrics = metrics
         self._written = written
         self._one_at_a_time = asyncio.Lock()
+        self._told_at = float("-inf")
         self._again: asyncio.Future[SyncResult] | None = None
 
     async def run(self, *, force: bool = False, by: str = "") -> SyncResult:
@@ -52,7 +58,8 @@ class Refresh:
         """
         async with self._one_at_a_time:
             known = self.last.document if self.last is not None else None
-            result = await asyncio.to_thread(synchronise, self.config, known, force=force, by=by)
+            result = await asyncio.to_thread(synchronise, self.config, known, replica=self.replica, force=force, by=by)
+            self._tell_difference(result)
             self.last = result
             self._metrics.syncs.labels(result.outcome.value).inc()
             if result.is_good:
@@ -61,6 +68,17 @@ class Refresh:
         if result.recorded:
             self._written()
         return result
+
+    def _tell_difference(self, result: SyncResult) -> None:
+        """Log at once, and every minute, that another replica's document is in force, and when that is over."""
+        self._metrics.config_differs.set(result.differs)
+        if result.differs:
+            if time.monotonic() >= self._told_at + TELL_SECONDS:
+                log.warning("The stream configuration: %s", result.error)
+                self._told_at = time.monotonic()
+        elif self._told_at > 0 and result.is_good:
+            log.warning("The stream configuration of %s is the stored one again", result.source)
+            self._told_at = float("-inf")
 
     def reconsider(self) -> None:
         """Refresh again if a configuration is held: the database has changed, so it may have been applied."""
@@ -72,12 +90,17 @@ class Refresh:
         """Refresh now, retry until it succeeds, then every `stream_config_ttl` seconds (±10 %; 0: never again)."""
         ttl = self.config.stream_config_ttl
         while True:
-            failed = True
+            result = None
             try:
-                failed = (await self.run()).outcome is SyncRun.Outcome.FAILED
+                result = await self.run()
             except Exception as error:
                 log.error("The stream configuration was not refreshed: %s: %s", type(error).__name__, error)
-            if not failed and not ttl:
+            if result is None or result.outcome is SyncRun.Outcome.FAILED:
+                wait = min(ttl or SYNC_RETRY_SECONDS, SYNC_RETRY_SECONDS)
+            elif result.wait:  # until this replica's document takes the place of another's
+                wait = min(ttl or result.wait, result.wait)
+            elif ttl:
+                wait = ttl * random.uniform(0.9, 1.1)
+            else:
                 return
-            retry = min(ttl or SYNC_RETRY_SECONDS, SYNC_RETRY_SECONDS)
-            await asyncio.sleep(retry if failed else ttl * random.uniform(0.9, 1.1))
+            await asyncio.sleep(wait)

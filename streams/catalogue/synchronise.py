@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,8 +20,9 @@ from streams.catalogue.document import Described, DocumentError, described_strea
 from streams.catalogue.fetch import NOT_MODIFIED, FetchError, Validators, fetch, shown
 from streams.catalogue.json_text import canonical
 from streams.catalogue.judge import Judgement, compare, in_file, judge
+from streams.catalogue.lease import STAYS_SECONDS, Replica, stored_lease
 from streams.core.catalogue import Problem, compile_catalogue
-from streams.models import ConfiguredStream, SyncRun, Version
+from streams.models import ConfiguredStream, SourceLease, SyncRun, Version
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class SyncResult:
     `added`, `removed` and `changed` are the names of streams that the source (or the configuration file) defines;
     `withdrawn` are those that clients can read before, but not after. `error` says why it failed or is held. `left_out`
     are the streams of the document that cannot be stored; `problems` is what else is skipped or ignored. `recorded`:
-    the history has a run of it. `document` is for the next synchronisation, also after a failure.
+    the history has a run of it. `document` is for the next synchronisation, also after a failure. `wait`: if the
+    document differs from that of another replica, the seconds until it may take its place, None if it may not.
     """
 
     outcome: SyncRun.Outcome
@@ -69,6 +71,12 @@ class SyncResult:
     problems: tuple[Problem, ...] = ()
     recorded: bool = False
     document: Document | None = field(default=None, repr=False)
+    wait: float | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether another replica's document is in force."""
+        return self.outcome is Outcome.DIFFERS
 
     @property
     def is_held(self) -> bool:
@@ -78,13 +86,14 @@ class SyncResult:
     @property
     def is_good(self) -> bool:
         """Whether the source was fetched and the database agrees with it."""
-        return self.outcome not in {Outcome.FAILED, Outcome.HELD}
+        return self.outcome not in {Outcome.FAILED, Outcome.HELD, Outcome.DIFFERS}
 
 
 def synchronise(
     config: StreamConfigSource,
     known: Document | None = None,
     *,
+    replica: Replica | None = None,
     force: bool = False,
     dry_run: bool = False,
     by: str = "",
@@ -96,6 +105,7 @@ def synchronise(
     Args:
         config: Says where the streams are defined.
         known: The `document` of the last result in this process.
+        replica: This process among the replicas, if it is one of them.
         force: Apply also what would be held.
         dry_run: Write nothing.
         by: The user who asked for it.
@@ -104,16 +114,17 @@ def synchronise(
         django.db.DatabaseError: The database failed.
     """
     at, started = timezone.now(), time.monotonic()
-    attempt = _fetched(config, known, force=force)
+    attempt = _fetched(config, known, replica, by, force=force)
     _close_old_connections()
     try:
-        judgement, recorded = attempt.judge(), False
-        if not dry_run and _is_news(judgement, attempt.source):
-            judgement, recorded = _write_news(attempt, at, started, by)
+        ruling, recorded = _rule(attempt, dry_run=dry_run), False
+        if not dry_run and (ruling.is_news or ruling.takes):
+            ruling, recorded = _write_news(attempt, at, started)
     finally:
         _close_old_connections()
     seconds = time.monotonic() - started
-    result = _result(judgement, attempt.source, seconds, recorded=recorded, document=attempt.document or known)
+    result = _result(ruling.judgement, attempt.source, seconds, recorded=recorded, document=attempt.document or known)
+    result = replace(result, wait=ruling.wait)
     if not dry_run:
         _log(result)
     return result
@@ -149,6 +160,8 @@ class _Attempt(NamedTuple):
     source: str
     document: Document | None
     error: str
+    replica: Replica | None
+    by: str
     force: bool
 
     def judge(self) -> Judgement:
@@ -158,7 +171,51 @@ class _Attempt(NamedTuple):
         return judge(self.config, self.source, self.document.described, self.force)
 
 
-def _fetched(config: StreamConfigSource, known: Document | None, *, force: bool) -> _Attempt:
+class _Ruling(NamedTuple):
+    """What becomes of an attempt: its judgement, whether the history gets it, whether the replica takes the lease."""
+
+    judgement: Judgement
+    is_news: bool
+    takes: bool = False
+    lease: SourceLease | None = None
+    wait: float | None = None
+
+
+def _rule(attempt: _Attempt, *, dry_run: bool = False) -> _Ruling:
+    """Judge, by what the database has now and by what other replicas hold; a person's word counts more than theirs."""
+    judgement, replica = attempt.judge(), attempt.replica
+    is_news = not dry_run and _is_news(judgement, attempt.source)
+    if replica is None or dry_run:
+        return _Ruling(judgement, is_news)
+    lease, now, outcome = stored_lease(), timezone.now(), judgement.outcome
+    if outcome is Outcome.FAILED:
+        return _Ruling(judgement, is_news and (bool(attempt.by) or replica.may_tell(lease, now)))
+    if outcome is Outcome.UNCHANGED:
+        replica.agrees()
+        takes = replica.is_due(lease, now)
+        return _Ruling(judgement, is_news and (takes or bool(attempt.by) or replica.may_tell(lease, now)), takes, lease)
+    wait = 0.0 if attempt.by else replica.seconds_to_wait(lease, _fingerprint(attempt, judgement), now)
+    if wait == 0.0:
+        return _Ruling(judgement, is_news, is_news or replica.is_due(lease, now), lease, wait)
+    if outcome is Outcome.HELD and not is_news:  # just what the holder's document is held for
+        return _Ruling(judgement, is_news)
+    precedence = (
+        "another server started later, or was told by a person: give all servers the same document"
+        if wait is None
+        else f"this server started later: it stores its own document if it still differs after {STAYS_SECONDS:.0f} s"
+    )
+    stored = f", of {lease.source}," if lease is not None and lease.source != attempt.source else ""
+    error = f"{attempt.source} differs from the stored configuration{stored} which stays in force ({precedence})"
+    return _Ruling(judgement._replace(outcome=Outcome.DIFFERS, error=error), False, wait=wait)
+
+
+def _fingerprint(attempt: _Attempt, judgement: Judgement) -> str:
+    return canonical([attempt.source, judgement.fetched, sorted(in_file(attempt.config))])
+
+
+def _fetched(
+    config: StreamConfigSource, known: Document | None, replica: Replica | None, by: str, *, force: bool
+) -> _Attempt:
     uri = config.stream_config_uri
     source = "stream_config_overrides" if uri is None else shown(uri)
     document, error = None, ""
@@ -168,20 +225,24 @@ def _fetched(config: StreamConfigSource, known: Document | None, *, force: bool)
         error = str(failure)
     except DocumentError as failure:
         error = f"{source}: {failure}"
-    return _Attempt(config, source, document, error, force)
+    return _Attempt(config, source, document, error, replica, by, force)
 
 
-def _write_news(attempt: _Attempt, at: datetime, started: float, by: str) -> tuple[Judgement, bool]:
-    """Write the changes and a run, unless another process was faster; return what was judged, and whether a run was."""
+def _write_news(attempt: _Attempt, at: datetime, started: float) -> tuple[_Ruling, bool]:
+    """Write the changes and a run, unless another process was faster; return the ruling, and whether there is a run."""
     with transaction.atomic():
         Version.lock(Version.STREAMS)
-        judgement = attempt.judge()
-        if not _is_news(judgement, attempt.source):
-            return judgement, False
+        ruling = _rule(attempt)
+        judgement, lease = ruling.judgement, ruling.lease
+        if ruling.takes and attempt.replica is not None:
+            agrees = judgement.outcome is Outcome.UNCHANGED
+            attempt.replica.take(lease, attempt.source, timezone.now(), agrees=agrees, asked=bool(attempt.by))
+        if not ruling.is_news:
+            return ruling, False
         seconds = time.monotonic() - started
         _write(judgement, attempt.config, attempt.source, at)
-        _record(judgement, attempt.source, at, seconds, by)
-    return judgement, True
+        _record(judgement, attempt.source, at, seconds, attempt.by)
+    return ruling, True
 
 
 def _result(

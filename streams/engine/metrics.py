@@ -166,6 +166,11 @@ class Metrics:
         self.last_good_sync = Gauge(
             "eventstreams_stream_config_last_good_timestamp_seconds", "Of the last good refresh, Unix time", registry=r
         )
+        self.config_differs = Gauge(
+            "eventstreams_stream_config_differs",
+            "1 while another replica's stream configuration is in force instead of this server's",
+            registry=r,
+        )
         self.catalogue_streams = Gauge("eventstreams_catalogue_streams", "Streams that are exposed", registry=r)
         self.schemas = Gauge(
             "eventstreams_schemas", "Streams that name a schema, by whether it was found", ["state"], registry=r

@@ -211,6 +211,13 @@ class Service:
         last = self.refresh.last
         if last is not None and last.is_held:
             reasons.append("a new stream configuration is held until somebody applies it in the admin")
+        elif last is not None and last.differs:
+            then = (
+                "a server that started later stored it, or a person did: give all servers the same document"
+                if last.wait is None
+                else "this server started later, and soon stores its own if it still differs"
+            )
+            reasons.append(f"this server's stream configuration differs from the stored one, which is in force; {then}")
         elif last is not None and not last.is_good:
             reasons.append("the stream configuration could not be refreshed; the last good one is in force")
         if self.log_is_stuck():

@@ -13,6 +13,7 @@ from django.db import DatabaseError
 
 from eventstreams_site.config.config import load_config
 from eventstreams_site.config.yaml_file import ConfigError
+from streams.catalogue.lease import Replica
 from streams.catalogue.synchronise import SyncResult, synchronise
 from streams.models import SyncRun
 
@@ -42,7 +43,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, dry_run: bool, force: bool, as_json: bool, **options: Any) -> None:
         """Synchronise, print the result, and exit with its status."""
         try:
-            result = synchronise(load_config(os.environ), dry_run=dry_run, force=force, by=BY)
+            config = load_config(os.environ)
+            replica = Replica(config.stream_config_ttl, is_brief=True)
+            result = synchronise(config, replica=replica, dry_run=dry_run, force=force, by=BY)
         except ConfigError as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
