@@ -41,6 +41,7 @@ _AGREED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "eventstreams_redaction_missing_pages": max,
     "eventstreams_redaction_list_version": min,
     "eventstreams_redaction_list_read_timestamp_seconds": min,
+    "eventstreams_stream_config_differs": max,
     "eventstreams_stream_config_last_good_timestamp_seconds": min,
 }
 """Gauges that describe what all workers share, such as Kafka: a sum would mean nothing, so the worst value counts."""

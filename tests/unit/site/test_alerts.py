@@ -29,6 +29,7 @@ HEALTHY = {
     'eventstreams_stream_config_syncs_total{outcome="failed"}': f"0+1x{HOLD}",  # now and then, between good ones
     'eventstreams_stream_config_syncs_total{outcome="unchanged"}': f"0+1x{HOLD}",
     'eventstreams_stream_config_syncs_total{outcome="held"}': f"0x{HOLD}",
+    "eventstreams_stream_config_differs": f"0x{HOLD}",
     'eventstreams_worker_crash_loop{worker="0"}': f"0x{HOLD}",
     'eventstreams_worker_restarts_total{worker="0"}': f"2x{HOLD}",
     'eventstreams_errors_total{type="too_many_requests"}': f"0+1x{HOLD}",
@@ -57,6 +58,7 @@ WRONG: dict[str, list[dict[str, str]]] = {
     "EventStreamsPartitionStandsStill": [
         {"eventstreams_hub_partitions_unread": _BAD_GAUGE.format(1)},
     ],
+    "EventStreamsReplicasDiffer": [{"eventstreams_stream_config_differs": _BAD_GAUGE.format(1)}],
     "EventStreamsPartitionHeld": [{"eventstreams_kafka_held_records": _BAD_GAUGE.format(4)}],
     "EventStreamsLag": [{"eventstreams_hub_lag_records": _BAD_GAUGE.format(6000)}],
     "EventStreamsRedactionListStale": [
