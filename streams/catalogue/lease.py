@@ -17,8 +17,8 @@ from django.utils import timezone
 from streams.models import SourceLease
 
 STAYS_SECONDS = 15.0
-"""Seconds for which a newer replica's document must differ until it is stored: one that crashes at its start is not
-heeded."""
+"""Seconds for which a newer replica's document must differ until it is stored: one that crashes at its start
+changes nothing."""
 LEASE_SECONDS = 30.0
 """Minimum seconds for which a lease is valid."""
 LEASE_REFRESHES = 3

@@ -42,11 +42,11 @@ def test_each_migration_leaves_the_version_before_it_working(
 def test_a_server_names_the_migrations_that_its_database_lacks(workers: tuple[str, ...], tmp_path: Path) -> None:
     site = Site(tmp_path, "127.0.0.1:1", {})
     with sqlite3.connect(site.database) as database:
-        database.execute("DELETE FROM django_migrations WHERE app = 'streams' AND name LIKE '0004%'")
+        database.execute("DELETE FROM django_migrations WHERE app = 'streams' AND name LIKE '0005%'")
     database.close()
     done = run(site, *SERVE, "--port", "0", *workers)
     assert done.returncode == 1
-    said = "The database lacks 1 migrations (streams.0004_what_a_sync_left_out); run `manage.py migrate` first"
+    said = "The database lacks 1 migrations (streams.0005_source_lease); run `manage.py migrate` first"
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
