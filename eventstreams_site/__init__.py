@@ -7,6 +7,7 @@
 - `server/`: Daphne with backpressure, bounds and a clean stop; several workers on one port.
 - `gate/`: what stands before Django: bounds for the admin, and logins that are only guesses.
 - `logs/`: the log, which never waits for its reader. `core_dumps.py`: there are none.
-- `settings.py`, `urls.py`, `routing.py`, `asgi.py`, `middleware.py`: Django and Channels.
+- `settings.py`, `urls.py`, `routing.py`, `asgi.py`, `middleware.py`, `below_prefix.py`: Django and
+  Channels.
 - `devserver.py`: `make run`.
 """

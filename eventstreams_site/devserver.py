@@ -229,7 +229,7 @@ def _login(admin: Child | None) -> str:
 
 
 def _welcome(port: int, config: Config, login: str, demo: Child | None) -> None:
-    site = f"http://{HOST}:{port}"
+    site = f"http://{HOST}:{port}{config.url_prefix}"
     pages = [f"{site}/?doc  (the API)", f"{site}/admin/  ({login})"]
     if config.stream_ui_enabled:
         pages.insert(0, f"{site}/v2/ui  (streams in the browser)")

@@ -105,6 +105,7 @@ class Process:
                 cors=config.cors,
                 ui_enabled=config.stream_ui_enabled,
                 max_connection_seconds=config.max_connection_seconds,
+                url_prefix=config.url_prefix,
             ),
             hub=hub,
             history=History(source, encoder, metrics, tuning),

@@ -8,6 +8,7 @@ from django.core.asgi import get_asgi_application
 
 from eventstreams_site.gate.gate import Gate
 from streams.http.headers import ASGIApp, CommonHeaders, is_private
+from streams.http.prefix import mount, seen_path
 from streams.http.requests import STREAM_PATH
 from streams.http.service import SCOPE_KEY, Service
 
@@ -20,7 +21,13 @@ def application_of(service: Service) -> ASGIApp:
 
     stream = StreamConsumer.as_asgi()
     public = PublicRoutes()
-    admin = Gate(get_asgi_application())
+    prefix = service.settings.url_prefix
+    django = get_asgi_application()
+
+    async def below_prefix(scope: Any, receive: Any, send: Any) -> None:
+        await django({**scope, "path": seen_path(scope)}, receive, send)  # Django takes root_path off again
+
+    admin = Gate(below_prefix if prefix else django)
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
@@ -37,6 +44,8 @@ def application_of(service: Service) -> ASGIApp:
         if scope["type"] != "http":
             raise ValueError(f"This application serves HTTP only, not {scope['type']}")
         await service.start()
+        if prefix:
+            mount(scope, prefix)
         scope[SCOPE_KEY] = service
         service.answering += 1
         try:

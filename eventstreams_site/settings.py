@@ -107,6 +107,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "eventstreams_site.below_prefix.cookies_below_prefix",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -184,6 +185,10 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "/static/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "eventstreams_site.below_prefix.StaticFilesBelowPrefix"},
+}
 
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff log in once a working day
 SESSION_COOKIE_SECURE = not DEBUG

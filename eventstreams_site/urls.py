@@ -13,7 +13,7 @@ admin.site.index_title = "Administration"
 admin.site.enable_nav_sidebar = False  # there is little to go to, and tables want the room
 
 urlpatterns = [
-    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
 ]
 

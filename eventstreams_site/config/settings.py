@@ -144,6 +144,13 @@ class Config:
         "server keeps invented events in its memory (for a first look)",
         secret=True,
     )
+    url_prefix: str = _setting(
+        values.url_prefix,
+        "",
+        "the path below which a proxy shows the service, such as `/events`: all links, redirects and cookies are below "
+        "it. The proxy may pass it on or strip it ([docs/deployment.md](docs/deployment.md#below-a-path))",
+        shown="none",
+    )
     keepalive_seconds: float = _setting(
         values.seconds,
         15.0,

@@ -32,6 +32,10 @@ PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
 )
 
 
+OWN = ("_info", "admin", "healthz", "metrics", "rc", "readyz", "robots.txt", "schema", "static", "v2")
+"""First segments of the service's own paths: it could not tell a prefix that begins with one from them."""
+
+
 class InvalidValueError(Exception):
     """A value that a rule refuses; `at` says where inside the setting (``[2]``, ``.headers``)."""
 
@@ -60,6 +64,16 @@ def matching(pattern: str, expected: str) -> Callable[[object, Path], str]:
         return value
 
     return parse
+
+
+def url_prefix(value: object, _: Path) -> str:
+    """Return a path without a slash at its end; empty for none."""
+    if not isinstance(value, str) or re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)*/?", value, re.ASCII) is None:
+        raise InvalidValueError(value, "a path of letters, digits and . _ ~ -, such as /events")
+    path = value.rstrip("/")
+    if path[1:].partition("/")[0] in OWN:
+        raise InvalidValueError(value, f"a path whose first part is none of the service's own ({', '.join(OWN)})")
+    return path
 
 
 def integer(lowest: int) -> Callable[[object, Path], int]:

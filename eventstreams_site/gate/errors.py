@@ -16,8 +16,8 @@ from streams.http.problems import problem_headers
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 (Django calls it)
     """Answer a path that does not exist (404)."""
     if _wants_page(request):
-        return render(request, "404.html", {"path": request.path[:200]}, status=404)
-    return _problem(request, PathNotFound(request.path))
+        return render(request, "404.html", {"path": request.path[:200], "in_admin": True}, status=404)
+    return _problem(request, PathNotFound(request.path, request.META["SCRIPT_NAME"]))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -14,7 +14,6 @@ from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
-from django.template.loader import render_to_string
 
 from eventstreams_site.gate.address_throttle import FAILURES, LoginThrottle
 from eventstreams_site.gate.lanes import Lanes
@@ -23,6 +22,7 @@ from streams.http.answers import HTML, Answer, answer, problem, send_answer, wan
 from streams.http.client_address import client_ip
 from streams.http.headers import ASGIApp
 from streams.http.made import Made, in_thread
+from streams.http.prefix import page
 from streams.http.service import SCOPE_KEY, ClientGone, Service
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,8 @@ class Gate:
         if not wants_page(scope):
             return found
         marks = {"title": "~title~", "detail": "~detail~"}
-        kept = await self._page.of(None, in_thread(render_to_string, "refused.html", marks))
+        prefix = scope[SCOPE_KEY].settings.url_prefix
+        kept = await self._page.of(None, in_thread(page, "refused.html", marks, prefix))
         shown = kept.replace("~title~", html.escape(error.title)).replace("~detail~", html.escape(error.detail))
         retry = (each for each in found.headers if each[0] == "Retry-After")
         return answer(shown.encode(), HTML, *retry, status=error.status)

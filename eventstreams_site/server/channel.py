@@ -170,7 +170,7 @@ class StreamChannel(HTTPChannel):
     def allHeadersReceived(self) -> None:  # noqa: N802
         """Refuse CONNECT and bodies that are too long (Twisted)."""
         cookies = self.requests[-1].requestHeaders.getRawHeaders(b"cookie", [])
-        is_admin = is_private(path_of(self._path)) and says_it_has_session(cookies)
+        is_admin = is_private(path_of(self._path, self._service.settings.url_prefix)) and says_it_has_session(cookies)
         self.body_limit = ADMIN_BODY_BYTES if is_admin else PUBLIC_BODY_BYTES
         if self._command == b"CONNECT":
             self.refuse(MethodNotAllowed("CONNECT"))
@@ -207,9 +207,11 @@ class StreamChannel(HTTPChannel):
         self.setTimeout(None)
         self.setRawMode()
         command, target = getattr(self, "_command", b""), getattr(self, "_path", b"")
-        headers, body = refusal(error, command, target, self._service.settings.cors)
-        if isinstance(error, ContentTooLarge) and is_private(path_of(target)) and self._is_browser():
-            headers, body = page_too_large(target)
+        settings = self._service.settings
+        headers, body = refusal(error, command, target, settings)
+        is_admin = is_private(path_of(target, settings.url_prefix))
+        if isinstance(error, ContentTooLarge) and is_admin and self._is_browser():
+            headers, body = page_too_large(target, settings.url_prefix)
         lines = b"".join(b"%s: %s\r\n" % header for header in (*headers, (b"Connection", b"close")))
         if command == b"HEAD":
             body = b""

@@ -8,11 +8,12 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
-from django.template.loader import render_to_string
 
 from streams.core.errors import BadRequest, ContentTooLarge, EventStreamsError, InternalError
 from streams.http.headers import common_headers
+from streams.http.prefix import below, page
 from streams.http.problems import problem_headers
+from streams.http.service import EdgeSettings
 
 
 class StreamRequest(WebRequest):
@@ -80,33 +81,36 @@ class StreamRequest(WebRequest):
             self.channel.forceAbortClient()
             return
         error = InternalError() if status >= HTTPStatus.INTERNAL_SERVER_ERROR else BadRequest(body)
-        headers, content = refusal(error, self.method, self.uri, self.server.service.settings.cors)
+        headers, content = refusal(error, self.method, self.uri, self.server.service.settings)
         self.handle_reply({"type": "http.response.start", "status": error.status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": content})
 
 
 def refusal(
-    error: EventStreamsError, method: bytes, target: bytes, cors: str
+    error: EventStreamsError, method: bytes, target: bytes, settings: EdgeSettings
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Return headers and body of the answer to a request that no application sees."""
     body = json.dumps(error.problem(method.decode("latin-1"), target.decode("latin-1"))).encode()
-    return [*problem_headers(error, len(body)), *common_headers(path_of(target), cors.encode())], body
+    return [
+        *problem_headers(error, len(body)),
+        *common_headers(path_of(target, settings.url_prefix), settings.cors.encode()),
+    ], body
 
 
-def page_too_large(target: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def page_too_large(target: bytes, prefix: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Return headers and body for an upload in the admin that is too large: a browser shows the answer."""
-    body = render_to_string("413.html").encode()
+    body = page("413.html", {}, prefix).encode()
     headers = [
         (b"Content-Type", b"text/html; charset=utf-8"),
         (b"Content-Length", b"%d" % len(body)),
         (b"Cache-Control", b"no-store"),
     ]
-    return [*headers, *common_headers(path_of(target), b"")], body
+    return [*headers, *common_headers(path_of(target, prefix), b"")], body
 
 
-def path_of(target: bytes) -> str:
-    """Return the decoded path of a request's target."""
-    return unquote(origin_form(target).partition(b"?")[0].decode("latin-1"))
+def path_of(target: bytes, prefix: str) -> str:
+    """Return the decoded path of a request's target, without the prefix (`url_prefix`)."""
+    return below(prefix, unquote(origin_form(target).partition(b"?")[0].decode("latin-1")))
 
 
 def origin_form(target: bytes) -> bytes:

@@ -42,6 +42,7 @@ from eventstreams_site.server.shared_counts import STOP_SECONDS as SHARED_SECOND
 from eventstreams_site.server.shared_counts import SharedCounts
 from streams.engine.source import RecordSource
 from streams.http.headers import is_private
+from streams.http.prefix import below
 from streams.http.requests import FLOW_EXTENSION
 from streams.http.service import ClientGone
 
@@ -230,7 +231,7 @@ class StreamServer(Server):
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
         """Start the application for a request; return the queue of its messages (Daphne)."""
         _use_origin_form(scope)
-        is_public = scope["type"] == "http" and not is_private(scope["path"])
+        is_public = scope["type"] == "http" and not is_private(below(self.service.settings.url_prefix, scope["path"]))
         queue = self._open(protocol, scope) if is_public else super().create_application(protocol, scope)
         self.connections[protocol]["application_instance"].add_done_callback(functools.partial(self._reap, protocol))
         return queue

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from asgiref.sync import async_to_sync
+from django.urls import get_script_prefix
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -24,7 +25,8 @@ from streams.core.catalogue import Catalogue, Layers, compile_catalogue
 from streams.core.quoted import is_topic
 from streams.models import ConfiguredStream
 
-DEMO_PAGE = "/v2/ui/"
+DEMO_PAGE = "v2/ui/"
+"""Below the path that a proxy puts before all others."""
 
 
 class Line(NamedTuple):
@@ -75,7 +77,7 @@ def demo_address(name: str, overview: Overview) -> str:
     """Return where the demo page shows the stream's events; "" if it is not exposed, or the page is disabled."""
     if overview.process is None or not overview.process.settings.ui_enabled or name not in overview.catalogue.streams:
         return ""
-    return f"{DEMO_PAGE}#/?{urlencode({'streams': name})}"
+    return f"{get_script_prefix()}{DEMO_PAGE}#/?{urlencode({'streams': name})}"
 
 
 def state_line(explanation: Explanation) -> SafeString:

@@ -70,8 +70,9 @@ class PathNotFound(EventStreamsError):
 
     status, type, title = 404, "not_found", "Not Found"
 
-    def __init__(self, path: str) -> None:
-        super().__init__(f"There is nothing at {path[:200]}; streams are at /v2/stream/{{streams}}")
+    def __init__(self, path: str, prefix: str = "") -> None:
+        """Both as the client sees them; `prefix` is what a proxy puts before all paths."""
+        super().__init__(f"There is nothing at {path[:200]}; streams are at {prefix}/v2/stream/{{streams}}")
 
 
 class StreamNotFound(EventStreamsError):
@@ -195,7 +196,7 @@ class TooManyRequests(EventStreamsError):
     def __init__(self, limit: int) -> None:
         super().__init__(
             f"At most {limit} concurrent connections are allowed from one client IP; close one, or join the streams "
-            "in one request (/v2/stream/a,b)"
+            "in one request (with commas between their names)"
         )
 
 

@@ -10,6 +10,7 @@
 - `public.py`: every other public route, answered from memory. `answers.py`, `made.py`: these answers, made once.
 - `views.py`, `ui.py`, `static.py`, `about.py`: small answers, the demo page, styles and scripts.
 - `headers.py`, `problems.py`: headers of all answers, and errors as problem+json.
+- `prefix.py`: the path that a proxy puts before all others.
 - `openapi/`: the document that describes the service, and the page that shows it.
 
 Never imported here: Daphne, Twisted, aiokafka.

@@ -12,13 +12,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from django.template.loader import render_to_string
-
 from streams.core.errors import EventStreamsError, InternalError, MethodNotAllowed, PathNotFound
 from streams.http import ui, views
 from streams.http.answers import HTML, Answer, answer, problem, send_answer, wants_page
 from streams.http.made import Made, in_thread
 from streams.http.openapi import documentation
+from streams.http.prefix import not_found, page, seen_path
 from streams.http.requests import Scope
 from streams.http.service import SCOPE_KEY, Service
 from streams.http.static import StaticFiles
@@ -37,7 +36,7 @@ class PublicRoutes:
     """An ASGI application for GET and HEAD; `headers.CommonHeaders` around it answers OPTIONS."""
 
     def __init__(self) -> None:
-        page = ui.Page()
+        demo = ui.Page()
         self._routes: dict[str, Handler] = {
             "/": documentation.Root(),
             "/schema/": documentation.spec,
@@ -51,8 +50,8 @@ class PublicRoutes:
             "/healthz": views.healthz,
             "/readyz": views.readyz,
             "/metrics": views.MetricsText(),
-            "/v2/ui": page,
-            "/v2/ui/": page,
+            "/v2/ui": demo,
+            "/v2/ui/": demo,
             "/v2/ui/streams.json": ui.Streams(),
         }
         self._static = StaticFiles()
@@ -78,12 +77,13 @@ class PublicRoutes:
         path = scope["path"]
         handler = self._static if path in self._static else self._routes.get(path)
         if handler is None:
-            raise PathNotFound(path)
+            raise not_found(scope)
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(scope["method"])
         return handler
 
     async def _page(self, scope: Scope) -> Answer:
-        kept = await self._not_found.of(None, in_thread(render_to_string, "404.html", {"path": _PATH}))
-        shown = html.escape(scope["path"][:SHOWN_PATH])
+        prefix = scope[SCOPE_KEY].settings.url_prefix
+        kept = await self._not_found.of(None, in_thread(page, "404.html", {"path": _PATH}, prefix))
+        shown = html.escape(seen_path(scope)[:SHOWN_PATH])
         return answer(kept.replace(_PATH, shown).encode("utf-8", "replace"), HTML, ("Vary", "Accept"), status=404)

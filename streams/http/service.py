@@ -95,6 +95,8 @@ class EdgeSettings:
     """Whether the demo page is served."""
     max_connection_seconds: float = 0.0
     """After this time a stream is ended; 0: never."""
+    url_prefix: str = ""
+    """The path that a proxy puts before all others, such as `/events`; "" for none."""
 
 
 @dataclass
@@ -145,7 +147,7 @@ class Service:
     @functools.cached_property
     def documents(self) -> Documents:
         """The OpenAPI documents."""
-        return Documents(self.settings.max_streams)
+        return Documents(self.settings.max_streams, self.settings.url_prefix)
 
     @functools.cached_property
     def rates(self) -> Rates:

@@ -11,9 +11,9 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 
-from streams.core.errors import PathNotFound
 from streams.http.answers import Answer, Body, answer
 from streams.http.made import Made, in_thread
+from streams.http.prefix import not_found
 from streams.http.requests import Scope
 from streams.http.service import Service
 
@@ -37,7 +37,7 @@ class StaticFiles:
     """`/static/…`: the files that Django's finders find."""
 
     def __init__(self) -> None:
-        self._prefix = f"/{settings.STATIC_URL.strip('/')}/"
+        self._prefix = "/static/"
         self._files: dict[str, tuple[Path, Made[Body]]] = {}
         for finder in get_finders():
             for name, storage in finder.list([]):
@@ -54,7 +54,7 @@ class StaticFiles:
         """
         name = scope["path"].removeprefix(self._prefix)
         if name not in self._files:
-            raise PathNotFound(scope["path"])
+            raise not_found(scope)
         path, made = self._files[name]
         state, make = None, in_thread(_read, path)
         if settings.DEBUG:  # developers see their changes at once

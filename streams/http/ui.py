@@ -12,12 +12,12 @@ from collections.abc import Set
 from typing import Any
 
 import msgspec
-from django.template.loader import render_to_string
 
 from streams.core.catalogue import Catalogue, Stream
-from streams.core.errors import KafkaUnavailable, NoStreamConfiguration, PathNotFound
+from streams.core.errors import KafkaUnavailable, NoStreamConfiguration
 from streams.http.answers import HTML, JSON, Answer, Body, answer, problem
 from streams.http.made import Made, in_thread
+from streams.http.prefix import not_found, page
 from streams.http.requests import Scope
 from streams.http.service import Service
 
@@ -38,8 +38,10 @@ class Page:
     async def __call__(self, scope: Scope, service: Service) -> Answer:
         """Return the page."""
         if not service.settings.ui_enabled:
-            raise PathNotFound(scope["path"])
-        return answer(await self._page.of(None, in_thread(_rendered)), HTML, cache="no-cache")
+            raise not_found(scope)
+        return answer(
+            await self._page.of(None, in_thread(_rendered, service.settings.url_prefix)), HTML, cache="no-cache"
+        )
 
 
 class Streams:
@@ -55,7 +57,7 @@ class Streams:
     async def __call__(self, scope: Scope, service: Service) -> Answer:
         """Return the list."""
         if not service.settings.ui_enabled:
-            raise PathNotFound(scope["path"])
+            raise not_found(scope)
         catalogue = service.catalogue
         if catalogue is None:
             return problem(scope, NoStreamConfiguration())
@@ -72,8 +74,8 @@ class Streams:
         return answer(body, JSON, cache=f"public, max-age={STREAMS_SECONDS}")
 
 
-def _rendered() -> Body:
-    return Body.of(render_to_string("ui.html").encode())
+def _rendered(prefix: str) -> Body:
+    return Body.of(page("ui.html", {}, prefix).encode())
 
 
 def _listed(catalogue: Catalogue, rates: dict[str, float], service: Service) -> Body:

@@ -28,9 +28,9 @@ async def robots(_scope: Scope, _service: Service) -> Answer:
     return answer(b"User-agent: *\nDisallow: /\n", TEXT, cache="max-age=3600")
 
 
-async def rc(_scope: Scope, _service: Service) -> Answer:
+async def rc(_scope: Scope, service: Service) -> Answer:
     """Redirect to the documentation, as the old service does."""
-    return redirect(301, DOCUMENTATION)
+    return redirect(301, service.settings.url_prefix + DOCUMENTATION)
 
 
 async def info(scope: Scope, _service: Service) -> Answer:

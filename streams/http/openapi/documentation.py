@@ -9,7 +9,6 @@ import html
 from typing import Any
 
 from django.http import HttpRequest
-from django.template.loader import render_to_string
 
 from streams.core.catalogue import Catalogue
 from streams.core.errors import NoStreamConfiguration
@@ -17,6 +16,7 @@ from streams.http.about import HOME
 from streams.http.answers import HTML, JSON, Answer, answer, looked_at, problem, redirect
 from streams.http.headers import PAGE_POLICY
 from streams.http.made import Made, in_thread
+from streams.http.prefix import page
 from streams.http.requests import Scope, parameters
 from streams.http.service import Service
 from streams.http.views import DEMO_PAGE, DOCUMENTATION
@@ -56,17 +56,21 @@ class Root:
             return await spec(scope, service)
         if "doc" in asked:
             return await self._documentation(scope, service)
-        return redirect(303, DEMO_PAGE if service.settings.ui_enabled else DOCUMENTATION)
+        return redirect(
+            303, service.settings.url_prefix + (DEMO_PAGE if service.settings.ui_enabled else DOCUMENTATION)
+        )
 
     async def _documentation(self, scope: Scope, service: Service) -> Answer:
         catalogue, has_demo = service.catalogue, service.settings.ui_enabled
-        kept = await self._page.of((catalogue, has_demo), in_thread(_rendered, catalogue, has_demo))
+        kept = await self._page.of(
+            (catalogue, has_demo), in_thread(_rendered, catalogue, has_demo, service.settings.url_prefix)
+        )
         site = html.escape(f"{scope.get('scheme', 'http')}://{looked_at(scope, b'host')}")
         body = kept.replace(_SITE.encode(), site.encode())
         return answer(body, HTML, ("Content-Security-Policy", PAGE_POLICY), cache="no-cache")
 
 
-def _rendered(catalogue: Catalogue | None, has_demo: bool) -> bytes:
+def _rendered(catalogue: Catalogue | None, has_demo: bool, prefix: str) -> bytes:
     streams = catalogue.streams.values() if catalogue else ()
     context: dict[str, Any] = {
         "streams": sorted(streams, key=lambda stream: stream.name.lower()),
@@ -75,7 +79,7 @@ def _rendered(catalogue: Catalogue | None, has_demo: bool) -> bytes:
         "home": HOME,
         "site": _SITE,
     }
-    return render_to_string("doc.html", context).encode()
+    return page("doc.html", context, prefix).encode()
 
 
 def _has_sequences(scope: Scope) -> bool:

@@ -24,8 +24,9 @@ _YAML: dict[str, Any] = {"Dumper": yaml.CSafeDumper, "allow_unicode": True, "sor
 class Documents:
     """The newest document, as JSON and as YAML, each in OpenAPI 3.1 and, if `has_sequences`, in 3.2."""
 
-    def __init__(self, max_streams: int) -> None:
+    def __init__(self, max_streams: int, url_prefix: str = "") -> None:
         self._max_streams = max_streams
+        self._url_prefix = url_prefix
         self._json: Made[Body] = Made()
         self._sequences: Made[Body] = Made()
         self._yaml: dict[bool, Made[Body]] = {False: Made(), True: Made()}
@@ -35,7 +36,7 @@ class Documents:
 
         def make() -> Awaitable[Body]:
             known = {name: schema for name in catalogue.streams if (schema := schemas.of(name)) is not None}
-            return asyncio.to_thread(_made, catalogue, known, self._max_streams)
+            return asyncio.to_thread(_made, catalogue, known, self._max_streams, self._url_prefix)
 
         body = await self._json.of((catalogue, schemas.version), make)
         if not has_sequences:
@@ -48,8 +49,11 @@ class Documents:
         return await self._yaml[has_sequences].of(body.etag, in_thread(_as_yaml, body.plain))
 
 
-def _made(catalogue: Catalogue, schemas: dict[str, Schema], max_streams: int) -> Body:
-    return Body.of(msgspec.json.encode(Generator(catalogue, schemas, max_streams).get_schema()))
+def _made(catalogue: Catalogue, schemas: dict[str, Schema], max_streams: int, url_prefix: str) -> Body:
+    document = Generator(catalogue, schemas, max_streams).get_schema()
+    if url_prefix:  # the paths stay as the wire contract has them
+        document["servers"] = [{"url": url_prefix}]
+    return Body.of(msgspec.json.encode(document))
 
 
 def _as_sequences(document: bytes) -> Body:

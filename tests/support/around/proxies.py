@@ -8,7 +8,7 @@ import shutil
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,15 @@ class Proxy:
 
 
 @contextmanager
-def proxy(name: str, folder: Path, upstream: int) -> Iterator[Proxy]:
-    """A proxy in front of the port `upstream`, for the time of a block."""
+def proxy(name: str, folder: Path, upstream: int, changes: Mapping[str, str] | None = None) -> Iterator[Proxy]:
+    """A proxy in front of the port `upstream`, for the time of a block; `changes` are made in its example."""
     program = shutil.which(PROGRAMS[name], path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
         skip(f"needs {name}: install it with `apt-get install {name}`, then run `make test` again")
     port = free_port()
     command = {"nginx": _nginx, "haproxy": _haproxy, "varnish": _varnish}[name](program, folder, port, upstream)
+    for example in folder.glob("eventstreams.*"):
+        example.write_text(_changed(example.name, example.read_text(), changes or {}))
     log = folder / f"{name}.log"
     process = spawn(command, log)
     try:
@@ -108,7 +110,10 @@ def _varnish(program: str, folder: Path, port: int, upstream: int) -> list[str]:
 
 def _example(path: str, changes: dict[str, str]) -> str:
     """The text of an example, with ports and paths of the test."""
-    text = (ROOT / "deploy" / path).read_text()
+    return _changed(path, (ROOT / "deploy" / path).read_text(), changes)
+
+
+def _changed(path: str, text: str, changes: Mapping[str, str]) -> str:
     for old, new in changes.items():
         assert text.count(old) == 1, f"{path} does not have {old!r} once"
         text = text.replace(old, new)

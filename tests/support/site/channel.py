@@ -31,7 +31,7 @@ def made_channel(clock: Clock, transport: Transport | None = None) -> StreamChan
     service: Any = SimpleNamespace(
         connections=set(),
         metrics=SimpleNamespace(cut=SimpleNamespace(inc=lambda: None)),
-        settings=SimpleNamespace(cors="*"),
+        settings=SimpleNamespace(cors="*", url_prefix=""),
     )
     ignore: Any = lambda *_: None  # noqa: E731
     faults: list[None] = []

@@ -17,7 +17,7 @@ START = '<a href="/">Back to the start page</a>'
         ("403.html", {}, "Access denied", ADMIN),
         ("403_csrf.html", {"reason": "No cookie."}, "The form was rejected", ADMIN),
         ("404.html", {"path": "/v2/nothing"}, "Not found", START),
-        ("404.html", {"path": "/admin/nothing/"}, "Not found", ADMIN),
+        ("404.html", {"path": "/admin/nothing/", "in_admin": True}, "Not found", ADMIN),
         ("413.html", {}, "The upload is too large", ADMIN),
         ("refused.html", {"title": "Overloaded", "detail": "Try later"}, "Overloaded", ADMIN),
     ],

@@ -73,4 +73,5 @@ def test_a_connection_that_has_ended_leaves_no_timer(channel: StreamChannel, clo
     ],
 )
 def test_whether_it_is_the_admins_is_seen_in_every_form_of_a_target(target: bytes, path: str) -> None:
-    assert path_of(target) == path
+    assert path_of(target, "") == path
+    assert path_of(target, "/events") == path, "the proxy strips the prefix"

@@ -1,11 +1,12 @@
 // The documentation: Swagger UI for the OpenAPI document, adapted to streams.
 
 import { grouped } from "../ui/order.js";
+import { ROOT } from "../ui/root.js";
 import { beginning } from "./beginning.js";
 import { adapt } from "./adapt.js";
 
-const SPEC = "/?spec";
-const LIST = "/v2/ui/streams.json";
+const SPEC = `${ROOT}/?spec`;
+const LIST = `${ROOT}/v2/ui/streams.json`;
 const STREAM_PATH = "/v2/stream/";
 const RETRY_MS = 5000;
 
@@ -47,7 +48,7 @@ const compared = (a, b) => (a === b ? 0 : a - b);
 
 /** Swagger UI would read a stream until it ends, which never happens. */
 function readTheBeginning(request) {
-  if (!new URL(request.url, location.href).pathname.startsWith(STREAM_PATH)) return request;
+  if (!new URL(request.url, location.href).pathname.startsWith(ROOT + STREAM_PATH)) return request;
   request.userFetch = beginning;
   // With this type, temporary problems of the server come as an event instead of an error.
   if (request.headers.accept === "*/*") request.headers.accept = "text/event-stream";

@@ -1,6 +1,8 @@
 // The last ids that this browser received: where each of its choices can resume, also after the page was closed.
 
-const KEY = "last-ids";
+import { ROOT } from "./root.js";
+
+const KEY = `last-ids${ROOT}`;
 const KEPT = 8;
 
 /** `{choice, id, at}`, the newest first: the choice as in the address, and when its last event came, in ms. */

@@ -13,6 +13,7 @@ import { Ledger } from "./ledger.js";
 import { EventList } from "./list.js";
 import { Picker } from "./picker.js";
 import { words, wordsOfEnd, wordsOfSilence } from "./problems.js";
+import { ROOT } from "./root.js";
 import { Silence, ask } from "./silence.js";
 import { Connection } from "./sse.js";
 import { $, copy, duration, isoSeconds, number } from "./text.js";
@@ -46,7 +47,7 @@ let watched = { choice: "", hasFilter: false }; // what the connection was made 
 
 async function loadStreams() {
   try {
-    const response = await fetch("/v2/ui/streams.json");
+    const response = await fetch(`${ROOT}/v2/ui/streams.json`);
     const found = await response.json();
     if (!response.ok) throw found;
     keepaliveSeconds = found.keepalive_seconds;
@@ -89,7 +90,7 @@ function streamUrl(more = [], parameters = wanted.parameters) {
   const since = begin.sinceMs;
   const pairs = [["since", since === null ? "" : isoSeconds(since)], ...parameters, ...more];
   const query = toQuery(pairs).replaceAll("'", "%27");
-  return `${location.origin}/v2/stream/${names}${query && "?"}${query}`;
+  return `${location.origin}${ROOT}/v2/stream/${names}${query && "?"}${query}`;
 }
 
 // Starting and stopping.

@@ -1,7 +1,9 @@
 // The order in which streams are offered, here and in the API documentation: favourites first, then by the beginning of
 // their names; what has events before what has none; nothing that has no topic.
 
-const KEY = "favourite-streams";
+import { ROOT } from "./root.js";
+
+const KEY = `favourite-streams${ROOT}`;
 const OTHERS = "Others";
 
 /** Names, kept in this browser. */

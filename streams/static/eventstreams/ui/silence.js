@@ -2,6 +2,8 @@
 //
 // Keep-alives come while Kafka stands still, too, so a connection that is open says nothing about the events.
 
+import { ROOT } from "./root.js";
+
 const KEPT = 30;
 const ENOUGH = 5;
 const LIVELY_MS = 10_000;
@@ -76,7 +78,7 @@ export class Silence {
 /** What `/readyz` says: `{status, said}`, `status` being unknown where there is no such answer. */
 export async function ask() {
   try {
-    const response = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const response = await fetch(`${ROOT}/readyz`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
     const { status, reasons = [], degraded = [] } = await response.json();
     return { status: String(status), said: [...reasons, ...degraded].map(String) };
   } catch {
