@@ -6,6 +6,7 @@ In reading order:
 - `import_export.py`: many pages at once.
 - `configured.py`: the pages that the configuration file lists.
 - `check_page.py`, `check_form.py`: the page "Test a redaction", which runs `redaction/check/`.
+- `links.py`: where a page's links lead.
 - `holds.py`: a list that is held. `matches.py`: when pages last matched.
 
 Nothing here may import `streams.http` or `eventstreams_site`.

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -30,6 +29,7 @@ from redaction.admin.configured import (
 )
 from redaction.admin.forms import PageForm, RemoveForm
 from redaction.admin.import_export import export_csv, export_yaml, import_view
+from redaction.admin.links import demo_stream, history_address, links_of, redaction_test_address, wiki_link
 from redaction.admin.matches import MatchedFilter, match_text, with_match_texts, with_matches
 from redaction.entries.evidence_reader import EvidenceReader
 from redaction.entries.titles import NotAPageError, Page, is_address, page_of_address
@@ -48,20 +48,6 @@ else:
 
 SHOWN = 20
 """Maximum pages that are named before they are removed."""
-
-
-def wiki_link(domain: str, title: str) -> SafeString:
-    """Return a link to the page in its wiki."""
-    address = f"https://{domain}/wiki/{quote(title.replace(' ', '_'), safe='/:')}"
-    return format_html('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', address, title)
-
-
-def test_address(domain: str, title: str) -> str:
-    """Return the address of the page "Test a redaction", filled in."""
-    return f"{reverse('admin:redaction_test')}?{urlencode({'domain': domain, 'title': title})}"
-
-
-test_address.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
 
 
 def search(queryset: QuerySet[Any], term: str, *fields: str) -> QuerySet[Any]:
@@ -86,7 +72,7 @@ class RedactedPageAdmin(PageAdmin):
     """The list, with what admins do there."""
 
     form = PageForm
-    list_display = ("page", "domain", "reason", "added_by", "when", "matched", "test", "removal")
+    list_display = ("page", "domain", "reason", "added_by", "when", "matched", "links", "removal")
     list_display_links = None
     list_filter = (MatchedFilter, "domain")
     list_select_related = ("added_by",)
@@ -110,11 +96,10 @@ class RedactedPageAdmin(PageAdmin):
         """Return when a page of `get_queryset` last matched an event."""
         return match_text(Match(page.last_match, page.match_count) if page.last_match else None)
 
-    @admin.display(description="")
-    def test(self, page: RedactedPage) -> SafeString:
-        """Return a link to the page's test."""
-        address = test_address(page.domain, page.title)
-        return format_html('<a href="{}" aria-label="Test {}">Test</a>', address, page.title)
+    @admin.display(description="go to")
+    def links(self, page: Any) -> SafeString:
+        """Return links to the page's test, its events on the demo page, and its history."""
+        return links_of(page.domain, page.title, page._demo_stream)  # see get_changelist_instance
 
     @admin.display(description="")
     def removal(self, page: RedactedPage) -> SafeString:
@@ -125,6 +110,14 @@ class RedactedPageAdmin(PageAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[RedactedPage]:
         """Return the pages with what they have matched."""
         return with_matches(super().get_queryset(request))
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list, each of whose rows knows on which stream the demo page shows its events."""
+        found = super().get_changelist_instance(request)
+        stream = demo_stream(request)
+        for page in found.result_list:
+            page._demo_stream = stream
+        return found
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Leave out the column of removals for users who may not remove."""
@@ -197,7 +190,7 @@ class RedactedPageAdmin(PageAdmin):
             'Added “{}” ({}). Matching events are redacted within 3 seconds. <a href="{}">Test it</a>.',
             obj.title,
             obj.domain,
-            test_address(obj.domain, obj.title),
+            redaction_test_address(obj.domain, obj.title),
         )
         self.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(request.path) if "_addanother" in request.POST else self._to_list()
@@ -295,8 +288,8 @@ class RedactedPageAdmin(PageAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         page = self.get_object(request, object_id)
-        query = f"?{urlencode({'domain': page.domain, 'q': page.title})}" if page else ""
-        return HttpResponseRedirect(reverse("admin:redaction_pagechange_changelist") + query)
+        everything = reverse("admin:redaction_pagechange_changelist")
+        return HttpResponseRedirect(history_address(page.domain, page.title) if page else everything)
 
     def _to_list(self) -> HttpResponseRedirect:
         return HttpResponseRedirect(reverse("admin:redaction_redactedpage_changelist"))
@@ -310,7 +303,7 @@ class RedactedPageAdmin(PageAdmin):
 class PageChangeAdmin(ChangeAdmin):
     """The history, read-only."""
 
-    list_display = ("when", "by", "what", "page", "domain", "reason")
+    list_display = ("when", "by", "what", "page", "domain", "reason", "links")
     list_display_links = None
     list_filter = ("what", "domain")
     date_hierarchy = "at"
@@ -323,6 +316,19 @@ class PageChangeAdmin(ChangeAdmin):
         # The line of a held list that was applied has no domain.
         """Return the title, as a link to the wiki."""
         return wiki_link(change.domain, change.title) if change.domain else change.title
+
+    @admin.display(description="go to")
+    def links(self, change: Any) -> SafeString | str:
+        """Return links to the page's test, its events on the demo page, and its history."""
+        return links_of(change.domain, change.title, change._demo_stream) if change.domain else ""
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list, each of whose rows knows on which stream the demo page shows its events."""
+        found = super().get_changelist_instance(request)
+        stream = demo_stream(request)
+        for change in found.result_list:
+            change._demo_stream = stream
+        return found
 
     @admin.display(description="at (UTC)", ordering="at")
     def when(self, change: PageChange) -> str:

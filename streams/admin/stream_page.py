@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from asgiref.sync import async_to_sync
-from django.urls import get_script_prefix
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -27,6 +28,8 @@ from streams.models import ConfiguredStream
 
 DEMO_PAGE = "v2/ui/"
 """Below the path that a proxy puts before all others."""
+MAY_TEST = "redaction.view_redactedpage"
+"""The permission that the page \"Test a redaction\" requires."""
 
 
 class Line(NamedTuple):
@@ -80,6 +83,16 @@ def demo_address(name: str, overview: Overview) -> str:
     return f"{get_script_prefix()}{DEMO_PAGE}#/?{urlencode({'streams': name})}"
 
 
+def redaction_test_address(name: str, overview: Overview, request: HttpRequest) -> str:
+    """Return where the user can test redaction in the stream's events; "" if it is not exposed, or they may not."""
+    if name not in overview.catalogue.streams or not request.user.has_perm(MAY_TEST):
+        return ""
+    try:
+        return f"{reverse('admin:redaction_test')}?{urlencode({'streams': name})}"
+    except NoReverseMatch:  # the admin of redaction, which knows this one, is not installed
+        return ""
+
+
 def state_line(explanation: Explanation) -> SafeString:
     """Return whether the stream is exposed, and if not, why."""
     if not explanation.reason:
@@ -113,7 +126,7 @@ def differences(before: Explanation, after: Explanation) -> Iterator[Difference]
             yield Difference(dotted(path), "changed" if was and now else "added" if now else "removed", was, now)
 
 
-def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
+def page_of(row: ConfiguredStream, overview: Overview, request: HttpRequest) -> dict[str, Any]:
     """Return the context of a stream's page."""
     explanation = explain(row.name, overview.layers)
     in_file = _mapping(overview.config.stream_config_overrides.get(row.name))
@@ -125,6 +138,7 @@ def page_of(row: ConfiguredStream, overview: Overview) -> dict[str, Any]:
         "schema": schema_line(row.name, overview),
         "state": state_line(explanation),
         "stream": stream,
+        "test": redaction_test_address(row.name, overview, request),
         "demo": demo_address(row.name, overview),
         "problems": explanation.problems,
         "clients": clients_of(overview.process, [row.name]) if stream is not None else 0,

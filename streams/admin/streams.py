@@ -27,7 +27,15 @@ from streams.admin.forms import AddForm, EditForm
 from streams.admin.overview import Listed, Overview, State
 from streams.admin.process import clients_of
 from streams.admin.stream_list import StreamList
-from streams.admin.stream_page import demo_address, effect_of, is_removable, missing_of, page_of, preview_of
+from streams.admin.stream_page import (
+    demo_address,
+    effect_of,
+    is_removable,
+    missing_of,
+    page_of,
+    preview_of,
+    redaction_test_address,
+)
 from streams.admin.sync_runs import SyncRunAdmin, sync_state
 from streams.admin.texts import counted, moment, named
 from streams.catalogue import edits
@@ -100,16 +108,16 @@ class ConfiguredStreamAdmin(StreamAdmin):
 
     @admin.display(description="go to")
     def links(self, stream: ConfiguredStream) -> SafeString:
-        """Return links to the stream's events on the demo page, and to its changes."""
+        """Return links to the stream's events on the demo page, its test, and its changes."""
         overview: Overview = stream._overview  # type: ignore[attr-defined]  # see get_changelist_instance
-        events = demo_address(stream.name, overview)
+        name, links = stream.name, []
+        if events := demo_address(name, overview):
+            links.append((events, f"Events of {name}", "Events"))
+        if test := stream._test:  # type: ignore[attr-defined]
+            links.append((test, f"Test redaction in {name}", "Test"))
         history = reverse("admin:streams_configuredstream_history", args=[stream.pk])
-        return format_html(
-            '{}<a href="{}" aria-label="Change history of {}">History</a>',
-            format_html('<a href="{}" aria-label="Events of {}">Events</a> ', events, stream.name) if events else "",
-            history,
-            stream.name,
-        )
+        links.append((history, f"Change history of {name}", "History"))
+        return format_html_join(" ", '<a href="{}" aria-label="{}">{}</a>', links)
 
     def _listed(self, stream: ConfiguredStream) -> Listed:
         overview: Overview = stream._overview  # type: ignore[attr-defined]  # see get_changelist_instance
@@ -124,6 +132,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
         found = super().get_changelist_instance(request)
         for stream in found.result_list:
             stream._overview = Overview.of(request)
+            stream._test = redaction_test_address(stream.name, stream._overview, request)
         return found
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -186,7 +195,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
             return self._save(request, form, overview)
         context = {
             **self.admin_site.each_context(request),
-            **page_of(row, overview),
+            **page_of(row, overview, request),
             "title": row.name,
             "row": row,
             "opts": self.opts,

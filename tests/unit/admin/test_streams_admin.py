@@ -18,6 +18,7 @@ from streams.http.service import SCOPE_KEY
 from streams.models import SyncRun
 from streams.schemas.search import Schema
 from tests.support.admin import staff
+from tests.support.admin.redaction import GROUP as REDACTION_GROUP
 from tests.support.admin.streams import (
     GROUP,
     NO,
@@ -128,20 +129,23 @@ def test_unusable_streams_come_last_until_a_column_is_chosen(admin: Client) -> N
     assert rows == [["b", "c", "a"], ["a", "b", "c"]]
 
 
-def test_from_a_stream_one_click_leads_to_its_events_and_its_changes() -> None:
+def test_from_a_stream_one_click_leads_to_its_events_its_test_and_its_changes() -> None:
     row, hidden = stream("a.b"), stream("hidden", allowed=NO)
-    client = service_client(staff("ada", GROUP), process())
+    client = service_client(staff("ada", GROUP, REDACTION_GROUP), process())
     listing = client.get(STREAMS).content.decode()
     demo = "/v2/ui/#/?streams=a.b"
     for page in (listing, client.get(page_of(row)).content.decode()):
         assert f'href="{demo}"' in page
+        assert 'href="/admin/redaction/redactedpage/test/?streams=a.b"' in page
         assert f'href="{STREAMS}{row.pk}/history/"' in page
     assert f'href="{STREAMS}{hidden.pk}/history/"' in listing
     assert "streams=hidden" not in listing
     assert "Events on the demo page" not in client.get(page_of(hidden)).content.decode()
     of = process()
     of.settings.ui_enabled = False
-    assert demo not in service_client(staff("bob", GROUP), of).get(STREAMS).content.decode()
+    without = service_client(staff("bob", GROUP), of).get(STREAMS).content.decode()
+    assert demo not in without
+    assert "redactedpage/test" not in without, "who may not test is not led there"
 
 
 def test_without_the_service_the_list_says_what_is_not_known_here(admin: Client) -> None:

@@ -20,6 +20,7 @@ from streams.http.service import SCOPE_KEY
 from streams.models import Version
 from tests.support.admin import HISTORY, LIST, ServiceClient, client_of, messages, staff
 from tests.support.admin.redaction import GROUP, RU, found, listed, listing
+from tests.support.admin.streams import process, service_client, stream
 
 TEST_PAGE = "Участник:HTriedman (WMF)/redacted page test"
 
@@ -332,3 +333,19 @@ def test_the_group_of_redaction_admins_may_add_remove_and_look() -> None:
 
 def test_there_is_a_migration_for_every_change_of_the_models() -> None:
     call_command("makemigrations", "--check", "--dry-run", stdout=io.StringIO())
+
+
+def test_from_a_page_one_click_leads_to_its_test_its_events_and_its_history(admin: Client) -> None:
+    changes.add([Page(RU, TEST_PAGE)], "T1", staff("bob", GROUP))
+    stream("mediawiki.recentchange", {"topics": ["r"], "stream_aliases": ["recentchange"]}, allowed="yes")
+    of_page = urlencode({"domain": RU, "title": TEST_PAGE}).replace("&", "&amp;")
+    events = f"/v2/ui/#/?streams=mediawiki.recentchange&amp;since=hour&amp;{of_page}"
+    history = f"{HISTORY}?{urlencode({'domain': RU, 'q': TEST_PAGE})}".replace("&", "&amp;")
+    client = service_client(staff("eve", GROUP), process())
+    for address in (LIST, HISTORY):
+        page = client.get(address).content.decode()
+        for link in (f"{reverse('admin:redaction_test')}?{of_page}", events, history):
+            assert f'href="{link}"' in page, address
+        elsewhere = admin.get(address).content.decode()
+        assert history in elsewhere
+        assert "/v2/ui" not in elsewhere, "the demo page may be disabled"
