@@ -43,8 +43,9 @@ def demo_stream(request: HttpRequest) -> str:
 
 
 def events_address(stream: str, domain: str, title: str) -> str:
-    """Return where the demo page shows the events of the page, those of the last hour first."""
-    return f"{get_script_prefix()}{DEMO_PAGE}#/?{urlencode({'streams': stream, 'since': 'hour', 'domain': domain, 'title': title})}"
+    """Return where the demo page shows the events of the page, from an hour ago."""
+    query = urlencode({"streams": stream, "since": "hour", "domain": domain, "title": title})
+    return f"{get_script_prefix()}{DEMO_PAGE}#/?{query}"
 
 
 def links_of(domain: str, title: str, stream: str) -> SafeString:
