@@ -182,7 +182,7 @@ class Fleet:
         if back:
             self._to_replace = deque(self._with_another_configuration())
             names = ", ".join(str(each.number) for each in self._to_replace) or "no worker"
-            log.warning("Going back to the configuration before it; it replaces the worker of: %s", names)
+            log.warning("Going back to the previous configuration; replacing the workers in the slots: %s", names)
 
     def _is_proven_by(self, worker: Worker) -> bool:
         return worker.is_ready and worker.config is self.config

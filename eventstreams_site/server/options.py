@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentError, ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentError, ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,18 +20,18 @@ def add_options(parser: ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="processes that share the port, each with its own Kafka reader; at most one per core is useful "
+        help="number of processes that share the port, each with its own Kafka reader; at most one per core is useful "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--ops-port",
         type=int,
         metavar="PORT",
-        help="port for /healthz, /readyz, /metrics of all workers and for `manage.py reload`; not for the public "
-        "(default: none)",
+        help="second port, which must not be public: /healthz, /readyz and /metrics of all workers, and `manage.py "
+        "reload` (default: none)",
     )
     parser.add_argument("--ops-host", default="127.0.0.1", help="address of the operations port (default: %(default)s)")
-    parser.add_argument(PART, help="==SUPPRESS==")
+    parser.add_argument(PART, help=SUPPRESS)
 
 
 def is_supervised(options: Mapping[str, Any]) -> bool:

@@ -284,7 +284,7 @@ async def produce(client: Mapping[str, Any], edit: Edit, streams: Iterable[Strea
     events = events_of(edit, streams)
     if not events:
         raise ProduceError(
-            "None of the streams would carry an edit: that takes a stream whose schema_title is one of "
+            "None of the streams has edits: at least one needs one of these as its schema_title: "
             + ", ".join(sorted(SHAPES))
         )
     await create_topics(brokers, dict.fromkeys([stream.topics[0] for stream, _ in events], 1), TOPIC_CONFIG, **client)

@@ -269,8 +269,8 @@ def _csv_page(line: str, columns: _Columns, default_domain: str) -> Page:
         cells = next(csv.reader([line], delimiter=columns.delimiter, strict=True, skipinitialspace=True))
     except csv.Error:
         raise NotAPageError(
-            "its quotation marks are not as CSV has them (in a cell that is quoted, each is doubled); "
-            "choose the format “Lines” if they belong to the title"
+            "its quotation marks are not valid CSV (in a quoted cell, double each of them); if they belong to "
+            "the title, choose the format “Lines”"
         ) from None
     if len(cells) == 1:
         return _page(cells[0].strip(), default_domain)

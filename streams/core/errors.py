@@ -21,7 +21,7 @@ EventStreamsError               status, type, title; becomes problem+json (RFC 9
 ├── NoTopicsAvailable           503  no_topics_available
 ├── NoStreamConfiguration       503  no_stream_configuration
 ├── DatabaseAway                503  database_unavailable; of the admin
-└── Unavailable                 503  the client may get it as an SSE event, and reconnects on its own
+└── Unavailable                 503  the client may get it as an SSE event, and reconnects automatically
     ├── KafkaUnavailable        503  kafka_unavailable
     ├── NoRedactionList         503  no_redaction_list
     ├── Draining                503  draining
@@ -38,7 +38,7 @@ from typing import ClassVar
 
 
 class EventStreamsError(Exception):
-    """An error that a client is told of.
+    """An error that a client gets.
 
     `detail` is one sentence for the client; it never holds a value of an event.
     `retry_after` is in seconds, or None if a retry would not help.
@@ -97,23 +97,23 @@ class TooManyStreams(EventStreamsError):
     status, type, title = 400, "too_many_streams", "Too Many Streams"
 
     def __init__(self, asked: int, allowed: int) -> None:
-        super().__init__(f"{asked} streams were asked for; at most {allowed} can be joined in one request")
+        super().__init__(f"The request joins {asked} streams; at most {allowed} are allowed")
 
 
 class InvalidTimestamp(EventStreamsError):
-    """`since` is not a time that can be read."""
+    """`since` or `until` is not a valid time."""
 
     status, type, title = 400, "invalid_timestamp", "Invalid timestamp"
 
 
 class InvalidLastEventId(EventStreamsError):
-    """The last event id is not one that can be read."""
+    """The last event id is not valid."""
 
     status, type, title = 400, "invalid_last_event_id", "Invalid Last-Event-ID"
 
 
 class InvalidFilter(EventStreamsError):
-    """A parameter that chooses events cannot be read; the detail says which, its value and what was expected."""
+    """A parameter that chooses events is invalid; the detail says which, its value and what was expected."""
 
     status, type, title = 400, "invalid_filter", "Invalid filter"
 
@@ -122,7 +122,7 @@ class InvalidFilter(EventStreamsError):
 
     @classmethod
     def of_value(cls, parameter: str, value: str, expected: str) -> InvalidFilter:
-        """Return the error of a parameter with a value that cannot be read."""
+        """Return the error of a parameter with an invalid value."""
         shown = value if len(value) <= cls.SHOWN else f"{value[: cls.SHOWN]}…"
         return cls(f"{parameter} is {shown!r}; expected {expected}")
 
@@ -147,7 +147,7 @@ class BadRequest(EventStreamsError):
 
     status, type, title = 400, "bad_request", "Bad Request"
 
-    def __init__(self, detail: str = "This is no request in HTTP/1.0 or HTTP/1.1") -> None:
+    def __init__(self, detail: str = "The request is not valid HTTP/1.0 or HTTP/1.1") -> None:
         super().__init__(detail)
 
 
@@ -161,16 +161,16 @@ class RequestTimeout(EventStreamsError):
 
 
 class ContentTooLarge(EventStreamsError):
-    """The body of the request is larger than the server takes."""
+    """The body of the request is larger than the server accepts."""
 
     status, type, title = 413, "content_too_large", "Content Too Large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The body of a request to this path may have {limit} bytes at most")
+        super().__init__(f"The body of a request to this path may have at most {limit} bytes")
 
 
 class UriTooLong(EventStreamsError):
-    """The target of the request is longer than the server takes."""
+    """The target of the request is longer than the server accepts."""
 
     status, type, title = 414, "uri_too_long", "URI Too Long"
 
@@ -179,7 +179,7 @@ class UriTooLong(EventStreamsError):
 
 
 class HeadersTooLarge(EventStreamsError):
-    """The headers of the request are larger than the server takes."""
+    """The headers of the request are larger than the server accepts."""
 
     status, type, title = 431, "headers_too_large", "Request Header Fields Too Large"
 
@@ -188,7 +188,7 @@ class HeadersTooLarge(EventStreamsError):
 
 
 class TooManyRequests(EventStreamsError):
-    """The client's address has as many connections as one address may have."""
+    """The client's address has reached its limit of connections."""
 
     status, type, title = 429, "too_many_requests", "Too Many Concurrent Connections From Your Client IP"
     retry_after = 30
@@ -208,16 +208,16 @@ class TooManyLogins(EventStreamsError):
     def __init__(self, failures: int, seconds: float) -> None:
         super().__init__(
             f"{failures} logins from your address have failed, so no more are accepted for {seconds / 60:.0f} minutes; "
-            "the right password does not help before"
+            "not even with the correct password"
         )
         self.retry_after = max(1, round(seconds))
 
 
 class InternalError(EventStreamsError):
-    """Ours, not the client's; what it was is in the log, never in the answer."""
+    """A fault of the server. The log has the details, the answer never does."""
 
     def __init__(self) -> None:
-        super().__init__("The server failed on this request; it has been logged. Resume with the last id you have")
+        super().__init__("Internal server error (it has been logged). Resume with your last event id")
 
 
 class NoTopicsAvailable(EventStreamsError):
@@ -253,7 +253,7 @@ class DatabaseAway(EventStreamsError):
 
 
 class Unavailable(EventStreamsError):
-    """A passing state of the whole server."""
+    """A temporary state of the whole server."""
 
     status = 503
     retry_after = 10
@@ -265,7 +265,7 @@ class KafkaUnavailable(Unavailable):
     type, title = "kafka_unavailable", "Kafka Unavailable"
 
     def __init__(self) -> None:
-        super().__init__("Kafka cannot be reached at the moment; nothing is lost, resume with the last id you have")
+        super().__init__("Kafka cannot be reached at the moment; nothing is lost, resume with your last event id")
 
 
 class NoRedactionList(Unavailable):
@@ -275,7 +275,8 @@ class NoRedactionList(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "The server lacks the complete list of redacted pages; it sends no events until it has it. Nothing is lost"
+            "The server does not have the complete list of redacted pages; no events are sent until then, and nothing "
+            "is lost"
         )
 
 
@@ -285,33 +286,32 @@ class Draining(Unavailable):
     type, title = "draining", "Draining"
 
     def __init__(self) -> None:
-        super().__init__("This server is about to stop; connect again and another one will answer")
+        super().__init__("This server is about to stop; reconnect to reach another server")
 
 
 class Overloaded(Unavailable):
-    """The server has as many connections as it allows."""
+    """The server has reached its limit of connections."""
 
     type, title = "overloaded", "Overloaded"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"This server has all the {limit} connections that it allows; try again in a while")
+        super().__init__(f"This server has reached its limit of {limit} connections; retry later")
 
 
 class TooManyFeeds(Overloaded):
-    """A filter that nobody uses yet, while the server has as many different subscriptions as it keeps."""
+    """A filter that nobody uses yet, while the server has reached its limit of different subscriptions."""
 
     def __init__(self, limit: int) -> None:
         EventStreamsError.__init__(
             self,
-            f"This server keeps {limit} different subscriptions, and all of them are in use; try again in a while, or "
-            "without a filter",
+            f"This server has reached its limit of {limit} different subscriptions; retry later, or without a filter",
         )
 
 
 class AdminOverloaded(Overloaded):
-    """As many requests for the admin run and wait as the server allows."""
+    """The admin has reached its limit of requests that run and wait."""
 
     def __init__(self) -> None:
         EventStreamsError.__init__(
-            self, "The admin is working on as many requests as it takes at a time; try again in a few seconds"
+            self, "The admin has reached its limit of requests at a time; retry in a few seconds"
         )

@@ -38,10 +38,10 @@ def read_event(data: bytes, identifier: str) -> MirroredEvent:
         members = _members.decode(data)
         meta = _members.decode(members.get("meta", msgspec.Raw(b"null")))
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"an event is no object with a `meta`: {error}") from None
+        raise ValueError(f"an event is not a JSON object with a `meta`: {error}") from None
     topic, partition, offset = (_value(meta.pop(name, None)) for name in ("topic", "partition", "offset"))
     if not isinstance(topic, str) or not _is_count(partition) or not _is_count(offset):
-        raise ValueError("an event does not say its topic, partition and offset")
+        raise ValueError("an event lacks its topic, partition or offset")
     key = _key(_value(meta.pop("key", None)))
     if meta:
         members["meta"] = msgspec.Raw(msgspec.json.encode(meta))

@@ -142,7 +142,7 @@ async def a_reload_that_fails_half_way_goes_back(it: Running) -> None:
     metrics = await it.ops.metrics()
     assert [metrics[f'eventstreams_worker_configuration{{worker="{slot}"}}'] for slot in (0, 1)] == [2, 2]
     assert "the last reload failed: worker 1 could not be replaced" in json.dumps(await it.ops.state())
-    assert "Going back to the configuration before it" in it.site.log.read_text()
+    assert "Going back to the previous configuration" in it.site.log.read_text()
     assert it.cuts == 0
 
 

@@ -62,9 +62,9 @@ class Command(BaseCommand):
     """`manage.py check_redaction`."""
 
     help = (
-        "Looks for names in what clients get of a page's events: reads the history through the service's HTTP API and, "
-        "if Kafka is available, compares it with the raw records. Exit status: 0 clean, 1 leak, 2 no real event found, "
-        "so nothing is proved, 3 the check could not be made."
+        "Test whether clients can see who acted on a page: read the events of the page through the service's HTTP API "
+        "and, if Kafka is available, compare them with the raw records. Exit status: 0 clean, 1 leak, 2 not found (no "
+        "real event was found, so nothing is proved), 3 the check could not be made."
     )
     requires_system_checks = ()
 
@@ -75,24 +75,32 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         add = parser.add_argument
-        add("--domain", default="", help="of the wiki, such as ru.wikipedia.org")
-        add("--title", default="", help="of the page, with its namespace, in any spelling; or the page's whole address")
-        add("--rev-id", type=int, help="only this revision; with it, the title may be left out")
-        add("--since", default="1h", help="where to begin: 30m, 1h, 2d, or a time as the API takes it (default: 1h)")
-        add("--streams", default="", help="names, separated by commas (default: all that are exposed)")
-        add("--url", default=DEFAULT_URL, help="of the service (default: %(default)s)")
+        add("--domain", default="", help="domain of the wiki, such as ru.wikipedia.org")
+        add(
+            "--title",
+            default="",
+            help="title of the page, with its namespace, in any spelling; or the whole address of the page",
+        )
+        add("--rev-id", type=int, help="look only for this revision; --title is then optional")
+        add(
+            "--since",
+            default="1h",
+            help="where the window of time begins: 30m, 1h, 2d ago, or a time as the API takes it (default: 1h)",
+        )
+        add("--streams", default="", help="names of the streams, separated by commas (default: all that are exposed)")
+        add("--url", default=DEFAULT_URL, help="address of the service (default: %(default)s)")
         add(
             "--raw",
             action=BooleanOptionalAction,
-            help="compare with the raw records of the configured Kafka, or judge by shape alone (default: compare, if "
-            "the service is on this machine)",
+            help="compare with the raw records of the configured Kafka, or only look for keys that should be removed "
+            "(default: compare if the service is on this machine)",
         )
         add(
             "--produce",
             action="store_true",
-            help="first write a test edit of the page into the local Kafka, through every stream that would carry it",
+            help="first write a test edit of the page into the local Kafka, for every stream that would have it",
         )
-        add("--json", action="store_true", help="write one JSON object a line: each event found, then the result")
+        add("--json", action="store_true", help="write one JSON object a line: first the events found, then the result")
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run the command, and end with its exit status."""

@@ -93,7 +93,7 @@ async def decode(
 
 def _check(batch: Any) -> None:
     if not batch.validate_crc():
-        raise CorruptRecordException("the checksum is another")
+        raise CorruptRecordException("the checksum does not match")
 
 
 class _Transactions:

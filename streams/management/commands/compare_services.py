@@ -37,7 +37,13 @@ class Command(BaseCommand):
         parser.add_argument("a", help="address of the first service")
         parser.add_argument("b", help="address of the second service")
         parser.add_argument("--stream", required=True, help="streams, separated by commas")
-        parser.add_argument("--for", dest="seconds", type=_duration, default=600.0, help="30s, 10m (default), 1h")
+        parser.add_argument(
+            "--for",
+            dest="seconds",
+            type=_duration,
+            default=600.0,
+            help="how long to compare: 30s, 10m, 1h (default: 10m)",
+        )
         parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
         parser.add_argument(
             "--contact",

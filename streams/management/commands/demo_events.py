@@ -22,7 +22,7 @@ from streams.local.demo import DemoPlan, run_demo
 class Command(BaseCommand):
     """The command."""
 
-    help = "Writes invented events, in nine streams that describe the same edits, to Kafka until Ctrl-C."
+    help = "Write invented events to Kafka until Ctrl-C, in nine streams that describe the same edits."
     requires_system_checks = ()  # it uses no part of the site
 
     def add_arguments(self, parser: CommandParser) -> None:

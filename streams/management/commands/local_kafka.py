@@ -16,7 +16,7 @@ from streams.local.kafka import LocalKafka, LocalKafkaError
 class Command(BaseCommand):
     """The command."""
 
-    help = "Runs a local Kafka (fetched through Maven, run by Java) until Ctrl-C; its data is kept in the folder."
+    help = "Run a local Kafka until Ctrl-C, with its data in a folder. Maven downloads it, and Java runs it."
     requires_system_checks = ()  # it uses no part of the site
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,7 +25,7 @@ class Command(BaseCommand):
             "--folder",
             type=Path,
             default=settings.BASE_DIR / ".local" / "kafka",
-            help="folder of configuration, data and log (default: .local/kafka)",
+            help="folder for its configuration, data and log (default: .local/kafka)",
         )
         parser.add_argument("--port", type=int, default=9092, help="port on 127.0.0.1 (default: 9092)")
 

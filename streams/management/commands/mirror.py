@@ -25,15 +25,16 @@ class Command(BaseCommand):
     """Parses what to mirror, and runs the mirror until a signal."""
 
     help = (
-        "Writes the events of a public EventStreams service, such as https://stream.wikimedia.org, into your own Kafka "
-        "(that of the configuration), each exactly once, until Ctrl-C. Run it again and it continues where it stopped."
+        "Write the events of a public EventStreams service, such as https://stream.wikimedia.org, into your own Kafka "
+        "(that of the configuration), each exactly once, until Ctrl-C. When you run it again, it continues where it "
+        "stopped."
     )
     requires_system_checks = ()  # it concerns none of the site's parts
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the service, the streams and what a guest has to say."""
         parser.add_argument("url", help="address of the service")
-        parser.add_argument("--stream", required=True, help="streams, by their names there, separated by commas")
+        parser.add_argument("--stream", required=True, help="names that the streams have there, separated by commas")
         parser.add_argument(
             "--contact",
             default=os.environ.get(CONTACT_VARIABLE, ""),
@@ -41,9 +42,14 @@ class Command(BaseCommand):
             f"(required; or the variable {CONTACT_VARIABLE})",
         )
         parser.add_argument(
-            "--since", default="", type=_since, help="where the first run starts: a date-time, or ms (default: now)"
+            "--since",
+            default="",
+            type=_since,
+            help="where the first run starts: a date-time, or milliseconds since the epoch (default: now)",
         )
-        parser.add_argument("--canary", choices=("keep", "drop"), default="keep", help="test events (default: keep)")
+        parser.add_argument(
+            "--canary", choices=("keep", "drop"), default="keep", help="whether to write test events (default: keep)"
+        )
 
     def handle(self, *, url: str, stream: str, contact: str, since: str, canary: str, **_: Any) -> None:
         """Mirror until SIGINT or SIGTERM."""

@@ -27,7 +27,9 @@ class Command(BaseCommand):
         """Add our options."""
         parser.add_argument("--ops-port", type=int, required=True, help="the operations port of the server")
         parser.add_argument("--no-wait", action="store_true", help="do not wait until the workers are replaced")
-        parser.add_argument("--ops-host", default="127.0.0.1", help="its address (default: %(default)s)")
+        parser.add_argument(
+            "--ops-host", default="127.0.0.1", help="address of the operations port (default: %(default)s)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Ask, and wait until the workers are replaced. Raises CommandError if the server refuses or goes back."""

@@ -28,15 +28,15 @@ class Command(BaseCommand):
     """The command."""
 
     help = (
-        "Fetches the stream configuration from stream_config_uri and writes changes into the database; every server "
-        "process applies them within seconds. Prints the changes, and what was skipped or has no effect. A change that "
+        "Fetch the stream configuration from stream_config_uri and write changes into the database; every server "
+        "process applies them within seconds. Print the changes, and what was skipped or has no effect. A change that "
         "would withdraw all exposed streams, or more than a fifth of them and at least five, is held, unless --force "
-        "is given. Exit status: 0 done, 1 failed (nothing was changed), 3 held."
+        "is given: it then waits for an admin. Exit status: 0 done, 1 failed (nothing was changed), 3 held."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add our options."""
-        parser.add_argument("--dry-run", action="store_true", help="only print what would change; write nothing")
+        parser.add_argument("--dry-run", action="store_true", help="print what would change, and write nothing")
         parser.add_argument("--force", action="store_true", help="apply the change even if it would be held")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
