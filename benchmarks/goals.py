@@ -1,4 +1,4 @@
-"""What a row of the benchmarks is: a name, a measurement, and goals that its figures are held against."""
+"""What a row of the benchmarks is: a name, a measurement, and goals that its figures are compared with."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SECONDS = 180.0
 
 
 class Mutant(NamedTuple):
-    """In `file`, `old`, which stands there once, becomes `new`; `test` then fails."""
+    """In `file`, `old`, which is there once, becomes `new`; `test` then fails."""
 
     name: str
     file: str

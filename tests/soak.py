@@ -1,4 +1,4 @@
-"""A long run of several workers under everything that a day brings: ``python -m tests.soak --minutes 60``.
+"""A long run of several workers with load, restarts and failures: ``python -m tests.soak --minutes 60``.
 
 300 clients come and go, live, resuming and filtered, while 50 events arrive each second; redacted pages and the
 configuration change, the source of the streams fails, workers are killed. In the end nothing may be lost or repeated,

@@ -59,7 +59,7 @@ def read_yaml(text: str, origin: str, key: str | None) -> Any:
         finally:
             loader.dispose()
     except DuplicateKeyError as twice:
-        # PyYAML keeps the last, and a list of redacted pages, say, would be lost.
+        # PyYAML keeps the last, and, for example, a list of redacted pages would be lost.
         raise ConfigError(f"{twice.key}: duplicate key at line {twice.line} of {origin}; keep one of them") from None
     except yaml.MarkedYAMLError as error:
         # Neither the lines around the place nor what PyYAML quotes of them: there may be a password.

@@ -29,7 +29,7 @@ from eventstreams_site.server.shared_counts import FULL, TOO_MANY, Answered
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 0.4
-"""Maximum seconds of a question; who comes while one is under way waits at most twice as long."""
+"""Maximum seconds of a question; a client that comes meanwhile waits at most twice as long."""
 CONNECT_SECONDS = 2.0
 """The same while Redis is away, when nobody waits."""
 LEASE_SECONDS = 15.0

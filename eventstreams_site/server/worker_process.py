@@ -43,7 +43,7 @@ def run_worker(channel: socket.socket, control: socket.socket, workers: int) -> 
 def serve_connections(config: Config, places: Places, channel: socket.socket, control: socket.socket) -> NoReturn:
     """Run a server for the connections that arrive over `channel` until it is stopped or `channel` is closed.
 
-    Then end the process. The supervisor is told of the worker's state over `control`.
+    Then end the process. The supervisor learns the worker's state over `control`.
     """
     tune()
     server = StreamServer(Process(config), places)

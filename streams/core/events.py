@@ -129,7 +129,7 @@ def encode(record: Record, redactor: Redactor) -> Event:
     if value is None:
         raise SkippedRecord("tombstone")
     try:
-        text = value.decode()  # msgspec does not look inside strings that it passes over, so the encoding is checked
+        text = value.decode()  # msgspec does not look inside strings that it skips, so the encoding is checked
     except UnicodeDecodeError:
         raise SkippedRecord("bad_utf8") from None
     json = None

@@ -106,7 +106,7 @@ class Encoder:
         if isinstance(error, SkippedRecord):
             reason = error.reason
         else:
-            # A poisonous record must not stop every client that resumes at it: one more try, then it is passed over.
+            # A poisonous record must not stop every client that resumes at it: one more try, then it is skipped.
             try:
                 return encode(record, self.redactor)
             except Exception as again:

@@ -91,7 +91,7 @@ class _Answers(Generic[_K, _V]):
                 new[self._broker_of(key)].append(key)
         for some in new.values():
             self._answers.update({key: _Answer(now, asyncio.Future()) for key in some})
-            # The first caller may go away: the question is still answered for the others.
+            # The first caller may leave: the question is still answered for the others.
             task = asyncio.ensure_future(self._fill(some, [self._answers[key].future for key in some]))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         answers = [(key, self._answers[key]) for key in keys]

@@ -1,4 +1,4 @@
-"""How lively topics are: events per second over the last minute, also of those that nobody reads.
+"""How active topics are: events per second over the last minute, also of those that nobody reads.
 
 From Kafka's offsets: what a minute ago was the next one, and what it is now. A transaction's marker counts as an event
 there, a record that is skipped does too: it is for people who choose a stream, not for accounts.

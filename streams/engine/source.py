@@ -1,7 +1,7 @@
 """Where records come from: the protocol that the engine is written against.
 
 Two implementations, Kafka (`kafka/source.py`) and memory (`memory.py`), under one contract test-suite
-(`tests/contract/test_record_source.py`). Reads are stateless: who reads says from where, every time.
+(`tests/contract/test_record_source.py`). Reads are stateless: each call names its offsets.
 Everything reads committed data only, unless the configuration says otherwise (invariant 10).
 
 What goes wrong with one partition is a value, not an exception: it must not keep the answer back from the others.

@@ -96,7 +96,7 @@ class Subscription:
             self._behind = None
 
     def park(self) -> None:
-        """Let go of all that is held besides the position."""
+        """Release all that is held besides the position."""
         if self._behind is not None:
             self._behind.park()
 
@@ -233,7 +233,7 @@ class Subscription:
             await asyncio.sleep(self._tuning.feed_poll_seconds)
 
     def gap_chunks(self, gaps: Iterable[Gap]) -> list[Chunk]:
-        """Count gaps, and return what the client is told of them."""
+        """Count gaps, and return what tells the client of them."""
         gaps = list(gaps)
         self._metrics.gaps.inc(len(gaps))
         return [Chunk((formats.sse_gap(gaps),), 0)] if gaps and self._is_sse else []

@@ -201,7 +201,7 @@ async def test_who_edited_a_listed_page_is_redacted(page: Page, demo: Demo) -> N
         await rows(page).nth(number).get_by_role("button", name="Show details").click()
     assert "Secret" not in await page.locator("body").inner_text()
 
-    # Canary events are there for who asks for them.
+    # Canary events are there for users who ask for them.
     await demo.write("redacted", Rec(change(1, domain="canary", title="Canary")))
     await expect(page.get_by_text("Show canary (test) events (1 hidden)")).to_be_visible()
     await expect(page.get_by_text("Canary", exact=True)).to_be_hidden()

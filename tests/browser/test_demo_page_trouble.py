@@ -145,13 +145,13 @@ SILENCE = """async () => {
   }
   const ready = { status: "ready", said: [] };
   const away = { status: "degraded", said: ["Kafka cannot be reached", "the list is old"] };
-  await run("lively", { every: 100, count: 50, seconds: 35, answer: ready });
+  await run("busy", { every: 100, count: 50, seconds: 35, answer: ready });
   await run("frozen", { every: 100, count: 50, seconds: 12, answer: away });
   await run("slower", { every: 4000, count: 20, seconds: 35, answer: ready });
   await run("seldom", { every: 30000, count: 20, seconds: 130, answer: ready });
   await run("seldom and frozen", { every: 30000, count: 20, seconds: 130, answer: away });
   await run("replayed", { every: 1, byTheirTime: 30000, count: 20, seconds: 50, answer: ready });
-  await run("never, usually lively", { every: 0, count: 0, rate: 5, seconds: 12, answer: away });
+  await run("never, usually busy", { every: 0, count: 0, rate: 5, seconds: 12, answer: away });
   await run("never, not known", { every: 0, count: 0, seconds: 50, answer: away });
   await run("no answer", { every: 100, count: 50, seconds: 12, answer: { status: "unknown", said: [] } });
   return found;
@@ -167,13 +167,13 @@ async def test_a_silence_is_worth_saying_by_how_often_events_come_and_the_servic
     await open_page(page, demo)
     found = await page.evaluate(SILENCE)
     assert found == {
-        "lively": {"began": 10, "asked": 3, "told": READY, "after": None},
+        "busy": {"began": 10, "asked": 3, "told": READY, "after": None},
         "frozen": {"began": 10, "asked": 1, "told": SAID, "after": None},
         "slower": {"began": 20, "asked": 2, "told": READY, "after": None},
         "seldom": {"began": None, "asked": 2, "told": "", "after": None},
         "seldom and frozen": {"began": 60, "asked": 2, "told": SAID, "after": None},
         "replayed": {"began": None, "asked": 0, "told": None, "after": None},
-        "never, usually lively": {"began": 10, "asked": 1, "told": SAID, "after": None},
+        "never, usually busy": {"began": 10, "asked": 1, "told": SAID, "after": None},
         "never, not known": {"began": None, "asked": 0, "told": None, "after": None},
         "no answer": {"began": 10, "asked": 1, "told": f"The service does not say why. {WAITS}", "after": None},
     }

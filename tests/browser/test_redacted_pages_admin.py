@@ -54,7 +54,7 @@ async def test_the_list_from_the_first_page_to_its_history(page: Page, site: Sit
     await expect(page.get_by_text("This page is already listed, in the configuration file.")).to_be_visible()
     await page.get_by_label("Title").fill("https://ru.m.wikipedia.org/wiki/%D0%9E%D0%B4%D0%B8%D0%BD_%D0%B4%D0%B2%D0%B0")
     await page.keyboard.press("Enter")
-    # No event has been seen that bears it out: it is reported, and the keyboard alone does not pass over it.
+    # No event has been seen that bears it out: it is reported, and the keyboard alone does not skip it.
     await expect(page.get_by_text("Nothing could be checked against events")).to_be_visible()
     await page.get_by_label("Title").press("Enter")
     await expect(page.get_by_text("Nothing could be checked against events")).to_be_visible()

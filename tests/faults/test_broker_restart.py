@@ -1,4 +1,4 @@
-"""Kafka goes and returns: clients stay, and miss and repeat nothing; who connects meanwhile is answered at once.
+"""Kafka goes and returns: clients stay, and miss and repeat nothing; new clients get an answer at once.
 
 Wire contract, "When something is wrong after the client has committed to SSE" and "Errors before the stream begins".
 """

@@ -97,7 +97,7 @@ async def test_hundreds_of_clients_that_vanish_leave_nothing_behind(
             await settles(site, descriptors)
             enough.set()
         assert site.rss_mb() - memory < 20
-        async with Crowd() as crowd:  # who comes after them is served
+        async with Crowd() as crowd:  # a client that comes after them is served
             last = await crowd.connect(site.port, FROM_THE_START, SSE)
             await last.has({tp: to.held[tp][-1][0]})
             assert site.metric(GAUGES[0]) == 1

@@ -203,7 +203,7 @@ async def test_a_client_with_old_bytes_unsent_is_cut_and_resumes_by_its_id_witho
         else:
             raise AssertionError("the stream was to be broken off")
         assert len(got) < 12
-        assert site.metric("eventstreams_clients_cut_total") == 1, "who has nothing unsent stays"
+        assert site.metric("eventstreams_clients_cut_total") == 1, "a client without unsent bytes stays"
         resumed: Any = await crowd.connect(site.port, PATH, {**SSE, "Last-Event-ID": got[-1]})
         await to.write(tp, [None])
         for reader in (idle, resumed):

@@ -1,4 +1,4 @@
-"""Clients that programs make of the OpenAPI document: each is generated, held against its types, and reads events."""
+"""Clients that programs make of the OpenAPI document: each is generated, type-checked, and reads events."""
 
 from __future__ import annotations
 

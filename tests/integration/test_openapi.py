@@ -1,4 +1,4 @@
-"""The OpenAPI document over HTTP, the page that shows it, and the service held against the document."""
+"""The OpenAPI document over HTTP, the page that shows it, and the service compared with the document."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_the_demo_page_is_linked_where_there_is_one(site: Site, strict_site: Sit
     assert 'href="/?doc"' in strict_site.get("/v2/ui")[2].decode()
 
 
-# The service, held against the document.
+# The service, compared with the document.
 
 
 def beginning(response: requests.Response) -> requests.Response:

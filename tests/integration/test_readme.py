@@ -1,4 +1,4 @@
-"""The README's Python example, run as it stands there."""
+"""The README's Python example, run unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing leaves before the list of redacted pages has been read, and an outage of the database later is only said."""
+"""Nothing leaves before the list of redacted pages has been read, and a later outage is only reported."""
 
 from __future__ import annotations
 

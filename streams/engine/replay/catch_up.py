@@ -31,7 +31,7 @@ class PullLoop(Protocol):
         """Return what the client is to be told by now."""
 
     def gap_chunks(self, gaps: Iterable[Gap]) -> list[Chunk]:
-        """Return what the client is told of gaps."""
+        """Return what tells the client of gaps."""
 
 
 class CatchUp:
@@ -51,7 +51,7 @@ class CatchUp:
         self._taking_slot: asyncio.Future[None] | None = None
 
     def park(self) -> None:
-        """Let go of all that is held."""
+        """Release all that is held."""
         self.merge.clear()
         if self._taking_slot is not None:
             self._taking_slot.cancel()

@@ -61,7 +61,7 @@ class Merge:
         self.position = position
 
     def clear(self) -> None:
-        """Let go of all blocks, and of the ids: they are as long as there are partitions."""
+        """Release all blocks, and the ids: they are as long as there are partitions."""
         for held in self._held.values():
             self._history.take_back(held.block)
             self._release(held.blocks)

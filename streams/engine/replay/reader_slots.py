@@ -46,7 +46,7 @@ class ReaderSlots:
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
                     self._pass_on()
-                elif turn in self._queue:  # else it has just been passed over
+                elif turn in self._queue:  # else its turn has just been skipped
                     self._queue.remove(turn)
                 raise
             finally:

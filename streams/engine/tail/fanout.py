@@ -131,7 +131,7 @@ class Fanout:
 
 
 class Rounds:
-    """Rounds of writing, which all feeds of a process share: who has something new is written to, one after the other.
+    """Rounds of writing, which all feeds of a process share: new events go to all followers, one after the other.
 
     Where there are many followers, the system calls are the cost. Rounds are then `gather_seconds` apart, and an event
     that is alone in its feed waits somewhat longer for the next one; but not where events are rarer than that anyway.

@@ -19,7 +19,7 @@ FEEDS_RINGS = 4
 
 
 class Feeds:
-    """Feeds by selection, and the tracks that they share. `watch` and `unwatch` are told of tracks that come and go."""
+    """Feeds by selection, and the tracks that they share. `watch` and `unwatch` hear of those that come and go."""
 
     def __init__(
         self,

@@ -150,7 +150,7 @@ class Hub:
         """Return the feed of a selection, with its partitions positioned, until it is left.
 
         A partition that was added meanwhile is read from its beginning, and one that cannot be read now when it can:
-        nobody has to wait for either who has not `needed` it. Raises KafkaUnavailable where none is left, or one that
+        only a client that `needed` it has to wait for either. Raises KafkaUnavailable where none is left, or one that
         is `needed` cannot be read now; NoTopicsAvailable where none may be read; TooManyFeeds for a filter that
         nobody uses yet, while there are as many feeds as may be.
         """
@@ -301,7 +301,7 @@ class Hub:
                 fields.append(None)
         return fields
 
-    # Partitions: watched, and let go.
+    # Partitions: watched, and no longer.
 
     def _wanted_by(self, selection: Selection) -> list[TopicPartition]:
         known = self._source.partitions

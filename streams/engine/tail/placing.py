@@ -94,7 +94,7 @@ class Placing:
         try:
             with self._faults.caught("placing partitions"):
                 bounds = await self._lookups.bounds([partition.tp for partition in some], fresh=True)
-                # A topic may be gone, and is then let go of; or its metadata come before its leader knows of it.
+                # A topic may be gone, so it is not watched; or its metadata come before its leader knows of it.
                 absent = SourceUnavailableError("its leader does not know it yet")
                 await asyncio.gather(*(self._place_one(each, bounds.get(each.tp, absent)) for each in some))
         finally:

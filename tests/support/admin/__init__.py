@@ -1,4 +1,4 @@
-"""What tests of the admin share: who asks, and a service whose configuration file lists pages."""
+"""What tests of the admin share: users, and a service whose configuration file lists pages."""
 
 from __future__ import annotations
 

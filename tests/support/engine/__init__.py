@@ -77,7 +77,7 @@ class Engine:
 
 
 def whole(*topics: str) -> Selection:
-    """The selection of who asks for these topics and nothing in particular."""
+    """The selection of a client that asks for these topics without a filter."""
     return Selection(frozenset(topics), frozenset(), Scope.STREAMS)
 
 

@@ -42,7 +42,7 @@ def write(source: MemorySource, *timestamps: int, name: str = "t", partition: in
 
 
 def received(feed: Feed) -> Received:
-    """All that who has followed the feed from its first block has been sent."""
+    """All that a client was sent that has followed the feed from its first block."""
     got = Received()
     for block in blocks(feed):
         got.take(b"".join(block.sse()))

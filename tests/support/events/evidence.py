@@ -1,4 +1,4 @@
-"""Events that bear out the pages that tests list, and a process that holds them in memory."""
+"""Events that confirm the pages that tests list, and a process that holds them in memory."""
 
 from __future__ import annotations
 

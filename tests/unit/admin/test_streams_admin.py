@@ -145,7 +145,7 @@ def test_from_a_stream_one_click_leads_to_its_events_its_test_and_its_changes() 
     of.settings.ui_enabled = False
     without = service_client(staff("bob", GROUP), of).get(STREAMS).content.decode()
     assert demo not in without
-    assert "redactedpage/test" not in without, "who may not test is not led there"
+    assert "redactedpage/test" not in without, "a user who may not test gets no link"
 
 
 def test_without_the_service_the_list_says_what_is_not_known_here(admin: Client) -> None:

@@ -1,4 +1,4 @@
-"""How the header says a time: as JavaScript's `toISOString()`."""
+"""How the header writes a time: as JavaScript's `toISOString()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records into events, in bulk: what cannot become one is counted, logged at a bounded rate, and passed over."""
+"""Records into events, in bulk: what cannot become one is counted, logged at a bounded rate, and skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How lively topics are: asked once for all, in small questions, and never a reason to wait for long."""
+"""How active topics are: asked once for all, in small questions, and never a reason to wait for long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No raw value of a listed domain is kept once it is encoded: the heap is to hold as little as can be."""
+"""No raw value of a listed domain is kept once it is encoded: the heap holds as little as possible."""
 
 from __future__ import annotations
 

@@ -227,7 +227,7 @@ class World:
                 if ids:
                     ask = {"last_event_id": ids[-1]}
                 else:
-                    # Nothing came, so there is no id; who asks again by END or a time may skip something.
+                    # Nothing came, so there is no id; a client that asks again by END or a time may skip something.
                     offsets = {tp: mark.offset for tp, mark in connection.subscription.position.items()}
                     ask = {"last_event_id": id_of(offsets)}
         for tp, offsets in got.items():

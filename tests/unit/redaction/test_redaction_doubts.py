@@ -1,4 +1,4 @@
-"""What the admin does with pages that events do not bear out: shown with the evidence before anything is saved."""
+"""What the admin does with pages that events do not confirm: shown with the evidence before anything is saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request has to be complete in time, however lively its bytes drip."""
+"""A request has to be complete in time, even if its bytes keep coming one by one."""
 
 from __future__ import annotations
 

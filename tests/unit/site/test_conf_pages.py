@@ -1,4 +1,4 @@
-"""The redacted pages of the configuration file: text as written, and nothing that is listed in vain."""
+"""The redacted pages of the configuration file: text as written, and no entry that can never match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of a server process is written down by nobody, and a server has a database that is meant."""
+"""Nothing writes a server's memory to disk, and a server only starts with a database that somebody named."""
 
 from __future__ import annotations
 

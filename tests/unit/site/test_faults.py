@@ -1,4 +1,4 @@
-"""What only Twisted's log would have said is in ours, at a bounded rate, and counted."""
+"""Messages of Twisted's log are in the service's log, at a bounded rate, and counted."""
 
 from __future__ import annotations
 

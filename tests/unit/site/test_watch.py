@@ -1,4 +1,4 @@
-"""Following what admins change: an outage of the database leaves all as it is."""
+"""Following what admins change: an outage of the database changes nothing."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ function changed() {
   }
 }
 
-/** For somebody who has never been here: a lively stream, and a quiet one from an hour ago. */
+/** For a first visit: an active stream, and a quiet one from an hour ago. */
 function watchAtOnce() {
   const { name, rate } = picker.forNewcomers;
   picker.choose([name]);

@@ -47,7 +47,7 @@ export class Picker {
     return this.#streams.find(hasRecentChanges) ?? this.#streams[0];
   }
 
-  /** Make the list, or just show how lively the streams are now. */
+  /** Make the list, or just show how active the streams are now. */
   fill({ streams, max_streams }) {
     this.maxStreams = max_streams;
     const offered = grouped(streams, this.chosen.map((name) => this.#listed(name, streams)));

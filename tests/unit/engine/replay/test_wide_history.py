@@ -1,4 +1,4 @@
-"""History of many partitions, with the settings that are the default: what it costs, and that everybody gets on."""
+"""History of many partitions, with the settings that are the default: what it costs, and that clients progress."""
 
 from __future__ import annotations
 

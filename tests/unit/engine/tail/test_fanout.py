@@ -1,4 +1,4 @@
-"""Live: followers are written to by one loop; who does not take a chunk goes back to the pull loop.
+"""Live: followers are written to by one loop; a client that does not take a chunk goes back to the pull loop.
 
 Invariants 3, 4 and 7.
 """

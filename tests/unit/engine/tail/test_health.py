@@ -104,7 +104,7 @@ async def test_a_broker_that_falls_silent_is_said_with_its_topics_though_kafka_a
         await eventually(lambda: engine.count("eventstreams_kafka_up") == 1)
         source.silent.add(2)
         await eventually(lambda: engine.hub.health.problems() == ["No events are read of u: broker 2: no answer"])
-        assert engine.hub.available, "who asks for other streams is served"
+        assert engine.hub.available, "a client of other streams is served"
         assert engine.count("eventstreams_kafka_up") == 1
         assert engine.count("eventstreams_hub_partitions_unread") == 1
         assert engine.count("eventstreams_hub_oldest_read_seconds") > 0.4

@@ -324,7 +324,7 @@ async def test_only_so_many_feeds_are_kept_that_nobody_follows() -> None:
         for name in names:
             async with engine.hub.feed(whole(name)):
                 pass
-        assert {tp.topic for tp in engine.hub.partitions} == {"t", "w", "x"}, "the newest, and who has a client"
+        assert {tp.topic for tp in engine.hub.partitions} == {"t", "w", "x"}, "the newest, and those with a client"
 
 
 async def test_a_partition_stays_while_any_feed_wants_it() -> None:

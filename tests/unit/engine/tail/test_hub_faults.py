@@ -1,4 +1,4 @@
-"""Faults of ours in the hub: one stops nothing but the step it arises in, is counted, and people see what stands."""
+"""Faults of the hub's own code: one ends only its own step, is counted, and people see what is not read."""
 
 from __future__ import annotations
 

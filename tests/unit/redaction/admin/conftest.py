@@ -15,7 +15,7 @@ from tests.support.events.evidence import evidence
 
 @pytest.fixture
 def borne_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events bear out what a test lists; what is doubtful has its own tests (test_redaction_doubts)."""
+    """Events confirm what a test lists; what is doubtful has its own tests (test_redaction_doubts)."""
     monkeypatch.setattr(RedactedPageAdmin, "evidence", SimpleNamespace(of=lambda request: evidence()))
 
 

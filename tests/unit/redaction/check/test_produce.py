@@ -1,4 +1,4 @@
-"""The test edit: it is what MediaWiki would have produced, and it leaves this machine never."""
+"""The test edit: it is what MediaWiki would have produced, and it never leaves this machine."""
 
 from __future__ import annotations
 
