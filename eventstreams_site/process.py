@@ -22,6 +22,7 @@ from streams.admin import missing_topics
 from streams.catalogue.database import read_catalogue
 from streams.catalogue.refresh import Refresh
 from streams.core.catalogue import Catalogue
+from streams.engine.compress.compression import Compression
 from streams.engine.encoder import Encoder, NoListYet
 from streams.engine.kafka.options import kafka_options
 from streams.engine.kafka.source import KafkaSource
@@ -111,6 +112,7 @@ class Process:
             history=History(source, encoder, metrics, tuning),
             source=source,
             metrics=metrics,
+            compression=Compression(metrics, tuning),
             limits=ConnectionLimits(config.client_ip_connection_limit, config.max_connections),
             start=self.start,
             configured_pages=config.mediawiki_redacted_pages,
@@ -231,6 +233,7 @@ class Process:
         self._encoder.redactor = self._redactor = redactor
         service.hub.forget()
         service.history.forget()
+        service.compression.forget()
         for connection in service.connections:
             connection.forget()
         service.metrics.redacted_pages.set(len(redactor))

@@ -8,6 +8,7 @@ EventStreamsError               status, type, title; becomes problem+json (RFC 9
 ├── InvalidTimestamp            400  invalid_timestamp
 ├── InvalidLastEventId          400  invalid_last_event_id
 ├── InvalidFilter               400  invalid_filter; of limit and checkpoint too
+├── InvalidCompression          400  invalid_compression
 ├── TopicNotAvailable           404  topic_not_available
 ├── MethodNotAllowed            405  method_not_allowed
 ├── BadRequest                  400  bad_request; these five close the connection
@@ -125,6 +126,26 @@ class InvalidFilter(EventStreamsError):
         """Return the error of a parameter with an invalid value."""
         shown = value if len(value) <= cls.SHOWN else f"{value[: cls.SHOWN]}…"
         return cls(f"{parameter} is {shown!r}; expected {expected}")
+
+
+class InvalidCompression(EventStreamsError):
+    """`compress` cannot be read, or `Accept-Encoding` excludes what it insists on."""
+
+    status, type, title = 400, "invalid_compression", "Invalid compression"
+
+    @classmethod
+    def of_value(cls, value: str, known: Iterable[str]) -> InvalidCompression:
+        """Return the error of a value that is none of those known."""
+        shown = value if len(value) <= InvalidFilter.SHOWN else f"{value[: InvalidFilter.SHOWN]}…"
+        return cls(f"compress is {shown!r}; use {', '.join(known)}, or leave it out for an uncompressed stream")
+
+    @classmethod
+    def excluded(cls, coding: str) -> InvalidCompression:
+        """Return the error of a coding that the request's `Accept-Encoding` does not admit."""
+        return cls(
+            f"compress is {coding!r}, but Accept-Encoding excludes it; send Accept-Encoding: {coding} if your client "
+            "can decode it, or use compress=auto, which falls back to an uncompressed stream"
+        )
 
 
 class TopicNotAvailable(EventStreamsError):

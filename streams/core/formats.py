@@ -6,7 +6,7 @@ Source: wire contract, "The two formats" and "When something is wrong after the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from streams.core.positions import Gap, gaps_json
@@ -32,6 +32,12 @@ SSE_TAIL = b"\n\n"
 def sse_head(ids: bytes) -> bytes:
     """Return all of an SSE event that comes before its JSON."""
     return b"event: message\nid: [%s]\ndata: " % ids
+
+
+def sse_start(gaps: Collection[Gap], filter_text: str) -> bytes:
+    """Return the beginning of a stream, with what the client is told of it; `filter_text` is "" without a filter."""
+    said = (sse_gap(gaps) if gaps else b"", sse_filter(filter_text) if filter_text else b"")
+    return SSE_START + b"".join(said)
 
 
 def sse_gap(gaps: Iterable[Gap]) -> bytes:

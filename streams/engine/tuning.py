@@ -60,6 +60,17 @@ class Tuning:
     slice_followers: int = 64
     """Number of followers that are written to before the event loop has a turn."""
 
+    # Compression.
+
+    compression_windows: int = 64
+    """Maximum number of feeds, formats and codings that compress with a common window; others do without."""
+    compression_seconds: float = 5.0
+    """Seconds after which a common window begins again: until then, a newcomer gets pieces that stand alone."""
+    compression_idle_seconds: float = 60.0
+    """Seconds without an event after which a common window is given back."""
+    compression_piece_bytes: int = 16 * 1024
+    """Maximum compressed bytes of the last blocks of a feed, kept for clients that are served a moment later."""
+
     # The past: history and catching up.
 
     history_readers: int = 8

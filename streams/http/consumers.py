@@ -36,13 +36,14 @@ from streams.core.errors import (
 from streams.core.filters import NO_FILTER
 from streams.core.plan import Plan, Start, plan
 from streams.core.positions import Gap, LastEventId, Mark, TopicPartition
+from streams.engine.compress.body import Body
 from streams.engine.resume import preview, resolve
 from streams.engine.subscription import Subscription
-from streams.engine.tail.fanout import Parts
+from streams.engine.tail.fanout import Chunk
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.terms.terms import Terms
 from streams.http.client_address import client_ip
-from streams.http.headers import told_headers
+from streams.http.headers import encoding_header, stream_headers, told_headers, vary
 from streams.http.messages import disconnected, send_message
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, StreamRequest
@@ -60,8 +61,6 @@ WITHDRAW_SECONDS = 2.0
 """Seconds after which the connection of a withdrawn stream is closed, if the client has not read its end."""
 PARK_SECONDS = 0.25
 """Seconds without room in the socket after which a client releases the blocks that it holds in memory."""
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class StreamConsumer(AsyncHttpConsumer):
@@ -85,6 +84,8 @@ class StreamConsumer(AsyncHttpConsumer):
         self._since: int | None = None
         """The time in `since` (ms), if it decides where the stream starts."""
         self._filter = NO_FILTER
+        self._body: Body | None = None
+        """The body, if it is compressed."""
         self._ip = ""
         self._end_reason = "client"
         self._writing = self._ending = self._is_turned_away = self._is_old = False
@@ -147,7 +148,7 @@ class StreamConsumer(AsyncHttpConsumer):
                 await self._refuse(request, error)
             except NothingLeftError:
                 self._service.metrics.ends.labels("nothing_left").inc()
-                await self.send_response(204, b"", headers=[(b"Cache-Control", b"no-cache"), (b"Vary", b"Accept")])
+                await self.send_response(204, b"", headers=[(b"Cache-Control", b"no-cache"), *vary(request)])
             except (Exception, asyncio.CancelledError) as error:
                 if not self._is_ours(error):
                     raise
@@ -199,7 +200,7 @@ class StreamConsumer(AsyncHttpConsumer):
         service = self._service
         self._streams = await self._requested_streams(request)
         since, last_event_id, self._filter = request.since(), request.last_event_id(), request.filter()
-        request.until(), request.limit(), request.checkpoint()  # raise what is wrong with them
+        request.until(), request.limit(), request.checkpoint(), request.coding()  # raise what is wrong with them
         await self._admit(request)
         try:
             async with asyncio.timeout(KAFKA_SECONDS):
@@ -271,6 +272,9 @@ class StreamConsumer(AsyncHttpConsumer):
         names = [stream.name for stream in self._streams]
         service.metrics.connected(names)
         self._taken.append(functools.partial(service.metrics.disconnected, names))
+        if (coding := request.coding()) is not None:
+            body = self._body = service.compression.body(coding, feed, self._flow, is_sse=request.format.is_sse)
+            self._taken.append(functools.partial(service.compression.give_back, body))
         opened = OpenStream(names, self._filter, self._ip, self._flow)
         self._taken.append(functools.partial(self._log_end, opened))
         subscription = Subscription(
@@ -281,7 +285,7 @@ class StreamConsumer(AsyncHttpConsumer):
             is_sse=request.format.is_sse,
             keepalive_seconds=service.settings.keepalive_seconds,
             metrics=service.metrics,
-            sink=self._flow,
+            sink=self._body if self._body is not None and self._flow is not None else self._flow,
             terms=terms,
         )
         subscription.sent = service.metrics.sent(names, is_sse=request.format.is_sse)
@@ -297,19 +301,15 @@ class StreamConsumer(AsyncHttpConsumer):
         service = self._service
         is_sse = request.format.is_sse
         told = told_headers(self._since, gaps, self._filter)
-        await self.send_headers(headers=[*self._stream_headers(request), *told])
+        await self.send_headers(headers=[*stream_headers(request), *encoding_header(request), *told])
         if subscription is None:
             await self.send_body(b"")
             return
         service.metrics.gaps.inc(len(gaps))
         service.clients.add(self)
         try:
-            start = formats.SSE_START if is_sse else formats.NDJSON_START
-            if gaps and is_sse:
-                start += formats.sse_gap(gaps)
-            if self._filter and is_sse:
-                start += formats.sse_filter(self._filter.text)
-            await self.send_body(start, more_body=True)
+            start = formats.sse_start(gaps, self._filter.text) if is_sse else formats.NDJSON_START
+            await self.send_body(start if self._body is None else self._body.begin(start), more_body=True)
             if service.catalogue is not None:
                 self.recheck(service.catalogue)  # it may have changed while this client was being connected
             if service.draining or (self._flow is not None and not self._flow.stay_open()):
@@ -330,15 +330,16 @@ class StreamConsumer(AsyncHttpConsumer):
         if self._withdrawn is not None:
             await self._tell(request, self._withdrawn)
         elif self._ending and is_sse and (service.draining or self._is_old):
-            await self._write((formats.sse_retry(service.soft_retry_ms()),))
-        await self.send_body(b"")
+            await self._write(Chunk((formats.sse_retry(service.soft_retry_ms()),), 0))
+        await self.send_body(b"" if self._body is None else self._body.end())
 
     async def _pump(self, subscription: Subscription) -> None:
         sent = subscription.sent
+        sink = self._flow if self._body is None else self._body
         async with contextlib.aclosing(subscription.chunks()) as chunks:
             async for chunk in chunks:
-                if self._flow is None or not self._flow.try_write(chunk):
-                    await self._write(chunk.parts)
+                if sink is None or not sink.try_write(chunk):
+                    await self._write(chunk)
                     if self._flow is not None:
                         self._flow.events += chunk.events
                 sent[0] += chunk.events
@@ -362,10 +363,11 @@ class StreamConsumer(AsyncHttpConsumer):
         finally:
             metrics.stalled.dec()
 
-    async def _write(self, parts: Parts) -> None:
+    async def _write(self, chunk: Chunk) -> None:
         """Write one HTTP chunk of whole events; draining does not interrupt it."""
         self._writing = True
         try:
+            parts = chunk.parts if self._body is None else self._body.written(chunk).parts
             if self._flow is not None:
                 await self._flow.write(parts)
             else:
@@ -381,7 +383,7 @@ class StreamConsumer(AsyncHttpConsumer):
             isinstance(error, Unavailable) or (isinstance(error, TooManyRequests) and request.has_id)
         )
         if soft and request.method == "GET":
-            await self.send_headers(headers=self._stream_headers(request))
+            await self.send_headers(headers=stream_headers(request))
             retry = formats.sse_error(problem, self._service.soft_retry_ms())
             await self.send_body(formats.SSE_START + retry, more_body=True)
             with contextlib.suppress(asyncio.CancelledError):  # the client has disconnected, or the server stops
@@ -389,19 +391,11 @@ class StreamConsumer(AsyncHttpConsumer):
             await self.send_body(b"")
             return
         body = json.dumps(problem).encode()
-        headers = problem_headers(error, len(body))
+        headers = problem_headers(error, len(body), vary(request))
         await self.send_response(error.status, b"" if request.method == "HEAD" else body, headers=headers)
 
     async def _tell(self, request: StreamRequest, error: EventStreamsError) -> None:
         """Report an error after the response has begun: as an event in SSE; NDJSON just ends."""
         self._service.metrics.errors.labels(error.type).inc()
         if request.format.is_sse:
-            await self._write((formats.sse_error(error.problem(request.method, request.uri)),))
-
-    def _stream_headers(self, request: StreamRequest) -> Headers:
-        return [
-            (b"Content-Type", request.format.content_type.encode()),
-            (b"Cache-Control", b"no-cache"),
-            (b"Vary", b"Accept"),
-            (b"X-Accel-Buffering", b"no"),
-        ]
+            await self._write(Chunk((formats.sse_error(error.problem(request.method, request.uri)),), 0))

@@ -12,6 +12,7 @@ from streams.core.filters import Filter, shortened
 from streams.core.formats import iso_time
 from streams.core.positions import Gap, gaps_json
 from streams.http.problems import ALLOWED_METHODS
+from streams.http.requests import StreamRequest
 
 Headers = list[tuple[bytes, bytes]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -58,6 +59,27 @@ def common_headers(path: str, cors: bytes) -> Headers:
         if cors != b"*":
             headers.append((b"Vary", b"Origin"))
     return headers
+
+
+def stream_headers(request: StreamRequest) -> Headers:
+    """Return the headers of every stream, also of one that only tells an error."""
+    return [
+        (b"Content-Type", request.format.content_type.encode()),
+        (b"Cache-Control", b"no-cache"),
+        *vary(request),
+        (b"X-Accel-Buffering", b"no"),
+    ]
+
+
+def vary(request: StreamRequest) -> Headers:
+    """Return which headers of the request an answer depends on."""
+    return [(b"Vary", b"Accept, Accept-Encoding" if request.may_be_compressed else b"Accept")]
+
+
+def encoding_header(request: StreamRequest) -> Headers:
+    """Return how a stream is compressed, if it is."""
+    coding = request.coding()
+    return [] if coding is None else [(b"Content-Encoding", coding.encode())]
 
 
 def told_headers(since: int | None, gaps: Collection[Gap], wanted: Filter) -> Headers:

@@ -1,6 +1,6 @@
-"""The format that a client gets, by its `Accept` header.
+"""The format that a client gets, by its `Accept` header, and the codings that its `Accept-Encoding` admits.
 
-Source: wire contract, "The two formats"; RFC 9110, section 12.5.1. Parsing is lenient: what is invalid is
+Source: wire contract, "The two formats"; RFC 9110, sections 12.5.1 and 12.5.3. Parsing is lenient: what is invalid is
 skipped, and clients that accept none of the formats get SSE. All work is linear in the length of the header.
 """
 
@@ -41,6 +41,9 @@ _WILDCARDS: Final[dict[str, tuple[int, tuple[Format, ...]]]] = {
 }
 _RANGES: Final = _WILDCARDS | {format_.value: (2, (format_,)) for format_ in Format}
 
+_SAME: Final = {"x-gzip": "gzip"}
+"""Old names of codings (RFC 9110, 8.4.1.3)."""
+
 # A quoted string may contain the separator; an unclosed one extends to the end. Possessive: no backtracking.
 _QUOTED: Final = r'"(?:[^"\\]++|\\.?)*+"?'
 _ITEM: Final = re.compile(rf'(?:[^,"]++|{_QUOTED})++', re.DOTALL)
@@ -76,6 +79,19 @@ def names_event_stream(accept: str | None) -> bool:
     return any(
         specificity == 2 and Format.SSE in formats and quality > 0 for specificity, formats, quality in _ranges(accept)
     )
+
+
+@functools.lru_cache(maxsize=64)
+def admitted(accept_encoding: str, codings: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the codings that this `Accept-Encoding` admits, by q; of equals, the first given comes first."""
+    given: dict[str, float] = {}
+    for item in _ITEM.findall(accept_encoding):
+        name, _, parameters = item.partition(";")
+        name = name.strip().lower()
+        given.setdefault(_SAME.get(name, name), _quality(parameters))
+    wildcard = given.get("*", 0.0)
+    qualities = {coding: given.get(coding, wildcard) for coding in codings}
+    return tuple(sorted((coding for coding in codings if qualities[coding] > 0), key=lambda each: -qualities[each]))
 
 
 def _ranges(accept: str | None) -> Iterator[tuple[int, tuple[Format, ...], float]]:

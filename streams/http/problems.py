@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streams.core.errors import EventStreamsError
 
 PROBLEM_TYPE = b"application/problem+json"
 ALLOWED_METHODS = b"GET, HEAD, OPTIONS"
 
 
-def problem_headers(error: EventStreamsError, length: int) -> list[tuple[bytes, bytes]]:
+VARY = ((b"Vary", b"Accept"),)
+
+
+def problem_headers(
+    error: EventStreamsError, length: int, vary: Iterable[tuple[bytes, bytes]] = VARY
+) -> list[tuple[bytes, bytes]]:
     """Return the headers of an error's answer, whose body has `length` bytes."""
     headers = [
         (b"Content-Type", PROBLEM_TYPE),
         (b"Content-Length", str(length).encode()),
         (b"Cache-Control", b"no-store"),
-        (b"Vary", b"Accept"),
+        *vary,
     ]
     if error.retry_after is not None:
         headers.append((b"Retry-After", str(error.retry_after).encode()))

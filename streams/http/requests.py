@@ -11,12 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
-from streams.core.errors import InvalidFilter, InvalidLastEventId, InvalidTimestamp, TooManyStreams
+from streams.core.errors import (
+    InvalidCompression,
+    InvalidFilter,
+    InvalidLastEventId,
+    InvalidTimestamp,
+    TooManyStreams,
+)
 from streams.core.filters import Filter, parse_filter
 from streams.core.formats import iso_time
 from streams.core.positions import LastEventId, parse_last_event_id
 from streams.core.since import parse_since
-from streams.http.negotiation import Format, names_event_stream, negotiate
+from streams.engine.compress.codings import NAMES
+from streams.http.negotiation import Format, admitted, names_event_stream, negotiate
 
 STREAM_PATH = "/v2/stream/"
 FLOW_EXTENSION = "eventstreams.flow"
@@ -28,6 +35,9 @@ LIMITS = (1, 10**9)
 """Minimum and maximum of `limit` (events)."""
 CHECKPOINT_SECONDS = (5, 3600)
 """Minimum and maximum of `checkpoint` (seconds)."""
+
+COMPRESSIONS = ("auto", *NAMES)
+"""Values of `compress`."""
 
 LONGEST_QUERY = 2_000
 """Maximum characters of a query that `parameters` reads."""
@@ -52,6 +62,9 @@ class StreamRequest:
     until_texts: tuple[str, ...]
     limit_texts: tuple[str, ...]
     checkpoint_texts: tuple[str, ...]
+    compress_texts: tuple[str, ...]
+    accept_encoding: str | None
+    """None if the header is missing."""
     query: bytes
 
     @classmethod
@@ -71,6 +84,8 @@ class StreamRequest:
             until_texts=tuple(query.get("until", ())),
             limit_texts=tuple(filter(None, query.get("limit", ()))),
             checkpoint_texts=tuple(filter(None, query.get("checkpoint", ()))),
+            compress_texts=tuple(filter(None, query.get("compress", ()))),
+            accept_encoding=header(scope, b"accept-encoding"),
             query=scope["query_string"],
         )
 
@@ -131,6 +146,32 @@ class StreamRequest:
             InvalidFilter: It is not a number within CHECKPOINT_SECONDS.
         """
         return _integer("checkpoint", self.checkpoint_texts, CHECKPOINT_SECONDS, "seconds")
+
+    @property
+    def may_be_compressed(self) -> bool:
+        """Whether the answer depends on `Accept-Encoding`."""
+        return bool(self.compress_texts)
+
+    def coding(self) -> str | None:
+        """Return the coding in which the stream is sent, None for none.
+
+        Without an `Accept-Encoding` anything may be sent (RFC 9110, 12.5.3), but `auto` does not rely on it.
+
+        Raises:
+            InvalidCompression: `compress` is not one of COMPRESSIONS, or insists on what `Accept-Encoding` excludes.
+        """
+        if not self.compress_texts:
+            return None
+        if len(self.compress_texts) > 1:
+            raise InvalidCompression("compress was given more than once; give it once, as " + ", ".join(COMPRESSIONS))
+        wanted = self.compress_texts[0]
+        if wanted not in COMPRESSIONS:
+            raise InvalidCompression.of_value(wanted, COMPRESSIONS)
+        if wanted == "auto":
+            return next(iter(admitted(self.accept_encoding or "", NAMES)), None)
+        if self.accept_encoding is not None and wanted not in admitted(self.accept_encoding, NAMES):
+            raise InvalidCompression.excluded(wanted)
+        return wanted
 
     def filter(self) -> Filter:
         """Return which events are wanted.

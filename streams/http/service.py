@@ -12,6 +12,7 @@ from typing import Protocol
 
 from streams.catalogue.refresh import Refresh
 from streams.core.catalogue import Catalogue
+from streams.engine.compress.compression import Compression
 from streams.engine.metrics import Metrics
 from streams.engine.rates import Rates
 from streams.engine.replay.history import History
@@ -108,6 +109,7 @@ class Service:
     history: History
     source: RecordSource
     metrics: Metrics
+    compression: Compression
     limits: ConnectionLimits
     start: Callable[[], Awaitable[None]]
     """Starts the background tasks; every request calls it, and it works once (plain ASGI servers have no lifespan)."""

@@ -20,6 +20,8 @@ DRAIN_SECONDS = 1
 SLOW = ("-m", "tests.support.broken.slow_to_open")
 
 
+COMPRESSIONS = ("", "?compress=zstd", "?compress=gzip")
+
 Connect = Callable[..., Awaitable[StreamClient]]
 
 
@@ -28,8 +30,8 @@ async def connect() -> AsyncIterator[Connect]:
     """Opens a stream, which is closed at the end of the test."""
     clients: list[StreamClient] = []
 
-    async def connected(site: Site, headers: dict[str, str]) -> StreamClient:
-        clients.append(await StreamClient.connect(site.port, PATH, headers))
+    async def connected(site: Site, headers: dict[str, str], query: str = "") -> StreamClient:
+        clients.append(await StreamClient.connect(site.port, PATH + query, headers))
         return clients[-1]
 
     yield connected
@@ -52,7 +54,7 @@ async def test_streams_end_whole_and_those_of_sse_say_when_to_come_back(
     headers: dict[str, str], connect: Connect, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     async with serving(tmp_path, kafka.bootstrap, [make_topic()], drain_seconds=DRAIN_SECONDS) as site:
-        clients = [await connect(site, headers) for _ in range(20)]
+        clients = [await connect(site, headers, COMPRESSIONS[number % 3]) for number in range(20)]
         stopping = terminate(site)
         bodies = await asyncio.gather(*(client.body() for client in clients))
         assert all(client.ended_cleanly for client in clients)

@@ -29,6 +29,8 @@ HISTORY = 6_000
 READERS = 50
 SECONDS = 3.0
 """Maximum seconds until a change works everywhere (wire contract, "Redaction")."""
+COMPRESSIONS = ("", "?compress=zstd", "?compress=gzip")
+"""Of live clients; these events compress so well that the sockets of readers of history would hold all of it."""
 PACED = {"receive_buffer": 65_536, "limit": 65_536}
 """What a client's side holds has been sent and cannot be taken back: these let it hold little."""
 
@@ -140,7 +142,7 @@ async def test_three_seconds_after_a_page_is_listed_nobody_reads_a_name_and_no_e
             historical: list[Any] = []
             for number in range(READERS):
                 port, accept = (one, other)[number % 2].port, (SSE, NDJSON)[number // 2 % 2]
-                live.append(await crowd.connect(port, PATH, accept))
+                live.append(await crowd.connect(port, PATH + COMPRESSIONS[number % 3], accept))
                 reader: Any = await crowd.connect(port, f"{PATH}?since=0", accept, read=False, **PACED)
                 reader.pace = 0.1
                 reader.connect = partial(again, port, accept)

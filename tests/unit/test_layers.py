@@ -43,7 +43,7 @@ JUDGING = Layer(JUDGES, ours=JUDGES, others=CORE.others)
 ENGINE = Layer(
     ("streams.engine",),
     ours=("streams.engine", "streams.core"),
-    others=STANDARD - NO_HTTP | {"msgspec", "aiokafka", "prometheus_client"},
+    others=STANDARD - NO_HTTP | {"msgspec", "aiokafka", "prometheus_client", "backports", "compression", "zlib_ng"},
 )
 DEVELOPMENT = Layer(
     ("streams.local",),

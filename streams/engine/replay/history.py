@@ -8,6 +8,8 @@ of a listed page becomes an event at once: nothing that is to be redacted stays 
 from __future__ import annotations
 
 import asyncio
+import functools
+import weakref
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -51,6 +53,7 @@ class HistoryBlock:
     """
 
     __slots__ = (
+        "__weakref__",
         "chunks",
         "framed_bytes",
         "is_kept",
@@ -210,11 +213,20 @@ class History:
 
     def cache_frame(self, block: HistoryBlock, ids: tuple[bytes, ...], chunk: Chunk) -> None:
         """Keep a block as it is sent, for those who are to be sent the same."""
-        before = sum(held.nbytes for held in block.chunks.values())
+        before = _chunk_bytes(block)
+        for held in block.chunks.values():
+            held.grown = None
         # One for each format: ids of several partitions differ from client to client, and do not come again.
         block.chunks = {key: held for key, held in block.chunks.items() if bool(key) != bool(ids)}
         block.chunks[ids] = chunk
-        self._count(block, sum(held.nbytes for held in block.chunks.values()) - before)
+        for held in block.chunks.values():
+            held.grown = functools.partial(self._grow, weakref.ref(block))
+        self._count(block, _chunk_bytes(block) - before)
+
+    def _grow(self, block: weakref.ref[HistoryBlock], grown: int) -> None:
+        """Count bytes of a block's chunk; the chunk must not keep its block in memory."""
+        if (kept := block()) is not None:
+            self._count(kept, grown)
 
     def lend(self, block: HistoryBlock) -> None:
         """Count a reader that holds the block, until `take_back`.
@@ -308,6 +320,11 @@ class History:
         del starts[bisect_left(starts, start)]
         if not starts:
             del self._starts[log]
+
+
+def _chunk_bytes(block: HistoryBlock) -> int:
+    """What a block takes up as it was last sent, compressed too."""
+    return sum(chunk.nbytes + chunk.form_bytes for chunk in block.chunks.values())
 
 
 def _record_bytes(record: Record, tuning: Tuning) -> int:

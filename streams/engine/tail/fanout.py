@@ -12,7 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from streams.core.positions import Mark, TopicPartition
 from streams.engine.faults import Faults
@@ -35,15 +35,31 @@ class Chunk:
     """What a client is sent next: whole events or a comment, as parts that are shared where they can be.
 
     `framed` is for the edge: the same bytes as they go into a socket, made by the first client that writes them.
+    `forms` are the chunk as compressed clients get it, by coding (streams/engine/compress/). `span` is, of a step of a
+    feed, after which block it begins and with which it ends.
     """
 
-    __slots__ = ("events", "framed", "nbytes", "parts")
+    __slots__ = ("events", "form_bytes", "forms", "framed", "grown", "nbytes", "parts", "span")
 
-    def __init__(self, parts: Parts, events: int, nbytes: int | None = None) -> None:
+    def __init__(
+        self, parts: Parts, events: int, nbytes: int | None = None, span: tuple[int, int] | None = None
+    ) -> None:
         self.parts = parts
         self.events = events
         self.nbytes = sum(map(len, parts)) if nbytes is None else nbytes
+        self.span = span
         self.framed: bytes | None = None
+        self.forms: dict[str, Any] | None = None
+        self.form_bytes = 0
+        """Bytes that its forms take up in memory."""
+        self.grown: Callable[[int], None] | None = None
+        """Tells who keeps the chunk how many bytes it takes up more."""
+
+    def grow(self, nbytes: int) -> None:
+        """Count bytes of a form."""
+        self.form_bytes += nbytes
+        if self.grown is not None:
+            self.grown(nbytes)
 
 
 class Step(NamedTuple):

@@ -209,7 +209,7 @@ class Feed:
                 after = block.after
                 number += 1
                 block = self.after(number)
-            chunk = Chunk(tuple(parts), events, size if is_sse else None)
+            chunk = Chunk(tuple(parts), events, size if is_sse else None, (first, number))
             made = Step(chunk, number, after, block is None)
             self._keep_step((first, is_sse), made)
         return made
@@ -217,11 +217,19 @@ class Feed:
     def _keep_step(self, key: tuple[int, bool], step: Step) -> None:
         """Keep a step, and let older ones go: clients at different blocks would have one of each made."""
         self._steps[key] = step
-        self._step_bytes += _step_bytes(step)
+        step.chunk.grown = self._grow_steps
+        self._grow_steps(_step_bytes(step))
+
+    def _grow_steps(self, nbytes: int) -> None:
+        self._step_bytes += nbytes
         while self._step_bytes > self._max_bytes // STEP_SHARE and len(self._steps) > 1:
-            self._step_bytes -= _step_bytes(self._steps.pop(next(iter(self._steps))))
+            oldest = self._steps.pop(next(iter(self._steps)))
+            oldest.chunk.grown = None
+            self._step_bytes -= _step_bytes(oldest)
 
     def _forget_steps(self) -> None:
+        for step in self._steps.values():
+            step.chunk.grown = None
         self._steps.clear()
         self._step_bytes = 0
 
@@ -296,8 +304,8 @@ class Feed:
 
 
 def _step_bytes(step: Step) -> int:
-    """What it may take up: once it is framed for a socket, its bytes are there a second time."""
-    return step.chunk.nbytes + OBJECT_BYTES
+    """What it may take up: once it is framed for a socket, its bytes are there a second time; and its forms."""
+    return step.chunk.nbytes + step.chunk.form_bytes + OBJECT_BYTES
 
 
 def behind(position: Position, target: Position) -> bool:

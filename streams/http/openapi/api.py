@@ -19,6 +19,7 @@ from streams.core.errors import (
     EventStreamsError,
     HeadersTooLarge,
     InternalError,
+    InvalidCompression,
     InvalidFilter,
     InvalidLastEventId,
     InvalidTimestamp,
@@ -35,8 +36,9 @@ from streams.core.errors import (
     UriTooLong,
 )
 from streams.http.negotiation import Format
-from streams.http.openapi.parameters import CHOICES, FILTER_HEADER
+from streams.http.openapi.parameters import CHOICES, ENCODING_HEADER, FILTER_HEADER
 from streams.http.problems import ALLOWED_METHODS, PROBLEM_TYPE
+from streams.http.requests import COMPRESSIONS
 
 FORMATS = tuple(sorted((each.value for each in Format), key=lambda each: each != Format.JSON.value))
 """Media types that `Accept` may name. `application/json` comes first: generators read an answer as the first type that
@@ -49,6 +51,7 @@ ERRORS: tuple[EventStreamsError, ...] = (
     InvalidTimestamp("since was given more than once; give it once"),
     InvalidLastEventId("Last-Event-ID is not JSON; send the id of an event as it was received"),
     InvalidFilter.of_value("namespace", "talk", "integers such as 0 or 14, separated by commas"),
+    InvalidCompression.of_value("br", COMPRESSIONS),
     StreamNotFound(["no-such-stream"]),
     TopicNotAvailable(f"Topic {EXAMPLE_TOPIC} does not belong to the requested streams"),
     MethodNotAllowed("POST"),
@@ -237,7 +240,10 @@ class StreamsView(APIView):
         summary="One or more streams, combined",
         description="The events of all these streams, endless unless `until` or `limit` is given. "
         "`HEAD` returns only the headers. Unknown query parameters are ignored.",
-        parameters=[_STREAMS, _SINCE, LAST_EVENT_ID, *CHOICES, _UNDERSTOOD, FILTER_HEADER, _GAP, _RETRY_AFTER, _ALLOW],
+        parameters=[
+            *(_STREAMS, _SINCE, LAST_EVENT_ID, *CHOICES),
+            *(ENCODING_HEADER, _UNDERSTOOD, FILTER_HEADER, _GAP, _RETRY_AFTER, _ALLOW),
+        ],
         responses={
             **{(200, media_type): OpenApiResponse(_EVENT) for media_type in FORMATS},
             204: OpenApiResponse(description="The id is at or after `until` already: do not reconnect."),

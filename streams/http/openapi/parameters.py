@@ -11,7 +11,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
-from streams.http.requests import CHECKPOINT_SECONDS, LIMITS
+from streams.engine.compress.codings import NAMES
+from streams.http.requests import CHECKPOINT_SECONDS, COMPRESSIONS, LIMITS
 
 MAX_FIELDS = 150
 """Maximum number of fields of a stream that the description of `where` lists."""
@@ -66,6 +67,19 @@ _CHECKPOINT = OpenApiParameter(
     description="Seconds without an event after which the client gets its position, if that has moved: `event: "
     "checkpoint` with an id; in JSON an object with `last_event_id`. Its `meta.domain` is `canary`.",
 )
+_COMPRESS = OpenApiParameter(
+    "compress",
+    {"type": "string", "enum": list(COMPRESSIONS), "examples": ["auto"]},
+    description="Send the stream compressed: about a sixth of the bytes. `auto`: the best that `Accept-Encoding` "
+    "admits, else uncompressed, as without this parameter; `zstd` or `gzip`: that, or the error "
+    "`invalid_compression` if `Accept-Encoding` excludes it. The answer says it in `Content-Encoding`. What has come "
+    "can be decoded at once.",
+    examples=[
+        OpenApiExample("None", summary="None: uncompressed", value=""),
+        OpenApiExample("Auto", summary="What the client can decode", value="auto"),
+        OpenApiExample("Gzip", summary="gzip", value="gzip"),
+    ],
+)
 _CANARY = OpenApiParameter(
     "canary",
     {"type": "string", "enum": ["true", "false", "only"], "examples": ["false"]},
@@ -92,6 +106,7 @@ CHOICES = (
     _UNTIL,
     _LIMIT,
     _CHECKPOINT,
+    _COMPRESS,
     _list(
         "wiki",
         "Database names of wikis (`wiki`, `wiki_id`, `database`), such as `enwiki,dewiki` or `!commonswiki`.",
@@ -131,7 +146,14 @@ CHOICES = (
     _CANARY,
     WHERE,
 )
-"""All parameters that choose events, in the order of the document."""
+"""All parameters that choose events, and how they are sent, in the order of the document."""
+ENCODING_HEADER = OpenApiParameter(
+    "Content-Encoding",
+    {"type": "string", "enum": list(NAMES)},
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="Present if the stream is compressed, which it is only if `compress` asks for it.",
+)
 FILTER_HEADER = OpenApiParameter(
     "EventStreams-Filter",
     {"type": "string", "examples": ["namespace=0&wiki=dewiki,enwiki"]},

@@ -8,6 +8,8 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
+from tests.support.client.compressed import Decoder, decoder
+
 
 class SseEvent(NamedTuple):
     """One dispatched event; `retry` and comments are not events."""
@@ -33,6 +35,9 @@ class StreamClient:
         self.retry: int | None = None
         self.last_id = ""
         self.ended_cleanly = False
+        self.sent_bytes = 0
+        """Of the body, as it is on its way."""
+        self._decoder: Decoder | None = None
 
     @classmethod
     async def connect(
@@ -77,10 +82,12 @@ class StreamClient:
                 name, _, value = line.partition(": ")
                 key = name.lower()
                 client.headers[key] = f"{client.headers[key]}, {value}" if key in client.headers else value
+        if "content-encoding" in client.headers:
+            client._decoder = decoder(client.headers["content-encoding"])
         return client
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The HTTP chunks; without chunking, what each read gives."""
+        """The HTTP chunks, each decoded at once; without chunking, what each read gives."""
         if self.headers.get("transfer-encoding") != "chunked":
             if "content-length" in self.headers:
                 yield await self._reader.readexactly(int(self.headers["content-length"]))
@@ -93,9 +100,15 @@ class StreamClient:
             size = int(await self._reader.readuntil(b"\r\n"), 16)
             data = await self._reader.readexactly(size)
             assert await self._reader.readexactly(2) == b"\r\n"
+            self.sent_bytes += size
             if not size:
+                assert self._decoder is None or self._decoder.is_whole
                 self.ended_cleanly = True
                 return
+            if self._decoder is not None:
+                data = self._decoder.feed(data)
+                if not data:
+                    continue  # the end of the coding
             assert data.endswith(b"\n"), "a chunk ends inside a line"
             yield data
 

@@ -117,8 +117,8 @@ def test_how_an_id_looks_is_shown_with_the_topics_of_the_stream() -> None:
 
 
 CHOICES = (
-    *("until", "limit", "checkpoint", "wiki", "domain", "type", "namespace", "title", "user", "bot", "minor"),
-    *("patrolled", "canary", "where"),
+    *("until", "limit", "checkpoint", "compress", "wiki", "domain", "type", "namespace", "title", "user", "bot"),
+    *("minor", "patrolled", "canary", "where"),
 )
 
 
@@ -141,7 +141,13 @@ def test_every_parameter_that_chooses_events_is_on_each_path_with_examples_that_
                 values = example if isinstance(example, list) else [example]
                 query = "&".join(f"{name}={quote(str(value))}" for value in values if value != "")
                 request = StreamRequest.from_scope({**SCOPE, "query_string": query.encode()})
-                asked = [request.filter(), request.until(), request.limit(), request.checkpoint()]
+                asked = [
+                    request.filter(),
+                    request.until(),
+                    request.limit(),
+                    request.checkpoint(),
+                    request.may_be_compressed,
+                ]
                 assert any(asked) is bool(query)
 
 

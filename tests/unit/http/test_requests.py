@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streams.core.catalogue import Layers, compile_catalogue
-from streams.core.errors import InvalidFilter, InvalidTimestamp, TooManyStreams
+from streams.core.errors import InvalidCompression, InvalidFilter, InvalidTimestamp, TooManyStreams
 from streams.http.client_address import client_ip
 from streams.http.negotiation import Format
 from streams.http.requests import StreamRequest, header, request_uri
@@ -271,7 +271,57 @@ def test_the_bounds_of_a_checkpoint_are_its_own(name: str, value: str) -> None:
         asked(f"{name}={value}").checkpoint()
 
 
+@pytest.mark.parametrize(
+    ("query", "accept_encoding", "coding"),
+    [
+        ("", "gzip, deflate, br, zstd", None),
+        ("compress=", "gzip", None),
+        ("compress=auto", "gzip, deflate, br, zstd", "zstd"),
+        ("compress=auto", "gzip, deflate", "gzip"),
+        ("compress=auto", "deflate, br", None),
+        ("compress=auto", None, None),
+        ("compress=auto", "", None),
+        ("compress=auto", "*", "zstd"),
+        ("compress=auto", "zstd;q=0, *", "gzip"),
+        ("compress=auto", "zstd;q=0.5, gzip;q=0.8", "gzip"),
+        ("compress=auto", "GZIP ; Q=0.8 ,zstd;q=0", "gzip"),
+        ("compress=auto", "x-gzip", "gzip"),
+        ("compress=auto", ["identity", "gzip;q=0.1"], "gzip"),
+        ("compress=auto", "gzip;q=0, zstd;q=0.000", None),
+        ("compress=auto", "identity;q=0", None),
+        ("compress=gzip", "zstd, gzip;q=0.1", "gzip"),
+        ("compress=gzip", None, "gzip"),
+        ("compress=zstd", "*;q=0.1", "zstd"),
+    ],
+)
+def test_compress_takes_what_accept_encoding_admits(
+    query: str, accept_encoding: str | list[str] | None, coding: str | None
+) -> None:
+    headers = {} if accept_encoding is None else {"accept_encoding": accept_encoding}
+    request = StreamRequest.from_scope(scope(query=query, **headers))
+    assert request.coding() == coding
+    assert request.may_be_compressed is ("compress=" in query and query != "compress=")
+
+
+@pytest.mark.parametrize(
+    ("query", "accept_encoding", "detail"),
+    [
+        ("compress=br", "br", "^compress is 'br'; use auto, zstd, gzip, or leave it out"),
+        ("compress=Gzip", "gzip", "^compress is 'Gzip'; use"),
+        ("compress=" + "x" * 5_000, "gzip", "^compress is 'x{100}…'; use"),
+        ("compress=gzip&compress=gzip", "gzip", "^compress was given more than once; give it once"),
+        ("compress=zstd", "gzip", "^compress is 'zstd', but Accept-Encoding excludes it; send Accept-Encoding: zstd"),
+        ("compress=gzip", "*;q=0", "^compress is 'gzip', but Accept-Encoding excludes it"),
+        ("compress=gzip", "", "^compress is 'gzip', but Accept-Encoding excludes it"),
+        ("compress=gzip", "gzip;q=0, *", "^compress is 'gzip', but Accept-Encoding excludes it"),
+    ],
+)
+def test_a_compress_that_cannot_be_is_refused_with_what_to_do(query: str, accept_encoding: str, detail: str) -> None:
+    with pytest.raises(InvalidCompression, match=detail):
+        StreamRequest.from_scope(scope(query=query, accept_encoding=accept_encoding)).coding()
+
+
 def test_what_else_is_asked_for_is_no_part_of_the_filter() -> None:
-    request = asked("since=1&wiki=enwiki&until=2&limit=3&checkpoint=5&stream=message")
+    request = asked("since=1&wiki=enwiki&until=2&limit=3&checkpoint=5&compress=gzip&stream=message")
     assert request.filter().text == "wiki=enwiki"
     assert not asked("since=1&until=2&limit=3&checkpoint=5&stream=message").filter()

@@ -28,6 +28,7 @@ def service() -> Service:
         history=any_part,
         source=any_part,
         metrics=any_part,
+        compression=any_part,
         limits=ConnectionLimits(0, 0),
         start=any_part,
         configured_pages={},
