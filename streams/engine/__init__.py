@@ -8,6 +8,7 @@
 - `resume.py`: from a request's start to offsets in Kafka.
 - `subscription.py`: the pull loop of one client: catch up, follow the feed, fall behind, catch up again.
 - `terms/`: what some clients ask for besides events: an end, and checkpoints.
+- `compress/`: what all compressed clients of a feed share, made once.
 - `lookups.py`: questions to Kafka about offsets and times, each asked once for all who want the answer.
 - `rates.py`: events per second of streams. `metrics.py`: what Prometheus is told; `counts.py`: of
   what is counted without a lock. `loop_lag.py`: how late the event loop is.

@@ -84,8 +84,7 @@ class StreamConsumer(AsyncHttpConsumer):
         self._since: int | None = None
         """The time in `since` (ms), if it decides where the stream starts."""
         self._filter = NO_FILTER
-        self._body: Body | None = None
-        """The body, if it is compressed."""
+        self._body: Body | None = None  # if it is compressed
         self._ip = ""
         self._end_reason = "client"
         self._writing = self._ending = self._is_turned_away = self._is_old = False
