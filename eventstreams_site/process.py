@@ -67,6 +67,7 @@ class Process:
             gather_seconds=config.gather_seconds,
             history_readers=config.history_readers,
             history_cache_bytes=config.history_cache_bytes,
+            history_bytes_per_second=config.history_bytes_per_second,
             stall_seconds=STALL_SECONDS + 2 * options.fetch_max_wait_ms / 1000,
         )
         metrics = Metrics()
@@ -105,6 +106,7 @@ class Process:
                 trusted_proxies=config.trusted_proxies,
                 cors=config.cors,
                 ui_enabled=config.stream_ui_enabled,
+                stall_seconds=config.stall_seconds,
                 max_connection_seconds=config.max_connection_seconds,
                 url_prefix=config.url_prefix,
             ),
@@ -150,6 +152,7 @@ class Process:
                 Watch(Followed("which pages matched events", self._matches.write, lambda _: None)).run(),
                 service.refresh.run_forever(),
                 service.schemas.run_forever(),
+                service.stalls.run(),
                 missing_topics.tell_forever(lambda: service),
             )
             self._tasks = [asyncio.ensure_future(each) for each in background]

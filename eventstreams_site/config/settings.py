@@ -211,11 +211,23 @@ class Config:
         "maximum bytes of recently read older events in memory; 0: none; clients that read them may use the "
         "same amount again",
     )
+    history_bytes_per_second: int = _setting(
+        values.integer(0),
+        0,
+        "bytes a second that one server process reads from Kafka for clients that read older events, so that live "
+        "events come first where the network or Kafka is slow; 0: any number",
+    )
     gather_seconds: float = _setting(
         values.seconds,
         0.03,
         "seconds for which events wait for each other, to share a write, if a process has more than 50 live "
         "clients; a lone event waits half as long again; 0: never",
+    )
+    stall_seconds: float = _setting(
+        values.seconds,
+        30.0,
+        "seconds after which a client that takes nothing gives its place back while `max_connections` (or the limit of "
+        "open files) is reached; 0: it keeps it, until the kernel closes the connection after 60 seconds",
     )
     max_connection_seconds: float = _setting(
         values.seconds,

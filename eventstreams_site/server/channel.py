@@ -203,6 +203,7 @@ class StreamChannel(HTTPChannel):
         if self._ignores_input:
             return
         self._ignores_input = True
+        self._service.metrics.errors.labels(error.type).inc()
         self._stop_clock()
         self.setTimeout(None)
         self.setRawMode()

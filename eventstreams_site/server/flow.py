@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -19,6 +20,7 @@ from zope.interface import implementer
 from eventstreams_site.server.connection import ClientConnection
 from streams.engine.tail.fanout import Chunk
 from streams.http.service import ClientGone
+from streams.http.stalls import CUT_SECONDS
 
 SLICE_BYTES = 64 * 1024
 """Maximum bytes of a large event that are given to the transport at a time."""
@@ -29,8 +31,10 @@ FULL_BYTES = 4 * 1024
 """Bytes from which a transport counts as full; Twisted's own bound is 64 kB."""
 UNSENT_BYTES = 64 * 1024
 """Maximum unsent bytes that the kernel keeps for a client (TCP_NOTSENT_LOWAT); otherwise 4 MB."""
-DEAD_PEER_MS = 60_000
+DEAD_PEER_MS = int(CUT_SECONDS * 1000)
 """Milliseconds without an acknowledgement after which a connection is closed (TCP_USER_TIMEOUT, RFC 5482)."""
+BYTES_ACKED = struct.Struct("120x Q")
+"""What of the kernel's `struct tcp_info` says how many bytes the peer has acknowledged (tcpi_bytes_acked)."""
 
 
 _NO_HEADERS = Headers()
@@ -145,6 +149,17 @@ class Flow:
     def is_over(self) -> bool:
         """Return whether the response has ended and all of it has left this process."""
         return self._ends_at is not None and self._connection.sent >= self._ends_at
+
+    @property
+    def taken(self) -> int | None:
+        """Return the bytes that the client's system has acknowledged; None if none wait for it, or if nobody knows."""
+        if not self.paused or self._direct is None:
+            return None
+        try:
+            told = self._direct.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size)
+            return int(BYTES_ACKED.unpack(told)[0])
+        except (OSError, struct.error):  # the connection has ended; an old kernel
+            return None
 
     def abort(self) -> None:
         """Close the connection at once; what is unsent, in the kernel also, is thrown away."""

@@ -139,6 +139,14 @@ class Metrics:
         )
 
     def _add_those_of_the_list(self, r: CollectorRegistry) -> None:
+        self.history_bytes = Counter(
+            "eventstreams_history_read_bytes", "Bytes of records read from Kafka for history, decompressed", registry=r
+        )
+        self.throttled = Counter(
+            "eventstreams_history_throttled_seconds",
+            "Seconds that reads of history waited because of history_bytes_per_second",
+            registry=r,
+        )
         self.redacted_pages = Gauge("eventstreams_redacted_pages", "Pages on the redaction list", registry=r)
         self.redaction_held = Gauge(
             "eventstreams_redaction_held_pages", "Redacted pages that the list in the database lost", registry=r

@@ -15,6 +15,7 @@ _MAY_BE_ZERO = frozenset(
         "gather_seconds",
         "grace_seconds",
         "history_cache_bytes",
+        "history_bytes_per_second",
         "few_followers",
         "log_seconds",
         "changed_log_seconds",
@@ -77,6 +78,8 @@ class Tuning:
     """Maximum number of clients that read below the rings at once."""
     history_cache_bytes: int = 64 << 20
     """Maximum bytes of historical events that are kept for others; all readers together hold about as much again."""
+    history_bytes_per_second: int = 0
+    """Maximum bytes a second that reads of history take from Kafka, as Kafka holds them; 0: any number."""
     read_bytes: int = 1 << 20
     """Maximum bytes of one fetch for history, as Kafka holds them: compressed."""
     history_block_bytes: int = 64 * 1024

@@ -109,6 +109,16 @@ class StreamConsumer(AsyncHttpConsumer):
         """The canonical names of the streams that the client reads."""
         return [stream.name for stream in self._streams]
 
+    @property
+    def taken(self) -> int | None:
+        """Return the bytes that the client has taken while more wait; None if none wait, or if nobody knows."""
+        return self._flow.taken if self._flow is not None else None
+
+    def give_place_back(self) -> None:
+        """Close the connection: the client has stalled, and others need its place."""
+        self._end_reason = "stalled"
+        self._cut()
+
     def end(self) -> None:
         """End the stream with its final chunk, after the write that is under way."""
         self._ending = True
@@ -292,6 +302,8 @@ class StreamConsumer(AsyncHttpConsumer):
 
     def _log_end(self, stream: OpenStream) -> None:
         ended = "max_connection_seconds" if self._is_old else "draining" if self._service.draining else "configuration"
+        if self._end_reason == "client" and self._service.stalls.was_cut(self):
+            self._end_reason = "stalled"
         reason = "withdrawn" if self._withdrawn is not None else ended if self._ending else self._end_reason
         self._service.metrics.connection_ends.labels(reason).inc()
         self._service.stream_log.ended(stream, reason)

@@ -21,6 +21,7 @@ from streams.engine.tail.hub import Hub
 from streams.http.client_address import Network
 from streams.http.limits import ConnectionLimits
 from streams.http.openapi.documents import Documents
+from streams.http.stalls import Stalls
 from streams.http.stream_log import StreamLog
 from streams.schemas.registry import Schemas
 
@@ -47,6 +48,13 @@ class OpenStream(Protocol):
     @property
     def stream_names(self) -> Collection[str]:
         """The canonical names of the streams that it reads."""
+
+    @property
+    def taken(self) -> int | None:
+        """The bytes that the client has taken while more wait; None if none wait, or if nobody knows."""
+
+    def give_place_back(self) -> None:
+        """Close the connection: the client has stalled."""
 
     def end(self) -> None:
         """End after the event that is being sent, with the final chunk."""
@@ -94,6 +102,8 @@ class EdgeSettings:
     """The value of Access-Control-Allow-Origin, "" for none."""
     ui_enabled: bool
     """Whether the demo page is served."""
+    stall_seconds: float = 0.0
+    """After this time without taking anything, a client gives its place back if places are scarce; 0: never."""
     max_connection_seconds: float = 0.0
     """After this time a stream is ended; 0: never."""
     url_prefix: str = ""
@@ -145,6 +155,13 @@ class Service:
     connecting: set[Newcomer] = field(default_factory=set)
     clients: set[OpenStream] = field(default_factory=set)
     connections: set[Connection] = field(default_factory=set)
+
+    @functools.cached_property
+    def stalls(self) -> Stalls:
+        """The clients that take nothing."""
+        return Stalls(
+            self.settings.stall_seconds, lambda: self.clients, lambda: self.limits.is_full or self.is_crowded()
+        )
 
     @functools.cached_property
     def documents(self) -> Documents:

@@ -22,6 +22,7 @@ from streams.core.ring import OVERHEAD
 from streams.engine.encoder import Encoder
 from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
+from streams.engine.replay.pace import Pace
 from streams.engine.replay.reader_slots import ReaderSlots
 from streams.engine.source import Batch, RecordSource
 from streams.engine.tail.fanout import Chunk
@@ -94,6 +95,7 @@ class History:
         self.tuning = tuning
         turn_bytes = max(tuning.min_turn_bytes, tuning.history_cache_bytes // TURN_SHARE)
         self.slots = ReaderSlots(turn_bytes, metrics, tuning)
+        self._pace = Pace(tuning.history_bytes_per_second, metrics)
         self._source = source
         self._encoder = encoder
         self.metrics = metrics
@@ -264,11 +266,15 @@ class History:
         asked = int(min(tuning.read_bytes, max(tuning.history_block_bytes, share) / self._expansion.get(topic, 1.0)))
         self.metrics.reading_bytes.inc(asked)
         try:
+            await self._pace.grant(asked)
             batch = await self._source.read(log.tp, offset, asked)
             self.metrics.kafka_reads.inc()
             blocks = _cut(batch, self._encoder.cacheable(batch.records), offset, self.version, tuning)
+            got = sum(block.nbytes for block in blocks)
+            self.metrics.history_bytes.inc(got)
+            self._pace.took_less(asked - got)
             if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
-                expansion = sum(block.nbytes for block in blocks) / asked
+                expansion = got / asked
                 self._expansion[topic] = min(MAX_EXPANSION, max(1.0, expansion))
             # What will be wanted last goes first, where there is not room for all.
             for block in reversed(blocks):

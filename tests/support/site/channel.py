@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 from eventstreams_site.server.channel import StreamChannel
 from eventstreams_site.server.faults import FaultLog
 from eventstreams_site.server.request import StreamRequest
+from streams.engine.metrics import Metrics
 
 
 class Transport(StringTransport):
@@ -30,7 +31,7 @@ def made_channel(clock: Clock, transport: Transport | None = None) -> StreamChan
     made.callLater = clock.callLater
     service: Any = SimpleNamespace(
         connections=set(),
-        metrics=SimpleNamespace(cut=SimpleNamespace(inc=lambda: None)),
+        metrics=Metrics(),
         settings=SimpleNamespace(cors="*", url_prefix=""),
     )
     ignore: Any = lambda *_: None  # noqa: E731

@@ -102,6 +102,8 @@ def test_connect_is_a_method_that_is_not_allowed(target: bytes) -> None:
     headers, problem = told(channel)
     assert problem["type"] == "method_not_allowed"
     assert headers[b"Allow"] == b"GET, HEAD, OPTIONS"
+    metrics = channel.factory.server.service.metrics.text()
+    assert b'eventstreams_errors_total{type="method_not_allowed"} 1.0' in metrics, "what is refused is counted"
 
 
 def test_a_fault_of_ours_is_logged_and_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
