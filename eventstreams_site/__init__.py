@@ -1,5 +1,7 @@
 """One server process: everything is wired up here, and nowhere else.
 
+In reading order:
+
 - `config/`: the configuration file and variables become a `Config`.
 - `process.py`: a Config becomes the running parts of one process.
 - `watch.py`: follows what admins change in the database. `database_threads.py`: asks it without waiting for it.
@@ -10,4 +12,6 @@
 - `settings.py`, `urls.py`, `routing.py`, `asgi.py`, `middleware.py`, `below_prefix.py`: Django and
   Channels.
 - `devserver.py`: `make run`.
+
+It may import everything. Only the commands of `manage.py` import this package.
 """

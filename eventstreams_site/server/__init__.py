@@ -1,5 +1,7 @@
 """The HTTP server: Daphne and Twisted, with what they lack.
 
+In reading order:
+
 - `server.py`: starts, hands requests to the application, stops cleanly. `signals.py`: what each signal does.
 - `listening.py`: listens and accepts. `accepting.py`: the same in an event loop.
 - `descriptors.py`: how many connections the process can have. `room.py`: makes room when they are too many.
@@ -14,6 +16,10 @@
 - `handover.py`: connections to a worker, and its heartbeat; `supervisor_link.py`: its side of them. `control.py`: other
   messages between the two. `reporting.py`: what a worker reports.
 - `host_limits.py`: limits of connections over all workers. `worker_limits.py`: a worker asks for them.
+  `redis_counts.py`: counts over all replicas. `shared_counts.py`: asks for them from a thread. `replica_limits.py`: the
+  same limits without a supervisor.
 - `operations.py`: what the supervisor answers for all workers. `ops.py`: the small HTTP server for that.
   `merged_metrics.py`: the metrics of all workers as one.
+
+Never imported here: Django, `streams.admin`, `redaction`.
 """

@@ -9,7 +9,7 @@ In reading order:
 - `links.py`: where a page's links lead.
 - `holds.py`: a list that is held. `matches.py`: when pages last matched.
 
-Nothing here may import `streams.http` or `eventstreams_site`.
+Never imported here: `streams.http`, `eventstreams_site`, Daphne, Twisted, aiokafka.
 """
 
 from __future__ import annotations

@@ -9,5 +9,6 @@ In reading order:
 - `verdict.py`: finds what in an event names somebody. These three share no code with `redaction.redactor`.
 - `proof.py`, `findings.py`: what the result proves, as sentences. `test_edit.py`: makes an edit for the test.
 
-The page and its form are in `redaction/admin/`: nothing here may import the admin, nor the redactor.
+The page and its form are in `redaction/admin/`.
+Never imported here: `redaction.admin`, `redaction.redactor`, `streams.http`, Daphne, Twisted.
 """

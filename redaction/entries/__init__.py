@@ -8,4 +8,6 @@ In reading order:
 - `evidence.py`: what the newest events say about a domain and its namespaces. `evidence_reader.py` reads these events.
 
 All but `evidence_reader.py` is pure: no Django, no asyncio, no clock.
+
+Never imported here: `redaction.admin`, `redaction.check`, `streams.http`.
 """

@@ -6,5 +6,5 @@ In reading order:
 - `yaml_lists.py`: finds the mapping of pages in a YAML document, at any depth. `yaml_text.py`: YAML without its typing.
 - `csv_cells.py`: writes cells that no spreadsheet takes for a formula.
 
-Pure: nothing here may import Django.
+Pure. Never imported here: Django, asyncio, time, `redaction.admin`, `redaction.check`, `streams`.
 """

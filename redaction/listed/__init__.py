@@ -8,5 +8,5 @@ In reading order:
 - `holds.py`: what an admin decides about a list that is held.
 - `matches.py`: when each page last matched an event, and how many events it matched.
 
-Nothing here may import the admin or the check.
+Never imported here: `redaction.admin`, `redaction.check`, `streams.http`, `eventstreams_site`.
 """

@@ -1,5 +1,7 @@
 """The admin of streams. Django imports this package to find it.
 
+In reading order:
+
 - `streams.py`: the list of streams, and what admins do there. `stream_list.py`: its order.
 - `stream_page.py`: the page of one stream. `forms.py`, `filters.py`: its parts.
 - `texts.py`, `fields.py`: texts and fields that the admin of the redaction list uses too.
@@ -9,6 +11,8 @@
 - `topic_facts.py`: what Kafka has of a stream's topics. `missing_topics.py`: topics that Kafka does not have.
 
 The pages only read and show; `streams.catalogue.edits` writes.
+
+Never imported here: `streams.http`, `redaction`, `eventstreams_site`, Daphne, Twisted, aiokafka.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """The edge: requests of clients and their answers. ASGI, without a server.
 
+In reading order:
+
 - `requests.py`: an ASGI scope becomes a request for streams. `negotiation.py`: its format.
 - `consumers.py`: answers it: headers, then events until the client disconnects.
-- `messages.py`: the ASGI messages of one request. `stream_log.py`: the line that the log has of each stream's end.
+- `messages.py`: the ASGI messages of one request. `stream_log.py`: the log's line about a stream that ended.
 - `terms.py`: the end and the checkpoints that a client asks for.
 - `client_address.py`: the address by which connections are counted.
 - `limits.py`: maximum connections of one address and of the process.
@@ -13,5 +15,5 @@
 - `prefix.py`: the path that a proxy puts before all others.
 - `openapi/`: the document that describes the service, and the page that shows it.
 
-Never imported here: Daphne, Twisted, aiokafka.
+Never imported here: Daphne, Twisted, aiokafka, `redaction`, `eventstreams_site`.
 """

@@ -1,9 +1,10 @@
 """The mirror: follows a public EventStreams service and writes its events into one's own Kafka, each exactly once.
 
-Reading order: `event.py` (an event as it was produced: what
-the service has added is taken out again), `positions.py` (what has been written, what comes twice, where to resume),
-`upstream.py` (the other service, of which this is a polite guest), `own_kafka.py` (what is written, and found again at
-the start), `mirror.py` (the loop).
+Reading order: `event.py` (an event as it was produced, without what the service has added), `positions.py`
+(what is written, what came before, where to resume), `upstream.py` (reads the other service, and spares it),
+`own_kafka.py` (writes, and at the start finds what is written), `mirror.py` (the loop).
 
 Only `manage.py mirror` and `make run` use it: nothing that serves streams imports it.
+
+Never imported here: Django, Daphne, Twisted, `redaction`.
 """

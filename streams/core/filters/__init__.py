@@ -4,8 +4,10 @@ Reading order: `query` (the request's parameters become a `Filter`), `where` (co
 filters look at in an event, decoded at most once for all of them), `filter` (whether an event matches), `index` (which
 of many filters an event can match at all).
 
-A filter sees an event as it is sent, after redaction: it can never tell what redaction removed.
-Source: wire contract, "Choosing events". Pure: no asyncio, no Django, no clock.
+A filter sees an event as it is sent, after redaction: it can never reveal what redaction removed.
+Source: wire contract, "Choosing events".
+
+Never imported here: Django, asyncio, time, `streams.engine`, `redaction`.
 """
 
 from __future__ import annotations

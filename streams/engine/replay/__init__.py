@@ -1,7 +1,11 @@
-"""Older events, below what is in memory.
+"""Older events, which are no longer in memory.
 
-- `history.py`: blocks of records, read from Kafka once for all who ask, in a cache bounded by bytes.
+In reading order:
+
+- `history.py`: blocks of records, read from Kafka once for all clients that ask, in a cache bounded by bytes.
 - `reader_slots.py`: how many clients read history at once.
-- `merge.py`: what a client that catches up is sent: the oldest event of all its partitions first.
-- `catch_up.py`: its way from its position to exactly where its feed stands.
+- `merge.py`: the events of a client that catches up: the oldest of all its partitions first.
+- `catch_up.py`: reads from the client's position to exactly that of its feed.
+
+Never imported here: Django, `streams.http`, `redaction`.
 """
