@@ -72,7 +72,7 @@ class Chain:
         self._sums = NO_SUMS
 
     def close(self) -> None:
-        """Let go of the window, and of all pieces: the next one begins another window."""
+        """Release the window, and of all pieces: the next one begins another window."""
         self._window = None
         self._drop_pieces()
 
