@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from eventstreams_site.config.config import Config
 from eventstreams_site.database_threads import DatabaseThreads
 from eventstreams_site.logs import lines
+from eventstreams_site.status.own import OwnStatus
 from eventstreams_site.watch import Followed, Watch
 from redaction.listed import changes
 from redaction.listed.in_force import Listed
@@ -139,6 +140,9 @@ class Process:
         )
         metrics.count_by("eventstreams_redactions", "What was redacted, by rule", "rule", lambda: REDACTIONS)
         self._watch.measured_by(metrics)
+        self.service.loop_lag = lambda: self.loop_lag.seconds
+        self.status = OwnStatus(self.service)
+        self.service.status = self.status.status
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -148,6 +152,7 @@ class Process:
             background = (
                 self._watch.run(),
                 self.loop_lag.watch(),
+                self.status.watch(),
                 # Separate: `poll_now` is for what admins wait for.
                 Watch(Followed("which pages matched events", self._matches.write, lambda _: None)).run(),
                 service.refresh.run_forever(),

@@ -19,7 +19,8 @@ In reading order:
   `redis_counts.py`: counts over all replicas. `shared_counts.py`: asks for them from a thread. `replica_limits.py`: the
   same limits without a supervisor.
 - `operations.py`: what the supervisor answers for all workers. `ops.py`: the small HTTP server for that.
-  `merged_metrics.py`: the metrics of all workers as one.
+  `merged_metrics.py`: the metrics of all workers as one. `status_answers.py`: asks all workers for the status page;
+  `fleet_status.py`: a worker's question.
 
 Never imported here: Django, `streams.admin`, `redaction`.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import time
@@ -45,6 +46,7 @@ SIZE_SECONDS = 5.0
 STOP_SECONDS = 2.7
 """Seconds after the drain at which workers that still run write their stacks and are killed."""
 STOP_DUMP_SECONDS = 0.3
+_AGE = re.compile(r"\d+(?= s ago)")
 
 
 @dataclass
@@ -350,11 +352,13 @@ class Fleet:
     def degraded(self) -> list[str]:
         """Return what is wrong while the service is ready."""
         reasons = self._not_ready()
+        said: list[tuple[int, str]] = []
         for slot in self.slots:
             if slot.worker is not None:
                 if slot.worker.is_silent:
                     reasons.append(f"worker {slot.number} does not report; it gets no connections")
-                reasons += [f"worker {slot.number}: {each}" for each in slot.worker.degraded]
+                said += [(slot.number, each) for each in slot.worker.degraded]
+        reasons += self._of_workers(said, ": ", ": ")
         if self.reload_problem:
             others = [str(each.number) for each in self._with_another_configuration()]
             still = f"; still with that configuration: {', '.join(others)}" if others else ""
@@ -362,10 +366,23 @@ class Fleet:
         return reasons
 
     def _not_ready(self) -> list[str]:
-        reasons: list[str] = []
+        said: list[tuple[int, str]] = []
         for slot in self.slots:
             why: Sequence[str] = ["it has exited and is restarted"]
             if slot.worker is not None:
                 why = ["it is starting"] if slot.worker.unready is None else slot.worker.unready
-            reasons += [f"worker {slot.number} is not ready: {each}" for each in why]
-        return reasons
+            said += [(slot.number, each) for each in why]
+        return self._of_workers(said, " is not ready: ", " are not ready: ")
+
+    def _of_workers(self, said: Sequence[tuple[int, str]], one: str, several: str) -> list[str]:
+        """Return sentences, each once, after the workers that say it and the words between."""
+        by_sentence: dict[str, tuple[str, list[str]]] = {}
+        for number, sentence in said:
+            by_sentence.setdefault(_AGE.sub("", sentence), (sentence, []))[1].append(str(number))
+        found = []
+        for sentence, numbers in by_sentence.values():
+            who = f"worker {numbers[0]}"
+            if len(numbers) > 1:
+                who = "all workers" if len(numbers) == len(self.slots) else f"workers {', '.join(numbers)}"
+            found.append(f"{who}{one if len(numbers) == 1 else several}{sentence}")
+        return found

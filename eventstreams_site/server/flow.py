@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -55,10 +56,13 @@ class Flow:
         "events",
         "nbytes",
         "paused",
+        "paused_at",
     )
 
     def __init__(self, request: Any, connection: ClientConnection) -> None:
         self.paused = False
+        self.paused_at = 0.0
+        """When the client began to take nothing, if it is paused (time.monotonic)."""
         self.events = self.nbytes = 0
         """Events, and bytes of the body, that were given to it."""
         self._request = request
@@ -188,6 +192,7 @@ class Flow:
     def pauseProducing(self) -> None:  # noqa: N802
         """Pause: the buffer is full."""
         self.paused = True
+        self.paused_at = time.monotonic()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """Resume: the buffer is empty."""

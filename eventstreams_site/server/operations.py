@@ -20,6 +20,7 @@ from eventstreams_site.server.host_limits import HostLimits
 from eventstreams_site.server.listening import ACCEPT_FAILURES, ACCEPT_FAILURES_HELP, AcceptFailures
 from eventstreams_site.server.merged_metrics import MergedMetrics, families_of
 from eventstreams_site.server.ops import OpsServer, Reply, send_json
+from eventstreams_site.server.status_answers import StatusAnswers
 from eventstreams_site.server.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Operations:
         self.limits = HostLimits(lambda: fleet.config, wake)
         self._told = self._of_limits()
         """What the workers were told last of the host's connections."""
+        self._status = StatusAnswers(fleet, self.trouble)
         self._scrapes: list[_Scrape] = []
         self._collected_at = float("-inf")
         self._is_serving = False
@@ -101,6 +103,7 @@ class Operations:
             if (worker := self._fleet.workers.get(pid)) is not None:
                 worker.control.send(message)
         self._tell_of_limits()
+        self._status.look(now)
         if self._is_serving and now - self._collected_at > COLLECT_SECONDS:
             self._ask(now)
         for scrape in [each for each in self._scrapes if now > each.deadline]:
@@ -111,11 +114,14 @@ class Operations:
         if message["type"] == "state":
             if worker.unready is None:
                 worker.control.send(self._told)
+                self._status.tell(worker)
             worker.unready, worker.degraded = message["unready"], message["degraded"]
         elif message["type"] in ("take", "release"):
             if (answer := self.limits.answer(worker.pid, message)) is not None:
                 worker.control.send(answer)
             self._tell_of_limits()
+        elif message["type"] in ("figures", "report", "status"):
+            self._status.heard(worker, message)
         elif message["type"] == "metrics":
             self._metrics.update(worker.pid, worker.slot, message["families"])
             self._has_answered(worker.pid)
@@ -124,6 +130,7 @@ class Operations:
         """Keep the counters of a worker that has ended."""
         self.limits.end(worker.pid)
         self._tell_of_limits()
+        self._status.ended(worker.pid)
         self._metrics.end(worker.pid)
         self._has_answered(worker.pid)
 
@@ -142,18 +149,23 @@ class Operations:
             if not scrape.missing:
                 self._finish(scrape)
 
+    def trouble(self) -> tuple[list[str], list[str]]:
+        """Return why the service is not ready, and what is wrong with it besides."""
+        unready = self._fleet.unready()
+        others = (self._accept_failures.problem, self.limits.problem)
+        return unready, [] if unready else [*self._fleet.degraded(), *filter(None, others)]
+
     # Routes.
 
     def _readyz(self, reply: Reply) -> None:
         fleet = self._fleet
         workers = [worker.as_json() for worker in fleet.workers.values()]
         about = {"configuration": fleet.config.number, "replacing": fleet.is_replacing, "problem": fleet.reload_problem}
-        if unready := self._fleet.unready():
+        unready, degraded = self.trouble()
+        if unready:
             answer = {"status": "unready", "reasons": unready, "workers": workers, "reload": about}
             send_json(reply, answer, HTTPStatus.SERVICE_UNAVAILABLE)
             return
-        degraded = self._fleet.degraded()
-        degraded += filter(None, (self._accept_failures.problem, self.limits.problem))
         status = {"status": "degraded", "degraded": degraded} if degraded else {"status": "ready"}
         send_json(reply, {**status, "workers": workers, "reload": about})
 

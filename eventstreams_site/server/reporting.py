@@ -1,4 +1,4 @@
-"""What a worker tells the supervisor of itself: its state each second, and its metrics when asked for."""
+"""What a worker reports to the supervisor: its state and figures each second, metrics and status when asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import cast
 from eventstreams_site.server.control import Frames, Message, frame
 from eventstreams_site.server.merged_metrics import families_of
 from streams.http.service import Service
+from streams.http.status import figures, report
 
 STATE_SECONDS = 1.0
 """Seconds between two reports of the state."""
@@ -37,6 +38,8 @@ class Reporting:
     def _receive(self, message: Message) -> None:
         if message["type"] == "collect":
             self.report_metrics()
+        elif message["type"] == "report":
+            self._end.send({"type": "report", "report": report(self._service)})
         else:
             self.on_message(message)
 
@@ -47,6 +50,7 @@ class Reporting:
     def _report_forever(self) -> None:
         unready = self._service.unready()
         self._end.send({"type": "state", "unready": unready, "degraded": self._service.degraded()})
+        self._end.send({"type": "figures", "figures": figures(self._service)})
         seconds = STATE_SECONDS / 5 if unready else STATE_SECONDS
         asyncio.get_running_loop().call_later(seconds, self._report_forever)
 

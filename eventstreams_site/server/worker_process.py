@@ -13,8 +13,9 @@ from eventstreams_site.config.config import Config, load_config
 from eventstreams_site.logs.lines import Style
 from eventstreams_site.process import Process
 from eventstreams_site.server import descriptors, signals
-from eventstreams_site.server.control import receive_first
+from eventstreams_site.server.control import Message, receive_first
 from eventstreams_site.server.descriptors import Places
+from eventstreams_site.server.fleet_status import FleetStatus
 from eventstreams_site.server.handover import State
 from eventstreams_site.server.reporting import Reporting
 from eventstreams_site.server.server import StreamServer, tune
@@ -46,7 +47,8 @@ def serve_connections(config: Config, places: Places, channel: socket.socket, co
     Then end the process. The supervisor learns the worker's state over `control`.
     """
     tune()
-    server = StreamServer(Process(config), places)
+    process = Process(config)
+    server = StreamServer(process, places)
     service = server.service
 
     def look() -> tuple[State, int, int]:
@@ -56,7 +58,14 @@ def serve_connections(config: Config, places: Places, channel: socket.socket, co
 
     reporting = Reporting(service, control)
     service.limits = limits = WorkerLimits(config, places.streams, reporting.send)
-    reporting.on_message = limits.receive
+    status = FleetStatus(service, process.status, reporting.send)
+    service.status = status.status
+
+    def receive(message: Message) -> None:
+        to = status if message["type"] in ("status", "trouble") else limits
+        to.receive(message)
+
+    reporting.on_message = receive
     link = SupervisorLink(channel, server.adopt, server.stop, look, server.accept_failures)
     # Ctrl-C reaches all processes of a terminal; the supervisor tells the workers to stop.
     server.run_with(_Intake(link, reporting), ignoring={signal.SIGINT})

@@ -9,6 +9,7 @@ In reading order:
 - `overview.py`: the front page. `accounts.py`: accounts and groups.
 - `process.py`: the process that serves the page: its clients, its streams, its connection to Kafka.
 - `topic_facts.py`: what Kafka has of a stream's topics. `missing_topics.py`: topics that Kafka does not have.
+- `status.py`: the status page.
 
 The pages only read and show; `streams.catalogue.edits` writes.
 

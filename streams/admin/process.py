@@ -5,7 +5,7 @@ Views run in threads; calls of the engine run on the process's event loop.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -87,6 +87,17 @@ class Running(Protocol):
 
     def unready(self) -> list[str]:
         """Return why it is not ready."""
+
+    def trouble(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Return why the service, with all its workers, is not ready, and its problems besides."""
+
+    @property
+    def status(self) -> Callable[[], Awaitable[Mapping[str, Any]]] | None:
+        """Returns the status of the whole service."""
+
+    @property
+    def behind(self) -> Callable[[], Mapping[str, float]]:
+        """Returns what of the database is known late, with its age in seconds."""
 
     def degraded(self) -> list[str]:
         """Return its problems that do not make it unready."""

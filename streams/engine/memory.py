@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 
 from streams.core.events import Record
@@ -14,6 +15,7 @@ from streams.core.positions import TopicPartition, record_timestamp
 from streams.engine.source import (
     Batch,
     Bounds,
+    Broker,
     Found,
     NotAuthorizedError,
     OutOfRangeError,
@@ -169,6 +171,16 @@ class MemorySource:
     def broker_of(self, partition: TopicPartition) -> int:
         """Return the broker that leads the partition, as of the last `refresh`."""
         return self._leaders.get(partition, self._brokers.get(partition, -1))
+
+    def brokers(self) -> list[Broker]:
+        """Return the brokers that are known."""
+        leads = Counter(self.broker_of(tp) for tp in self._logs)
+        problem = "" if self.available else "the source is switched off"
+        return [
+            Broker(node, "memory", count, problem or ("no answer" if node in self.silent else ""))
+            for node, count in sorted(leads.items())
+            if node >= 0
+        ]
 
     async def ping(self) -> None:
         """Answer, or raise SourceUnavailableError."""

@@ -5,7 +5,8 @@ Two names are the old service's, so that existing dashboards keep working (wire 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
@@ -227,6 +228,10 @@ class Metrics:
         key = self._combination(streams), "sse" if is_sse else "ndjson"
         return self._sent.counts.setdefault(key, [0, 0])
 
+    def sent_counts(self, index: int) -> list[int]:
+        """Return the counts of what was sent, whose sum counts: events (0) or bytes (1)."""
+        return [counts[index] for counts in self._sent.counts.values()]
+
     def set_streams(self, topics: Mapping[str, Iterable[str]]) -> None:
         """Count what is read for these streams: name → topics."""
         of_topic: dict[str, list[list[int]]] = {}
@@ -241,6 +246,16 @@ class Metrics:
         for counts in self._tail.of_topic.get(topic, ()):
             counts[0] += events
             counts[1] += nbytes
+
+    @contextlib.contextmanager
+    def stall(self) -> Iterator[None]:
+        """Count a client that takes nothing while the context lasts."""
+        self.stalls.inc()
+        self.stalled.inc()
+        try:
+            yield
+        finally:
+            self.stalled.dec()
 
     def filtered(self, examined: int, matched: int) -> None:
         """Count events that filters were applied to, and their matches."""

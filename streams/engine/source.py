@@ -86,6 +86,19 @@ def answered(answers: Mapping[_K, _V | SourceError]) -> dict[_K, _V]:
     return {key: answer for key, answer in answers.items() if not isinstance(answer, SourceError)}
 
 
+class Broker(NamedTuple):
+    """A broker, as the source knows it: `problem` says why it does not answer; empty if nothing is known to be wrong.
+
+    `node` is None for an address of the configuration while Kafka has not said which brokers there are.
+    """
+
+    node: int | None
+    address: str
+    leads: int
+    """Partitions of the known topics that it leads."""
+    problem: str = ""
+
+
 class RecordSource(Protocol):
     """`ping` and `refresh` raise SourceUnavailableError, with the reason, where no broker answers."""
 
@@ -112,6 +125,10 @@ class RecordSource(Protocol):
     @property
     def is_stale(self) -> bool:
         """Whether an answer has shown that the last `refresh` is out of date: a leader has moved or gone."""
+        ...
+
+    def brokers(self) -> list[Broker]:
+        """Return the brokers that are known, without asking."""
         ...
 
     def broker_of(self, partition: TopicPartition) -> int:

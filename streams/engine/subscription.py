@@ -48,6 +48,7 @@ class Subscription:
         "_sink",
         "_terms",
         "_tuning",
+        "is_live",
         "position",
         "sent",
     )
@@ -66,6 +67,8 @@ class Subscription:
         terms: Terms | None = None,
     ) -> None:
         self.position = position
+        self.is_live = False
+        """Whether its sink is written to as soon as there is something new; `position` is older then."""
         self.sent = metrics.sent((), is_sse=is_sse)
         """Counts of events and bytes, to which all is added that the sink takes."""
         self._sink = sink
@@ -193,7 +196,9 @@ class Subscription:
                     await (feed.changed() if terms is None else terms.feed_to_move())
                 else:
                     follower = Follower(self._sink, number, self.position, is_sse=self._is_sse, sent=self.sent)
+                    self.is_live = True
                     await (feed.fanout.follow(follower) if terms is None else follow_on_terms(feed, follower, terms))
+                    self.is_live = False
                     number, self.position = follower.number, follower.position
                     self._last_chunk_at = time.monotonic()
         except LookupError:

@@ -41,14 +41,15 @@ from streams.engine.resume import preview, resolve
 from streams.engine.subscription import Subscription
 from streams.engine.tail.fanout import Chunk
 from streams.engine.tail.feed import Feed, Selection
+from streams.engine.tail.partition import seconds_behind
 from streams.engine.terms.terms import Terms
 from streams.http.client_address import client_ip
 from streams.http.headers import encoding_header, stream_headers, told_headers, vary
 from streams.http.messages import disconnected, send_message
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, StreamRequest
-from streams.http.service import SCOPE_KEY, ClientGone, Service
-from streams.http.stream_log import OpenStream
+from streams.http.service import SCOPE_KEY, ClientGone, Progress, Service
+from streams.http.stream_log import LoggedStream
 from streams.http.terms import NothingLeftError, check_is_something_left, terms_of
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class StreamConsumer(AsyncHttpConsumer):
         """The time in `since` (ms), if it decides where the stream starts."""
         self._filter = NO_FILTER
         self._body: Body | None = None  # if it is compressed
+        self._open_stream: tuple[LoggedStream, Subscription] | None = None
         self._ip = ""
         self._end_reason = "client"
         self._writing = self._ending = self._is_turned_away = self._is_old = False
@@ -118,6 +120,19 @@ class StreamConsumer(AsyncHttpConsumer):
         """Close the connection: the client has stalled, and others need its place."""
         self._end_reason = "stalled"
         self._cut()
+
+    def progress(self, now: float) -> Progress:
+        """Return how far the client is."""
+        assert self._open_stream is not None  # it is among the clients
+        opened, subscription = self._open_stream
+        flow, service = self._flow, self._service
+        return Progress(
+            opened,
+            service.stream_log.network(opened.address),
+            0.0 if subscription.is_live else seconds_behind(service.hub.partitions, subscription.position),
+            now - flow.paused_at if flow is not None and flow.paused else 0.0,
+            now - opened.began,
+        )
 
     def end(self) -> None:
         """End the stream with its final chunk, after the write that is under way."""
@@ -284,7 +299,7 @@ class StreamConsumer(AsyncHttpConsumer):
         if (coding := request.coding()) is not None:
             body = self._body = service.compression.body(coding, feed, self._flow, is_sse=request.format.is_sse)
             self._taken.append(functools.partial(service.compression.give_back, body))
-        opened = OpenStream(names, self._filter, self._ip, self._flow)
+        opened = LoggedStream(names, self._filter, self._ip, self._flow)
         self._taken.append(functools.partial(self._log_end, opened))
         subscription = Subscription(
             service.hub,
@@ -298,9 +313,10 @@ class StreamConsumer(AsyncHttpConsumer):
             terms=terms,
         )
         subscription.sent = service.metrics.sent(names, is_sse=request.format.is_sse)
+        self._open_stream = opened, subscription
         return subscription
 
-    def _log_end(self, stream: OpenStream) -> None:
+    def _log_end(self, stream: LoggedStream) -> None:
         ended = "max_connection_seconds" if self._is_old else "draining" if self._service.draining else "configuration"
         if self._end_reason == "client" and self._service.stalls.was_cut(self):
             self._end_reason = "stalled"
@@ -363,16 +379,8 @@ class StreamConsumer(AsyncHttpConsumer):
                             await self._flow.resumed()
                     if self._flow.paused:
                         subscription.park()
-                        await self._until_unstalled()
-
-    async def _until_unstalled(self) -> None:
-        metrics = self._service.metrics
-        metrics.stalls.inc()
-        metrics.stalled.inc()
-        try:
-            await self._flow.resumed()
-        finally:
-            metrics.stalled.dec()
+                        with self._service.metrics.stall():
+                            await self._flow.resumed()
 
     async def _write(self, chunk: Chunk) -> None:
         """Write one HTTP chunk of whole events; draining does not interrupt it."""

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from streams.catalogue.refresh import Refresh
 from streams.core.catalogue import Catalogue
@@ -22,7 +22,7 @@ from streams.http.client_address import Network
 from streams.http.limits import ConnectionLimits
 from streams.http.openapi.documents import Documents
 from streams.http.stalls import Stalls
-from streams.http.stream_log import StreamLog
+from streams.http.stream_log import LoggedStream, StreamLog
 from streams.schemas.registry import Schemas
 
 SCOPE_KEY = "eventstreams.service"
@@ -42,6 +42,17 @@ class ClientGone(OSError):
     """The client has disconnected."""
 
 
+class Progress(NamedTuple):
+    """How far a client is: seconds behind its feed, since it takes nothing, and since it was opened."""
+
+    stream: LoggedStream
+    network: str
+    """Its address, anonymised."""
+    behind_seconds: float
+    stalled_seconds: float
+    open_seconds: float
+
+
 class OpenStream(Protocol):
     """An open stream, as the process sees it."""
 
@@ -55,6 +66,9 @@ class OpenStream(Protocol):
 
     def give_place_back(self) -> None:
         """Close the connection: the client has stalled."""
+
+    def progress(self, now: float) -> Progress:
+        """Return how far it is; `now` is of time.monotonic."""
 
     def end(self) -> None:
         """End after the event that is being sent, with the final chunk."""
@@ -147,6 +161,12 @@ class Service:
     stream_log: StreamLog = field(default_factory=StreamLog)
     """The log of streams that ended."""
     started_at: float = field(default_factory=time.monotonic)
+    loop_lag: Callable[[], float] = lambda: 0.0
+    """By how many seconds the event loop was late at worst, lately."""
+    status: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    """Returns the status of the whole service, of all its workers, for the status page."""
+    told: tuple[Sequence[str], Sequence[str]] | None = None
+    """What the supervisor says of all workers: why the service is not ready, and its other problems."""
     draining: bool = False
     answering: int = 0
     """Number of requests being answered now, including streams."""
@@ -244,6 +264,10 @@ class Service:
         if self.log_is_stuck():
             reasons.append("nothing reads the log (stderr), so lines are lost; check the log collector")
         return reasons
+
+    def trouble(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Return why the service, with all its workers, is not ready, and its problems besides."""
+        return self.told if self.told is not None else (self.unready(), self.degraded())
 
     def soft_retry_ms(self) -> int:
         """Return after how many milliseconds a rejected client reconnects; random, to spread the load."""

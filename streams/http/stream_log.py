@@ -36,7 +36,7 @@ class Sent(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenStream:
+class LoggedStream:
     """A stream, as its line will say it."""
 
     names: Collection[str]
@@ -57,7 +57,7 @@ class StreamLog:
         self._lines = 0
         self._left_out: Counter[str] = Counter()
 
-    def ended(self, stream: OpenStream, reason: str) -> None:
+    def ended(self, stream: LoggedStream, reason: str) -> None:
         """Log the end of a stream, or count it if there are too many lines."""
         now = self._clock()
         if now - self._second >= 1:
@@ -77,8 +77,13 @@ class StreamLog:
             "reason": reason,
         }
         if self._addresses != "none":
-            fields["address"] = anonymous(stream.address) if self._addresses == "anonymous" else stream.address
+            full = self._addresses == "full"
+            fields["address"] = stream.address if full else self.network(stream.address)
         log.info("A stream ended", extra={"fields": fields})
+
+    def network(self, address: str) -> str:
+        """Return what the status page may show of an address: its network, or nothing."""
+        return "" if self._addresses == "none" else anonymous(address)
 
     def _say_left_out(self) -> None:
         left_out, self._left_out = self._left_out, Counter()

@@ -21,7 +21,7 @@ def sync_state(context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Trouble(NamedTuple):
-    """What is wrong with the process that serves the page; nothing if there are no sentences."""
+    """What is wrong with the service; nothing if there are no sentences."""
 
     is_ready: bool
     sentences: list[str]
@@ -29,9 +29,9 @@ class Trouble(NamedTuple):
 
 @register.simple_tag(takes_context=True)
 def trouble(context: Mapping[str, Any]) -> Trouble:
-    """Return what `/readyz` reports for this process, without a query."""
+    """Return what is wrong with the service, with all its workers, without a query."""
     process = running(context["request"]) if "request" in context else None
     if process is None:
         return Trouble(True, [])
-    reasons = process.unready()
-    return Trouble(not reasons, [sentence(each) for each in (*reasons, *process.degraded())])
+    unready, degraded = process.trouble()
+    return Trouble(not unready, [sentence(each) for each in (*unready, *degraded)])

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 
 from streams.engine.kafka.broker_trouble import reason_of
-from streams.engine.source import SourceUnavailableError
+from streams.engine.source import Broker, SourceUnavailableError
 from streams.engine.tuning import DEFAULT, Tuning
 
 BACKOFF_SECONDS = 0.1
@@ -70,6 +70,18 @@ class Brokers:
     def are_known(self) -> bool:
         """Whether Kafka has said which brokers there are."""
         return bool(self._addresses)
+
+    def known(self, leads: Mapping[int, int], silent: Container[int]) -> list[Broker]:
+        """Return the brokers that Kafka names, else those of the settings; `silent` are nodes that do not answer."""
+        if not self._addresses:
+            return [Broker(None, str(each), 0, self._reason(each)) for each in self._configured]
+        return [
+            Broker(node, str(each), leads.get(node, 0), self._reason(each) or ("no answer" if node in silent else ""))
+            for node, each in sorted(self._addresses.items())
+        ]
+
+    def _reason(self, address: Address) -> str:
+        return self._failed[address][1].removeprefix(f"{address}: ") if address in self._failed else ""
 
     def learn(self, brokers: Iterable[tuple[Any, ...]]) -> None:
         """Take over the brokers of a metadata response: node, host, port."""

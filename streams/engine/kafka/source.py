@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
@@ -32,6 +32,7 @@ from streams.engine.metrics import Metrics
 from streams.engine.source import (
     Batch,
     Bounds,
+    Broker,
     Found,
     NotAuthorizedError,
     PollResult,
@@ -98,6 +99,10 @@ class KafkaSource:
     def is_stale(self) -> bool:
         """Whether the metadata is out of date."""
         return self._is_stale
+
+    def brokers(self) -> list[Broker]:
+        """Return the brokers that Kafka names, or those of the settings before that."""
+        return self._brokers.known(Counter(self._leaders.values()), self._silent)
 
     def broker_of(self, partition: TopicPartition) -> int:
         """Return the broker that leads the partition, -1 if none does."""

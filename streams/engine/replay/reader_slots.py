@@ -29,6 +29,11 @@ class ReaderSlots:
         return bool(self._queue)
 
     @property
+    def limit(self) -> int:
+        """How many slots there are."""
+        return self._count
+
+    @property
     def taken(self) -> int:
         """How many slots are lent."""
         return self._count - self._free

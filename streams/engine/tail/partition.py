@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from streams.core.positions import Mark, TopicPartition
 from streams.core.ring import Ring
@@ -78,3 +79,13 @@ class Partition:
     def is_out_of_reach(self) -> bool:
         """Whether it could not be read for longer than a leader's move takes."""
         return self.trouble is not None and time.monotonic() - self.read_at > self._trouble_seconds
+
+
+def seconds_behind(partitions: Mapping[TopicPartition, Partition], position: Mapping[TopicPartition, Mark]) -> float:
+    """Return how many seconds of events lie between a position and what has been read of the partitions."""
+    behind = 0.0
+    for tp, mark in position.items():
+        partition = partitions.get(tp)
+        if partition is not None and partition.ring is not None and mark.offset < partition.ring.tip:
+            behind = max(behind, (partition.timestamp - mark.timestamp) / 1000)
+    return behind

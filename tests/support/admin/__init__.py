@@ -32,7 +32,15 @@ class ServiceClient:
     """Asks as the service's own server does, in a scope with the configured pages and other parts of a service."""
 
     def __init__(self, user: User, configured: Mapping[str, Sequence[str]], **parts: Any) -> None:
-        healthy = {"unready": list, "degraded": list, "settings": SimpleNamespace(ui_enabled=False), "catalogue": None}
+        healthy = {
+            "unready": list,
+            "degraded": list,
+            "trouble": lambda: ([], []),
+            "behind": dict,
+            "status": None,
+            "settings": SimpleNamespace(ui_enabled=False),
+            "catalogue": None,
+        }
         service = SimpleNamespace(configured_pages=configured, **healthy | parts)
 
         class InService(AsyncClient):

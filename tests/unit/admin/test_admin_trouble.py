@@ -1,4 +1,4 @@
-"""What is wrong with the process that serves the admin stands on each of its pages."""
+"""What is wrong with the service stands on each of its pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AWAY = "Kafka cannot be reached: no broker answers"
 
 
 def troubled(unready: list[str], degraded: list[str]) -> Any:
-    return SimpleNamespace(**vars(process()), unready=lambda: unready, degraded=lambda: degraded)
+    return SimpleNamespace(**vars(process()), trouble=lambda: (unready, degraded))
 
 
 def pages() -> list[str]:
@@ -50,14 +50,14 @@ def test_every_page_says_that_the_process_is_degraded_and_why() -> None:
     client = admin(troubled([], [AWAY, "the list is old."]))
     for page in pages():
         text = text_of(client.get(page))
-        assert f"This server process has problems: {AWAY}. The list is old." in text, page
+        assert f"The service has problems: {AWAY}. The list is old." in text, page
         assert "not ready" not in text
 
 
 def test_every_page_says_that_the_process_is_not_ready_and_why() -> None:
     client = admin(troubled(["no stream configuration yet"], [AWAY]))
     for page in pages():
-        said = f"This server process is not ready to serve streams: No stream configuration yet. {AWAY}."
+        said = f"The service is not ready to serve streams: No stream configuration yet. {AWAY}."
         assert said in text_of(client.get(page)), page
 
 

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from streams.core.filters import NO_FILTER, Filter
-from streams.http.stream_log import LINES_A_SECOND, OpenStream, StreamLog, anonymous, filter_names
+from streams.http.stream_log import LINES_A_SECOND, LoggedStream, StreamLog, anonymous, filter_names
 
 SENT = SimpleNamespace(events=7, nbytes=900)
 
 
-def opened(wanted: Filter = NO_FILTER) -> OpenStream:
-    return OpenStream(["b", "a"], wanted, "198.51.100.7", SENT, began=100.0)
+def opened(wanted: Filter = NO_FILTER) -> LoggedStream:
+    return LoggedStream(["b", "a"], wanted, "198.51.100.7", SENT, began=100.0)
 
 
 def test_a_line_has_what_was_sent_and_no_value_of_the_filter(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,70 @@
+"""An outage has a line at once, one a minute, and one when it is over; one that flaps has no more."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from streams.engine.outage import Outage
+
+LOG = logging.getLogger(__name__)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    found = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == __name__]
+    caplog.clear()
+    return found
+
+
+def test_a_line_at_once_one_a_minute_and_one_when_it_is_over(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    outage = Outage(LOG, "It does not answer", clock=clock)
+    for _ in range(150):  # two and a half minutes
+        outage.continues("no answer")
+        clock.now += 1
+    outage.is_over("It answers again")
+    outage.is_over("It answers again")
+    assert lines(caplog) == [
+        ("ERROR", "It does not answer: no answer"),
+        ("ERROR", "It does not answer, for 60 s: no answer"),
+        ("ERROR", "It does not answer, for 120 s: no answer"),
+        ("WARNING", "It answers again, after 150 s"),
+    ]
+
+
+def test_one_that_flaps_has_a_line_a_minute_at_most(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    outage = Outage(LOG, "It does not answer", clock=clock)
+    for _ in range(59):
+        outage.continues("no answer")
+        outage.is_over("It answers again")
+        clock.now += 1
+    assert [level for level, _ in lines(caplog)] == ["ERROR", "WARNING"]
+    clock.now += 1
+    outage.continues("no answer")
+    assert lines(caplog) == [("ERROR", "It does not answer: no answer")]
+
+
+def test_another_reason_may_have_a_line_sooner(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    strict = Outage(LOG, "strict", clock=clock)
+    prompt = Outage(LOG, "prompt", changed_seconds=15, level=logging.WARNING, clock=clock)
+    for why, seconds in (("a", 10), ("b", 10), ("b", 10), ("b", 30), ("b", 20)):
+        strict.continues(why)
+        prompt.continues(why)
+        clock.now += seconds
+    found = lines(caplog)
+    assert [text for _, text in found if text.startswith("strict")] == ["strict: a", "strict, for 60 s: b"]
+    assert [text for _, text in found if text.startswith("prompt")] == ["prompt: a", "prompt, for 20 s: b"]
+    assert {level for level, text in found if text.startswith("prompt")} == {"WARNING"}
