@@ -14,6 +14,7 @@ from eventstreams_site.config.config import Config
 from eventstreams_site.database_threads import DatabaseThreads
 from eventstreams_site.logs import lines
 from eventstreams_site.status.own import OwnStatus
+from eventstreams_site.telemetry.reporting import Telemetry
 from eventstreams_site.watch import Followed, Watch
 from redaction.listed import changes
 from redaction.listed.in_force import Listed
@@ -71,6 +72,7 @@ class Process:
             history_bytes_per_second=config.history_bytes_per_second,
             stall_seconds=STALL_SECONDS + 2 * options.fetch_max_wait_ms / 1000,
         )
+        telemetry = self._telemetry = Telemetry(config)
         metrics = Metrics()
         metrics.max_connections.set(config.max_connections)
         encoder = self._encoder = Encoder(NoListYet(), metrics, tuning)
@@ -120,11 +122,13 @@ class Process:
             start=self.start,
             configured_pages=config.mediawiki_redacted_pages,
             redacted_pages_min=config.redacted_pages_min,
-            refresh=Refresh(config, metrics, self._watch.poll_now),
+            refresh=Refresh(config, metrics, self._watch.poll_now, telemetry.synced),
             schemas=Schemas(config, metrics),
             behind=lambda: self._watch.behind,
             log_is_stuck=lambda: lines.stderr.is_stuck,
             stream_log=StreamLog(config.log_addresses),
+            traced=telemetry.tracing.traced if telemetry.tracing else None,
+            telemetry_problems=telemetry.problems,
         )
         metrics.count(
             "eventstreams_log_lines_dropped", "Log lines lost since nobody read stderr", lambda: lines.stderr.dropped
@@ -143,11 +147,15 @@ class Process:
         self.service.loop_lag = lambda: self.loop_lag.seconds
         self.status = OwnStatus(self.service)
         self.service.status = self.status.status
+        metrics.count_by(
+            "eventstreams_telemetry_lost", "Faults and spans that could not be sent", "what", telemetry.lost
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start the background tasks, once."""
         if not self._tasks:
+            self._telemetry.start()
             service = self.service
             background = (
                 self._watch.run(),
@@ -208,6 +216,7 @@ class Process:
                 task.cancel()
             # Kafka or the database may hang; the process ends nevertheless.
             await asyncio.wait([*self._tasks, asyncio.ensure_future(self.service.hub.close())], timeout=CLOSE_SECONDS)
+        await self._telemetry.close()
 
     def _apply_list(self, listed: Listed) -> None:
         """Put a redaction list from the database in force, unless it has fewer pages than it must have."""

@@ -38,7 +38,9 @@ def application_of(service: Service) -> ASGIApp:
         else:
             await public(scope, receive, send)
 
-    common = CommonHeaders(route, service.settings.cors)
+    common: ASGIApp = CommonHeaders(route, service.settings.cors)
+    if service.traced is not None:
+        common = service.traced(common)
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":

@@ -257,6 +257,22 @@ class Config:
         "`json`: each line of the log is a JSON object; `text`: a line for people; `auto`: `text` in a terminal and "
         "with `DJANGO_DEBUG`, else `json`",
     )
+    sentry_dsn: str | None = _setting(
+        values.matching(r"https?://[^\s/@]+@\S+/\d+", "a DSN such as https://key@sentry.example.org/1"),
+        None,
+        "the Sentry that gets faults: their kind and where they arose, without variables, texts and requests "
+        "([docs/operations.md](docs/operations.md#sentry-and-opentelemetry))",
+        shown="none",
+        secret=True,
+    )
+    otlp_endpoint: str | None = _setting(
+        values.matching(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", "an http:// or https:// URL"),
+        None,
+        "the OpenTelemetry collector that gets spans of requests and refreshes, by OTLP over HTTP, such as "
+        "`http://collector:4318` ([docs/operations.md](docs/operations.md#sentry-and-opentelemetry))",
+        shown="none",
+        secret=True,
+    )
     log_addresses: str = _setting(
         values.matching(r"anonymous|full|none", "anonymous, full or none"),
         "anonymous",

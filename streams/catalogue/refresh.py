@@ -39,13 +39,21 @@ class Refresh:
     this process among those that share the database.
     """
 
-    def __init__(self, config: RefreshingSource, metrics: Metrics, written: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: RefreshingSource,
+        metrics: Metrics,
+        written: Callable[[], None],
+        synced: Callable[[float, str], None] = lambda _began, _outcome: None,
+    ) -> None:
+        """`synced` is called after each refresh with when it began (Unix time, seconds) and its outcome."""
         self.config = config
         self.replica = Replica(config.stream_config_ttl)
         self.last: SyncResult | None = None
         self.last_good_at: float | None = None
         self._metrics = metrics
         self._written = written
+        self._synced = synced
         self._one_at_a_time = asyncio.Lock()
         self._told_at = float("-inf")
         self._again: asyncio.Future[SyncResult] | None = None
@@ -58,7 +66,14 @@ class Refresh:
         """
         async with self._one_at_a_time:
             known = self.last.document if self.last is not None else None
-            result = await asyncio.to_thread(synchronise, self.config, known, replica=self.replica, force=force, by=by)
+            began, outcome = time.time(), SyncRun.Outcome.FAILED.value
+            try:
+                result = await asyncio.to_thread(
+                    synchronise, self.config, known, replica=self.replica, force=force, by=by
+                )
+                outcome = result.outcome.value
+            finally:
+                self._synced(began, outcome)
             self._tell_difference(result)
             self.last = result
             self._metrics.syncs.labels(result.outcome.value).inc()

@@ -19,6 +19,7 @@ from streams.engine.replay.history import History
 from streams.engine.source import RecordSource
 from streams.engine.tail.hub import Hub
 from streams.http.client_address import Network
+from streams.http.headers import ASGIApp
 from streams.http.limits import ConnectionLimits
 from streams.http.openapi.documents import Documents
 from streams.http.stalls import Stalls
@@ -170,6 +171,10 @@ class Service:
     draining: bool = False
     answering: int = 0
     """Number of requests being answered now, including streams."""
+    traced: Callable[[ASGIApp], ASGIApp] | None = None
+    """Makes a span of each request to an application; None if nothing is traced."""
+    telemetry_problems: Callable[[], Sequence[str]] = tuple
+    """Sentences on what cannot be sent to a Sentry or a collector of spans."""
     log_is_stuck: Callable[[], bool] = lambda: False
     """Whether nobody reads the log, so that lines of it are lost."""
     connecting: set[Newcomer] = field(default_factory=set)
@@ -263,7 +268,7 @@ class Service:
             reasons.append("the stream configuration could not be refreshed; the last good one is in force")
         if self.log_is_stuck():
             reasons.append("nothing reads the log (stderr), so lines are lost; check the log collector")
-        return reasons
+        return [*reasons, *self.telemetry_problems()]
 
     def trouble(self) -> tuple[Sequence[str], Sequence[str]]:
         """Return why the service, with all its workers, is not ready, and its problems besides."""
