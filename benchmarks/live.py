@@ -16,13 +16,18 @@ POINTS = {30: (50, 100, 500, 1000, 2000), 200: (50, 500, 1000), 1000: (50,)}
 """Events per second: numbers of clients."""
 
 
-async def follow(bench: Bench, serving: Serving, clients: int, rate: float) -> Figures:
-    """Measure clients that follow a stream of `rate` events per second, at a server that is started for them."""
+async def follow(
+    bench: Bench, serving: Serving, clients: int, rate: float, *, ramp: str = "1ms", warm: str = "2s"
+) -> Figures:
+    """Measure clients that follow a stream of `rate` events per second, at a server that is started for them.
+
+    They connect one each `ramp`; the window begins `warm` after the last.
+    """
     rig = bench.rig
     async with serving(rig) as subject, producing(subject.send, rate) as produced:
         await rig.warm_up(subject.url, subject.pid)
         report = await rig.load(
-            subject.url, subject.pid, n=clients, ramp="1ms", warm="2s", window=f"{bench.options.seconds}s"
+            subject.url, subject.pid, n=clients, ramp=ramp, warm=warm, window=f"{bench.options.seconds}s"
         )
     if "errors" in report:
         raise BenchmarkError(f"Not all of {clients} clients were served: {report['errors']} {report['statuses']}")
@@ -38,6 +43,8 @@ async def follow(bench: Bench, serving: Serving, clients: int, rate: float) -> F
         **({} if publishing is None else {"publishing_ms_p99": publishing}),
         "kb_per_client": report["rss_kb_per_client"],
         "keeps_up": report["client_events_min"] / sent,
+        "bytes_per_delivery": report["bytes_per_delivery"],
+        "events_per_read": report["events_per_read"],
     }
 
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -130,6 +131,18 @@ class Rig:
         """Connect once: the first client of a server costs more."""
         await self.load(url, pid, n=1, warm="200ms", window="200ms")
 
+    @contextlib.asynccontextmanager
+    async def floor(self, rate: float, size: float, together: float) -> AsyncIterator[Service]:
+        """Run the least that a server can do: events of `size` bytes to all sockets, `together` in a write."""
+        port = free_port()
+        flags = [f"-listen={HOST}:{port}", f"-rate={rate}", f"-size={size:.0f}", f"-together={together}"]
+        service = Service([str(self._ssebench), "-mode=floor", *flags], self.file("floor.log"), port)
+        try:
+            await asyncio.to_thread(_listens, service)
+            yield service
+        finally:
+            await asyncio.to_thread(terminate, service.process, 10)
+
     async def load(self, url: str, pid: int, paths: Sequence[str] = (), **options: object) -> dict[str, Any]:
         """Return what ssebench reports of its clients at `url`, or at the paths in turn; `options` are its flags.
 
@@ -152,6 +165,16 @@ class Rig:
         except ValueError:
             raise BenchmarkError(f"ssebench ended with {process.returncode}:\n{last_lines(log)}") from None
         return report
+
+
+def _listens(service: Service) -> None:
+    """Wait until it accepts connections. Raises BenchmarkError."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and service.process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, service.port), 1):
+            return
+        time.sleep(0.05)
+    raise BenchmarkError(f"{last_lines(service.log)}\nThe floor does not listen")
 
 
 @contextlib.asynccontextmanager

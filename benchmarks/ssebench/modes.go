@@ -56,6 +56,8 @@ func live(l *load) (report, error) {
 	out := l.summary()
 	out["window_us"] = []int64{begin.UnixMicro(), begin.Add(time.Duration(seconds * 1e9)).UnixMicro()}
 	out["client_events_min"], out["client_events_max"] = slices.Min(events1), slices.Max(events1)
+	out["events_per_read"] = per(float64(total), float64(out["latency_samples"].(int)))
+	out["bytes_per_delivery"] = per(float64(bytes1-bytes0), float64(total))
 	out["mb_per_s"] = float64(bytes1-bytes0) / seconds / 1e6
 	out["server_cpu_percent"] = (cost1.cpu - cost0.cpu) / seconds * 100
 	out["deliveries_per_s"] = float64(total) / seconds

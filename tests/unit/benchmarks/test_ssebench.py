@@ -193,3 +193,23 @@ async def test_a_peer_gets_the_events_over_one_connection_and_its_refusal_is_tol
         with pytest.raises(OSError, match=r"http/1\.1 500"):
             await publish(server.sockets[0].getsockname()[1])
     assert [json.loads(event)["seq"] for event in posted] == list(range(20))
+
+
+async def test_the_floor_writes_events_of_a_size_at_a_rate_to_every_client(ssebench: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = [f"-listen=127.0.0.1:{port}", "-rate=100", "-size=1500", "-together=2.5"]
+    floor = await asyncio.create_subprocess_exec(str(ssebench), "-mode=floor", *flags)
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                await asyncio.sleep(0.05)
+        report = await load(ssebench, port, n=10, warm="200ms", window="1s")
+    finally:
+        floor.kill()
+        await floor.wait()
+    assert (report["lost"], report["repeated"], report["clients_with_events"]) == (0, 0, 10)
+    assert 50 < report["client_events_min"] <= report["client_events_max"] < 150
+    assert 1450 < report["bytes_per_delivery"] < 1550

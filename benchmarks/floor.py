@@ -1,0 +1,79 @@
+"""Rows of the limits: what the least that a server can do costs, and as many clients as one process may have."""
+
+from __future__ import annotations
+
+import resource
+
+from benchmarks.goals import Bench, Figures, Goal, Row
+from benchmarks.live import KEEPS_UP, follow
+from benchmarks.rig import BenchmarkError
+from benchmarks.subjects import ours
+
+RATES = (30, 200)
+CLIENTS = (500, 1_000)
+MANY, MANY_RATE = 10_000, 10
+RAMP = "4ms"
+"""Time between two connections: 1,000 a second would take a whole core."""
+FILES = MANY + 1_000
+"""Open files that the load generator and the server need each."""
+
+
+async def _times_floor(bench: Bench, clients: int, rate: int) -> Figures:
+    """CPU per delivery of ours, and of what writes the same bytes to the same number of sockets, as often."""
+    our = await follow(bench, ours, clients, rate)
+    together = max(1.0, our["events_per_read"])
+    async with bench.rig.floor(rate, our["bytes_per_delivery"], together) as floor:
+        report = await bench.rig.load(
+            floor.url, floor.pid, n=clients, ramp="1ms", warm="2s", window=f"{bench.options.seconds}s"
+        )
+    if "errors" in report or report["client_events_min"] < 1:
+        raise BenchmarkError(f"The floor has not served all of {clients} clients: {report}")
+    per_cpu = report["deliveries_per_cpu_s"]
+    name = f"{clients}_{rate}"
+    return {
+        f"times_floor_{name}": per_cpu / our["per_cpu_s"],
+        f"floor_us_{name}": 1e6 / per_cpu,
+        f"events_per_write_{name}": together,
+    }
+
+
+async def _floor(bench: Bench) -> Figures:
+    figures: Figures = {}
+    for rate in RATES:
+        for clients in CLIENTS:
+            figures |= await _times_floor(bench, clients, rate)
+    return figures
+
+
+async def _many(bench: Bench) -> Figures:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        raise BenchmarkError(f"{MANY:,} clients need {FILES:,} open files; `ulimit -Hn` says {hard:,}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))  # what is started here inherits it
+    return await follow(bench, ours, MANY, MANY_RATE, ramp=RAMP, warm="5s")
+
+
+ROWS = [
+    Row(
+        "floor",
+        "CPU per delivery ÷ that of the least that a server can do",
+        _floor,
+        tuple(
+            Goal(f"times_floor_{clients}_{rate}", "≤", 1.3, f"{clients:,} clients, {rate} events/s")
+            for rate in RATES
+            for clients in CLIENTS
+        ),
+        "what is done for each write besides the system call",
+    ),
+    Row(
+        f"live-{MANY}-{MANY_RATE}",
+        f"live, {MANY:,} clients, {MANY_RATE} events/s, one process",
+        _many,
+        (
+            Goal("keeps_up", "≥", KEEPS_UP, "slowest client has had, of all events"),
+            Goal("latency_ms_p99", "≤", 250, "latency p99, ms", noise=2),
+            Goal("kb_per_client", "≤", 20, "kB per client"),
+        ),
+        "what grows with the number of clients: rounds, memory, housekeeping",
+    ),
+]
