@@ -37,7 +37,7 @@ from streams.engine.subscription import Subscription
 from streams.engine.tail.fanout import Rounds
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.hub import Hub
-from streams.engine.tail.track import Track
+from streams.engine.tail.track import Run, Track
 from streams.engine.tuning import Tuning
 
 ROUNDS = 40
@@ -135,7 +135,7 @@ def framed(events: Sequence[Event]) -> Feed:
         own = events[number::PARTITIONS]
         for first in range(0, len(own), BATCH):
             some = own[first : first + BATCH]
-            track.extend(tp, some, (), Mark(0, some[-1].offset + 1, some[-1].timestamp + 1), 0.0)
+            track.extend(Run(tp, some, Mark(0, some[-1].offset + 1, some[-1].timestamp + 1), 0.0))
             track.settle()
     return feed
 

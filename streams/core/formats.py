@@ -25,13 +25,15 @@ _CYCLE_MS = 146_097 * 86_400_000
 
 SSE_HEAD = b"event: message\nid: ["
 SSE_DATA = b"]\ndata: "
+SSE_ID = SSE_HEAD + b"%b" + SSE_DATA
+"""Both, around the members of the id."""
 SSE_TAIL = b"\n\n"
 """An event: head, the members of its id, data, its JSON, tail."""
 
 
 def sse_head(ids: bytes) -> bytes:
     """Return all of an SSE event that comes before its JSON."""
-    return b"event: message\nid: [%s]\ndata: " % ids
+    return SSE_ID % ids
 
 
 def sse_start(gaps: Collection[Gap], filter_text: str) -> bytes:

@@ -192,6 +192,8 @@ class IdWriter:
         self._only = f',"only":"{scope.value}"'.encode() if scope.value else b""
         self._between = b',"cursor":"%s:' % self._cluster
         self._end = b'"%s}' % self._only
+        self.form = self._between + self._end
+        """Two writers of the same form write the same entries."""
         self._heads: dict[TopicPartition, bytes] = {}
         self._places: dict[TopicPartition, int] = {}
         self._entries: list[bytes] = []
@@ -208,13 +210,23 @@ class IdWriter:
             self.set(tp, mark.offset, mark.timestamp)
 
     def set(self, tp: TopicPartition, offset: int, timestamp: int) -> None:
-        """Say where one partition stands; below 0, its offset is not known, and its entry has no cursor."""
-        place = self._places[tp]
-        entry = b"%b%d%b%d%b" % (self._heads[tp], timestamp, self._between, offset, self._end)
-        if offset < 0:
-            entry = b"%b%d%b}" % (self._heads[tp], timestamp, self._only)
+        """Say where one partition stands."""
+        entry, place = self.entry(tp, offset, timestamp), self._places[tp]
         self.nbytes += len(entry) - len(self._entries[place])
         self._entries[place] = entry
+
+    def entry(self, tp: TopicPartition, offset: int, timestamp: int) -> bytes:
+        """Return what ids say of one partition; with an offset below 0, which is not known, without a cursor."""
+        if offset < 0:
+            return b"%b%d%b}" % (self._heads[tp], timestamp, self._only)
+        return b"%b%d%b%d%b" % (self._heads[tp], timestamp, self._between, offset, self._end)
+
+    def put(self, tp: TopicPartition, entry: bytes) -> bytes:
+        """Say of one partition what `entry` returned; return the ids."""
+        entries, place = self._entries, self._places[tp]
+        self.nbytes += len(entry) - len(entries[place])
+        entries[place] = entry
+        return b",".join(entries)
 
     def ids(self) -> bytes:
         """Return the members of the JSON array, without its brackets."""

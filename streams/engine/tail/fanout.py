@@ -182,7 +182,7 @@ class Rounds:
             fanout.is_rare = now > fanout.written_at + RARE * self._gather_seconds
             self._waiting[fanout] = None
         fanout.events += events
-        if self._round is None:
+        if self._round is None and self._booked > now:
             self._book(self.due(fanout), now)
 
     def due(self, fanout: Fanout) -> float:

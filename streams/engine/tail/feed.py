@@ -130,7 +130,7 @@ class Feed:
         self._changed: asyncio.Event | None = None
         """What those wait for who wait for a change, if there are any."""
         self._steps: dict[tuple[int, bool], Step] = {}
-        """What `next_step` made last, since the newest block came: many ask for the same."""
+        """What `next_step` made last, since the newest block came, where several clients ask for the same."""
         self._step_bytes = 0
         self.fanout = Fanout(self.next_step, rounds)
         self._keepalive_seconds = tuning.keepalive_seconds
@@ -194,25 +194,35 @@ class Feed:
         """
         if self._track.inbox:
             self._track.settle()  # or what was made before would pass for the newest
-        made = self._steps.get((number, is_sse))
+        made = self._steps.get((number, is_sse)) if self._steps else None
         if made is None:
-            block = self.after(number)
-            if block is None:
-                return None
-            first = number
-            parts: list[bytes] = []
-            size = events = 0
-            while block is not None and (not size or size + block.nbytes <= self._block_bytes):
-                parts += block.sse() if is_sse else block.ndjson()
-                size += block.nbytes
-                events += block.count
-                after = block.after
-                number += 1
-                block = self.after(number)
-            chunk = Chunk(tuple(parts), events, size if is_sse else None, (first, number))
-            made = Step(chunk, number, after, block is None)
-            self._keep_step((first, is_sse), made)
+            made = self._step_after(number, is_sse)
+            if made is not None and self.clients > 1:
+                self._keep_step((number, is_sse), made)
         return made
+
+    def _step_after(self, number: int, is_sse: bool) -> Step | None:
+        index, blocks = number + 1 - self._first, self._blocks
+        if index < 0:
+            raise LookupError(number)
+        if index >= len(blocks):
+            return None
+        block = blocks[index]
+        if index + 1 == len(blocks):  # as it is for nearly all who are live
+            shown, nbytes = (block.sse(), block.nbytes) if is_sse else (block.ndjson(), None)
+            chunk = Chunk(shown, block.count, nbytes, (number, number + 1))
+            return Step(chunk, number + 1, block.after, is_newest=True)
+        parts: list[bytes] = []
+        size = events = 0
+        while index < len(blocks) and (not size or size + blocks[index].nbytes <= self._block_bytes):
+            block = blocks[index]
+            parts += block.sse() if is_sse else block.ndjson()
+            size += block.nbytes
+            events += block.count
+            index += 1
+        last = self._first + index - 1
+        chunk = Chunk(tuple(parts), events, size if is_sse else None, (number, last))
+        return Step(chunk, last, block.after, index == len(blocks))
 
     def _keep_step(self, key: tuple[int, bool], step: Step) -> None:
         """Keep a step, and let older ones go: clients at different blocks would have one of each made."""
@@ -244,10 +254,12 @@ class Feed:
     def append(self, block: FeedBlock) -> None:
         """Add a block. Call `wake` afterwards."""
         self._blocks.append(block)
-        self._forget_steps()
+        if self._steps:
+            self._forget_steps()
         self._bytes += block.held_bytes
         self._last_block_at = block.at
-        self._evict()
+        if self._bytes > self._max_bytes:
+            self._evict()
 
     def comment(self, sse: bytes, ndjson: Parts, now: float) -> None:
         """Add a comment after all events; `now` in seconds. Call `wake` afterwards."""

@@ -33,7 +33,7 @@ from streams.engine.tail.partition import Partition
 from streams.engine.tail.partition_metrics import PartitionMetrics
 from streams.engine.tail.placing import Placing
 from streams.engine.tail.topics import Topics
-from streams.engine.tail.track import Track
+from streams.engine.tail.track import Run, Track
 from streams.engine.tuning import Tuning
 
 log = logging.getLogger(__name__)
@@ -277,13 +277,13 @@ class Hub:
             partition.timestamp = batch.records[-1].timestamp + 1
             partition.latest = max(partition.latest, *map(_timestamp, batch.records))
             self.latest = max(self.latest, partition.latest)
-        mark, now = partition.mark, time.monotonic()
+        run = Run(partition.tp, events, partition.mark, time.monotonic())
         # Decoded once for all filters, and not at all where none can want it.
         is_filtered = bool(self.feeds.in_use.filters) and any(track.has_filters for track in partition.tracks)
         fields = self._fields(partition.tp, events) if is_filtered else []
         matched = 0
         for track in partition.tracks:
-            moved, matches = track.extend(partition.tp, events, fields, mark, now)
+            moved, matches = track.extend(run, fields)
             new.update(moved)
             matched += matches
         if is_filtered:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
-from typing import NamedTuple
 
 from streams.core import formats
 from streams.core.events import Event
@@ -25,15 +24,39 @@ from streams.engine.tuning import Tuning
 PARTITION_BYTES = 850
 """Bytes that a track costs in memory for each of its partitions: its mark, and its part of the id."""
 
+ENTRY_GROWTH = 100
+"""Maximum bytes by which a partition's entry in an id may grow: digits, and a cursor where it had none."""
 
-class _Run(NamedTuple):
-    """Events of one partition, each with the feeds that want it; the partition stands at `mark` after them."""
 
-    tp: TopicPartition
-    events: Sequence[Event]
-    takers: Iterable[Collection[Feed]]
-    mark: Mark
-    at: float
+class Run:
+    """New events of one partition, which stands at `mark` after them; `at` in seconds. All its tracks share it.
+
+    `end` is where the partition stands after the last of the events, as its id has it.
+    """
+
+    __slots__ = ("_entries", "at", "end", "events", "mark", "nbytes", "tp")
+
+    def __init__(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, at: float) -> None:
+        self.tp = tp
+        self.events = events
+        self.mark = mark
+        self.at = at
+        self.nbytes = sum([len(event.json) for event in events])
+        self.end = self.mark_after(events[-1]) if events else mark
+        self._entries: dict[bytes, list[bytes]] = {}
+
+    def entries(self, writer: IdWriter) -> list[bytes]:
+        """Return what the id of each event says of the partition; it is the same for all writers of one form."""
+        made = self._entries.get(writer.form)
+        if made is None:
+            made = [writer.entry(self.tp, event.offset + 1, event.timestamp + 1) for event in self.events]
+            self._entries[writer.form] = made
+        return made
+
+    def mark_after(self, event: Event) -> Mark:
+        """Return where the partition stands after one of the events, as its id has it."""
+        after = Mark(self.mark.incarnation, event.offset + 1, event.timestamp + 1)
+        return self.mark if after == self.mark else after
 
 
 class _Growing:
@@ -65,23 +88,22 @@ class Track:
         """Partitions of the selection that the hub has not positioned yet."""
         self.vector: dict[TopicPartition, Mark] = {}
         self.feeds: dict[Feed, None] = {}
-        self._unfiltered: Feed | None = None
+        self._whole: tuple[Feed, ...] = ()
+        """The feed that has no filter, if there is one."""
         self._filtered: FilterIndex[Feed] = FilterIndex()
+        self.has_filters = False
+        """Whether any of its feeds has a filter."""
         self._writer = IdWriter(cluster, selection.scope)
         self._faults = faults
         self._block_bytes = tuning.block_bytes
-        self.inbox: list[_Run] = []
-        self._inbox_bytes = 0
+        self.inbox: list[tuple[Run, list[Collection[Feed]] | None]] = []
+        """What it was given, with the feeds that want each event, if any of them has a filter."""
+        self._inbox_bytes = self._inbox_events = 0
 
     @property
     def held_bytes(self) -> int:
         """What it takes up in memory beside its feeds."""
         return PARTITION_BYTES * len(self.vector) + self._inbox_bytes
-
-    @property
-    def has_filters(self) -> bool:
-        """Whether any of its feeds has a filter."""
-        return bool(self._filtered)
 
     def add(self, feed: Feed) -> None:
         """Give the feed its events from now on."""
@@ -89,8 +111,9 @@ class Track:
         self.feeds[feed] = None
         if feed.selection.filter:
             self._filtered.add(feed, feed.selection.filter)
+            self.has_filters = True
         else:
-            self._unfiltered = feed
+            self._whole = (feed,)
 
     def remove(self, feed: Feed) -> None:
         """Let the feed go."""
@@ -98,8 +121,9 @@ class Track:
         del self.feeds[feed]
         if feed.selection.filter:
             self._filtered.remove(feed)
+            self.has_filters = bool(self._filtered)
         else:
-            self._unfiltered = None
+            self._whole = ()
 
     # What the hub does to it.
 
@@ -145,45 +169,44 @@ class Track:
         for feed in self.feeds:
             feed.wake()
 
-    def extend(
-        self, tp: TopicPartition, events: Sequence[Event], fields: Sequence[Fields | None], mark: Mark, now: float
-    ) -> tuple[Collection[Feed], int]:
-        """Add new events of one partition, after which it stands at `mark`; `now` in seconds.
+    def extend(self, run: Run, fields: Sequence[Fields | None] = ()) -> tuple[Collection[Feed], int]:
+        """Add new events of one partition.
 
         `fields` are those of the events, if any of the feeds has a filter; None for an event that no filter can be
-        applied to. Returns the feeds that have something new,
-        which are to be woken, and how many matches there were with filters.
+        applied to. Returns the feeds that have something new, which are to be woken, and how many matches there were
+        with filters.
         """
-        whole = (self._unfiltered,) if self._unfiltered is not None else ()
-        takers: Iterable[Collection[Feed]] = repeat(whole)
-        woken: Collection[Feed] = whole if events else ()
+        takers: list[Collection[Feed]] | None = None
+        woken: Collection[Feed] = ()
         matches = 0
-        if whole:
-            whole[0].coming += len(events)
-        if events and self._filtered:
-            found = self._found(tp, events, fields)
-            takers = [(*whole, *some) for some in found] if whole else found
-            woken = dict.fromkeys(whole)
-            for some in found:
-                matches += len(some)
-                for feed in some:
-                    feed.coming += 1
-                    woken[feed] = None
-        self.inbox.append(_Run(tp, events, takers, mark, now))
-        for event in events:
-            self._inbox_bytes += len(event.json)
+        if run.events:
+            woken = whole = self._whole
+            if whole:
+                whole[0].coming += len(run.events)
+            if self.has_filters:
+                found = self._found(run, fields)
+                takers = [(*whole, *some) for some in found]
+                woken = dict.fromkeys(whole)
+                for some in found:
+                    matches += len(some)
+                    for feed in some:
+                        feed.coming += 1
+                        woken[feed] = None
+        self.inbox.append((run, takers))
+        self._inbox_bytes += run.nbytes
+        self._inbox_events += len(run.events)
         if self._inbox_bytes > self._block_bytes:
             self.settle()
         return woken, matches
 
-    def _found(self, tp: TopicPartition, events: Sequence[Event], fields: Sequence[Fields | None]) -> list[list[Feed]]:
+    def _found(self, run: Run, fields: Sequence[Fields | None]) -> list[list[Feed]]:
         """Return which feeds with a filter want each event; none of those whose filter fails on it."""
         found: list[list[Feed]] = []
-        for event, its in zip(events, fields, strict=True):
+        for event, its in zip(run.events, fields, strict=True):
             try:
                 found.append(self._filtered.matching(its) if its is not None else [])
             except Exception as fault:
-                self._faults.skipped_by_filters(tp, event.offset, fault)
+                self._faults.skipped_by_filters(run.tp, event.offset, fault)
                 found.append(self._filtered.sound(its) if its is not None else [])
         return found
 
@@ -191,61 +214,83 @@ class Track:
         """Give the feeds what is in the inbox. After a fault, their clients read it from the ring."""
         if not self.inbox:
             return
-        inbox, self.inbox, self._inbox_bytes = self.inbox, [], 0
+        head = self._writer.nbytes + ENTRY_GROWTH * len(self.vector) + len(formats.SSE_ID)
+        most_bytes = self._inbox_bytes + self._inbox_events * head
+        inbox, self.inbox, self._inbox_bytes, self._inbox_events = self.inbox, [], 0, 0
         try:
+            if self._whole and not self.has_filters and most_bytes <= self._block_bytes:
+                self._take_whole(self._whole[0], inbox)
+                return
             growing: dict[Feed, _Growing] = {}
-            for run in inbox:
-                self._take(run, growing)
+            for run, takers in inbox:
+                self._take(run, repeat(self._whole) if takers is None else takers, growing)
             for feed, block in growing.items():
                 feed.append(block.block())
         except Exception as fault:
             self._faults.count("adding records to a feed", fault)
-            self.vector |= {run.tp: run.mark for run in inbox}
+            self.vector |= {run.tp: run.mark for run, _ in inbox}
             self._writer.reset(self.vector)
             for feed in self.feeds:
                 feed.miss()
                 feed.wake()
 
-    def _take(self, run: _Run, growing: dict[Feed, _Growing]) -> None:
+    def _take_whole(self, feed: Feed, inbox: Iterable[tuple[Run, object]]) -> None:
+        """Frame events for the only feed, which wants all of them, as one block: the same as `_take`, for less."""
+        writer, vector = self._writer, self.vector
+        parts: list[bytes] = []
+        after, at = vector, 0.0
+        for run, _ in inbox:
+            tp, events = run.tp, run.events
+            if events:
+                if not parts:
+                    at = run.at
+                for event, entry in zip(events, run.entries(writer), strict=True):
+                    parts += (formats.SSE_ID % writer.put(tp, entry), event.json, formats.SSE_TAIL)
+                after = vector.copy()
+                after[tp] = run.end
+            vector[tp] = run.mark
+            if run.end is not run.mark or not events:
+                writer.set(tp, run.mark.offset, run.mark.timestamp)
+        if parts:
+            feed.append(FeedBlock(tuple(parts), len(parts) // 3, sum(map(len, parts)), after, at))
+
+    def _take(self, run: Run, takers: Iterable[Collection[Feed]], growing: dict[Feed, _Growing]) -> None:
         """Frame each event once, for all feeds that want it; a block that is full is added to its feed."""
-        tp, events, takers, mark, at = run
+        tp, mark = run.tp, run.mark
         writer = self._writer
         offset = timestamp = 0
         grown: dict[_Growing, None] = {}
-        for event, feeds in zip(events, takers, strict=False):  # takers may have no end
+        for event, entry, feeds in zip(run.events, run.entries(writer), takers, strict=False):  # takers may have no end
             if not feeds:
                 continue
             offset, timestamp, json = event.offset + 1, event.timestamp + 1, event.json
-            writer.set(tp, offset, timestamp)
-            head = b"%b%b%b" % (formats.SSE_HEAD, writer.ids(), formats.SSE_DATA)
+            head = formats.SSE_ID % writer.put(tp, entry)
             nbytes = len(head) + len(json) + len(formats.SSE_TAIL)
             for feed in feeds:
                 block = growing.get(feed)
                 if block is not None and block.nbytes + nbytes > self._block_bytes:
                     if block in grown:
                         del grown[block]
-                        self._end([block], tp, mark.incarnation)
+                        self._end([block], run)
                     feed.append(block.block())
                     block = None
                 if block is None:
-                    block = growing[feed] = _Growing(at)
+                    block = growing[feed] = _Growing(run.at)
                 block.parts += (head, json, formats.SSE_TAIL)
                 block.nbytes += nbytes
                 block.count += 1
                 block.last = event
                 grown[block] = None
-        self._end(grown, tp, mark.incarnation)
+        self._end(grown, run)
         self.vector[tp] = mark
         if (mark.offset, mark.timestamp) != (offset, timestamp):
             writer.set(tp, mark.offset, mark.timestamp)
 
-    def _end(self, blocks: Iterable[_Growing], tp: TopicPartition, incarnation: int) -> None:
-        """Set the position after blocks whose last events are of this partition; those that end alike share it."""
+    def _end(self, blocks: Iterable[_Growing], run: Run) -> None:
+        """Set the position after blocks whose last events are of this run; those that end alike share it."""
         shared: dict[int, dict[TopicPartition, Mark]] = {}
         for block in blocks:
-            offset = block.last.offset + 1
-            after = shared.get(offset)
+            after = shared.get(block.last.offset)
             if after is None:
-                mark = Mark(incarnation, offset, block.last.timestamp + 1)
-                after = shared[offset] = {**self.vector, tp: mark}
+                after = shared[block.last.offset] = {**self.vector, run.tp: run.mark_after(block.last)}
             block.after = after

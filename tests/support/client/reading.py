@@ -21,6 +21,8 @@ NDJSON = {"Accept": "application/json"}
 # As the service writes it; ids have a timestamp between partition and cursor, so they do not match.
 _META = re.compile(rb'"topic":"([^"]+)","partition":(\d+),"offset":(\d+)')
 _HEAD = b"\nevent: message\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+_STOP = b"HTTP/1.1 204 "
 _COMMENT = re.compile(rb"^:.*$", re.MULTILINE)
 
 
@@ -44,11 +46,19 @@ class Seen(NamedTuple):
 class CutReader:
     """An SSE client that is cut off again and again, and resumes by the id of the last event that it has whole."""
 
+    ACCEPT = "text/event-stream"
+    MAY_BE_REFUSED = False
+    """Whether a server that starts or stops may tell it so by a status, rather than by an event."""
+
     def __init__(self, path: str, last_id: str) -> None:
         self.seen: list[Seen] = []
         self.last_id = last_id
         self.comments: list[bytes] = []
         self.errors: list[bytes] = []
+        self.ends: list[dict[str, Any]] = []
+        """What the events said that ended its connections."""
+        self.is_told_to_stop = False
+        """Whether it got 204."""
         self._path = path
 
     async def read(self, port: int, cut: int, seconds: float = 1.0, total: int | None = None) -> int:
@@ -60,13 +70,13 @@ class CutReader:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         raw = b""
         try:
-            head = f"GET {self._path} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n"
+            head = f"GET {self._path} HTTP/1.1\r\nHost: test\r\nAccept: {self.ACCEPT}\r\n"
             writer.write(f"{head}Last-Event-ID: {self.last_id}\r\n\r\n".encode())
             while len(raw) < cut:
                 async with asyncio.timeout(seconds):
                     data = await reader.read(min(1 << 16, cut - len(raw)))
                 raw += data
-                if not data:
+                if not data or raw.endswith(_LAST_CHUNK) or (raw.startswith(_STOP) and raw.endswith(b"\r\n\r\n")):
                     break
                 heads = raw.count(_HEAD)
                 if total is None or before + heads < total:
@@ -82,11 +92,17 @@ class CutReader:
 
     def _take(self, raw: bytes) -> None:
         head, _, rest = raw.partition(b"\r\n\r\n")
-        if not rest:
+        self.is_told_to_stop = head.startswith(_STOP)
+        if not rest or (self.MAY_BE_REFUSED and head.startswith(b"HTTP/1.1 503 ")):
             return
         assert head.startswith(b"HTTP/1.1 200 "), head
-        *blocks, _unfinished = dechunk(rest).split(b"\n\n")
+        self._take_body(dechunk(rest))
+
+    def _take_body(self, body: bytes) -> None:
+        before, ends = len(self.seen), len(self.ends)
+        *blocks, _unfinished = body.split(b"\n\n")
         for block in blocks:
+            assert len(self.ends) == ends, "something comes after the end"
             kind = event_id = data = b""
             for line in block.split(b"\n"):
                 field, _, value = line.partition(b": ")
@@ -102,12 +118,32 @@ class CutReader:
                     assert field == b"retry", line
             if kind == b"error":
                 self.errors.append(data)
+            elif kind == b"end":
+                self.ends.append(json.loads(data))
+                self.last_id = event_id.decode()
+                assert self.ends[-1]["events"] == len(self.seen) - before
             elif data:
                 assert kind == b"message"
                 event = json.loads(data)
                 meta = event["meta"]
                 self.seen.append(Seen(TopicPartition(meta["topic"], meta["partition"]), meta["offset"], event["n"]))
                 self.last_id = event_id.decode()
+
+
+class CutLinesReader(CutReader):
+    """The same of NDJSON: it makes its ids itself, of the places of its events."""
+
+    ACCEPT = "application/json"
+    MAY_BE_REFUSED = True
+
+    def _take_body(self, body: bytes) -> None:
+        *lines, _unfinished = body.split(b"\n")
+        for line in filter(None, lines):
+            event = json.loads(line)
+            meta = event["meta"]
+            self.seen.append(Seen(TopicPartition(meta["topic"], meta["partition"]), meta["offset"], event["n"]))
+        places = {TopicPartition(e["topic"], e["partition"]): e["offset"] for e in json.loads(self.last_id)}
+        self.last_id = resume_at(places | {tp: offset + 1 for tp, offset, _ in self.seen})
 
 
 def dechunk(raw: bytes) -> bytes:

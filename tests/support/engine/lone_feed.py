@@ -11,7 +11,7 @@ from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
 from streams.engine.tail.fanout import Rounds
 from streams.engine.tail.feed import Feed, Selection
-from streams.engine.tail.track import Track
+from streams.engine.tail.track import Run, Track
 from streams.engine.tuning import Tuning
 
 METRICS = Metrics()
@@ -30,7 +30,7 @@ class LoneFeed(Feed):
 
     def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
         read = self.selection.filter.reader().read
-        self.track.extend(tp, events, [read(event.json) for event in events], mark, now)
+        self.track.extend(Run(tp, events, mark, now), [read(event.json) for event in events])
         self.track.settle()  # as if somebody looked at each event
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:

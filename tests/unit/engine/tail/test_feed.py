@@ -12,6 +12,7 @@ import pytest
 from streams.core.events import Event
 from streams.core.positions import Gap, Mark, Scope, TopicPartition
 from streams.engine.tail.feed import Feed, FeedBlock, Selection, ahead, behind
+from streams.engine.tail.track import Run
 from streams.engine.tuning import DEFAULT
 from tests.support.engine import Received
 from tests.support.engine.lone_feed import LoneFeed
@@ -64,9 +65,9 @@ async def test_events_that_come_together_share_a_block_and_each_has_the_id_of_it
 
 async def test_what_comes_from_several_partitions_before_somebody_looks_is_one_block() -> None:
     of = feed(A, B)
-    of.track.extend(A, [event(5)], (), Mark(0, 6, 51), 100.0)
-    of.track.extend(B, [event(6)], (), Mark(0, 7, 61), 100.0)
-    of.track.extend(A, [], (), Mark(0, 9, 51), 100.0)
+    of.track.extend(Run(A, [event(5)], Mark(0, 6, 51), 100.0))
+    of.track.extend(Run(B, [event(6)], Mark(0, 7, 61), 100.0))
+    of.track.extend(Run(A, [], Mark(0, 9, 51), 100.0))
     (block,) = blocks(of)
     assert ids(block) == [{"a0": "51/6", "b1": "50/5"}, {"a0": "51/6", "b1": "61/7"}]
     assert block.after == {A: Mark(0, 6, 51), B: Mark(0, 7, 61)}, "as its last id has it"
@@ -80,7 +81,7 @@ async def test_what_comes_from_several_partitions_before_somebody_looks_is_one_b
 )
 async def test_who_looks_at_a_feed_sees_all_that_has_come(look: Callable[[LoneFeed], object]) -> None:
     of = feed(A)
-    of.track.extend(A, [event(5)], (), Mark(0, 6, 51), 100.0)
+    of.track.extend(Run(A, [event(5)], Mark(0, 6, 51), 100.0))
     look(of)
     assert not of.track.inbox
     assert len(of._blocks) == 1
@@ -92,7 +93,7 @@ async def test_a_step_that_was_made_for_others_does_not_pass_for_the_newest_once
     before = of.next_step(-1, True)
     assert before is not None
     assert (before.number, before.is_newest) == (0, True)
-    of.track.extend(A, [event(6)], (), Mark(0, 7, 61), 100.0)
+    of.track.extend(Run(A, [event(6)], Mark(0, 7, 61), 100.0))
     step = of.next_step(-1, True)
     assert step is not None
     assert (step.number, step.is_newest, step.chunk.events) == (1, True, 2)
@@ -102,7 +103,7 @@ async def test_what_waits_where_nobody_looks_is_bounded_and_counted() -> None:
     of = feed(A)
     before = of.track.held_bytes
     for offset in range(5, 105):
-        of.track.extend(A, [event(offset, 1500)], (), Mark(0, offset + 1, 51), 100.0)
+        of.track.extend(Run(A, [event(offset, 1500)], Mark(0, offset + 1, 51), 100.0))
         assert of.track.held_bytes <= before + DEFAULT.block_bytes
     assert of.track.held_bytes > before
     assert of._blocks
