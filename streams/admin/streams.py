@@ -54,6 +54,7 @@ LIVE = "it takes effect in every process within 3 seconds"
 TEMPLATES = "admin/streams/configuredstream"
 HISTORY_PAGE = 100
 """Maximum changes on one page of the history."""
+TOPIC = '<div class="streams-topic" title="{0}">{0}</div>'
 TOPICS_SHOWN = 2
 """Maximum topics of a stream that the list names."""
 
@@ -96,7 +97,7 @@ class ConfiguredStreamAdmin(StreamAdmin):
         lines = [*listed.topics[:TOPICS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
         return format_html(
             "{}{}",
-            format_html_join(" ", '<div class="streams-topic">{}</div>', ((line,) for line in lines or ["–"])),
+            format_html_join(" ", TOPIC, ((line,) for line in lines or ["–"])),
             format_html(' <strong class="admin-bad">{} missing from Kafka</strong>', len(missing)) if missing else "",
         )
 
