@@ -37,7 +37,7 @@ def sse_head(ids: bytes) -> bytes:
 
 
 def sse_start(gaps: Collection[Gap], filter_text: str) -> bytes:
-    """Return the beginning of a stream, with what the client learns of it; `filter_text` is "" without a filter."""
+    """Return the beginning of a stream, which names gaps and the filter; `filter_text` is "" without a filter."""
     said = (sse_gap(gaps) if gaps else b"", sse_filter(filter_text) if filter_text else b"")
     return SSE_START + b"".join(said)
 

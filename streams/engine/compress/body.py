@@ -36,10 +36,22 @@ class Body:
 
     def try_write(self, chunk: Chunk) -> bool:
         """Write the chunk to the socket, if that takes it now; see Sink."""
-        form, made = self._chosen(chunk)
+        forms = chunk.forms
+        form: Form | None = forms.get(self._name) if forms is not None else None
+        if form is None or form.before != self._place:
+            form, made = self._chosen(chunk)
+            if self._sink is None or not self._sink.try_write(made):
+                return False
+            self._note(chunk, form, made)
+            return True
+        # The same without further calls: this is what is done for each client and event.
+        made = form.stream  # type: ignore[assignment]
         if self._sink is None or not self._sink.try_write(made):
             return False
-        self._note(chunk, form, made)
+        self._place, self._reached = form.after, form.end
+        counts = self._counts
+        counts[0] += chunk.nbytes
+        counts[1] += made.nbytes
         return True
 
     def written(self, chunk: Chunk) -> Chunk:
@@ -49,10 +61,7 @@ class Body:
         return made
 
     def _chosen(self, chunk: Chunk) -> tuple[Form, Chunk]:
-        forms = chunk.forms
-        form: Form | None = forms.get(self._name) if forms is not None else None
-        if form is None:
-            form = self.chain.form(chunk)
+        form = self.chain.form(chunk)
         if form.stream is not None and (form.before == self._place or form.begins):
             return form, form.stream
         return form, form.alone or self.chain.make_alone(chunk, form)

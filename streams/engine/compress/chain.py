@@ -18,6 +18,8 @@ from streams.engine.tuning import Tuning
 
 NOWHERE = -2
 """In place of the number of a block: a client has not had the pieces of any window up to there."""
+NO_STREAM = -3
+"""In place of the number of a block: no client can be there."""
 
 
 class _Piece(NamedTuple):
@@ -42,7 +44,7 @@ class Form:
     def __init__(self) -> None:
         self.stream: Chunk | None = None
         self.alone: Chunk | None = None
-        self.before = self.after = NOWHERE
+        self.before = self.after = NO_STREAM
         self.begins = False
         self.start = self.end = self.own = NO_SUMS
 
@@ -72,7 +74,7 @@ class Chain:
         self._sums = NO_SUMS
 
     def close(self) -> None:
-        """Release the window, and of all pieces: the next one begins another window."""
+        """Drop the window and all pieces: the next piece begins another window."""
         self._window = None
         self._drop_pieces()
 

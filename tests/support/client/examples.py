@@ -62,8 +62,8 @@ def is_missing(name: str) -> str | None:
 class Program:
     """A program of the command line."""
 
-    def __init__(self, name: str, url: str, folder: Path) -> None:
-        self._command = (*COMMANDS[name], url)
+    def __init__(self, name: str | Sequence[str], url: str, folder: Path) -> None:
+        self._command = (*(COMMANDS[name] if isinstance(name, str) else name), url)
         self._folder = folder
         folder.mkdir()
         self._process: Process | None = None
@@ -141,12 +141,12 @@ class WebPage:
 
 
 @asynccontextmanager
-async def examples(url: str, folder: Path) -> AsyncIterator[dict[str, Example]]:
+async def examples(url: str, folder: Path, query: str = "") -> AsyncIterator[dict[str, Example]]:
     """All that can be run here, none of them started yet. They read `url`, each with `?client=` and its place in it."""
     async with async_playwright() as playwright:
         made: dict[str, Example] = {}
         for place, name in enumerate(NAMES):
-            own_url = f"{url}?client={place}"
+            own_url = f"{url}?client={place}{query}"
             if is_missing(name):
                 continue
             if name == CHROMIUM:

@@ -44,7 +44,7 @@ MOVES = st.lists(
         st.tuples(st.just("events"), st.integers(1, 4)),
         st.tuples(st.just("join"), st.integers(0, 3)),
         st.tuples(st.sampled_from(["step", "own", "history", "stall", "leave"]), st.integers(0, 9)),
-        st.tuples(st.sampled_from(["round", "redact", "miss", "comment", "old"]), st.just(0)),
+        st.tuples(st.sampled_from(["round", "redact", "miss", "comment", "old", "lose"]), st.just(0)),
     ),
     max_size=40,
 )
@@ -78,6 +78,8 @@ def test_at_any_moment_a_client_has_decoded_all_that_was_sent(
         elif move == "redact":
             feed.forget()
             shared.forget()
+        elif move == "lose":
+            shared.forget()  # as when another chain gets the window
         elif move == "miss":
             feed.miss()
         elif move == "comment":
@@ -103,6 +105,55 @@ def test_at_any_moment_a_client_has_decoded_all_that_was_sent(
 @pytest.fixture(params=NAMES)
 def coding(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def test_whatever_a_client_is_told_in_between_its_body_ends_right(coding: str) -> None:
+    feed, shared = made_feed(), compression(compression_seconds=1e9)
+    clients = [CompressedClient(shared, feed, coding, feed.tip) for _ in range(2)]
+    for number in range(6):
+        add(feed)
+        for client in clients:
+            client.step()
+        if number % 2:
+            clients[0].get(Chunk((b"retry: %d\n" % number,), 0))
+        if number == 3:
+            shared.forget()
+    for client in clients:
+        client.end()
+
+
+def test_a_block_that_had_a_piece_never_gets_another_one(coding: str) -> None:
+    """Clients that have the first are in another window than those with the second: what follows fits one of them."""
+    feed, shared = made_feed(), compression(compression_seconds=1e9)
+    quick, slow = (CompressedClient(shared, feed, coding, feed.tip) for _ in range(2))
+    for _ in range(2):
+        add(feed)
+        quick.step()
+    shared.forget()
+    slow.step()  # both blocks in one step
+    everybody = quick, slow, CompressedClient(shared, feed, coding, feed.tip)
+    before = [client.sent for client in everybody]
+    add(feed)
+    for client in everybody:
+        client.step()
+    sizes = {client.sent - had for client, had in zip(everybody, before, strict=True)}
+    assert len(sizes) == 1, "the next block begins a window"
+
+
+def test_who_joins_after_a_pause_is_in_a_window_at_once(coding: str) -> None:
+    feed, shared = made_feed(), compression(compression_seconds=1e9)
+    early = CompressedClient(shared, feed, coding, feed.tip)
+    add(feed)
+    early.step()
+    add(feed)  # which nobody takes
+    late = CompressedClient(shared, feed, coding, feed.tip)
+    sent = []
+    for _ in range(2):
+        add(feed)
+        before = late.sent
+        late.step()
+        sent.append(late.sent - before)
+    assert sent[1] < sent[0] / 2
 
 
 def test_clients_that_join_at_other_times_soon_share_every_byte(coding: str) -> None:
