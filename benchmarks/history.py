@@ -13,6 +13,9 @@ RATE = 30.0
 """Events per second of the past."""
 READERS = 10
 LIMIT = "60s"
+ENDING_CLIENTS, ENDING_EVENTS = 500, 200
+ENDING_WINDOW = "20s"
+ENDS = "eventstreams_stream_ends_total"
 ACCEPT = {"sse": "text/event-stream", "ndjson": "application/json"}
 
 
@@ -76,6 +79,30 @@ async def _ranges(bench: Bench) -> Figures:
         return await read(bench.rig, server, paths, each, clients=READERS)
 
 
+async def _ends(bench: Bench) -> Figures:
+    """Each client has its own part of the topic, by `until` or by `limit`: all of it comes, then the stream ends."""
+    topic, times = await _topic(bench)
+    step = (len(times) - ENDING_EVENTS) // ENDING_CLIENTS
+    paths = []
+    for number in range(ENDING_CLIENTS):
+        first = number * step
+        until = (
+            int(times[first + ENDING_EVENTS] * 1000) if first + ENDING_EVENTS < len(times) else int(time.time() * 1000)
+        )
+        end = f"until={until}" if number % 2 else f"limit={ENDING_EVENTS}"
+        paths.append(stream_path(STREAM, query=f"?since={int(times[first] * 1000)}&{end}"))
+    async with bench.rig.server({STREAM: topic}) as server:
+        await bench.rig.warm_up(server.stream(), server.pid)
+        # One event more than there is to come: the clients wait for it, and the service ends their streams.
+        options = {"n": ENDING_CLIENTS, "until": ENDING_EVENTS + 1, "ramp": "1ms", "window": ENDING_WINDOW}
+        report = await bench.rig.load(server.url, server.pid, paths, mode="replay", **options)
+        ended = sum(server.metric(f'{ENDS}{{reason="{reason}"}}') for reason in ("until", "limit"))
+    wrong = abs(report["events"] - ENDING_CLIENTS * ENDING_EVENTS) + report["lost"] + report["repeated"]
+    if ended != ENDING_CLIENTS:
+        raise BenchmarkError(f"{ended:g} of {ENDING_CLIENTS} streams ended as asked: {report}")
+    return {"per_cpu_s": report["events_per_cpu_s"], "wrong": wrong}
+
+
 ROWS = [
     _one_range(1, "sse"),
     _one_range(1, "ndjson"),
@@ -86,5 +113,15 @@ ROWS = [
         _ranges,
         (Goal("per_cpu_s", "≥", 80_000, "events out per CPU s"),),
         "that readers of different ranges do not evict each other's events or take turns too often",
+    ),
+    Row(
+        "history-ends",
+        f"history, {ENDING_CLIENTS} clients that each read {ENDING_EVENTS} events up to an `until` or a `limit`, SSE",
+        _ends,
+        (
+            Goal("per_cpu_s", "≥", 15_000, "events out per CPU s"),
+            Goal("wrong", "≤", 0, "events too many, too few or repeated"),
+        ),
+        "what an end costs: lookups, and reading to an exact record without the others' steps",
     ),
 ]

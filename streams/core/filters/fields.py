@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +42,6 @@ class Missing:
 
 
 MISSING: Final = Missing()
-_UNREAD: Final = Missing()
 _NO_PLACES: Final[Mapping[str, str]] = {}
 
 
@@ -87,17 +87,16 @@ class Fields:
         self._found = found
         self._places = places
         self._members = members
-        self._values: dict[Path, list[Any]] = {}
-        self._elements: dict[Path, list[Any]] = {}
+        self._values: dict[Path, list[Any]] | None = None
+        self._elements: dict[Path, list[Any]] | None = None
 
     def member(self, name: str) -> Any:
         """Return a member of the event itself; MISSING where there is none."""
-        value = self._members.get(name, _UNREAD)
-        if value is _UNREAD:
-            place = self._places.get(name)
-            value = MISSING if place is None else getattr(self._found, place)
-        elif type(value) is not msgspec.Raw:
-            return value
+        place = self._places.get(name)
+        value = MISSING if place is None else getattr(self._found, place)
+        if place is not None and type(value) is not msgspec.Raw:
+            return value  # a small one
+        value = self._members.get(name, value)
         if type(value) is msgspec.Raw:
             value = decode(value) if value else MISSING
         self._members[name] = value
@@ -116,6 +115,8 @@ class Fields:
 
     def all(self, path: Path) -> list[Any]:
         """Return the values at a path: of an array on the way to it, those of all elements."""
+        if self._values is None:
+            self._values = {}
         found = self._values.get(path)
         if found is None:
             values = [self.member(path[0])]
@@ -127,6 +128,8 @@ class Fields:
 
     def elements(self, path: Path) -> list[Any]:
         """Return the values at a path, as `all` does, and in place of an array its elements."""
+        if self._elements is None:
+            self._elements = {}
         elements = self._elements.get(path)
         if elements is None:
             elements = self._elements[path] = _flat(self.all(path))
@@ -169,14 +172,25 @@ class FieldReader:
 
     def read(self, event: bytes | msgspec.Raw) -> Fields:
         """Return the fields of an event, given as JSON."""
+        return self.fields_of(self.found(event))
+
+    def found(self, event: bytes | msgspec.Raw) -> Any:
+        """Return the members of an event, as attributes (see `getter`) or, if they are many or odd, in a dictionary."""
         try:
-            found = self._decode(event)
+            return self._decode(event)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             found = decode(event)
-            found = {name: found[name] for name in self._names if name in found} if isinstance(found, dict) else {}
-        if type(found) is dict:
-            return Fields(None, _NO_PLACES, found)
-        return Fields(found, self._places, {})
+            return {name: found[name] for name in self._names if name in found} if isinstance(found, dict) else {}
+
+    def fields_of(self, found: Any) -> Fields:
+        """Return the fields of what was found in an event."""
+        return Fields(None, _NO_PLACES, found) if type(found) is dict else Fields(found, self._places, {})
+
+    def getter(self, path: Path) -> Callable[[Any], Any] | None:
+        """Return what gets a small member out of `found`, unless that is a dictionary; None for any other field."""
+        name = path[0]
+        is_small = len(path) == 1 and name in SMALL and name in self._places
+        return attrgetter(self._places[name]) if is_small else None
 
 
 @lru_cache(maxsize=256)

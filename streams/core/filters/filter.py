@@ -80,13 +80,17 @@ class Values:
 
     def test(self, parameter: str) -> Callable[[Fields], bool]:
         """Return whether an event's field satisfies the parameter, as a function."""
+        takes = self.takes(parameter)
+        return lambda fields: takes(field_value(fields, parameter))
+
+    def takes(self, parameter: str) -> Callable[[Any], bool]:
+        """Return whether a value satisfies the parameter, as `field_value` returns it, as a function."""
         wanted, excluded = self.wanted, self.excluded
         part = str.endswith if parameter == "domain" else str.startswith
         wanted_parts, excluded_parts = self.wanted_parts, self.excluded_parts
         takes_all = not wanted and not wanted_parts
 
-        def holds(fields: Fields) -> bool:
-            value = field_value(fields, parameter)
+        def holds(value: Any) -> bool:
             if value is None:
                 return takes_all
             if value in excluded or (excluded_parts and part(value, excluded_parts)):
@@ -144,6 +148,31 @@ class Filter:
         """Return a reader of what this filter looks at."""
         return reader_of(self.names)
 
+    def wants(self) -> Callable[[bytes], bool]:
+        """Return whether an event is wanted, given as JSON, as a function: for who applies no other filter.
+
+        Most events are refused by the first field of a parameter, for which little has to be made of them.
+        """
+        reader, matches = self.reader(), self.matches
+        quick = [
+            (get, FIELDS[parameter].read, values.takes(parameter))
+            for parameter, values in self.values
+            if (get := reader.getter(FIELDS[parameter].paths[0])) is not None
+        ]
+        if not quick:
+            return lambda event: matches(reader.read(event))
+
+        def is_wanted(event: bytes) -> bool:
+            found = reader.found(event)
+            if type(found) is not dict:
+                for get, read, takes in quick:
+                    value = get(found)
+                    if value is not MISSING and value is not None and not takes(read(value)):
+                        return False
+            return matches(reader.fields_of(found))
+
+        return is_wanted
+
     def key(self) -> tuple[str, frozenset[Any]] | None:
         """Return a parameter and the only values with which an event can match; None where there is no such parameter.
 
@@ -182,7 +211,7 @@ NO_FILTER = Filter("")
 def field_value(fields: Fields, parameter: str) -> Any:
     """Return an event's value of a parameter, comparable with those of `Filter.key`; None where it has none."""
     value = fields.values.get(parameter, MISSING)
-    if value is MISSING:
+    if value is MISSING:  # not read yet: what an event lacks is kept as None
         paths, read = FIELDS[parameter]
         value = fields.first(paths)
         value = fields.values[parameter] = None if value is MISSING else read(value)

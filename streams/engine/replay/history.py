@@ -180,13 +180,13 @@ class History:
         self._check(block)
         if wanted.looks_at_added:
             self.events(block, first, last)
-        read, matches, items = wanted.reader().read, wanted.matches, block.items
+        is_wanted, items = wanted.wants(), block.items
         places = []
         for place in range(first, last):
             item = items[place]
             json = item.value if type(item) is Record else item.json  # type: ignore[union-attr]
             try:
-                if json and matches(read(json)):
+                if json and is_wanted(json):
                     places.append(place)
             except Exception as fault:
                 self._faults.skipped_by_filters(tp, item.offset, fault)

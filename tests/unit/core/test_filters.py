@@ -20,7 +20,10 @@ CANARY = {"meta": {"domain": "canary"}}
 
 def matches(query: str, event: dict[str, Any]) -> bool:
     wanted = parse_filter(query.encode())
-    return wanted.matches(wanted.reader().read(json.dumps(event).encode()))
+    raw = json.dumps(event).encode()
+    found = wanted.matches(wanted.reader().read(raw))
+    assert wanted.wants()(raw) is found
+    return found
 
 
 def refusal(query: str | bytes) -> str:
@@ -311,3 +314,4 @@ def test_the_index_finds_what_trying_every_filter_finds(
         encoded = json.dumps(event).encode()
         expected = sorted(n for n, each in wanted.items() if each.matches(each.reader().read(encoded)))
         assert sorted(index.matching(in_use.read(encoded))) == expected
+        assert sorted(n for n, each in wanted.items() if each.wants()(encoded)) == expected
