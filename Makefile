@@ -17,7 +17,7 @@ EVENTSOURCE := examples/node-eventsource/node_modules/eventsource/package.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all soak mutants lint requirements licences audit image helm generator bench bench-peers bench-record peers clean
+.PHONY: help install install-dev jars packages axe eventsource run test test-slow test-all test-containers soak mutants lint requirements licences audit image helm generator bench bench-peers bench-record peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -42,6 +42,9 @@ test-slow: install-dev helm generator ## run the slow tests (under 45 minutes)
 test-all: ## run both
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-slow
+
+test-containers: .venv/installed-dev ## try the service on Kafka, PostgreSQL and Redis in containers (needs a container engine)
+	@$(BIN)/python -m tests.containers
 
 mutants: .venv/installed-dev ## plant known faults in a copy of the tree: a test must notice each
 	$(BIN)/python -m tests.mutants
@@ -115,6 +118,9 @@ clean: ## remove .venv, .local (with the local Kafka's data and the database), n
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# On a machine that has only Python and make, there is no `touch`.
+TOUCH = $(BIN)/python -c 'import pathlib, sys; [pathlib.Path(each).touch() for each in sys.argv[1:]]'
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1): try make PYTHON=python3.11"; exit 1; }
@@ -129,11 +135,11 @@ endef
 
 .venv/installed: requirements.txt | $(BIN)/python
 	$(pip-install)
-	@touch $@
+	@$(TOUCH) $@
 
 .venv/installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(pip-install)
-	@touch $@ .venv/installed
+	@$(TOUCH) $@ .venv/installed
 
 # Debian's nchan, and django-eventstream in its own environment.
 peers: .venv-peers/installed

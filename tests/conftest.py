@@ -125,8 +125,8 @@ def _kafka() -> Iterator[TestKafka]:
         if not answers(external):
             raise LocalKafkaError(f"{KAFKA_VARIABLE} is {external}, and no Kafka answers there")
         yield TestKafka(external, lasting=True)
-    elif _docker_answers():
-        with _container() as bootstrap:
+    elif docker_answers():
+        with kafka_container() as bootstrap:
             yield TestKafka(bootstrap, lasting=False)
     else:
         with _local({}) as local:
@@ -142,7 +142,7 @@ def own_kafka(request: pytest.FixtureRequest) -> Iterator[LocalKafka]:
         with _local(getattr(request, "param", {})) as local:
             yield local
     except LocalKafkaError as error:
-        if os.environ.get(KAFKA_VARIABLE) or _docker_answers():
+        if os.environ.get(KAFKA_VARIABLE) or docker_answers():
             pytest.skip(f"this test needs a Kafka that it may kill: {error}")
         raise
 
@@ -199,7 +199,8 @@ def _local(properties: dict[str, str]) -> Iterator[LocalKafka]:
             local.kill()  # its data go as well
 
 
-def _docker_answers() -> bool:
+def docker_answers() -> bool:
+    """Return whether a container engine can be reached."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         try:
@@ -214,7 +215,7 @@ def _docker_answers() -> bool:
 
 
 @contextmanager
-def _container() -> Iterator[str]:
+def kafka_container() -> Iterator[str]:
     """The apache/kafka image, at one port inside and outside, since a broker tells its clients where it is."""
     port = free_port()
     bootstrap = f"{HOST}:{port}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from eventstreams_site import devserver
 from streams.local.processes import HOST, free_port, spawn, terminate
+from tests.support.around.chromium import skip
 from tests.support.client import StreamClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,24 @@ def bare_machine(tmp_path: Path) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{tmp_path}/database.sqlite3",
         "EVENTSTREAMS_KAFKA": f'{{metadata.broker.list: "{HOST}:{free_port()}"}}',
     }
+
+
+def test_make_installs_with_nothing_but_python(bare_machine: dict[str, str], tmp_path: Path) -> None:
+    """`make run` begins so; the requirements are none here, since they come from elsewhere."""
+    make = shutil.which("make")
+    if make is None:
+        skip("needs make")
+    folder = tmp_path / "checkout"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (folder / name).touch()
+    done = subprocess.run(
+        [make, ".venv/installed-dev"], cwd=folder, env=bare_machine, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / ".venv" / "installed").exists()
 
 
 async def read(port: int, path: str, headers: dict[str, str], count: int) -> list[tuple[str, str]]:

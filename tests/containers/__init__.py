@@ -1,0 +1,1 @@
+"""`make test-containers`: the service on Kafka, PostgreSQL and Redis as containers."""
