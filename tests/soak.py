@@ -1,8 +1,9 @@
 """A long run of several workers with load, restarts and failures: ``python -m tests.soak --minutes 60``.
 
 300 clients come and go, live, resuming and filtered, while 50 events arrive each second; redacted pages and the
-configuration change, the source of the streams fails, workers are killed. In the end nothing may be lost or repeated,
-memory and descriptors must be as they were at half time, and the log must have no error that was not provoked.
+configuration change, the source of the streams changes and fails, workers are killed. In the end nothing may be lost
+or repeated, memory and descriptors must be as they were at half time, and the log must have no error that was not
+provoked.
 Exit status: 0 if all is well.
 
 EVENTSTREAMS_TEST_KAFKA names a Kafka to be used; without it the run starts its own.
@@ -26,7 +27,7 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -61,7 +62,15 @@ class Sample(NamedTuple):
 class Soak:
     """One run."""
 
-    def __init__(self, ops: Ops, site: Site, source: ConfigServer, seconds: float, chance: random.Random) -> None:
+    def __init__(
+        self,
+        ops: Ops,
+        site: Site,
+        source: ConfigServer,
+        described: dict[str, Any],
+        seconds: float,
+        chance: random.Random,
+    ) -> None:
         self.ops, self.site, self.source, self.seconds, self.chance = ops, site, source, seconds, chance
         self.began = time.monotonic()
         self.samples: list[Sample] = []
@@ -69,6 +78,15 @@ class Soak:
         self.ends: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.done: Counter[str] = Counter()
+        self.happenings: list[tuple[float, Callable[[], Awaitable[None]]]] = [
+            (60, self.kill_a_worker),
+            (75, self.reload),
+            (20, self.redact_a_page),
+            (45, self.fail_the_source),
+            (50, self.change_the_streams),
+        ]
+        """What happens, and about every how many seconds."""
+        self.document = described
         self._changed_at = self.began
 
     @property
@@ -137,10 +155,16 @@ class Soak:
 
     async def fail_the_source(self) -> None:
         """Nothing good comes from the source for a while."""
-        good = self.source.answer
         self.source.answer = self.chance.choice([status(500), status(200, b"garbage"), silence])
         await asyncio.sleep(5)
-        self.source.answer = good
+        self.source.answer = document(dict(self.document))
+
+    async def change_the_streams(self) -> None:
+        """The source's document gets a further stream, or loses it: clients of the others must not notice."""
+        names = self.document["test"]["topics"]
+        if self.document.pop("further", None) is None:
+            self.document["further"] = {"topics": names}
+        self.source.answer = document(dict(self.document))
 
     async def sample(self) -> None:
         """Note what the processes hold, unless one is young."""
@@ -192,8 +216,7 @@ class Soak:
 
     async def run(self, to: Writer, partitions: list[TopicPartition]) -> None:
         """Run to the end."""
-        happenings = [(60, self.kill_a_worker), (75, self.reload), (20, self.redact_a_page), (45, self.fail_the_source)]
-        beside = [asyncio.create_task(self.every(each, what)) for each, what in happenings]
+        beside = [asyncio.create_task(self.every(each, what)) for each, what in self.happenings]
         watching = [
             asyncio.create_task(self.every(SAMPLE_SECONDS, self.sample)),
             asyncio.create_task(self.every(15, self.tell)),
@@ -216,6 +239,7 @@ class Soak:
     def verdict(self, log: str) -> list[str]:
         """Return what was not well."""
         found = self.wrong[:20]
+        found += [f"{what.__name__} never happened" for _, what in self.happenings if not self.done[what.__name__]]
         second = [each for each in self.samples if each.at > self.seconds / 2]
         third = [each for each in second if each.at <= self.seconds * 3 / 4]
         fourth = [each for each in second if each.at > self.seconds * 3 / 4]
@@ -239,7 +263,8 @@ async def main(minutes: float, seed: int, bootstrap: str) -> int:
     await create_topics(bootstrap, dict.fromkeys(names, PARTITIONS), {})
     partitions = partitions_of(names, PARTITIONS)
     with tempfile.TemporaryDirectory() as folder, ConfigServer() as source:
-        source.answer = document({"test": {"topics": names}})
+        described: dict[str, Any] = {"test": {"topics": names}}
+        source.answer = document(dict(described))
         settings = {
             "stream_config_uri": source.url,
             "stream_config_ttl": 5,
@@ -251,7 +276,7 @@ async def main(minutes: float, seed: int, bootstrap: str) -> int:
             supervised(Path(folder), bootstrap, names[0], **settings) as (site, ops),
             writer(bootstrap) as to,
         ):
-            soak = Soak(ops, site, source, minutes * 60, chance)
+            soak = Soak(ops, site, source, described, minutes * 60, chance)
             await soak.run(to, partitions)
             log = site.log.read_text()
             found = soak.verdict(log)

@@ -74,6 +74,8 @@ class KafkaSource:
         """Partitions that the tail leaves alone, and until when (time.monotonic)."""
         self._damaged = Damaged(metrics)
         self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
+        self._asked_at: dict[int, float] = {}
+        """When the fetch of each leader was sent (time.monotonic)."""
 
     @property
     def cluster_id(self) -> str:
@@ -229,6 +231,7 @@ class KafkaSource:
         for leader, wanted in by_leader.items():
             if leader not in self._fetches:
                 self._fetches[leader] = asyncio.create_task(self._tail_fetch(leader, wanted))
+                self._asked_at[leader] = now
         wait = self._options.fetch_max_wait_ms / 1000
         if not self._fetches:
             await asyncio.sleep(min(wait, self._tuning.broker_retry_seconds))
@@ -240,6 +243,10 @@ class KafkaSource:
                 # What was asked for from another offset than is wanted by now is of no use.
                 if positions.get(tp) == offset:
                     results[tp] = result
+        # A broker that hangs keeps its connection: others may lead its partitions long before the fetch fails.
+        overdue = time.monotonic() - 2 * wait - self._tuning.trouble_seconds
+        if any(self._asked_at[leader] < overdue for leader in self._fetches) and len(self.brokers()) > 1:
+            self._is_stale = True
         return results
 
     async def close(self) -> None:
