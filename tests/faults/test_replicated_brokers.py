@@ -177,6 +177,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicated]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_faults_of_one_broker_lose_nothing_repeat_nothing_and_cut_nobody(
     cluster: Replicated, tmp_path: Path
 ) -> None:
