@@ -62,4 +62,4 @@ async def test_no_metric_has_a_client_as_a_label() -> None:
         labels |= set(getattr(collector, "_labelnames", ()))
         labels |= {label for each in collector.collect() for label in getattr(each, "_labelnames", ())}
     allowed = {"stream", "streams", "topic", "partition", "format", "reason", "type", "state", "place", "outcome"}
-    assert labels <= allowed | {"coding", "found", "query", "rule"}
+    assert labels <= allowed | {"coding", "found", "query", "rule", "what"}
