@@ -86,6 +86,50 @@ async def test_by_keyboard_the_controls_come_first_and_the_list_of_streams_is_on
     await expect(boxes.last).to_be_focused()
 
 
+async def test_the_whole_walk_by_keyboard(page: Page, demo: Demo) -> None:
+    """From the skip link over the choice of a stream and its events to a filter by a value, and to the end."""
+    await open_page(page, demo)
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Start", exact=True)).to_be_focused()
+    await press_until(page, "Tab", "Search the streams")
+    await page.keyboard.type("called walked")
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Space")
+    await expect(page.get_by_role("checkbox", name="walked", exact=True)).to_be_checked()
+    await press_until(page, "Shift+Tab", "Start")
+    await page.keyboard.press("Enter")
+    await expect(connected(page)).to_be_visible()
+    await demo.write("walked", Rec(change(1, wiki="dewiki")), Rec(change(2)))
+    await expect(rows(page)).to_have_count(2)
+    await press_until(page, "Tab", "Show details: Page 2")
+    await page.keyboard.press("Enter")
+    await expect(rows(page).first.locator(".tree")).to_be_visible()
+    await press_until(page, "Tab", "Only wiki=enwiki")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("Wiki", exact=True)).to_have_value("enwiki")
+    await expect(page.get_by_text("in force: wiki=enwiki")).to_be_visible()  # by the new connection
+    await demo.write("walked", Rec(change(3, wiki="dewiki")), Rec(change(4)))
+    await expect(page.get_by_role("link", name="Page 4", exact=True)).to_be_visible()
+    await expect(page.get_by_role("link", name="Page 3", exact=True)).to_have_count(0)
+    await press_until(page, "Shift+Tab", "Stop")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Start", exact=True)).to_be_focused()
+
+
+async def press_until(page: Page, key: str, name: str) -> None:
+    """Press the key until what has this name has the focus."""
+    focused = """() => {
+      const element = document.activeElement;
+      return element.ariaLabel ?? (element.labels?.[0] ?? element).textContent.trim();
+    }"""
+    seen: list[str] = []
+    while name not in seen:
+        assert len(seen) < 60, f"{name} was not reached: {seen}"
+        await page.keyboard.press(key)
+        seen.append(await page.evaluate(focused))
+
+
 async def tab_stops(page: Page, *, until: str) -> list[str]:
     """Names of what the Tab key reaches next."""
     stops: list[str] = []
