@@ -8,6 +8,7 @@ In reading order:
 - `migrations_applied.py`: a server refuses a database that lacks some.
 - `server/`: Daphne with backpressure, bounds and a clean stop; several workers on one port.
 - `gate/`: what stands before Django: bounds for the admin, and logins that are only guesses.
+- `status/`: what the page in the admin shows of all processes.
 - `telemetry/`: faults to a Sentry, spans to an OpenTelemetry collector.
 - `logs/`: the log, which never waits for its reader. `core_dumps.py`: there are none.
 - `settings.py`, `urls.py`, `routing.py`, `asgi.py`, `middleware.py`, `below_prefix.py`: Django and

@@ -3,7 +3,7 @@
 In reading order:
 
 - `streams.py`: the list of streams, and what admins do there. `stream_list.py`: its order.
-- `stream_page.py`: the page of one stream. `forms.py`, `filters.py`: its parts.
+- `stream_page.py`: the page of one stream. `forms.py`, `filters.py`: its parts. `history.py`: the history of all.
 - `texts.py`, `fields.py`: texts and fields that the admin of the redaction list uses too.
 - `sync_runs.py`: synchronisations, and applying one that is held.
 - `overview.py`: the front page. `accounts.py`: accounts and groups.

@@ -10,11 +10,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -24,6 +21,7 @@ from django.utils.safestring import SafeString
 from streams.admin.fields import admin_fields
 from streams.admin.filters import ChangedFilter, EditedFilter, SchemaFilter, StateFilter, TopicsFilter
 from streams.admin.forms import AddForm, EditForm
+from streams.admin.history import history_of
 from streams.admin.overview import Listed, Overview, State
 from streams.admin.process import clients_of
 from streams.admin.stream_list import StreamList
@@ -37,7 +35,7 @@ from streams.admin.stream_page import (
     redaction_test_address,
 )
 from streams.admin.sync_runs import SyncRunAdmin, sync_state
-from streams.admin.texts import counted, moment, named
+from streams.admin.texts import counted, named
 from streams.catalogue import edits
 from streams.catalogue.affected import AffectedStreams
 from streams.catalogue.edits import Allowed, ChangedMeanwhileError, Wanted
@@ -52,8 +50,6 @@ __all__ = ["ConfiguredStreamAdmin", "SyncRunAdmin"]
 
 LIVE = "it takes effect in every process within 3 seconds"
 TEMPLATES = "admin/streams/configuredstream"
-HISTORY_PAGE = 100
-"""Maximum changes on one page of the history."""
 TOPIC = '<div class="streams-topic" title="{0}">{0}</div>'
 TOPICS_SHOWN = 2
 """Maximum topics of a stream that the list names."""
@@ -371,21 +367,11 @@ class ConfiguredStreamAdmin(StreamAdmin):
         """Show who changed what of which stream, and when, including streams that were removed."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        of_streams = ContentType.objects.get_for_model(ConfiguredStream)
-        entries = LogEntry.objects.filter(content_type=of_streams).select_related("user").order_by("-id")
-        query = request.GET.get("q", "").strip()
-        for word in query.split():
-            somewhere = Q(object_repr__icontains=word) | Q(change_message__icontains=word)
-            entries = entries.filter(somewhere | Q(user__username__icontains=word))
-        page = Paginator(entries, HISTORY_PAGE).get_page(request.GET.get("p"))
-        keys = dict(ConfiguredStream.objects.values_list("name", "pk"))
         context = {
             **self.admin_site.each_context(request),
             "title": "Change history",
             "opts": self.opts,
-            "query": query,
-            "page": page,
-            "entries": [(entry, moment(entry.action_time), keys.get(entry.object_repr)) for entry in page],
+            **history_of(request.GET.get("q", "").strip(), request.GET.get("p")),
         }
         return TemplateResponse(request, f"{TEMPLATES}/history.html", context)
 

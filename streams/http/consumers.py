@@ -25,17 +25,14 @@ from streams.core.errors import (
     EventStreamsError,
     InternalError,
     KafkaUnavailable,
-    MethodNotAllowed,
     NoRedactionList,
-    NoStreamConfiguration,
-    StreamNotFound,
     StreamWithdrawn,
     TooManyRequests,
     Unavailable,
 )
 from streams.core.filters import NO_FILTER
-from streams.core.plan import Plan, Start, plan
-from streams.core.positions import Gap, LastEventId, Mark, TopicPartition
+from streams.core.plan import Plan, Start
+from streams.core.positions import Gap, Mark, TopicPartition
 from streams.engine.compress.body import Body
 from streams.engine.resume import preview, resolve
 from streams.engine.subscription import Subscription
@@ -46,6 +43,7 @@ from streams.engine.terms.terms import Terms
 from streams.http.client_address import client_ip
 from streams.http.headers import encoding_header, stream_headers, told_headers, vary
 from streams.http.messages import disconnected, send_message
+from streams.http.opening import planned_start, requested_streams
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, StreamRequest
 from streams.http.service import SCOPE_KEY, ClientGone, Progress, Service
@@ -222,7 +220,7 @@ class StreamConsumer(AsyncHttpConsumer):
             EventStreamsError: One of the contract's errors.
         """
         service = self._service
-        self._streams = await self._requested_streams(request)
+        self._streams = await requested_streams(request, service)
         since, last_event_id, self._filter = request.since(), request.last_event_id(), request.filter()
         request.until(), request.limit(), request.checkpoint(), request.coding()  # raise what is wrong with them
         await self._admit(request)
@@ -230,7 +228,9 @@ class StreamConsumer(AsyncHttpConsumer):
             async with asyncio.timeout(KAFKA_SECONDS):
                 listed = last_event_id.entries if last_event_id else ()
                 needed = [TopicPartition(entry.topic, entry.partition or 0) for entry in listed]
-                planned = await self._planned(since, last_event_id, needed)
+                planned = await planned_start(self._streams, since, last_event_id, needed, service.hub)
+                if since is not None and Start(timestamp=since) in planned.starts.values():
+                    self._since = since
                 if request.method == "HEAD":
                     position, gaps = await preview(service.hub, planned.starts)
                     await check_is_something_left(request, service, planned.starts, position)
@@ -243,18 +243,6 @@ class StreamConsumer(AsyncHttpConsumer):
         if service.draining:
             raise Draining
         return self._subscription(request, feed, position, terms), [*planned.gaps, *gaps]
-
-    async def _requested_streams(self, request: StreamRequest) -> list[Stream]:
-        service = self._service
-        if request.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(request.method)
-        await service.starting()
-        if service.catalogue is None:
-            raise NoStreamConfiguration
-        streams, invalid = service.catalogue.resolve(request.stream_names(service.settings.max_streams))
-        if invalid:
-            raise StreamNotFound(invalid)
-        return streams
 
     async def _admit(self, request: StreamRequest) -> None:
         """Count the client against the limits, unless streams cannot be served now."""
@@ -269,18 +257,6 @@ class StreamConsumer(AsyncHttpConsumer):
             raise NoRedactionList
         if not service.hub.available:
             raise KafkaUnavailable
-
-    async def _planned(
-        self, since: int | None, last_event_id: LastEventId | None, needed: Collection[TopicPartition]
-    ) -> Plan:
-        """Return where each partition starts, by what Kafka has of the streams' topics."""
-        hub = self._service.hub
-        wanted = {topic for stream in self._streams for topic in (*stream.topics, *stream.topics_allowed)}
-        kafka = await hub.topics(wanted, needed)
-        planned = plan(self._streams, since, last_event_id, kafka, hub.unreadable(wanted))
-        if since is not None and Start(timestamp=since) in planned.starts.values():
-            self._since = since
-        return planned
 
     async def _joined(self, planned: Plan, needed: Collection[TopicPartition]) -> Feed:
         hub = self._service.hub

@@ -21,7 +21,8 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTS = [
     "README.md",
     "CHANGELOG.md",
-    *(f"docs/{name}.md" for name in ("architecture", "clients", "demo-page", "operations", "wire")),
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md") if path.name != "licences.md"),
 ]
 SVG = "{http://www.w3.org/2000/svg}"
 

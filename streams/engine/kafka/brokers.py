@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 
+from streams.core.positions import TopicPartition
 from streams.engine.kafka.broker_trouble import reason_of
 from streams.engine.source import Broker, SourceUnavailableError
 from streams.engine.tuning import DEFAULT, Tuning
@@ -216,3 +218,11 @@ def _is_of_use(task: asyncio.Task[AIOKafkaConnection]) -> bool:
     if not task.done():
         return True
     return not task.cancelled() and task.exception() is None and bool(task.result().connected())
+
+
+def by_topic(items: Mapping[TopicPartition, tuple[Any, ...]]) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """Return the values of partitions by topic, as requests to Kafka have them, each after its partition."""
+    grouped: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for tp, values in items.items():
+        grouped[tp.topic].append((tp.partition, *values))
+    return list(grouped.items())

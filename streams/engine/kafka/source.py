@@ -25,7 +25,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from streams.core.positions import TopicPartition
 from streams.engine.kafka.batches import decode
 from streams.engine.kafka.broker_trouble import failure, not_authorized
-from streams.engine.kafka.brokers import Brokers, Group
+from streams.engine.kafka.brokers import Brokers, Group, by_topic
 from streams.engine.kafka.damaged import Damaged
 from streams.engine.kafka.options import REQUEST_SECONDS, KafkaOptions
 from streams.engine.metrics import Metrics
@@ -306,7 +306,7 @@ class KafkaSource:
             options.fetch_min_bytes,
             options.fetch_max_bytes,
             self._isolation,
-            _by_topic({tp: (offset, max_bytes) for tp, offset in wanted.items()}),
+            by_topic({tp: (offset, max_bytes) for tp, offset in wanted.items()}),
         )
         response = await self._brokers.send(leader, request, group, seconds)
         results: dict[TopicPartition, tuple[int, PollResult]] = {}
@@ -366,7 +366,7 @@ class KafkaSource:
     async def _list_of_leader(
         self, leader: int, times: Mapping[TopicPartition, tuple[int]]
     ) -> dict[TopicPartition, Found | SourceError]:
-        request = OffsetRequest(-1, self._isolation, _by_topic(times))
+        request = OffsetRequest(-1, self._isolation, by_topic(times))
         try:
             response = await self._brokers.send(leader, request, _LOOKUP, self._tuning.lookup_seconds)
         except SourceUnavailableError as error:
@@ -402,10 +402,3 @@ class KafkaSource:
         self._brokers.learn(response.brokers)
         self._cluster_id = response.cluster_id or ""
         return response
-
-
-def _by_topic(items: Mapping[TopicPartition, tuple[Any, ...]]) -> list[tuple[str, list[tuple[Any, ...]]]]:
-    grouped: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for tp, values in items.items():
-        grouped[tp.topic].append((tp.partition, *values))
-    return list(grouped.items())
