@@ -6,8 +6,8 @@ In reading order:
 - `whole.py`: the reports of all processes become one.
 - `own.py`: the status of a process that serves alone.
 
-A process reports on itself in `streams/http/status.py`; `server/status_answers.py` collects the reports of workers.
-The supervisor uses `last_hour.py`, which needs no event loop.
+A process reports on itself in `streams/http/status.py`; `eventstreams_site/server/status_answers.py` collects the
+reports of workers. The supervisor uses `last_hour.py`, which needs no event loop.
 
 Never imported here: Django, `streams.admin`, `redaction`.
 """
