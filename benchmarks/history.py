@@ -14,7 +14,6 @@ RATE = 30.0
 READERS = 10
 LIMIT = "60s"
 ENDING_CLIENTS, ENDING_EVENTS = 500, 200
-ENDING_WINDOW = "20s"
 ENDS = "eventstreams_stream_ends_total"
 ACCEPT = {"sse": "text/event-stream", "ndjson": "application/json"}
 
@@ -94,7 +93,7 @@ async def _ends(bench: Bench) -> Figures:
     async with bench.rig.server({STREAM: topic}) as server:
         await bench.rig.warm_up(server.stream(), server.pid)
         # One event more than there is to come: the clients wait for it, and the service ends their streams.
-        options = {"n": ENDING_CLIENTS, "until": ENDING_EVENTS + 1, "ramp": "1ms", "window": ENDING_WINDOW}
+        options = {"n": ENDING_CLIENTS, "until": ENDING_EVENTS + 1, "ramp": "1ms", "window": LIMIT}
         report = await bench.rig.load(server.url, server.pid, paths, mode="replay", **options)
         ended = sum(server.metric(f'{ENDS}{{reason="{reason}"}}') for reason in ("until", "limit"))
     wrong = abs(report["events"] - ENDING_CLIENTS * ENDING_EVENTS) + report["lost"] + report["repeated"]
