@@ -34,6 +34,12 @@ class Group(NamedTuple):
     number: int = 0
 
 
+LOOKUP = Group("lookup")
+METADATA = Group("metadata")
+TAIL = Group("tail")
+"""The connections of KafkaSource, besides those that read history."""
+
+
 class Address(NamedTuple):
     """Where a broker listens."""
 

@@ -25,7 +25,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from streams.core.positions import TopicPartition
 from streams.engine.kafka.batches import decode
 from streams.engine.kafka.broker_trouble import failure, not_authorized
-from streams.engine.kafka.brokers import Brokers, Group, by_topic
+from streams.engine.kafka.brokers import LOOKUP, METADATA, TAIL, Brokers, Group, by_topic
 from streams.engine.kafka.damaged import Damaged
 from streams.engine.kafka.options import REQUEST_SECONDS, KafkaOptions
 from streams.engine.metrics import Metrics
@@ -43,11 +43,7 @@ from streams.engine.tuning import DEFAULT, Tuning
 
 log = logging.getLogger(__name__)
 
-
 _LATEST, _EARLIEST = -1, -2
-_LOOKUP = Group("lookup")
-_METADATA = Group("metadata")
-_TAIL = Group("tail")
 
 
 class KafkaSource:
@@ -267,7 +263,7 @@ class KafkaSource:
                 wanted,
                 options.max_partition_fetch_bytes,
                 options.fetch_max_wait_ms,
-                _TAIL,
+                TAIL,
                 self._tail_seconds,
             )
         except Exception as error:  # of any kind: it would end the poll of all other brokers too
@@ -368,7 +364,7 @@ class KafkaSource:
     ) -> dict[TopicPartition, Found | SourceError]:
         request = OffsetRequest(-1, self._isolation, by_topic(times))
         try:
-            response = await self._brokers.send(leader, request, _LOOKUP, self._tuning.lookup_seconds)
+            response = await self._brokers.send(leader, request, LOOKUP, self._tuning.lookup_seconds)
         except SourceUnavailableError as error:
             self._is_stale = True
             return dict.fromkeys(times, error)
@@ -395,7 +391,7 @@ class KafkaSource:
     async def _metadata(self, topics: list[str], seconds: float, *, configured: bool) -> Any:
         request = MetadataRequest(topics, False)
         try:
-            response = await self._brokers.ask_any(request, _METADATA, seconds, configured=configured)
+            response = await self._brokers.ask_any(request, METADATA, seconds, configured=configured)
         except SourceUnavailableError:
             self._is_stale = True
             raise
