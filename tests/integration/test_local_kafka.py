@@ -128,8 +128,11 @@ def test_a_kafka_dies_with_the_process_that_started_it(own_kafka: LocalKafka) ->
 
 def test_a_child_is_ended_with_what_it_has_started_itself(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    child = spawn(["sh", "-c", "trap '' TERM; sleep 600 & echo $!; wait; wait"], log)
-    deadline = time.monotonic() + 5
+    starts = "import signal, subprocess, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    starts += "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    starts += "print(child.pid, flush=True); child.wait()"
+    child = spawn([sys.executable, "-c", starts], log)  # no shell: some machines have Python alone
+    deadline = time.monotonic() + 20
     while not log.read_text().strip() and time.monotonic() < deadline:
         time.sleep(0.02)
     grandchild = int(log.read_text())
@@ -203,8 +206,9 @@ def test_maven_s_own_reason_is_shown_and_no_half_folder_is_left(
 def test_of_two_installs_at_once_both_find_the_jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     maven = tmp_path / "mvn"
     maven.write_text(
-        '#!/bin/sh\nfor a; do case "$a" in -DoutputDirectory=*) out="${a#*=}";; esac; done\n'
-        'sleep 0.5\nmkdir -p "$out"\ntouch "$out/kafka.jar"\n'
+        f"#!{sys.executable}\nimport pathlib, sys, time\ntime.sleep(0.5)\n"
+        "(given,) = (each for each in sys.argv if each.startswith('-DoutputDirectory='))\n"
+        "out = pathlib.Path(given.partition('=')[2])\nout.mkdir(parents=True)\n(out / 'kafka.jar').touch()\n"
     )
     maven.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")

@@ -26,7 +26,12 @@ START_SECONDS = 30.0
 
 
 def find_postgres() -> Path | None:
-    """Return the folder with `initdb` and `postgres`: Debian keeps them out of the PATH."""
+    """Return the folder with `initdb` and `postgres`: Debian keeps them out of the PATH.
+
+    None also for root without `setpriv`: PostgreSQL refuses to run as root.
+    """
+    if os.getuid() == 0 and shutil.which("setpriv") is None:
+        return None
     on_path = shutil.which("initdb")
     found = [Path(on_path).resolve().parent] if on_path else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
