@@ -23,7 +23,7 @@ from tests.support.site import Site
 LIMIT = 4
 """Connections of one address."""
 STREAMS = ("one", "two", "restarted", "quiet", "busy", "redacted", "cut", "looked.at", "recent", "resumed")
-STREAMS += ("filtered", "values", "ending", "flagged", "closer", "saved", "kept", "walked")
+STREAMS += ("filtered", "values", "ending", "flagged", "closer", "saved", "kept", "walked", "squeezed")
 ABSENT = "absent"
 """A stream without a topic in Kafka."""
 REDACTED = "Участник:HTriedman (WMF)/redacted page test"

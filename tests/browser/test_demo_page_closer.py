@@ -185,3 +185,14 @@ async def test_labels_of_five_digits_are_not_cut_off(page: Page, demo: Demo) -> 
     )
     assert left["top"] == "100,000"
     assert left["left"] >= left["text"] + 6
+
+
+async def test_a_compressed_stream_shows_the_same_events_and_both_sizes(page: Page, demo: Demo) -> None:
+    await demo.write("squeezed", *(Rec(change(n, title=f"Page {n}"), at=AT_MS + n) for n in range(50)))
+    await page.goto(f"{demo.site.url}/v2/ui#/?streams=squeezed&since=2023-11-14T22:13Z&limit=50")
+    await page.locator("#connection > summary").click()
+    await page.get_by_label("Compressed, from the next start on").check()
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(page.locator("#fact-events b")).to_have_text("50")
+    await expect(page.locator("#fact-bytes small")).to_have_text(re.compile(r"an event, sent as .* \((zstd|gzip)\)$"))
+    assert "compress=auto" in page.url

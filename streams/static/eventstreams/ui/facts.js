@@ -63,12 +63,19 @@ export function showFacts({ phase, until }, ledger, isSilent, recent) {
   fact("since", isOpen ? clock(ledger.openSince) : "–", isOpen ? `for ${duration(Date.now() - ledger.openSince)}` : "");
   fact("reconnects", number(ledger.reconnects));
   fact("events", number(ledger.events), `${perSecond(ledger.perSecond)} per second`);
-  fact("bytes", bytes(ledger.bytes), ledger.events ? `${bytes(ledger.bytes / ledger.events)} an event` : "");
+  fact("bytes", bytes(ledger.bytes), sizes(ledger));
   fact("repeated", number(ledger.repeated), `${number(ledger.skipped)} offsets skipped`);
   const last = ledger.gaps.at(-1);
   fact("gaps", number(ledger.gaps.length), last ? `last in ${last.topic}` : "reported by the server");
   fact("behind", ...(isSilent ? ["–", "nothing arrives"] : delay(ledger)));
   fact("last", ledger.lastAt === null ? "–" : duration(Date.now() - ledger.lastAt), ledger.lastAt === null ? "" : "ago");
+}
+
+/** The browser tells how many bytes were on their way only when a stream has ended. */
+function sizes({ bytes: received, events, encoding, sentBytes }) {
+  const each = events ? `${bytes(received / events)} an event` : "";
+  const sent = sentBytes ? `sent as ${bytes(sentBytes)} (${encoding})` : encoding && `sent as ${encoding}`;
+  return [each, sent].filter(Boolean).join(", ");
 }
 
 function fact(name, value, note = "") {

@@ -6,6 +6,9 @@ export class Ledger {
   startedAt = Date.now();
   events = 0;
   bytes = 0;
+  /** How the stream is compressed, "" for not at all; and its bytes before they were decoded, where they are known. */
+  encoding = "";
+  sentBytes = 0;
   /** Events whose offset had come before: none, if the server and this page do what they promise. */
   repeated = 0;
   /** Offsets that no event had. Kafka's numbering may have holes: transactions, records that are no events. */

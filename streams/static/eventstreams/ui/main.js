@@ -68,8 +68,11 @@ function choice() {
   ];
 }
 
+/** The service's own parameter: how what it sends is compressed, "" for not at all. */
+const compress = () => ($("compress").checked ? "auto" : "");
+
 function keepInAddress() {
-  writeAddress([...choice(), ...begin.pairs, ["run", isWanted && "1"]]);
+  writeAddress([...choice(), ...begin.pairs, ["compress", compress()], ["run", isWanted && "1"]]);
 }
 
 function takeFromAddress() {
@@ -77,6 +80,7 @@ function takeFromAddress() {
   picker.choose((query.get("streams") ?? "").split(",").filter(Boolean));
   begin.read(query);
   wanted.read(query);
+  $("compress").checked = query.has("compress");
   $("filter").value = query.get("look") ?? "";
   $("columns").value = query.get("columns") ?? "";
   applyFilter();
@@ -122,7 +126,7 @@ function start() {
     $("choice").open = false;
     scrollTo(0, 0);
   }
-  const own = new Connection(streamUrl(), begin.id, () => keepaliveSeconds * 3000, {
+  const own = new Connection(streamUrl([["compress", compress()]]), begin.id, () => keepaliveSeconds * 3000, {
     state: (now) => {
       if (connection !== own) return;
       state = now;
@@ -149,6 +153,12 @@ function start() {
     },
     received: (count) => {
       ledger.bytes += count;
+    },
+    encoding: (text) => {
+      if (connection === own) ledger.encoding = text;
+    },
+    sent: (count) => {
+      if (connection === own) ledger.sentBytes += count;
     },
   });
   connection = own;

@@ -58,6 +58,12 @@ export class Parser {
   }
 }
 
+/** The size of the last body from `url` before it was decoded, 0 where the browser does not tell. */
+async function bytesOnTheWay(url) {
+  await new Promise((resolve) => setTimeout(resolve, 100)); // the entry comes a moment after the last byte
+  return performance.getEntriesByName(url, "resource").at(-1)?.encodedBodySize ?? 0;
+}
+
 /**
  * The streams at `url`. `on` has
  * - `state({phase, problem, until})`: phase is connecting, open, waiting (until a time, in ms), refused or stopped;
@@ -65,7 +71,9 @@ export class Parser {
  * - `since(time)`, how the service understood the time to start from, where the streams' address has one;
  * - `filter(text)`, the filter that the server says is in force, "" without one;
  * - `event({data, id})`; `gap(array)`, what the server says to be missing; `idle()`, its sign that there is nothing to
- *   send; `received(bytes)`, after what these had in them: if that returns a promise, nothing is read before it is kept.
+ *   send; `received(bytes)`, after what these had in them: if that returns a promise, nothing is read before it is kept;
+ * - `encoding(text)`, how the stream is compressed, "" for not at all; `sent(bytes)`, at the end of a compressed stream,
+ *   the size that it had on its way, which browsers do not tell before, and not of a stream that breaks off.
  * A problem has `status`, `type`, `title` and `detail` as the server's, or a `type` of ours: unreachable, silent, ended.
  */
 export class Connection {
@@ -140,7 +148,11 @@ export class Connection {
     const since = response.headers.get("EventStreams-Since");
     if (since && new URL(this.#url).searchParams.has("since")) this.#on.since(since);
     this.#on.filter(response.headers.get("EventStreams-Filter") ?? "");
-    return this.#read(response.body.getReader());
+    const encoding = response.headers.get("Content-Encoding") ?? "";
+    this.#on.encoding?.(encoding);
+    const left = await this.#read(response.body.getReader());
+    if (encoding) this.#on.sent?.(await bytesOnTheWay(response.url));
+    return left;
   }
 
   /** Before the first event there is no id to resume after; then it is the time of the first connection. */
