@@ -15,7 +15,7 @@ from eventstreams_site.database_threads import DatabaseThreads
 from eventstreams_site.logs import lines
 from eventstreams_site.status.own import OwnStatus
 from eventstreams_site.telemetry.reporting import Telemetry
-from eventstreams_site.watch import Followed, Watch
+from eventstreams_site.watch import DatabaseTrouble, Followed, Watch
 from redaction.listed import changes
 from redaction.listed.in_force import Listed
 from redaction.listed.matches import MatchWriter
@@ -92,14 +92,21 @@ class Process:
         self._redactor: Redactor | None = None
         """The redactor in force; None before the first."""
         self._matches = MatchWriter()
+        self._database = DatabaseTrouble()
         self._watch = Watch(
             Followed(
                 "the redaction list",
                 functools.partial(changes.read, config.mediawiki_redacted_pages),
                 self._apply_list,
                 self._on_list_read,
+                self._database,
             ),
-            Followed("the streams", functools.partial(read_catalogue, config), self._apply_catalogue),
+            Followed(
+                "the streams",
+                functools.partial(read_catalogue, config),
+                self._apply_catalogue,
+                trouble=self._database,
+            ),
         )
         self.service = Service(
             settings=EdgeSettings(
@@ -162,7 +169,9 @@ class Process:
                 self.loop_lag.watch(),
                 self.status.watch(),
                 # Separate: `poll_now` is for what admins wait for.
-                Watch(Followed("which pages matched events", self._matches.write, lambda _: None)).run(),
+                Watch(
+                    Followed("which pages matched events", self._matches.write, lambda _: None, trouble=self._database)
+                ).run(),
                 service.refresh.run_forever(),
                 service.schemas.run_forever(),
                 service.stalls.run(),

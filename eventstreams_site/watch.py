@@ -16,6 +16,7 @@ from django.db import connections
 
 from eventstreams_site.database_threads import DatabaseThreads
 from streams.engine.metrics import Metrics
+from streams.engine.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,25 @@ POLL_SECONDS = 1.0
 BEHIND_SECONDS = 3.5
 """Age of a value, in seconds, from which it is reported as old: a change may then take more than 5 seconds to apply.
 A database with round trips of two seconds gives values that are at most three seconds old."""
-LOG_SECONDS = 30.0
-"""Seconds between two lines about a failure that lasts."""
-LOG_AGAIN_SECONDS = 5.0
-"""Seconds after the end of a failure before the next one is logged."""
+
+
+class DatabaseTrouble:
+    """Logs the trouble that the database gives to all that follows it: as one, since it is one."""
+
+    def __init__(self) -> None:
+        self._outage = Outage(log, "The database cannot be used")
+        self._failing: set[str] = set()
+
+    def fails(self, what: str, why: str) -> None:
+        """Note that something cannot be read or written, and why."""
+        self._failing.add(what)
+        self._outage.continues(f"{what}: {why}")
+
+    def works(self, what: str) -> None:
+        """Note that it can."""
+        self._failing.discard(what)
+        if not self._failing:
+            self._outage.is_over("The database can be used again")
 
 
 class Followed(Generic[T]):
@@ -39,6 +55,7 @@ class Followed(Generic[T]):
         fetch: Called in a thread, with the last value given to `on_change`, or None. Returns None if nothing changed.
         on_change: Called in the event loop with each new value.
         on_success: Called in the event loop after each successful fetch.
+        trouble: Told when the database fails; those who follow one database share it.
     """
 
     def __init__(
@@ -47,6 +64,7 @@ class Followed(Generic[T]):
         fetch: Callable[[T | None], T | None],
         on_change: Callable[[T], None],
         on_success: Callable[[], None] = lambda: None,
+        trouble: DatabaseTrouble | None = None,
     ) -> None:
         self.what = what
         self.asked_at = time.monotonic()
@@ -62,8 +80,7 @@ class Followed(Generic[T]):
         self._on_change = on_change
         self._on_success = on_success
         self._last: T | None = None
-        self._is_failure_logged = False
-        self._next_log = 0.0
+        self._trouble = trouble or DatabaseTrouble()
 
     @property
     def behind(self) -> float:
@@ -80,7 +97,7 @@ class Followed(Generic[T]):
                 try:
                     answer = threads.run(self._query(self._last))
                 except RuntimeError as error:  # no thread can be started
-                    self._log_failure(str(error))
+                    self._trouble.fails(self.what, str(error))
                     answer = None
                 self._is_due = answer is None
                 if answer is not None:
@@ -91,7 +108,7 @@ class Followed(Generic[T]):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self.wake.wait()
                 if self.behind > BEHIND_SECONDS:
-                    self._log_failure("no answer from the database for %.0f s" % self.behind)
+                    self._trouble.fails(self.what, "no answer from the database for %.0f s" % self.behind)
         finally:
             for task in waits:
                 task.cancel()
@@ -117,24 +134,15 @@ class Followed(Generic[T]):
                 self._last = new
         except Exception as error:
             self.failures += 1
-            self._log_failure(f"{type(error).__name__}: {error} (has `manage.py migrate` been run?)")
+            self._trouble.fails(self.what, f"{type(error).__name__}: {error} (has `manage.py migrate` been run?)")
         else:
             self.seconds = time.monotonic() - asked_at
             self.asked_at = asked_at
             self._on_success()
-            if self._is_failure_logged:
-                log.warning("Can read %s again", self.what)
-                self._is_failure_logged = False
-                self._next_log = time.monotonic() + LOG_AGAIN_SECONDS
+            self._trouble.works(self.what)
         finally:
             if self._is_due:
                 self.wake.set()
-
-    def _log_failure(self, why: str) -> None:
-        if time.monotonic() >= self._next_log:
-            self._is_failure_logged = True
-            self._next_log = time.monotonic() + LOG_SECONDS
-            log.error("Cannot read %s: %s", self.what, why)
 
 
 class Watch:

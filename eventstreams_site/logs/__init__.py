@@ -6,7 +6,6 @@ In reading order:
 - `configuration.py`: which logger writes what, and from which level.
 - `json_lines.py`: the same line as a JSON object.
 - `backlog.py`: a bounded queue before stderr, so that a reader that stalls delays nothing.
-- `outage.py`: logs an outage at once, every minute, and at its end.
 
 Never imported here: Django, Daphne, Twisted, `streams`, `redaction`.
 """

@@ -32,6 +32,7 @@ def configuration(level: str) -> dict[str, Any]:
             "seldom": {"()": "eventstreams_site.logs.lines.RepeatLimit", "burst": 10},
             "once": {"()": "eventstreams_site.logs.lines.RepeatLimit"},
             "of_clients": {"()": "eventstreams_site.logs.lines.RepeatLimit", "demote": True},
+            "not_the_database": {"()": "eventstreams_site.logs.lines.NotTheDatabase"},
         },
         "handlers": {
             "stderr": {"()": "eventstreams_site.logs.lines.Handler", "formatter": "line", "filters": ["seldom"]},
@@ -47,7 +48,12 @@ def configuration(level: str) -> dict[str, Any]:
         "loggers": {
             "django": {"handlers": [], "level": level},  # Django's own handlers would write each line twice
             # Clients can request missing pages at any rate. An internal error is logged, but not for each request.
-            "django.request": {"handlers": ["once"], "propagate": False, "level": "ERROR"},
+            "django.request": {
+                "handlers": ["once"],
+                "filters": ["not_the_database"],
+                "propagate": False,
+                "level": "ERROR",
+            },
             "django.security": {"handlers": ["of_clients"], "propagate": False},
             # It would log each failed attempt (the engine logs when Kafka fails and recovers), and at DEBUG all events,
             # before redaction.

@@ -165,6 +165,18 @@ class RepeatLimit(logging.Filter):
         return True
 
 
+class NotTheDatabase(logging.Filter):
+    """Drops failures of requests whose reason is the database: its outage has its own lines (`watch.py`)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is to be written."""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        return not (type(error).__module__ == "django.db.utils" and type(error).__name__ in _AWAY)
+
+
+_AWAY = ("OperationalError", "InterfaceError")
+
+
 def take_standard_streams() -> None:
     """Send warnings, excepthooks and print() through the backlogs too, so that they never wait."""
     take_warnings()

@@ -20,6 +20,7 @@ from django.utils import timezone
 from redaction.listed.recording import BATCH
 from redaction.models import PageMatch, RedactedPage
 from redaction.redactor import Identity
+from streams.engine.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class MatchWriter:
         self._pending: Counter[Identity] = Counter()
         self._next_write = time.monotonic() + 1.0
         self._writing = threading.Lock()
+        self._outage = Outage(log, "Cannot write which redacted pages matched events, retrying", level=logging.WARNING)
 
     def add(self, matches: Mapping[Identity, int]) -> None:
         """Take over how many events each page has matched."""
@@ -88,9 +90,10 @@ class MatchWriter:
         self._next_write = time.monotonic() + WRITE_SECONDS
         try:
             self._write(MAX_WRITTEN)
+            self._outage.is_over("Counts of matched events are written again")
         except DatabaseError as error:
             connection.close()  # the next write opens another
-            log.warning("Cannot write which redacted pages matched events, retrying: %s", type(error).__name__)
+            self._outage.continues(type(error).__name__)
         finally:
             self._writing.release()
 

@@ -13,6 +13,7 @@ from streams.catalogue.database import StreamConfigSource
 from streams.catalogue.lease import Replica
 from streams.catalogue.synchronise import SyncResult, synchronise
 from streams.engine.metrics import Metrics
+from streams.engine.outage import Outage
 from streams.models import SyncRun
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Refresh:
         self._synced = synced
         self._one_at_a_time = asyncio.Lock()
         self._told_at = float("-inf")
+        self._outage = Outage(log, "The stream configuration was not refreshed")
         self._again: asyncio.Future[SyncResult] | None = None
 
     async def run(self, *, force: bool = False, by: str = "") -> SyncResult:
@@ -75,6 +77,7 @@ class Refresh:
             finally:
                 self._synced(began, outcome)
             self._tell_difference(result)
+            self._tell_failure(result)
             self.last = result
             self._metrics.syncs.labels(result.outcome.value).inc()
             if result.is_good:
@@ -95,6 +98,13 @@ class Refresh:
             log.warning("The stream configuration of %s is the stored one again", result.source)
             self._told_at = float("-inf")
 
+    def _tell_failure(self, result: SyncResult) -> None:
+        """Log at once, and every minute, that the source cannot be used or its document is held, and the end."""
+        if result.outcome is SyncRun.Outcome.FAILED or result.is_held:
+            self._outage.continues(result.error)
+        else:
+            self._outage.is_over("The stream configuration is refreshed again")
+
     def reconsider(self) -> None:
         """Refresh again if a configuration is held: the database has changed, so it may have been applied."""
         if self.last is not None and self.last.outcome is SyncRun.Outcome.HELD:
@@ -109,7 +119,7 @@ class Refresh:
             try:
                 result = await self.run()
             except Exception as error:
-                log.error("The stream configuration was not refreshed: %s: %s", type(error).__name__, error)
+                self._outage.continues(f"{type(error).__name__}: {error}")
             if result is None or result.outcome is SyncRun.Outcome.FAILED:
                 wait = min(ttl or SYNC_RETRY_SECONDS, SYNC_RETRY_SECONDS)
             elif result.wait:  # until this replica's document takes the place of another's

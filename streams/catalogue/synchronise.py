@@ -357,12 +357,9 @@ def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _log(result: SyncResult) -> None:
+    """Log what was changed. Failures are logged by the caller, which knows how long they last."""
     names = listed(added=result.added, removed=result.removed, changed=result.changed, withdrawn=result.withdrawn)
-    if result.outcome is Outcome.FAILED:
-        logger.error("The stream configuration was not changed: %s", result.error)
-    elif result.outcome is Outcome.HELD:
-        logger.warning("The stream configuration was not changed: %s%s", result.error, names)
-    elif result.recorded:
+    if result.recorded and result.outcome not in {Outcome.FAILED, Outcome.HELD}:
         logger.info("The stream configuration of %s is %s%s", result.source, result.outcome.value, names)
         for name, reason in result.left_out:
             logger.warning("Stream %s was skipped: %s", name, reason)

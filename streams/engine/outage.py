@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 
 AGAIN_SECONDS = 60.0
-"""Seconds between two lines about one outage; also from its line to the first one of an outage that follows soon."""
+"""Seconds between two lines about one outage."""
+SOON_SECONDS = 10.0
+"""Seconds from a line to the first one of an outage that follows: one that comes and goes does not fill the log."""
 
 
 class Outage:
@@ -52,7 +54,8 @@ class Outage:
         """Note that there is an outage, and why."""
         now = self._clock()
         self._since = now if self._since is None else self._since
-        if now - self._logged_at >= (self._again_seconds if why == self._why else self._changed_seconds):
+        pause = self._again_seconds if why == self._why else self._changed_seconds
+        if now - self._logged_at >= (pause if self._is_logged else min(pause, SOON_SECONDS)):
             lasted = f", for {now - self._since:.0f} s" if self._is_logged else ""
             self._is_logged, self._why, self._logged_at = True, why, now
             self._log.log(self._level, "%s%s: %s", self._what, lasted, why)

@@ -16,6 +16,7 @@ from streams.catalogue.fetch import AbsentError, FetchError
 from streams.catalogue.hosts import is_at
 from streams.core.catalogue import Catalogue
 from streams.engine.metrics import Metrics
+from streams.engine.outage import Outage
 from streams.schemas.search import Answer, BrokenError, Schema, SchemaConfig, Search, schema_path
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Schemas:
         self._one_at_a_time = asyncio.Lock()
         self._catalogue: Catalogue | None = None
         self._news = asyncio.Event()
+        self._outage = Outage(log, "The schemas were not refreshed")
 
     def of(self, stream_name: str) -> Schema | None:
         """Return the schema of the stream with this canonical name, if it has one."""
@@ -93,7 +95,9 @@ class Schemas:
                 if self._catalogue is not None:
                     complete = await self.refresh(self._catalogue)
             except Exception as error:
-                log.error("The schemas were not refreshed: %s: %s", type(error).__name__, error)
+                self._outage.continues(f"{type(error).__name__}: {error}")
+            else:
+                self._outage.is_over("The schemas are refreshed again")
             pause = (ttl or None) if complete else min(ttl or SEARCH_RETRY_SECONDS, SEARCH_RETRY_SECONDS)
 
     async def refresh(self, catalogue: Catalogue) -> bool:

@@ -57,11 +57,11 @@ async def test_no_stream_opens_before_the_list_was_read_and_a_later_outage_is_sa
     assert client.status == 200
 
     rename(site, "streams_version", "away")
-    wait_for_log(site, "Cannot read the redaction list", 2)
+    wait_for_log(site, "The database cannot be used: ", 2)
     other = await StreamClient.connect(site.port, "/v2/stream/test", SSE)
     assert other.status == 200, "the last list is in force"
     rename(site, "away", "streams_version")
-    wait_for_log(site, "Can read the redaction list again", 2)
+    wait_for_log(site, "The database can be used again", 2)
     for each in (told, client, other):
         await each.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 
 from aiokafka.errors import (
@@ -20,6 +21,7 @@ from aiokafka.errors import (
 )
 
 from streams.core.positions import TopicPartition
+from streams.engine.outage import Outage
 from streams.engine.source import (
     NotAuthorizedError,
     OutOfRangeError,
@@ -27,6 +29,8 @@ from streams.engine.source import (
     SourceUnavailableError,
     UnknownPartitionError,
 )
+
+log = logging.getLogger(__name__)
 
 _MOVED = (NotLeaderForPartitionError, LeaderNotAvailableError)
 _CHECK = "check security.protocol, which is {protocol}"
@@ -97,3 +101,22 @@ def failure(error: type[KafkaError], tp: TopicPartition, offset: int | None = No
 def not_authorized(topic: str) -> NotAuthorizedError:
     """Return the error for a topic that the service may not read."""
     return NotAuthorizedError(f"Kafka does not authorise this service to read the topic {topic}")
+
+
+class BrokerOutages:
+    """Logs the outages of single brokers: each has its own lines."""
+
+    def __init__(self) -> None:
+        self._outages: dict[int, Outage] = {}
+
+    def fails(self, node: int, why: str) -> None:
+        """Note that a broker does not answer, and why."""
+        if node not in self._outages:
+            what = f"Kafka broker {node} does not answer, retrying"
+            self._outages[node] = Outage(log, what, level=logging.WARNING)
+        self._outages[node].continues(why)
+
+    def works(self, node: int) -> None:
+        """Note that a broker answers."""
+        if node in self._outages:
+            self._outages[node].is_over(f"Kafka broker {node} answers again")

@@ -10,7 +10,6 @@ Source: Kafka protocol guide, Fetch v5–11, ListOffsets v2–5, Metadata v4–5
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
@@ -24,7 +23,7 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from streams.core.positions import TopicPartition
 from streams.engine.kafka.batches import decode
-from streams.engine.kafka.broker_trouble import failure, not_authorized
+from streams.engine.kafka.broker_trouble import BrokerOutages, failure, not_authorized
 from streams.engine.kafka.brokers import LOOKUP, METADATA, TAIL, Brokers, Group, by_topic
 from streams.engine.kafka.damaged import Damaged
 from streams.engine.kafka.options import REQUEST_SECONDS, KafkaOptions
@@ -40,8 +39,6 @@ from streams.engine.source import (
     SourceUnavailableError,
 )
 from streams.engine.tuning import DEFAULT, Tuning
-
-log = logging.getLogger(__name__)
 
 _LATEST, _EARLIEST = -1, -2
 
@@ -65,7 +62,8 @@ class KafkaSource:
         """How many reads are under way on each of the connections for history."""
         self._refreshes = 0
         self._silent: dict[int, int] = {}
-        """The leaders whose last fetch failed, logged once; they are asked again after a further refresh."""
+        """The leaders whose last fetch failed; they are asked again after a further refresh."""
+        self._outages = BrokerOutages()
         self._resting: dict[TopicPartition, float] = {}
         """Partitions that the tail leaves alone, and until when (time.monotonic)."""
         self._damaged = Damaged(metrics)
@@ -267,8 +265,7 @@ class KafkaSource:
                 self._tail_seconds,
             )
         except Exception as error:  # of any kind: it would end the poll of all other brokers too
-            if leader not in self._silent:
-                log.warning("Kafka broker %s does not answer, retrying: %s", leader, str(error) or repr(error))
+            self._outages.fails(leader, str(error) or repr(error))
             self._silent[leader] = self._refreshes  # it may return as another one, of another cluster
             self._is_stale = True
             if not isinstance(error, SourceError):
@@ -276,6 +273,7 @@ class KafkaSource:
             await asyncio.sleep(self._tuning.broker_retry_seconds)
             return {tp: (offset, error) for tp, offset in wanted.items()}
         self._silent.pop(leader, None)
+        self._outages.works(leader)
         for tp in wanted:  # also one whose batch is damaged, and not among the results
             _, result = fetched.get(tp, (0, None))
             if not isinstance(result, Batch):

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from streams.core.positions import TopicPartition
 from streams.engine.metrics import Metrics
+from streams.engine.outage import Outage
 from streams.engine.source import NotAuthorizedError, RecordSource, SourceError
 from streams.engine.tail.partition import Partition
 from streams.engine.tail.topics import Topics
@@ -46,8 +47,13 @@ class Health:
         self._looked_at = time.monotonic()
         self._unread: list[str] = []
         self._is_read = True
-        self._away = _Said("Kafka answers again", tuning)
-        self._stalled = _Said("All partitions that clients follow are read again", tuning)
+        self._away = Outage(log, "Kafka cannot be reached", again_seconds=tuning.log_seconds)
+        self._stalled = Outage(
+            log,
+            "Partitions are not read",
+            again_seconds=tuning.log_seconds,
+            changed_seconds=tuning.changed_log_seconds,
+        )
 
     def heard(self) -> None:
         """Note that a fetch of the tail was answered."""
@@ -55,7 +61,7 @@ class Health:
 
     def answered(self) -> None:
         """Note that Kafka has answered for the catalogue: from the first time on, it is there."""
-        if not self.available and self._topics.has_metadata and self._away.began is None:
+        if not self.available and self._topics.has_metadata and not self._away.is_on:
             self.available = True
 
     def problems(self) -> list[str]:
@@ -79,12 +85,12 @@ class Health:
                 if failures >= PINGS_TO_BE_AWAY:
                     self.available = False
                 if not self.available:  # at the start, from the first failure on
-                    self._away.say(self._is_away())
+                    self._away.continues(self.reason or "it has not answered yet")
             else:
                 failures = 0
                 self.reason = ""
                 self.available = self._topics.has_metadata
-                self._away.say(None)
+                self._away.is_over("Kafka answers again")
             self._metrics.kafka_up.set(self.available and self._is_read)
             await asyncio.sleep(self._tuning.ping_seconds)
 
@@ -103,7 +109,7 @@ class Health:
         self._unread = _sentences(unread)
         self._is_read = len(unread) < len(wanted) or not wanted
         if self.available or not self._unread:  # while Kafka is away, only that is reported
-            self._stalled.say("; ".join(self._unread) or None)
+            self._log_unread()
         placed = [each for each in wanted if each.ring is not None]
         lag = sum(each.lag for each in placed)
         metrics = self._metrics
@@ -119,6 +125,12 @@ class Health:
             max((each.lag_seconds(now_ms) for each in placed), default=0.0) if is_known else float("nan")
         )
 
+    def _log_unread(self) -> None:
+        if self._unread:
+            self._stalled.continues("; ".join(self._unread))
+        else:
+            self._stalled.is_over("All partitions that clients follow are read again")
+
     def _is_away(self) -> str:
         return f"Kafka cannot be reached: {self.reason}" if self.reason else "Kafka has not answered yet"
 
@@ -128,30 +140,6 @@ class Health:
 
 
 _SILENT = SourceError("no broker has answered for it")
-
-
-class _Said:
-    """Logs a trouble at once, every minute while it lasts, and when it is over."""
-
-    def __init__(self, over: str, tuning: Tuning) -> None:
-        self._tuning = tuning
-        self.began: float | None = None
-        self._over = over
-        self._text = ""
-        self._logged_at = 0.0
-
-    def say(self, text: str | None) -> None:
-        now = time.monotonic()
-        if text is None:
-            if self.began is not None:
-                log.warning("%s, after %d s", self._over, now - self.began)
-            self.began = None
-            return
-        pause = self._tuning.log_seconds if text == self._text else self._tuning.changed_log_seconds
-        if self.began is None or now - self._logged_at >= pause:
-            log.error("%s; retrying", text)
-            self._text, self._logged_at = text, now
-        self.began = now if self.began is None else self.began
 
 
 def _sentences(unread: Collection[Partition]) -> list[str]:

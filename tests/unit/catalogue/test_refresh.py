@@ -78,3 +78,18 @@ async def test_what_is_held_is_not_asked_for_again_until_the_streams_change(monk
     refresh.reconsider()
     await asyncio.sleep(0.05)
     assert len(source.known) == 2, "nothing is held any more"
+
+
+async def test_a_source_that_fails_is_logged_once_a_minute_and_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Source(*[OSError("no database")] * 3, *[Outcome.FAILED] * 5, Outcome.CHANGED)
+    refresh, _ = refresh_of(source, monkeypatch)
+    async with asyncio.timeout(10):
+        await refresh.run_forever()
+    assert len(source.known) == 9
+    found = [(each.levelname, each.getMessage()) for each in caplog.records if each.name == module.__name__]
+    assert found == [
+        ("ERROR", "The stream configuration was not refreshed: OSError: no database"),
+        ("WARNING", "The stream configuration is refreshed again, after 0 s"),
+    ]

@@ -6,12 +6,19 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError, ProgrammingError
 
+from eventstreams_site.config.config import load_config
 from eventstreams_site.logs import lines
 from eventstreams_site.logs.backlog import Backlog
-from eventstreams_site.logs.lines import FORMAT, LONGEST_LINE, LineFormatter, RepeatLimit
+from eventstreams_site.logs.configuration import configuration
+from eventstreams_site.logs.lines import FORMAT, LONGEST_LINE, LineFormatter, NotTheDatabase, RepeatLimit
+from eventstreams_site.process import Process
+from streams.http.public import PublicRoutes
+from streams.http.service import SCOPE_KEY
 
 
 def record(text: str, *arguments: object, level: int = logging.WARNING, name: str = "a") -> logging.LogRecord:
@@ -39,6 +46,40 @@ def test_what_strangers_cause_is_no_error() -> None:
     line = record("x", level=logging.ERROR)
     assert RepeatLimit(demote=True).filter(line)
     assert (line.levelno, line.levelname) == (logging.WARNING, "WARNING")
+
+
+def test_a_request_that_fails_for_the_database_has_no_line_besides_those_of_the_outage() -> None:
+    def failed(error: Exception) -> logging.LogRecord:
+        return logging.LogRecord("django.request", logging.ERROR, "", 0, "x", (), (type(error), error, None))
+
+    logs = configuration("INFO")
+    assert logs["loggers"]["django.request"]["filters"] == ["not_the_database"]
+    passes = NotTheDatabase().filter
+    assert not passes(failed(OperationalError("connection refused")))
+    assert not passes(failed(InterfaceError("connection already closed")))
+    assert passes(failed(ProgrammingError("no such column")))
+    assert passes(failed(ValueError("a fault")))
+    assert passes(record("x", level=logging.ERROR))
+
+
+async def test_a_probe_that_finds_the_process_unready_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    process = Process(load_config({}))
+    caplog.clear()
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for path, status in (("/readyz", 503), ("/healthz", 200), ("/metrics", 200), ("/nothing", 404)):
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+        await PublicRoutes()({**scope, SCOPE_KEY: process.service, "root_path": ""}, receive, send)
+        assert next(each["status"] for each in sent if "status" in each) == status, path
+        sent.clear()
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.INFO] == []
 
 
 def test_no_number_of_kinds_costs_more_than_so_much() -> None:

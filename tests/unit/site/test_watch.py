@@ -14,7 +14,8 @@ import pytest
 
 from eventstreams_site import watch as module
 from eventstreams_site.database_threads import MAX_THREADS
-from eventstreams_site.watch import Followed, Watch
+from eventstreams_site.watch import DatabaseTrouble, Followed, Watch
+from streams.engine.metrics import Metrics
 from tests.support.engine import cancel, eventually
 
 
@@ -167,7 +168,9 @@ async def test_a_database_that_hangs_takes_few_threads_and_is_reported(
     watch = Watch(Followed("the list", database.read, database.taken.append, database.note_seen))
     task = asyncio.create_task(watch.run())
     try:
-        await eventually(lambda: "Cannot read the list: no answer from the database for" in caplog.text)
+        await eventually(
+            lambda: "The database cannot be used: the list: no answer from the database for" in caplog.text
+        )
         await eventually(lambda: watch.behind.get("the list", 0) > 0.2)
         assert watch_threads() - before <= MAX_THREADS
         database.left = 0
@@ -176,3 +179,38 @@ async def test_a_database_that_hangs_takes_few_threads_and_is_reported(
     finally:
         database.over.set()
         await cancel(task)
+
+
+async def test_several_that_fail_are_one_outage_which_is_over_when_all_of_them_work(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trouble = DatabaseTrouble()
+    for _ in range(5):
+        trouble.fails("the list", "nobody there")
+        trouble.fails("the streams", "nobody there")
+    trouble.works("the list")
+    assert [record.getMessage() for record in caplog.records] == ["The database cannot be used: the list: nobody there"]
+    trouble.works("the streams")
+    trouble.works("the list")
+    assert caplog.records[-1].getMessage() == "The database can be used again, after 0 s"
+    assert len(caplog.records) == 2
+
+
+async def test_how_long_answers_take_and_how_many_failed_are_metrics() -> None:
+    database, metrics = Database(), Metrics()
+    watch = Watch(Followed("the list", database.read, database.taken.append, database.note_seen))
+    watch.measured_by(metrics)
+
+    def value(name: str) -> float:
+        found = metrics.registry.get_sample_value(f"eventstreams_database_{name}", {"query": "the list"})
+        assert found is not None
+        return found
+
+    task = asyncio.create_task(watch.run())
+    await eventually(lambda: database.seen > 1)
+    assert 0 < value("seconds") < 20
+    assert value("failures_total") == 0
+    database.error = ConnectionError("nobody there")
+    await eventually(lambda: value("failures_total") > 1)
+    assert value("age_seconds") > 0
+    await cancel(task)

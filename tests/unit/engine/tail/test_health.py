@@ -68,7 +68,7 @@ async def test_kafka_that_stays_away_is_logged_again_after_a_while_and_when_it_i
     hub.set_topics(["t"])
     hub.start()
     try:
-        await eventually(lambda: caplog.text.count(SAID) >= 3)
+        await eventually(lambda: caplog.text.count(REFUSED) >= 3)
         source.refuses = False
         await eventually(lambda: "Kafka answers again, after " in caplog.text)
         assert hub.health.problems() == []
