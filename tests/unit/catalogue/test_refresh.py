@@ -85,7 +85,7 @@ async def test_a_source_that_fails_is_logged_once_a_minute_and_when_it_is_over(
 ) -> None:
     source = Source(*[OSError("no database")] * 3, *[Outcome.FAILED] * 5, Outcome.CHANGED)
     refresh, _ = refresh_of(source, monkeypatch)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await refresh.run_forever()
     assert len(source.known) == 9
     found = [(each.levelname, each.getMessage()) for each in caplog.records if each.name == module.__name__]
