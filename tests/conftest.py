@@ -138,8 +138,18 @@ def own_kafka(request: pytest.FixtureRequest) -> Iterator[LocalKafka]:
     """A LocalKafka of the test's own, to be killed, paused and restarted; its `properties` can be a parameter:
     `@pytest.mark.parametrize("own_kafka", [{"log.retention.check.interval.ms": "500"}], indirect=True)`.
     """
+    yield from _own_kafka(getattr(request, "param", {}))
+
+
+@pytest.fixture(scope="module")
+def modules_kafka() -> Iterator[LocalKafka]:
+    """A LocalKafka of a file's tests, to be written to; a test that pauses it resumes it."""
+    yield from _own_kafka({})
+
+
+def _own_kafka(properties: dict[str, str]) -> Iterator[LocalKafka]:
     try:
-        with _local(getattr(request, "param", {})) as local:
+        with _local(properties) as local:
             yield local
     except LocalKafkaError as error:
         if os.environ.get(KAFKA_VARIABLE) or docker_answers():

@@ -6,6 +6,7 @@ Source: wire contract, "The two formats": `meta.topic`, `meta.partition`, `meta.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -58,6 +59,7 @@ def read_event(data: bytes, identifier: str) -> MirroredEvent:
     )
 
 
+@lru_cache(maxsize=8)  # the id of an event is looked at several times, and may have 4 kB
 def entries_of(identifier: str) -> list[dict[str, Any]]:
     """Return the entries of an id, one for each topic-partition; none where it is not such an id."""
     try:

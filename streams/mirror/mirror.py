@@ -5,46 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from streams.core.sse_parser import Comment, Item, Message, Retry
 from streams.mirror.event import read_event
-from streams.mirror.own_kafka import OwnKafka
+from streams.mirror.own_kafka import MAX_EVENT_BYTES, OwnKafka
 from streams.mirror.positions import Positions, Verdict
-from streams.mirror.upstream import Pauses, Unavailable, Upstream, UpstreamError
-
-REPORT_SECONDS = 10.0
-
-
-@dataclass
-class Counts:
-    """What the mirror has done since it started."""
-
-    written: int = 0
-    repeated: int = 0
-    holes: int = 0
-    gaps: int = 0
-    canaries: int = 0
-    unreadable: int = 0
-    cuts: int = 0
-
-    def sentence(self) -> str:
-        """Return them in words; what never happened is left out."""
-        parts = [f"{self.written:,} events written"]
-        for count, words in (
-            (self.repeated, "dropped as repeated"),
-            (self.holes, "holes in offsets"),
-            (self.gaps, "gaps reported"),
-            (self.canaries, "canary events dropped"),
-            (self.unreadable, "events that could not be read"),
-            (self.cuts, "reconnects"),
-        ):
-            if count:
-                parts.append(f"{count:,} {words}")
-        return ", ".join(parts)
+from streams.mirror.progress import REPORT_SECONDS, Counts, Progress
+from streams.mirror.upstream import Pauses, Refused, Unavailable, Upstream, UpstreamError
 
 
 class Mirror:
@@ -68,14 +38,14 @@ class Mirror:
         self._keep_canaries = keep_canaries
         self._report = report
         self._pauses = pauses or Pauses()
-        self._newest_ms = 0
-        self._reported: tuple[float, int, int] = (time.monotonic(), 0, 0)
+        self._progress = Progress(self.counts, time.monotonic())
 
     async def run(self) -> None:
         """Mirror until cancelled. Raises UpstreamError."""
         while True:
+            kafka = OwnKafka(self._client, self._upstream.names, self._committed)
             try:
-                async with OwnKafka(self._client, self._upstream.names) as kafka:
+                async with kafka:
                     positions = await kafka.positions()
                     if positions.resume_since:
                         self._report("Other streams were mirrored before: reading again what they have in common.")
@@ -83,26 +53,36 @@ class Mirror:
                         self._report("Resuming after what has been written.")
                     else:
                         self._report(f"Nothing has been written yet: starting at {self._since or 'the live end'}.")
-                    await self._follow(kafka, positions)
+                    telling = asyncio.create_task(self._tell(kafka))
+                    try:
+                        await self._follow(kafka, positions)
+                    finally:
+                        telling.cancel()
             except ProducerFenced:
-                raise UpstreamError(
-                    "another mirror of the same streams has begun to write to this Kafka: run one of them"
-                ) from None
+                if not kafka.has_timed_out:
+                    raise UpstreamError(
+                        "another mirror of the same streams has begun to write to this Kafka: run one of them"
+                    ) from None
+                await self._wait("Kafka has ended the transaction, since nothing came for a minute", None)
             except KafkaError as error:
-                await self._wait(f"Kafka at {self._client['bootstrap_servers']}: {error!r}", None)
+                await self._wait(f"Kafka at {self._client['bootstrap_servers']}: {_shown(error)}", None)
 
     async def _follow(self, kafka: OwnKafka, positions: Positions) -> None:
         """Read connection after connection, all from one position, while Kafka takes what is written."""
         while True:
             why, seconds = "the stream ended", None
+            identifier, since = positions.resume_id, positions.resume_since or self._since
+            # What comes before the first event has an id must not be lost either if the connection breaks there.
+            self._since = self._since or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             try:
-                async for items in self._upstream.read(positions.resume_id, positions.resume_since or self._since):
-                    if self._upstream.gap_header:
-                        self._gap(self._upstream.gap_header)
-                        self._upstream.gap_header = ""
+                async for items in self._upstream.read(identifier, since):
                     for item in items:
                         why = await self._take(item, kafka, positions) or why
-                    self._report_when_due()
+            except Refused as error:
+                if not identifier:
+                    raise
+                positions.distrust_id()
+                why = f"{error}. Asking by time instead of by an id; what was written is dropped when it comes again"
             except Unavailable as error:
                 why, seconds = str(error), error.seconds
             await kafka.flush()
@@ -125,6 +105,8 @@ class Mirror:
     async def _write(self, message: Message, kafka: OwnKafka, positions: Positions) -> None:
         try:
             event = read_event(message.data, message.id)
+            if len(message.data) + 3 * len(message.id) > MAX_EVENT_BYTES:
+                raise ValueError(f"an event has {len(message.data):,} bytes, of which Kafka is to take no more")  # noqa: TRY301
         except ValueError as error:
             self.counts.unreadable += 1
             if self.counts.unreadable == 1:
@@ -132,7 +114,7 @@ class Mirror:
             return
         self._pauses.succeeded()
         positions.saw([message.id])
-        verdict = positions.judge(event)
+        verdict = positions.judge(event, message.id)
         where = f"{event.topic} partition {event.partition}"
         if verdict is Verdict.REPEATED:
             self.counts.repeated += 1
@@ -141,30 +123,38 @@ class Mirror:
             self.counts.holes += 1
         elif verdict is Verdict.RESTARTED:
             self._report(f"The log of {where} began again in the source, with offset {event.offset}.")
-        self._newest_ms = max(self._newest_ms, event.timestamp)
+        self._progress.newest_ms = max(self._progress.newest_ms, event.timestamp)
         if event.is_canary and not self._keep_canaries:
             self.counts.canaries += 1
             return
-        await kafka.write(event, message.id)
-        self.counts.written += 1
+        await kafka.write(event, message.id, positions.newest(event))
 
     def _gap(self, said: str) -> None:
         self.counts.gaps += 1
         self._report(f"A gap: the source no longer has all that was asked for: {said[:1000]}")
 
-    def _report_when_due(self) -> None:
-        at, written, newest = self._reported
-        now = time.monotonic()
-        if now - at < REPORT_SECONDS:
-            return
-        rate = (self.counts.written - written) / (now - at)
-        behind = max(0.0, time.time() - self._newest_ms / 1000) if self._newest_ms else 0.0
-        gained = (self._newest_ms - newest) / 1000 / (now - at) - 1 if newest else 0.0
-        to_go = f", {behind / gained:,.0f} s to go" if behind > REPORT_SECONDS and gained > 0 else ""
-        self._report(f"{self.counts.sentence()}; {rate:,.1f} a second, {behind:,.0f} s behind{to_go}")
-        self._reported = (now, self.counts.written, self._newest_ms)
+    def _committed(self, count: int) -> None:
+        self.counts.written += count
+
+    async def _tell(self, kafka: OwnKafka) -> None:
+        """Say how it goes, and also that Kafka takes nothing: then nothing else is heard."""
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            if (waited := kafka.waiting_seconds) >= REPORT_SECONDS:
+                self._report(f"Kafka at {kafka.bootstrap} has not taken what was written for {waited:,.0f} s; waiting")
+            elif line := self._progress.line(time.monotonic(), time.time()):
+                self._report(line)
 
     async def _wait(self, why: str, seconds: float | None) -> None:
         pause = self._pauses.seconds(seconds)
         self._report(f"Reconnecting in {pause:,.0f} s: {why}")
         await asyncio.sleep(pause)
+
+
+def _shown(error: KafkaError) -> str:
+    """Return what an error of Kafka says, and of those that would come again and again, what to do."""
+    if isinstance(error, MessageSizeTooLargeError):
+        return f"{error!r}; raise `max.message.bytes` of the topic, then the mirror continues"
+    if isinstance(error, InvalidTimestampError):
+        return f"{error!r}; raise `message.timestamp.after.max.ms` of the topic, then the mirror continues"
+    return repr(error)

@@ -27,6 +27,10 @@ class UpstreamError(Exception):
     """The service refuses what is asked of it, and will again; the text says what, and what to do."""
 
 
+class Refused(UpstreamError):
+    """The service answers that the request itself is wrong: a stream or a topic that it does not have, an id."""
+
+
 class Unavailable(Exception):
     """The service cannot be read just now; `seconds` is how long it asks to wait, if it does."""
 
@@ -49,14 +53,15 @@ class Pauses:
         self._next = self._first
 
     def asked(self, ms: int) -> None:
-        """The service has sent `retry:`, in ms."""
+        """The service has sent `retry:`, in ms; it counts for the next attempt."""
         self._asked = ms / 1000
 
     def seconds(self, at_least: float | None) -> float:
         """Return the pause before the next attempt, no shorter than the service has asked for."""
         pause = random.uniform(0.5, 1.0) * self._next
         self._next = min(2 * self._next, LONGEST_PAUSE_SECONDS)
-        return max(pause, self._asked, at_least or 0.0)
+        asked, self._asked = self._asked, 0.0
+        return max(pause, asked, at_least or 0.0)
 
 
 class Upstream:
@@ -65,6 +70,8 @@ class Upstream:
     def __init__(self, url: str, names: list[str], contact: str, version: str) -> None:
         """`contact` is a mail address or a page, as Wikimedia's policy for user agents asks."""
         self.site = url.rstrip("/")
+        self.transport: httpx.AsyncBaseTransport | None = None
+        """How it is reached; None: over the network."""
         self.names = names
         self._path = f"{self.site}/v2/stream/{','.join(quote(name, safe='') for name in names)}"
         self._headers = {
@@ -72,8 +79,6 @@ class Upstream:
             "Accept-Encoding": "identity",
             "User-Agent": f"eventstreams-mirror/{version} ({contact})",
         }
-        self.gap_header = ""
-        """What the last answer said is no longer kept, as JSON; empty where it has all."""
 
     async def read(self, last_event_id: str, since: str) -> AsyncIterator[list[Item]]:
         """Yield what comes on one connection, as it comes, until the service ends it.
@@ -85,14 +90,19 @@ class Upstream:
         timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
         try:
             async with (
-                httpx.AsyncClient(timeout=timeout) as client,
+                httpx.AsyncClient(timeout=timeout, transport=self.transport) as client,
                 client.stream("GET", url, headers=headers) as response,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise await self._refusal(response)
-                self.gap_header = response.headers.get("EventStreams-Gap", "")
+                kind = response.headers.get("Content-Type", "nothing")
+                if kind.partition(";")[0].strip().lower() != "text/event-stream":
+                    raise Unavailable(
+                        f"{self.site} answered with {kind[:80]} instead of events: is it the right address, and is "
+                        "there a page in between, such as a login?"
+                    )
                 parser = SseParser()
-                async for chunk in response.aiter_raw():
+                async for chunk in response.aiter_bytes():
                     yield parser.feed(chunk)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UpstreamError(f"{self.site} is not an address of a service: {error}") from None
@@ -101,17 +111,20 @@ class Upstream:
 
     async def _refusal(self, response: httpx.Response) -> Exception:
         body = b""
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > _MAX_PROBLEM_BYTES:
                 break
         status = response.status_code
         said = f"{self.site} answered {status}: {body[:400].decode('utf-8', 'replace').strip()}"
         if response.is_redirect:
-            return UpstreamError(f"{self.site} redirects to {response.headers.get('location')}; mirror that address")
+            where = response.headers.get("location")
+            if status in (httpx.codes.MOVED_PERMANENTLY, httpx.codes.PERMANENT_REDIRECT):
+                return UpstreamError(f"{self.site} has moved to {where}: mirror that address")
+            return Unavailable(f"{self.site} redirects to {where}; if it keeps doing so, mirror that address")
         if status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT) or response.is_server_error:
             return Unavailable(said, _retry_after(response))
-        return UpstreamError(said)
+        return Refused(said)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

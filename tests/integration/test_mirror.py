@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.admin import AIOKafkaAdminClient
+import pytest
+from aiokafka import AIOKafkaProducer
 
 from streams.local.kafka import LocalKafka
 from streams.local.processes import free_port
@@ -22,60 +22,15 @@ from streams.mirror.event import MirroredEvent
 from streams.mirror.mirror import Mirror
 from streams.mirror.own_kafka import OwnKafka
 from streams.mirror.positions import Verdict
-from streams.mirror.upstream import Pauses, Upstream
+from streams.mirror.upstream import Pauses, Upstream, UpstreamError
 from tests.support.around.old_service import old_service
 from tests.support.around.tcp_proxy import tcp_proxy
 from tests.support.engine import cancel
+from tests.support.kafka.held import Held, held, until_held
 from tests.support.site import ROOT
 from tests.support.site.serving import serving
 
 CONTACT = "mirror@example.org"
-Held = dict[int, list[tuple[int, bytes | None, bytes]]]
-
-
-async def partitions(bootstrap: str, topic: str) -> int:
-    """How many a topic has; none where it does not exist."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        return sum(len(each["partitions"]) for each in await admin.describe_topics() if each["topic"] == topic)
-    finally:
-        await admin.close()
-
-
-async def held(bootstrap: str, topic: str) -> Held:
-    """What a topic has: timestamp, key and value of each record, by partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
-    await consumer.start()
-    got: Held = {}
-    try:
-        for number in range(await partitions(bootstrap, topic)):
-            partition = KafkaPartition(topic, number)
-            consumer.assign([partition])
-            await consumer.seek_to_beginning(partition)
-            end = (await consumer.end_offsets([partition]))[partition]
-            got[number] = []
-            while await consumer.position(partition) < end:
-                for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
-                    got[number].append((record.timestamp, record.key, record.value))
-    finally:
-        await consumer.stop()
-    return got
-
-
-async def until_held(bootstrap: str, topic: str, wanted: Held, seconds: float = 60) -> None:
-    """Wait until a topic has exactly what is wanted."""
-    got: Held = {}
-    try:
-        async with asyncio.timeout(seconds):
-            while (got := await held(bootstrap, topic)) != wanted:
-                assert sum(map(len, got.values())) <= sum(map(len, wanted.values())), "events came twice"
-                await asyncio.sleep(0.3)
-    except TimeoutError:
-        raise AssertionError(
-            f"{ {number: len(records) for number, records in got.items()} } are there, "
-            f"{ {number: len(records) for number, records in wanted.items()} } wanted"
-        ) from None
 
 
 async def produce(bootstrap: str, topic: str, numbers: range) -> Held:
@@ -93,7 +48,7 @@ async def produce(bootstrap: str, topic: str, numbers: range) -> Held:
 
 
 async def test_through_cuts_and_kills_each_event_is_there_once_in_order_as_it_was_produced(
-    kafka: Any, own_kafka: LocalKafka, make_topic: Callable[..., str], tmp_path: Path
+    kafka: Any, modules_kafka: LocalKafka, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     topic = make_topic(2)
     wanted = await produce(kafka.bootstrap, topic, range(2_000))
@@ -103,7 +58,7 @@ async def test_through_cuts_and_kills_each_event_is_there_once_in_order_as_it_wa
         proxy = ends.enter_context(tcp_proxy(site.port))
         command = [sys.executable, "manage.py", "mirror", f"http://127.0.0.1:{proxy.port}", "--stream", "test"]
         command += ["--contact", CONTACT, "--since", "1"]
-        environ = {**site.django_env, "EVENTSTREAMS_KAFKA": f"{{metadata.broker.list: '{own_kafka.bootstrap}'}}"}
+        environ = {**site.django_env, "EVENTSTREAMS_KAFKA": f"{{metadata.broker.list: '{modules_kafka.bootstrap}'}}"}
         log = (tmp_path / "mirror.log").open("ab")
 
         def start() -> subprocess.Popen[bytes]:
@@ -113,7 +68,7 @@ async def test_through_cuts_and_kills_each_event_is_there_once_in_order_as_it_wa
         try:
             for round_ in range(4):
                 async with asyncio.timeout(60):
-                    while sum(map(len, (await held(own_kafka.bootstrap, topic)).values())) < 500 * round_:
+                    while sum(map(len, (await held(modules_kafka.bootstrap, topic)).values())) < 500 * round_:
                         await asyncio.sleep(0.1)
                 for _ in range(3):
                     proxy.cut()
@@ -125,7 +80,7 @@ async def test_through_cuts_and_kills_each_event_is_there_once_in_order_as_it_wa
                 more = await produce(kafka.bootstrap, topic, range(2_000 + 100 * round_, 2_100 + 100 * round_))
                 for number in wanted:
                     wanted[number] += more[number]
-            await until_held(own_kafka.bootstrap, topic, wanted)
+            await until_held(modules_kafka.bootstrap, topic, wanted)
             mirror.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(mirror.wait, 20) == 0
         finally:
@@ -139,21 +94,21 @@ async def test_through_cuts_and_kills_each_event_is_there_once_in_order_as_it_wa
     assert "Traceback" not in said
 
 
-async def test_what_was_written_last_is_known_with_the_latest_time_near_it(own_kafka: LocalKafka) -> None:
-    client = {"bootstrap_servers": own_kafka.bootstrap}
+async def test_what_was_written_last_is_known_with_the_latest_time_near_it(modules_kafka: LocalKafka) -> None:
+    client = {"bootstrap_servers": modules_kafka.bootstrap}
     events = [MirroredEvent("out-of-order", 0, n, ms, None, b"{}", False) for n, ms in ((6, 1000), (7, 997))]
     async with OwnKafka(client, ["out-of-order"]) as writer:
         await writer.positions()
         for event in events:
-            await writer.write(event, "[]")
+            await writer.write(event, "[]", 1000)
         await writer.flush()
     async with OwnKafka(client, ["out-of-order"]) as found:
         positions = await found.positions()
-    assert [positions.judge(event) for event in events] == [Verdict.REPEATED] * 2
+    assert [positions.judge(event, "[]") for event in events] == [Verdict.REPEATED] * 2
 
 
 async def test_a_service_that_sends_a_millisecond_again_cuts_and_refuses_is_mirrored_once_and_politely(
-    own_kafka: LocalKafka,
+    modules_kafka: LocalKafka,
 ) -> None:
     chance = random.Random(3)
     ms, offset, records = 1_700_000_000_000, 0, []
@@ -171,7 +126,7 @@ async def test_a_service_that_sends_a_millisecond_again_cuts_and_refuses_is_mirr
         upstream = Upstream(f"http://127.0.0.1:{service.port}/", ["s"], CONTACT, "1")
         mirror = Mirror(
             upstream,
-            {"bootstrap_servers": own_kafka.bootstrap},
+            {"bootstrap_servers": modules_kafka.bootstrap},
             since="1",
             keep_canaries=False,
             pauses=Pauses(0.2),
@@ -185,7 +140,7 @@ async def test_a_service_that_sends_a_millisecond_again_cuts_and_refuses_is_mirr
             ]
         }
         running = asyncio.create_task(mirror.run())
-        holding = asyncio.create_task(until_held(own_kafka.bootstrap, "eqiad.t", wanted))
+        holding = asyncio.create_task(until_held(modules_kafka.bootstrap, "eqiad.t", wanted))
         await asyncio.wait({running, holding}, return_when=asyncio.FIRST_COMPLETED)
         await cancel(running)
         await holding
@@ -196,6 +151,87 @@ async def test_a_service_that_sends_a_millisecond_again_cuts_and_refuses_is_mirr
     assert mirror.counts.holes == 1
     assert mirror.counts.repeated > 0
     assert any("429" in line and "wait" in line for line in lines)
+
+
+def edits(count: int, first: int = 0) -> list[tuple[int, int, dict[str, Any]]]:
+    """Records of an OldService, several of each millisecond."""
+    meta = {"domain": "de.wikipedia.org", "stream": "s"}
+    return [(n, 1_700_000_000_000 + n // 3, {"n": n, "meta": meta}) for n in range(first, first + count)]
+
+
+def as_held(records: list[tuple[int, int, dict[str, Any]]]) -> Held:
+    return {0: [(ms, b"key", json.dumps(each, separators=(",", ":")).encode()) for _, ms, each in records]}
+
+
+@asynccontextmanager
+async def mirroring(own: LocalKafka, port: int, *names: str) -> AsyncIterator[tuple[asyncio.Task[None], list[str]]]:
+    """A mirror that runs, and what it says."""
+    lines: list[str] = []
+    upstream = Upstream(f"http://127.0.0.1:{port}", list(names), CONTACT, "1")
+    client = {"bootstrap_servers": own.bootstrap}
+    mirror = Mirror(upstream, client, since="1", pauses=Pauses(0.2), report=lines.append)
+    running = asyncio.create_task(mirror.run())
+    try:
+        yield running, lines
+    finally:
+        running.cancel()
+        await asyncio.wait({running})  # some end with an error, which their test looks at
+
+
+async def test_an_id_that_the_service_refuses_is_replaced_by_a_time(modules_kafka: LocalKafka) -> None:
+    records = edits(90)
+    async with old_service("refused.t", records, cut_after=50) as service:
+        service.refused_ids = 1
+        async with mirroring(modules_kafka, service.port, "refused") as (running, lines):
+            await until_held(modules_kafka.bootstrap, "refused.t", as_held(records))
+            assert not running.done()
+    assert any("answered 400: no such topic. Asking by time instead" in line for line in lines), lines
+
+
+async def test_a_stop_while_kafka_takes_nothing_is_a_stop_and_nothing_is_lost_or_comes_twice(
+    modules_kafka: LocalKafka,
+) -> None:
+    records = edits(3_000)
+    async with old_service("stopped.t", records[:1000], cut_after=10_000) as service:  # noqa: SIM117
+        async with mirroring(modules_kafka, service.port, "stopped"):
+            await until_held(modules_kafka.bootstrap, "stopped.t", as_held(records[:1000]))
+    async with old_service("stopped.t", records, cut_after=10_000) as service:
+        async with mirroring(modules_kafka, service.port, "stopped") as (running, lines):
+            async with asyncio.timeout(60):
+                while not service.requests:
+                    await asyncio.sleep(0.005)
+            modules_kafka.pause()
+            try:
+                await asyncio.sleep(1)  # it has read what there is, and waits for Kafka
+                async with asyncio.timeout(20):
+                    running.cancel()
+                    await asyncio.wait({running})
+            finally:
+                modules_kafka.resume()
+            assert running.cancelled(), "not another attempt, and no error"
+        async with mirroring(modules_kafka, service.port, "stopped") as (running, lines):
+            await until_held(modules_kafka.bootstrap, "stopped.t", as_held(records))
+            assert not running.done(), lines
+
+
+@pytest.mark.parametrize("second", [["two"], ["three", "more"]], ids=["the same streams", "one more stream"])
+async def test_of_two_mirrors_the_first_one_stops_and_says_why(modules_kafka: LocalKafka, second: list[str]) -> None:
+    topic, records = f"{second[0]}.t", edits(600)
+    async with AsyncExitStack() as ends:
+        service = await ends.enter_async_context(old_service(topic, records[:300], cut_after=10_000))
+        first, _ = await ends.enter_async_context(mirroring(modules_kafka, service.port, second[0]))
+        await until_held(modules_kafka.bootstrap, topic, as_held(records[:300]))
+        running, lines = await ends.enter_async_context(mirroring(modules_kafka, service.port, *second))
+        async with asyncio.timeout(60):
+            while not lines and not running.done():  # until it has found what was written
+                await asyncio.sleep(0.1)
+        service.records[:] = records
+        await until_held(modules_kafka.bootstrap, topic, as_held(records))
+        with pytest.raises(UpstreamError, match=r"another mirror .* run one of them"):
+            async with asyncio.timeout(20):
+                await first
+        assert not running.done()
+        assert await held(modules_kafka.bootstrap, topic) == as_held(records)
 
 
 def test_what_is_missing_or_wrong_is_said_without_a_traceback(tmp_path: Path) -> None:

@@ -16,15 +16,22 @@ class OldService:
     def __init__(self, topic: str, records: list[tuple[int, int, dict[str, Any]]], cut_after: int) -> None:
         self.refusals: list[bytes] = []
         """Sent, one for each of the next requests, in place of a stream."""
+        self.refused_ids = 0
+        """The number of ids that are refused from now on, as if a topic in them was not served any more."""
         self.agents: set[str] = set()
         self.requests: list[tuple[float, str]] = []
         """When each request came (the loop's time), and its Last-Event-ID."""
         self.open = self.most_open = 0
         self.port = 0
-        self._topic, self._records, self._cut_after = topic, records, cut_after
+        self.records = records
+        self._topic, self._cut_after = topic, cut_after
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        except (asyncio.IncompleteReadError, OSError):  # the mirror was stopped meanwhile
+            writer.close()
+            return
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         target = urlsplit(head[0].split()[1])
         self.agents.add(headers["user-agent"])
@@ -34,6 +41,9 @@ class OldService:
         try:
             if self.refusals:
                 writer.write(self.refusals.pop(0))
+            elif self.refused_ids and headers.get("last-event-id"):
+                self.refused_ids -= 1
+                writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 13\r\n\r\nno such topic")
             else:
                 await self._stream(headers.get("last-event-id", ""), parse_qs(target.query), writer)
             await writer.drain()
@@ -47,15 +57,15 @@ class OldService:
         start = int(query["since"][0]) if "since" in query else 0
         if identifier:
             (start,) = (each["timestamp"] for each in json.loads(identifier) if each["topic"] == self._topic)
-        first = next((n for n, (_, ms, _) in enumerate(self._records) if ms >= start), len(self._records))
+        first = next((n for n, (_, ms, _) in enumerate(self.records) if ms >= start), len(self.records))
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n:ok\n\n")
-        for offset, ms, members in self._records[first : first + self._cut_after]:
+        for offset, ms, members in self.records[first : first + self._cut_after]:
             meta = {**members["meta"], "topic": self._topic, "partition": 0, "offset": offset, "key": [107, 101, 121]}
             entry = json.dumps([{"topic": self._topic, "partition": 0, "timestamp": ms + 1}])
             data = json.dumps({**members, "meta": meta})
             writer.write(f"event: message\nid: {entry}\ndata: {data}\n\n".encode())
         await writer.drain()
-        if first + self._cut_after < len(self._records):
+        if first + self._cut_after < len(self.records):
             writer.write(b'event: message\nid: [{"topic":')  # it is cut in the middle of an event
         else:
             await asyncio.sleep(0.5)
