@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REPORT_SECONDS = 10.0
-"""Seconds between two lines; a source this far behind the present is said to catch up."""
+"""Seconds between two lines; from this far behind the present on, a line says how long catching up takes."""
 
 
 @dataclass

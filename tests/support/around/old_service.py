@@ -17,7 +17,7 @@ class OldService:
         self.refusals: list[bytes] = []
         """Sent, one for each of the next requests, in place of a stream."""
         self.refused_ids = 0
-        """The number of ids that are refused from now on, as if a topic in them was not served any more."""
+        """The number of ids that are refused from now on, as if a topic in them was no longer served."""
         self.agents: set[str] = set()
         self.requests: list[tuple[float, str]] = []
         """When each request came (the loop's time), and its Last-Event-ID."""
