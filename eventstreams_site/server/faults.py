@@ -10,6 +10,8 @@ from typing import Any
 
 from twisted.logger import LogLevel, eventAsText
 
+from streams.engine.faults import without_text
+
 log = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
@@ -44,5 +46,7 @@ class FaultLog:
             self._suppressed += 1
             return
         self._next_log = now + LOG_SECONDS
-        log.error("%s (%s more were suppressed)", what, self._suppressed, exc_info=error)
+        log.error(
+            "%s (%s more were suppressed)", what, self._suppressed, exc_info=without_text(error) if error else None
+        )
         self._suppressed = 0

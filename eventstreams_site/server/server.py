@@ -40,6 +40,7 @@ from eventstreams_site.server.request import origin_form
 from eventstreams_site.server.room import Room
 from eventstreams_site.server.shared_counts import STOP_SECONDS as SHARED_SECONDS
 from eventstreams_site.server.shared_counts import SharedCounts
+from streams.engine.faults import without_text
 from streams.engine.source import RecordSource
 from streams.http.headers import is_private
 from streams.http.prefix import below
@@ -301,7 +302,7 @@ class StreamServer(Server):
         del details["application_instance"]
         error = None if application.cancelled() else application.exception()
         if error is not None:
-            log.error("A request handler failed", exc_info=error)
+            log.error("A request handler failed", exc_info=without_text(error))
         # Where the response ends only now, `protocol_disconnected` is called, which forgets the connection.
         if "disconnected" in details:
             del self.connections[protocol]

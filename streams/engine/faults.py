@@ -1,4 +1,7 @@
-"""Faults of ours in what runs for all clients: logged and counted, and they stop nothing but the step they arise in."""
+"""Faults of ours in what runs for all clients: logged and counted, and they stop nothing but the step they arise in.
+
+The log shows what kind a fault is of and where it arose, never its own text, which may quote a record.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,15 @@ from streams.engine.tuning import Tuning
 log = logging.getLogger(__name__)
 
 _FILTERING = "applying filters to records"
+
+
+def without_text(fault: BaseException) -> Exception:
+    """Return an exception for the log: the fault's name, stack and causes, without their texts."""
+    kind = type(fault)
+    shown: Exception = type(kind.__name__, (Exception,), {"__module__": kind.__module__})()
+    cause = fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+    shown.__cause__ = without_text(cause) if cause is not None else None
+    return shown.with_traceback(fault.__traceback__)
 
 
 class Faults:
@@ -39,7 +51,7 @@ class Faults:
         if now >= self._logged_at.get(doing, float("-inf")) + self._log_seconds:
             self._logged_at[doing] = now
             text = "A fault while %s; retrying (eventstreams_faults_total counts them)"
-            log.error(text, doing, exc_info=fault)
+            log.error(text, doing, exc_info=without_text(fault))
 
     def skipped_by_filters(self, tp: TopicPartition, offset: int, fault: Exception) -> None:
         """Count a record that a filter could not be applied to: its clients do without it, others get it.

@@ -34,6 +34,7 @@ from streams.core.filters import NO_FILTER
 from streams.core.plan import Plan, Start
 from streams.core.positions import Gap, Mark, TopicPartition
 from streams.engine.compress.body import Body
+from streams.engine.faults import without_text
 from streams.engine.resume import preview, resolve
 from streams.engine.subscription import Subscription
 from streams.engine.tail.fanout import Chunk
@@ -174,7 +175,7 @@ class StreamConsumer(AsyncHttpConsumer):
             except (Exception, asyncio.CancelledError) as error:
                 if not self._is_ours(error):
                     raise
-                log.exception("A request for %s failed", request.path[:200])
+                log.error("A request for %s failed", request.path[:200], exc_info=without_text(error))
                 await self._refuse(request, InternalError())
             else:
                 await self._stream(request, subscription, gaps)
@@ -324,7 +325,7 @@ class StreamConsumer(AsyncHttpConsumer):
         except (Exception, asyncio.CancelledError) as error:
             if self._is_ours(error):
                 self._end_reason = "fault"
-                log.exception("A stream of %s failed", request.path[:200])
+                log.error("A stream of %s failed", request.path[:200], exc_info=without_text(error))
                 await self._tell(request, InternalError())
             elif not self._ending or isinstance(error, ClientGone):
                 raise

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from streams.core.errors import EventStreamsError, InternalError, MethodNotAllowed, PathNotFound
+from streams.engine.faults import without_text
 from streams.http import ui, views
 from streams.http.answers import HTML, Answer, answer, problem, send_answer, wants_page
 from streams.http.made import Made, in_thread
@@ -69,8 +70,8 @@ class PublicRoutes:
             return await self._page(scope) if wants_page(scope) else problem(scope, error)
         except EventStreamsError as error:
             return problem(scope, error)
-        except Exception:
-            log.exception("A request for %s failed", scope["path"][:SHOWN_PATH])
+        except Exception as error:
+            log.error("A request for %s failed", scope["path"][:SHOWN_PATH], exc_info=without_text(error))
             return problem(scope, InternalError())
 
     def _handler(self, scope: Scope) -> Handler:
