@@ -151,11 +151,11 @@ async def test_the_address_that_counts_is_the_peers_whatever_a_client_claims(
                 assert answer.status == 200
 
 
+# Varnish has no TLS, so no HTTP/2 towards browsers.
+@pytest.mark.parametrize("before", [name for name in PROGRAMS if name != "varnish"], indirect=True, scope="module")
 async def test_a_browser_has_more_than_six_streams_by_http_2(
     before: Proxy, behind: Site, broker: Broker, one: Feed
 ) -> None:
-    if before.name == "varnish":
-        return  # it has no TLS, so no HTTP/2 towards browsers
     path = find_chromium()
     if path is None:
         skip(WANTED)
