@@ -110,7 +110,7 @@ class MirrorProcess:
         assert self._process is not None
         deadline = time.monotonic() + 60
         while self._log.stat().st_size == self._from and time.monotonic() < deadline:
-            time.sleep(0.05)  # before its first line, it does not heed signals yet
+            time.sleep(0.05)  # before its first line, a signal ends it at once
         assert self._process.poll() is None, self.said[-3000:]
         self._process.send_signal(number)
         return self._process.wait(40)
