@@ -26,7 +26,7 @@ from streams.mirror.upstream import Pauses, Upstream, UpstreamError
 from tests.support.around.old_service import old_service
 from tests.support.around.tcp_proxy import tcp_proxy
 from tests.support.engine import cancel
-from tests.support.kafka.held import Held, held, until_held
+from tests.support.kafka.held import Held, held, reading, until_held
 from tests.support.site import ROOT
 from tests.support.site.serving import serving
 
@@ -56,6 +56,7 @@ async def test_through_cuts_and_kills_each_event_is_there_once_in_order_as_it_wa
     async with AsyncExitStack() as ends:
         site = await ends.enter_async_context(serving(tmp_path, kafka.bootstrap, [topic]))
         proxy = ends.enter_context(tcp_proxy(site.port))
+        so_far = await ends.enter_async_context(reading(modules_kafka.bootstrap, topic))
         command = [sys.executable, "manage.py", "mirror", f"http://127.0.0.1:{proxy.port}", "--stream", "test"]
         command += ["--contact", CONTACT, "--since", "1"]
         environ = {**site.django_env, "EVENTSTREAMS_KAFKA": f"{{metadata.broker.list: '{modules_kafka.bootstrap}'}}"}
@@ -68,7 +69,7 @@ async def test_through_cuts_and_kills_each_event_is_there_once_in_order_as_it_wa
         try:
             for round_ in range(4):
                 async with asyncio.timeout(60):
-                    while sum(map(len, (await held(modules_kafka.bootstrap, topic)).values())) < 500 * round_:
+                    while sum(map(len, (await so_far()).values())) < 500 * round_:
                         await asyncio.sleep(0.1)
                 for _ in range(3):
                     proxy.cut()
@@ -142,6 +143,7 @@ async def test_a_service_that_sends_a_millisecond_again_cuts_and_refuses_is_mirr
         running = asyncio.create_task(mirror.run())
         holding = asyncio.create_task(until_held(modules_kafka.bootstrap, "eqiad.t", wanted))
         await asyncio.wait({running, holding}, return_when=asyncio.FIRST_COMPLETED)
+        assert not running.done(), lines
         await cancel(running)
         await holding
         assert service.most_open == 1

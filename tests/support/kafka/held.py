@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
@@ -42,16 +44,37 @@ async def held(bootstrap: str, topic: str) -> Held:
     return got
 
 
+@asynccontextmanager
+async def reading(bootstrap: str, topic: str) -> AsyncIterator[Callable[[], Awaitable[Held]]]:
+    """What is held so far, whenever it is asked for: one consumer reads on, from the time at which the topic exists."""
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed") as consumer:
+        got: Held = {}
+
+        async def more() -> Held:
+            if not got:
+                got.update({number: [] for number in range((await partitions(bootstrap)).get(topic, 0))})
+                if not got:
+                    await asyncio.sleep(0.1)
+                    return got
+                consumer.assign([KafkaPartition(topic, number) for number in got])
+                await consumer.seek_to_beginning()
+            for partition, records in (await consumer.getmany(timeout_ms=200)).items():
+                got[partition.partition] += [(record.timestamp, record.key, record.value) for record in records]
+            return got
+
+        yield more
+
+
 async def until_held(bootstrap: str, topic: str, wanted: Held, seconds: float = 60) -> None:
     """Wait until a topic has exactly what is wanted."""
     got: Held = {}
-    try:
-        async with asyncio.timeout(seconds):
-            while (got := await held(bootstrap, topic)) != wanted:
-                assert sum(map(len, got.values())) <= sum(map(len, wanted.values())), "events came twice"
-                await asyncio.sleep(0.3)
-    except TimeoutError:
-        raise AssertionError(
-            f"{ {number: len(records) for number, records in got.items()} } are there, "
-            f"{ {number: len(records) for number, records in wanted.items()} } wanted"
-        ) from None
+    async with reading(bootstrap, topic) as more:
+        try:
+            async with asyncio.timeout(seconds):
+                while (got := await more()) != wanted:
+                    assert sum(map(len, got.values())) <= sum(map(len, wanted.values())), "events came twice"
+        except TimeoutError:
+            raise AssertionError(
+                f"{ {number: len(records) for number, records in got.items()} } are there, "
+                f"{ {number: len(records) for number, records in wanted.items()} } wanted"
+            ) from None

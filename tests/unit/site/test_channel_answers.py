@@ -116,7 +116,7 @@ def test_a_fault_of_ours_is_logged_and_counted_and_told(caplog: pytest.LogCaptur
     with caplog.at_level(logging.ERROR):
         channel.dataReceived(GET + b"\r\n")
     assert told(channel)[1]["type"] == "internal_error"
-    assert "ZeroDivisionError: ours" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
     assert len(channel.factory.server.counted) == 1
 
 
