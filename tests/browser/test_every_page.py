@@ -25,7 +25,7 @@ from redaction.listed import changes
 title = "Участник:HTriedman (WMF)/redacted page test"
 changes.add([Page("ru.wikipedia.org", title)], "T412: asked by the foundation, and decided by two", User.objects.get())
 """
-NO_PAGE = re.compile(r"/admin/(logout|jsi18n|autocomplete)|export\.|/static/")
+NO_PAGE = re.compile(r"/admin/(logout|jsi18n|autocomplete)|export\.|\.json|/static/")
 KINDS = {
     f"/admin/{path}"
     for path in (
@@ -39,6 +39,7 @@ KINDS = {
         "redaction/redactedpage/import/",
         "redaction/redactedpage/test/",
         "redaction/pagechange/",
+        "status/",
         "auth/user/N/change/",
         "auth/group/N/change/",
     )
