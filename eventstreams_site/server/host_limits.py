@@ -36,7 +36,7 @@ class HostLimits:
         """By the worker's pid: number of the connection → its client IP."""
         self._asked: set[tuple[int, int]] = set()
         """The pids and numbers of those of them about which Redis is being asked."""
-        self._answers: queue.SimpleQueue[tuple[int, int, str, str]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[SharedCounts | None, int, int, str, str]] = queue.SimpleQueue()
         self._by_ip: Counter[str] = Counter()
         self.look()
 
@@ -62,9 +62,12 @@ class HostLimits:
         self._url = url
         self.close()
         self.shared = SharedCounts(url, self._shared_limits) if url is not None else None
-        for numbers in self._granted.values():
-            for ip in numbers.values():
-                self._share(ip, 1)
+        for pid, numbers in self._granted.items():
+            for number, ip in numbers.items():
+                if (pid, number) in self._asked:
+                    self._ask(pid, number, ip)
+                else:
+                    self._share(ip, 1)
 
     def close(self) -> None:
         """Give back, in the background, what this host has of the shared limits."""
@@ -94,17 +97,26 @@ class HostLimits:
         if self.shared is None:
             return _answer(number)
         self._asked.add((pid, number))
-        self.shared.take(ip, functools.partial(self._heard, pid, number, ip))
+        self._ask(pid, number, ip)
         return None
 
-    def _heard(self, pid: int, number: int, ip: str, refused: str) -> None:
-        self._answers.put((pid, number, ip, refused))
+    def _ask(self, pid: int, number: int, ip: str) -> None:
+        heard = functools.partial(self._heard, self.shared, pid, number, ip)
+        if self.shared is not None:
+            self.shared.take(ip, heard)
+        else:
+            heard("")
+
+    def _heard(self, shared: SharedCounts | None, pid: int, number: int, ip: str, refused: str) -> None:
+        self._answers.put((shared, pid, number, ip, refused))
         self._wake()
 
     def answers(self) -> Iterator[tuple[int, Message]]:
         """Yield the answers that have come meanwhile, each with the pid of its worker."""
         while not self._answers.empty():
-            pid, number, ip, refused = self._answers.get()
+            shared, pid, number, ip, refused = self._answers.get()
+            if shared is not self.shared:  # the configuration has changed, and the Redis in force is asked
+                continue
             is_there = (pid, number) in self._asked
             self._asked.discard((pid, number))
             if not is_there:  # it has left meanwhile

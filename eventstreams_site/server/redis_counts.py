@@ -232,7 +232,7 @@ class RedisCounts:
         if isinstance(error, TimeoutError) or not str(error):
             self.reason = f"no answer within {CONNECT_SECONDS if self.reason else ANSWER_SECONDS:.1f} s"
         else:
-            self.reason = str(error)
+            self.reason = str(error).rstrip(".")
         self._outage.continues(f"{self.reason}. Check redis_url and Redis")
         self._let_in()
         await self._disconnect()
@@ -250,7 +250,8 @@ class RedisCounts:
 
     async def _end(self) -> None:
         self._let_in()
-        if not self.reason:
+        is_there, self.reason = not self.reason, self.reason or "the lease has ended"  # nobody is asked any more
+        if is_there:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(BYE_SECONDS):
                     await self._redis.delete(self._own)

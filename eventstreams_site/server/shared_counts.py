@@ -46,7 +46,8 @@ class SharedCounts(Collector):
 
     def take(self, ip: str, answered: Answered) -> None:
         """Ask for a connection of `ip`; `answered` is called in the thread, soon, whatever Redis does."""
-        self._call(self._counts.take, ip, answered)
+        if not self._call(self._counts.take, ip, answered):
+            answered("")
 
     def add(self, ip: str, count: int) -> None:
         """Count connections that have come, or (below 0) gone, without asking."""
@@ -65,9 +66,13 @@ class SharedCounts(Collector):
         """Wait for the end of the lease, at most STOP_SECONDS, before the process ends."""
         self._thread.join(STOP_SECONDS)
 
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # it is closed
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> bool:
+        """Call a function in the thread; return False if that has ended."""
+        try:
             self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            return False
+        return True
 
     @property
     def is_full(self) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from eventstreams_site.config.settings import Config
-from eventstreams_site.server import worker_limits
+from eventstreams_site.server import host_limits, worker_limits
 from eventstreams_site.server.check import Checked
-from eventstreams_site.server.host_limits import HostLimits
+from eventstreams_site.server.host_limits import TOO_MANY, HostLimits
 from eventstreams_site.server.worker_limits import WorkerLimits
 from streams.core.errors import Overloaded, TooManyRequests
 
@@ -114,3 +115,54 @@ async def test_a_new_configuration_counts_for_all() -> None:
     host.checked = dataclasses.replace(CHECKED, client_ip_connection_limit=1)
     with pytest.raises(TooManyRequests):
         await host.worker(2).admit("a")
+
+
+class Redis:
+    """Takes questions, and answers when it is told to."""
+
+    problem, is_full = "", False
+
+    def __init__(self, *_: object) -> None:
+        self.asked: list[Callable[[str], None]] = []
+        self.counts: Counter[str] = Counter()
+
+    def take(self, ip: str, answered: Callable[[str], None]) -> None:
+        self.asked.append(answered)
+
+    def add(self, ip: str, count: int) -> None:
+        self.counts[ip] += count
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("has_another", [True, False])
+@pytest.mark.parametrize("refused", ["", TOO_MANY])
+def test_connections_that_wait_while_another_redis_is_configured_are_counted_once_there(
+    monkeypatch: pytest.MonkeyPatch, refused: str, has_another: bool
+) -> None:
+    monkeypatch.setattr(host_limits, "SharedCounts", Redis)
+    host = Host(dataclasses.replace(CHECKED, redis_url="redis://one"))
+    limits, before = host.limits, host.limits.shared
+    assert isinstance(before, Redis)
+    for number in (1, 2):  # one that stays, and one that leaves before it is answered
+        assert limits.answer(1, {"type": "take", "number": number, "ip": "a"}) is None
+    host.checked = dataclasses.replace(CHECKED, redis_url="redis://two" if has_another else None)
+    limits.look()
+    after = limits.shared
+    limits.answer(1, {"type": "release", "number": 2})
+    for answered in before.asked:
+        answered(refused)
+    if isinstance(after, Redis):
+        assert list(limits.answers()) == [], "the Redis before has no say"
+        for answered in after.asked:
+            after.counts["a"] += 1
+            answered("")
+    assert [(pid, said["number"], said["refused"]) for pid, said in limits.answers()] == [(1, 1, "")]
+    assert limits.connections == 1
+    if isinstance(after, Redis):
+        assert after.counts == {"a": 1}
+    limits.answer(1, {"type": "release", "number": 1})
+    assert limits.connections == 0
+    if isinstance(after, Redis):
+        assert after.counts == {"a": 0}

@@ -13,6 +13,7 @@ import pytest
 from eventstreams_site.server import redis_counts
 from eventstreams_site.server.host_limits import FULL, TOO_MANY
 from eventstreams_site.server.redis_counts import RedisCounts
+from eventstreams_site.server.shared_counts import SharedCounts
 from tests.support.around.redis import RedisServer
 
 
@@ -188,3 +189,24 @@ async def test_what_is_no_redis_keeps_nobody_waiting() -> None:
         assert host.counts.reason
         host.task.cancel()
         await asyncio.wait([host.task])
+
+
+async def test_who_asks_while_the_lease_ends_or_later_is_let_in_at_once(tmp_path: Path) -> None:
+    counts = RedisCounts(f"unix://{tmp_path}/nothing", lambda: (0, 0))
+    task = asyncio.ensure_future(counts.run())
+    await asyncio.sleep(0)
+    said: list[str] = []
+
+    async def hangs() -> None:
+        counts.take("a", said.append)
+
+    counts._disconnect = hangs  # type: ignore[method-assign]
+    task.cancel()
+    await asyncio.wait([task])
+    assert said == [""]
+    shared = SharedCounts(f"unix://{tmp_path}/nothing", lambda: (0, 0))
+    shared.close()
+    shared.wait_until_closed()
+    await until(lambda: shared.is_closed)
+    shared.take("a", said.append)
+    await until(lambda: said == ["", ""])
