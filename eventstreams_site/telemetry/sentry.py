@@ -34,6 +34,8 @@ FLUSH_SECONDS = 0.5
 """Maximum seconds for sending what is left when the process ends."""
 LOG_SECONDS = 60.0
 """Seconds between two lines about faults that cannot be sent."""
+PROBLEM_SECONDS = 900.0
+"""Seconds for which a lost fault is a problem: faults are rare, so that none may come to show that it is over."""
 
 _KEPT = ("event_id", "timestamp", "level", "platform", "logger", "release", "environment", "server_name", "sdk")
 _FRAME = ("filename", "function", "module", "lineno", "in_app", "pre_context", "context_line", "post_context")
@@ -44,15 +46,21 @@ class Sentry:
 
     def __init__(self, dsn: str) -> None:
         """Prepare. Raises ValueError if the DSN is invalid."""
-        self.problem = ""
-        """A sentence on why faults cannot be sent; empty if they can, or none was sent yet."""
         self.lost = 0
+        self._reason = ""
+        """Why the last fault could not be sent; empty if it was sent."""
+        self._lost_at = float("-inf")
         self._next_log = float("-inf")
         noted = self
 
         class Transport(HttpTransport):
             def on_dropped_event(self, reason: str) -> None:
                 noted._note_lost(reason)
+
+            def _handle_response(self, response: Any, envelope: Any) -> None:
+                if 200 <= response.status < 300:
+                    noted._reason = ""
+                super()._handle_response(response, envelope)
 
         try:
             sentry_sdk.init(
@@ -76,6 +84,13 @@ class Sentry:
             ) from error
         self._handler = _Handler(level=logging.ERROR)
 
+    @property
+    def problem(self) -> str:
+        """A sentence on why faults cannot be sent; empty if they can, or none was lost lately."""
+        if not self._reason or time.monotonic() - self._lost_at > PROBLEM_SECONDS:
+            return ""
+        return f"faults cannot be sent to Sentry ({self._reason}): check sentry_dsn and whether the server answers"
+
     def start(self) -> None:
         """Begin to send errors of the log: after Django is set up, which replaces all handlers."""
         for name in LOGGERS:
@@ -90,7 +105,7 @@ class Sentry:
 
     def _note_lost(self, reason: str) -> None:
         self.lost += 1
-        self.problem = f"faults cannot be sent to Sentry ({reason}): check sentry_dsn and whether the server answers"
+        self._reason, self._lost_at = reason, time.monotonic()
         if time.monotonic() >= self._next_log:
             self._next_log = time.monotonic() + LOG_SECONDS
             log.warning("%s faults could not be sent to Sentry: %s", self.lost, reason)
