@@ -11,7 +11,7 @@ import asyncio
 import functools
 import weakref
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -107,6 +107,10 @@ class History:
         self._blocks: OrderedDict[tuple[Log, int], HistoryBlock] = OrderedDict()
         self._starts: dict[Log, list[int]] = {}
         self._reads: dict[tuple[Log, int], asyncio.Task[list[HistoryBlock]]] = {}
+        self._wanted: Counter[tuple[Log, int]] = Counter()
+        """How many clients wait for a read."""
+        self._not_begun: set[asyncio.Task[list[HistoryBlock]] | None] = set()
+        """Reads that wait until they may begin."""
         self._expansion: dict[str, float] = {}
         """By topic, how many times larger than Kafka holds them records were lately."""
 
@@ -138,9 +142,23 @@ class History:
         About `share` bytes are asked for. Raises what RecordSource.read raises.
         """
         while True:
-            blocks = await asyncio.shield(self._reading(log, offset, share or self.tuning.read_bytes))
+            blocks = await self._awaited(log, offset, share or self.tuning.read_bytes)
             if blocks[0].version == self.version:  # else the list has changed meanwhile
                 return blocks
+
+    async def _awaited(self, log: Log, offset: int, share: int) -> list[HistoryBlock]:
+        """Wait for a read. If all leave who wait for it before it may begin, it never does: others come first."""
+        key, read = (log, offset), self._reading(log, offset, share)
+        self._wanted[key] += 1
+        try:
+            return await asyncio.shield(read)
+        finally:
+            self._wanted[key] -= 1
+            if not self._wanted[key]:
+                del self._wanted[key]
+                if read in self._not_begun:
+                    del self._reads[key]
+                    read.cancel()
 
     def read_ahead(self, log: Log, block: HistoryBlock, limit: int, share: int) -> None:
         """Begin the next read, if there is room: what follows the read that `block` is from, unless beyond `limit`."""
@@ -265,14 +283,16 @@ class History:
         topic, tuning = log.tp.topic, self.tuning
         asked = int(min(tuning.read_bytes, max(tuning.history_block_bytes, share) / self._expansion.get(topic, 1.0)))
         self.metrics.reading_bytes.inc(asked)
+        got, itself = 0, asyncio.current_task()
         try:
+            self._not_begun.add(itself)
             await self._pace.grant(asked)
+            self._not_begun.discard(itself)
             batch = await self._source.read(log.tp, offset, asked)
             self.metrics.kafka_reads.inc()
             blocks = _cut(batch, self._encoder.cacheable(batch.records), offset, self.version, tuning)
             got = sum(block.nbytes for block in blocks)
             self.metrics.history_bytes.inc(got)
-            self._pace.took_less(asked - got)
             if batch.next_offset < batch.bounds.end:  # else it is not as much as was asked for
                 expansion = got / asked
                 self._expansion[topic] = min(MAX_EXPANSION, max(1.0, expansion))
@@ -282,8 +302,11 @@ class History:
             self.metrics.cache_bytes.set(self._bytes)
             return blocks
         finally:
+            self._pace.took_less(asked - got)
+            self._not_begun.discard(itself)
             self.metrics.reading_bytes.dec(asked)
-            del self._reads[log, offset]
+            if self._reads.get((log, offset)) is itself:
+                del self._reads[log, offset]
 
     def _count(self, block: HistoryBlock, grown: int) -> None:
         """Count bytes that the block takes up more."""
