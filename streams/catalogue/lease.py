@@ -23,9 +23,10 @@ LEASE_SECONDS = 30.0
 """Minimum seconds for which a lease is valid."""
 LEASE_REFRESHES = 3
 """A lease is valid for at least this number of refreshes, too."""
-RENEW_SHARE, INHERIT_SHARE = 0.75, 0.25
+RENEW_SHARE, INHERIT_SHARE = 0.75, 0.4
 """The holder renews a lease of which less than the first share is left; another replica with the same document takes it
-over if less than the second share is left: its holder does not renew it."""
+over if less than the second share is left: its holder does not renew it. That is longer than from one refresh to the
+next, so that it comes before replicas with other documents, which wait for the end."""
 
 
 class Replica:

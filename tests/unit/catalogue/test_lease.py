@@ -191,3 +191,14 @@ def test_the_lease_is_renewed_rarely(tmp_path: Path) -> None:
     passes(module.LEASE_SECONDS * 0.3)
     server.sync()
     assert SourceLease.objects.get().until > timezone.now() + timedelta(seconds=module.LEASE_SECONDS * 0.9)
+
+
+def test_replicas_with_the_same_document_look_in_time_for_a_lease_whose_holder_crashed() -> None:
+    """Else a server with an older document would store it first, and clients would be disconnected twice."""
+    ttl = 60.0
+    replica, now = Replica(ttl), timezone.now()
+    until = now + replica._lease
+    lease = SourceLease(name=SourceLease.STREAMS, holder="crashed", wanted_since=now, until=until)
+    for phase in range(0, 66, 3):
+        looks = [now + timedelta(seconds=phase + 1.1 * ttl * n) for n in range(10)]
+        assert any(replica.is_due(lease, at) for at in looks if at < until), phase
