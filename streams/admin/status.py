@@ -14,9 +14,10 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.core import signing
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from streams.admin.process import Running, running
@@ -41,7 +42,8 @@ def status_json(request: HttpRequest) -> HttpResponse:
     """Return the status to staff, and 403 to all others: a script has no use for the page to log in."""
     process = running(request)
     if (seen_at := _seen_at(request, process)) is None:
-        detail = "Only staff may see the status: log in at /admin/login/, and send the session's cookie."
+        login = reverse("admin:login")
+        detail = f"Only staff may see the status: log in at {login}, and send the session's cookie."
         return JsonResponse({"status": 403, "type": "forbidden", "title": "Forbidden", "detail": detail}, status=403)
     if process is None or process.status is None:
         return JsonResponse({"detail": "There is no status: this page is not served by the service."}, status=503)

@@ -11,8 +11,9 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core import signing
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.test import Client, RequestFactory
+from django.urls import set_script_prefix
 
 from streams.admin import status
 from streams.admin.process import SERVICE_KEY
@@ -106,3 +107,22 @@ def test_a_page_that_the_service_does_not_serve_has_no_status() -> None:
     request.user = SimpleNamespace(is_active=True, is_staff=True)
     assert status.status_json(request).status_code == 503
     assert async_to_sync(found)() == FOUND
+
+
+def test_a_connection_that_is_closed_already_counts_as_a_database_that_is_away() -> None:
+    class Closed:
+        @property
+        def is_active(self) -> bool:
+            raise InterfaceError("connection already closed")
+
+    assert asked(status._token(time.time()), Closed()).status_code == 200
+    assert asked("", Closed()).status_code == 403
+
+
+def test_who_is_refused_learns_where_to_log_in_also_below_a_prefix() -> None:
+    set_script_prefix("/events/")
+    try:
+        answer = asked("", SimpleNamespace(is_active=False, is_staff=False))
+    finally:
+        set_script_prefix("/")
+    assert "log in at /events/admin/login/, " in json.loads(answer.content)["detail"]
