@@ -26,6 +26,7 @@ from streams.catalogue.refresh import Refresh
 from streams.core.catalogue import Catalogue
 from streams.engine.compress.compression import Compression
 from streams.engine.encoder import Encoder, NoListYet
+from streams.engine.faults import Faults
 from streams.engine.kafka.options import kafka_options
 from streams.engine.kafka.source import KafkaSource
 from streams.engine.loop_lag import LoopLag
@@ -52,6 +53,8 @@ MEMORY_BYTES = 256_000_000
 """Maximum bytes of the records that are kept where there is no Kafka."""
 CLOSE_SECONDS = 0.3
 """Maximum seconds for background tasks to end."""
+AGAIN_SECONDS = 1.0
+"""Seconds after which a background task that has failed begins again."""
 
 
 class Process:
@@ -157,6 +160,7 @@ class Process:
         metrics.count_by(
             "eventstreams_telemetry_lost", "Faults and spans that could not be sent", "what", telemetry.lost
         )
+        self._faults = Faults(metrics, tuning)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -164,23 +168,30 @@ class Process:
         if not self._tasks:
             self._telemetry.start()
             service = self.service
-            background = (
-                self._watch.run(),
-                self.loop_lag.watch(),
-                self.status.watch(),
-                # Separate: `poll_now` is for what admins wait for.
-                Watch(
-                    Followed("which pages matched events", self._matches.write, lambda _: None, trouble=self._database)
-                ).run(),
-                service.refresh.run_forever(),
-                service.schemas.run_forever(),
-                service.stalls.run(),
-                missing_topics.tell_forever(lambda: service),
+            matches = Followed(
+                "which pages matched events", self._matches.write, lambda _: None, trouble=self._database
             )
-            self._tasks = [asyncio.ensure_future(each) for each in background]
+            background: dict[str, Callable[[], Awaitable[None]]] = {
+                "following the database": self._watch.run,
+                "measuring the event loop": self.loop_lag.watch,
+                "noting the figures of the status page": self.status.watch,
+                "writing which pages matched events": Watch(matches).run,  # separate: `poll_now` is for admins
+                "refreshing the stream configuration": service.refresh.run_forever,
+                "looking up schemas": service.schemas.run_forever,
+                "looking for clients that take nothing": service.stalls.run,
+                "looking for missing topics": functools.partial(missing_topics.tell_forever, lambda: service),
+            }
             if self._beside is not None:
-                self._tasks.append(asyncio.ensure_future(self._beside(service.source)))
+                background["producing events"] = functools.partial(self._beside, service.source)
+            self._tasks = [asyncio.ensure_future(self._lasting(*each)) for each in background.items()]
             service.hub.start()
+
+    async def _lasting(self, doing: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a background task; after a fault, which is logged and counted, it begins again."""
+        while True:
+            with self._faults.caught(doing):
+                return await run()
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def drain(self) -> None:
         """End all streams cleanly, spread over the drain time."""

@@ -7,7 +7,6 @@ attribute of `Config`, and raises InvalidValueError.
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +31,8 @@ PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
 )
 
 
+MAX_SECONDS = 10**9
+"""More than thirty years: beyond it, times could not be computed."""
 OWN = ("_info", "admin", "healthz", "metrics", "rc", "readyz", "robots.txt", "schema", "static", "v2")
 """First segments of the service's own paths: it could not tell a prefix that begins with one from them."""
 
@@ -89,8 +90,8 @@ def integer(lowest: int) -> Callable[[object, Path], int]:
 
 def seconds(value: object, _: Path) -> float:
     """Take a duration in seconds, with or without a fraction."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise InvalidValueError(value, "a number of seconds, at least 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SECONDS:
+        raise InvalidValueError(value, f"a number of seconds, at least 0 and at most {MAX_SECONDS:,}")
     return float(value)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from streams.compare.reading import Reading
 from streams.compare.report import table
 from streams.compare.shape import shape
 
@@ -125,6 +126,23 @@ def test_a_service_that_refuses_is_not_compared() -> None:
     with service([], status=b"404 Not Found") as url, pytest.raises(CommandError, match="404") as refused:
         call_command("compare_services", url, url, "--stream", "x", "--for", "60s", "--contact", "a@b.example")
     assert refused.value.returncode == 2
+
+
+def test_what_cannot_be_compared_is_not_said_to_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong: the exit status 1 is that of differences."""
+    arguments = ("http://127.0.0.1:1", "http://127.0.0.1:1", "--stream", "x", "--for", "60s", "--contact")
+    with pytest.raises(CommandError, match="in ASCII") as refused:
+        call_command("compare_services", *arguments, "Jürgen <j@example.org>")
+    assert refused.value.returncode == 2
+
+    async def fails(_self: object) -> None:
+        raise KeyError(NAME)
+
+    monkeypatch.setattr(Reading, "run", fails)
+    with pytest.raises(CommandError, match="KeyError") as failed:
+        call_command("compare_services", *arguments, "j@example.org")
+    assert failed.value.returncode == 2
+    assert NAME not in str(failed.value)
 
 
 def test_a_shape_has_no_value_and_no_name_of_a_user() -> None:

@@ -207,6 +207,8 @@ def test_an_empty_variable_leaves_the_list_of_redacted_pages_as_it_is(tmp_path: 
         ("keepalive_seconds", "-1"),
         ("keepalive_seconds", ".nan"),
         ("keepalive_seconds", ".inf"),
+        ("keepalive_seconds", "1.0e+300"),
+        ("stream_config_ttl", "100000000000000"),
         ("drain_seconds", "true"),
         ("stream_config_ttl", "1 minute"),
         ("stream_ui_enabled", "1"),
