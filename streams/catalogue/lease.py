@@ -12,6 +12,7 @@ import time
 import uuid
 from datetime import datetime, timedelta
 
+from django.db import connection
 from django.utils import timezone
 
 from streams.models import SourceLease
@@ -33,13 +34,23 @@ class Replica:
     """A process that refreshes the stream configuration every `ttl` seconds; `is_brief`: a command, which then ends."""
 
     def __init__(self, ttl: float, *, is_brief: bool = False) -> None:
-        self.started = timezone.now()
+        self._started = timezone.now()
+        self._knows_clock = False
+        """Whether `_started` is by the database's clock."""
         self._id = "" if is_brief else uuid.uuid4().hex
         self._lease = timedelta(seconds=max(LEASE_SECONDS, LEASE_REFRESHES * ttl))
         self._differs: tuple[str, float] | None = None
         """The document that differs, and since when (time.monotonic)."""
         self.may_hold = False
         """Whether it has taken the lease, which others may have taken since."""
+
+    def now(self) -> datetime:
+        """Return the time by the database's clock: replicas whose own clocks differ must agree on what came first."""
+        ahead = database_is_ahead()
+        if not self._knows_clock:
+            self._started += ahead
+            self._knows_clock = True
+        return timezone.now() + ahead
 
     def agrees(self) -> None:
         """Note that the document is the stored one."""
@@ -51,13 +62,13 @@ class Replica:
         Args:
             lease: The stored one.
             fingerprint: Equal for equal documents.
-            now: The time.
+            now: The time, of `now`.
         """
         if self._differs is None or self._differs[0] != fingerprint:
             self._differs = fingerprint, time.monotonic()
         if self._is_ours(lease) or lease is None or now >= lease.until:
             return 0.0
-        if lease.wanted_since > self.started:
+        if lease.wanted_since > self._started:
             return None
         if not lease.holder:
             return 0.0
@@ -87,7 +98,7 @@ class Replica:
             asked: Whether a person asked for it, whose word counts from now on.
         """
         self.may_hold = bool(self._id)
-        since = now if asked else self.started
+        since = now if asked else self._started
         if lease is not None and (agrees or self._is_ours(lease)):
             since = max(since, lease.wanted_since)
         SourceLease.objects.update_or_create(
@@ -101,6 +112,17 @@ class Replica:
 
     def _is_ours(self, lease: SourceLease | None) -> bool:
         return lease is not None and bool(self._id) and lease.holder == self._id
+
+
+def database_is_ahead() -> timedelta:
+    """Return by how much the database's clock is ahead of ours. SQLite has no other clock."""
+    if connection.vendor == "sqlite":
+        return timedelta()
+    with connection.cursor() as cursor:
+        asked = timezone.now()
+        cursor.execute("SELECT clock_timestamp()")
+        said: datetime = cursor.fetchone()[0]
+    return said - asked
 
 
 def stored_lease() -> SourceLease | None:

@@ -187,7 +187,7 @@ def _rule(attempt: _Attempt, *, dry_run: bool = False) -> _Ruling:
     is_news = not dry_run and _is_news(judgement, attempt.source)
     if replica is None or dry_run:
         return _Ruling(judgement, is_news)
-    lease, now, outcome = stored_lease(), timezone.now(), judgement.outcome
+    lease, now, outcome = stored_lease(), replica.now(), judgement.outcome
     if outcome is Outcome.FAILED:
         return _Ruling(judgement, is_news and (bool(attempt.by) or replica.may_tell(lease, now)))
     if outcome is Outcome.UNCHANGED:
@@ -236,7 +236,7 @@ def _write_news(attempt: _Attempt, at: datetime, started: float) -> tuple[_Rulin
         judgement, lease = ruling.judgement, ruling.lease
         if ruling.takes and attempt.replica is not None:
             agrees = judgement.outcome is Outcome.UNCHANGED
-            attempt.replica.take(lease, attempt.source, timezone.now(), agrees=agrees, asked=bool(attempt.by))
+            attempt.replica.take(lease, attempt.source, attempt.replica.now(), agrees=agrees, asked=bool(attempt.by))
         if not ruling.is_news:
             return ruling, False
         seconds = time.monotonic() - started

@@ -202,3 +202,22 @@ def test_replicas_with_the_same_document_look_in_time_for_a_lease_whose_holder_c
     for phase in range(0, 66, 3):
         looks = [now + timedelta(seconds=phase + 1.1 * ttl * n) for n in range(10)]
         assert any(replica.is_due(lease, at) for at in looks if at < until), phase
+
+
+def test_a_server_whose_clock_is_wrong_keeps_no_newer_one_from_storing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clock is a day ahead. By its own times, all others would have started before it until tomorrow."""
+    true_now, day = timezone.now, timedelta(days=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: true_now() + day)
+        patch.setattr(module, "database_is_ahead", lambda: -day)
+        wrong = Server(tmp_path, "wrong", *"ab")
+        assert wrong.sync().outcome == "changed"
+    lease = SourceLease.objects.get()
+    assert lease.wanted_since <= true_now()
+    assert lease.until <= true_now() + timedelta(seconds=module.LEASE_SECONDS)
+    new = Server(tmp_path, "new", *"abc")
+    assert new.sync().wait is not None
+    new.stays()
+    assert new.sync().outcome == "changed"
