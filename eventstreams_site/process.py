@@ -96,6 +96,7 @@ class Process:
         """The redactor in force; None before the first."""
         self._matches = MatchWriter()
         self._database = DatabaseTrouble()
+        lines.NotTheDatabase.is_away = lambda: self._database.is_on
         self._watch = Watch(
             Followed(
                 "the redaction list",

@@ -35,6 +35,11 @@ class DatabaseTrouble:
         self._outage = Outage(log, "The database cannot be used")
         self._failing: set[str] = set()
 
+    @property
+    def is_on(self) -> bool:
+        """Return whether the database gives trouble now."""
+        return self._outage.is_on
+
     def fails(self, what: str, why: str) -> None:
         """Note that something cannot be read or written, and why."""
         self._failing.add(what)

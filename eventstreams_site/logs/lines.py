@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import ClassVar
 
 from eventstreams_site.logs.backlog import Backlog
 
@@ -166,12 +168,31 @@ class RepeatLimit(logging.Filter):
 
 
 class NotTheDatabase(logging.Filter):
-    """Drops failures of requests whose reason is the database: its outage has its own lines (`watch.py`)."""
+    """Drops failures of requests whose reason is an outage of the database, which has its own lines (`watch.py`).
+
+    What fails for requests alone, such as too many connections or a table that is missing, has a line in SECONDS.
+    """
+
+    SECONDS = 60.0
+    is_away: ClassVar[Callable[[], bool]] = lambda: False
+    """Whether there is an outage that has its own lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = float("-inf")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is to be written."""
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        return not (type(error).__module__ == "django.db.utils" and type(error).__name__ in _AWAY)
+        if type(error).__module__ != "django.db.utils" or type(error).__name__ not in _AWAY:
+            return True
+        now = time.monotonic()
+        if NotTheDatabase.is_away() or now < self._next:
+            return False
+        self._next = now + self.SECONDS
+        record.msg, record.args = "%s: the database failed: %s: %s", (record.getMessage(), type(error).__name__, error)
+        record.exc_info = record.exc_text = None
+        return True
 
 
 _AWAY = ("OperationalError", "InterfaceError")

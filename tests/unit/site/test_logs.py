@@ -48,7 +48,11 @@ def test_what_strangers_cause_is_no_error() -> None:
     assert (line.levelno, line.levelname) == (logging.WARNING, "WARNING")
 
 
-def test_a_request_that_fails_for_the_database_has_no_line_besides_those_of_the_outage() -> None:
+def test_a_request_that_fails_for_the_database_has_no_line_besides_those_of_the_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(NotTheDatabase, "is_away", lambda: True)
+
     def failed(error: Exception) -> logging.LogRecord:
         return logging.LogRecord("django.request", logging.ERROR, "", 0, "x", (), (type(error), error, None))
 
@@ -60,6 +64,28 @@ def test_a_request_that_fails_for_the_database_has_no_line_besides_those_of_the_
     assert passes(failed(ProgrammingError("no such column")))
     assert passes(failed(ValueError("a fault")))
     assert passes(record("x", level=logging.ERROR))
+
+
+def test_what_the_database_refuses_to_requests_alone_has_a_line_a_minute_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(NotTheDatabase, "is_away", lambda: False)
+    error = OperationalError("too many clients already")
+
+    def failed() -> logging.LogRecord:
+        info = (OperationalError, error, None)
+        return logging.LogRecord("django.request", logging.ERROR, "", 0, "Failed: %s", ("/admin/",), info)
+
+    passes = NotTheDatabase().filter
+    lines = [line for line in [failed() for _ in range(3)] if passes(line)]
+    assert [line.getMessage() for line in lines] == [
+        "Failed: /admin/: the database failed: OperationalError: too many clients already"
+    ]
+    assert lines[0].exc_info is None
+    now[0] = NotTheDatabase.SECONDS
+    assert passes(failed())
 
 
 async def test_a_probe_that_finds_the_process_unready_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
