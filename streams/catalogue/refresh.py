@@ -57,7 +57,7 @@ class Refresh:
         self._synced = synced
         self._one_at_a_time = asyncio.Lock()
         self._told_at = float("-inf")
-        self._outage = Outage(log, "The stream configuration was not refreshed")
+        self._outage, self._hold = (Outage(log, "The stream configuration was not refreshed") for _ in range(2))
         self._again: asyncio.Future[SyncResult] | None = None
 
     async def run(self, *, force: bool = False, by: str = "") -> SyncResult:
@@ -100,10 +100,14 @@ class Refresh:
 
     def _tell_failure(self, result: SyncResult) -> None:
         """Log at once, and every minute, that the source cannot be used or its document is held, and the end."""
-        if result.outcome is SyncRun.Outcome.FAILED or result.is_held:
+        if result.outcome is SyncRun.Outcome.FAILED:
             self._outage.continues(result.error)
+        elif result.is_held:
+            self._outage.is_over("The source of the stream configuration can be used again")
+            self._hold.continues(result.error)  # its own line at once: the next refresh may be hours away
         else:
             self._outage.is_over("The stream configuration is refreshed again")
+            self._hold.is_over("The stream configuration is no longer held")
 
     def reconsider(self) -> None:
         """Refresh again if a configuration is held: the database has changed, so it may have been applied."""

@@ -93,3 +93,21 @@ async def test_a_source_that_fails_is_logged_once_a_minute_and_when_it_is_over(
         ("ERROR", "The stream configuration was not refreshed: OSError: no database"),
         ("WARNING", "The stream configuration is refreshed again, after 0 s"),
     ]
+
+
+async def test_a_document_that_is_held_has_its_line_at_once_also_right_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refresh, _ = refresh_of(Source(Outcome.FAILED, Outcome.HELD, Outcome.UNCHANGED), monkeypatch)
+    async with asyncio.timeout(20):
+        await refresh.run_forever()
+    assert refresh.last is not None
+    assert refresh.last.is_held, "and without a ttl nobody asks again"
+    refresh.reconsider()
+    await eventually(lambda: refresh.last and refresh.last.is_good)
+    assert [each.getMessage() for each in caplog.records if each.name == module.__name__] == [
+        "The stream configuration was not refreshed: ",
+        "The source of the stream configuration can be used again, after 0 s",
+        "The stream configuration was not refreshed: ",
+        "The stream configuration is no longer held, after 0 s",
+    ]
