@@ -152,8 +152,11 @@ class Operations:
     def trouble(self) -> tuple[list[str], list[str]]:
         """Return why the service is not ready, and what is wrong with it besides."""
         unready = self._fleet.unready()
-        others = (self._accept_failures.problem, self.limits.problem)
-        return unready, [] if unready else [*self._fleet.degraded(), *filter(None, others)]
+        degraded = [] if unready else self._fleet.degraded()
+        for each in () if unready else (self._accept_failures.problem, self.limits.problem):
+            if each and not any(each in said for said in degraded):  # workers say what the supervisor has told them
+                degraded.append(each)
+        return unready, degraded
 
     # Routes.
 

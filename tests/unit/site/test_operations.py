@@ -24,3 +24,14 @@ def test_a_failure_to_accept_is_counted_once_whoever_has_it() -> None:
     failures.note("told by another process", counts=False)
     found = {sample.name: sample.value for each in operations.collect() for sample in each.samples}
     assert found[f"{ACCEPT_FAILURES}_total"] == 2
+
+
+def test_what_workers_repeat_of_the_supervisors_trouble_is_said_once() -> None:
+    said: list[str] = []
+    fleet: Any = SimpleNamespace(config=CONFIG, slots=[], workers={}, unready=list, degraded=lambda: list(said))
+    operations = Operations(fleet, AcceptFailures(), lambda _: None, lambda: None)
+    problem = "limits of connections hold for each host separately"
+    operations.limits.shared = SimpleNamespace(problem=problem, is_full=False)  # type: ignore[assignment]
+    assert operations.trouble() == ([], [problem])
+    said.append(f"all workers: {problem}")
+    assert operations.trouble() == ([], [f"all workers: {problem}"])
