@@ -9,6 +9,7 @@ from typing import cast
 
 from eventstreams_site.server.control import Frames, Message, frame
 from eventstreams_site.server.merged_metrics import families_of
+from streams.engine.faults import Faults
 from streams.http.service import Service
 from streams.http.status import figures, report
 
@@ -23,6 +24,7 @@ class Reporting:
         self.on_message: Callable[[Message], None] = lambda _: None
         """Called for other messages of the supervisor."""
         self._service = service
+        self._faults = Faults(service.metrics, service.hub.tuning)
         self._connection = connection
         self._end = WorkerEnd(self._receive)
 
@@ -36,21 +38,24 @@ class Reporting:
         self._end.send({"type": "metrics", "families": families_of(self._service.metrics.registry)})
 
     def _receive(self, message: Message) -> None:
-        if message["type"] == "collect":
-            self.report_metrics()
-        elif message["type"] == "report":
-            self._end.send({"type": "report", "report": report(self._service)})
-        else:
-            self.on_message(message)
+        with self._faults.caught("answering the supervisor"):  # asyncio would close the socket
+            if message["type"] == "collect":
+                self.report_metrics()
+            elif message["type"] == "report":
+                self._end.send({"type": "report", "report": report(self._service)})
+            else:
+                self.on_message(message)
 
     def send(self, message: Message) -> None:
         """Send another message to the supervisor."""
         self._end.send(message)
 
     def _report_forever(self) -> None:
-        unready = self._service.unready()
-        self._end.send({"type": "state", "unready": unready, "degraded": self._service.degraded()})
-        self._end.send({"type": "figures", "figures": figures(self._service)})
+        unready: list[str] = []
+        with self._faults.caught("reporting to the supervisor"):
+            unready = self._service.unready()
+            self._end.send({"type": "state", "unready": unready, "degraded": self._service.degraded()})
+            self._end.send({"type": "figures", "figures": figures(self._service)})
         seconds = STATE_SECONDS / 5 if unready else STATE_SECONDS
         asyncio.get_running_loop().call_later(seconds, self._report_forever)
 
