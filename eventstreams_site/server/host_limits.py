@@ -59,9 +59,9 @@ class HostLimits:
         url = self._config().redis_url
         if url == self._url:
             return
-        self._url = url
         self.close()
         self.shared = SharedCounts(url, self._shared_limits) if url is not None else None
+        self._url = url
         for pid, numbers in self._granted.items():
             for number, ip in numbers.items():
                 if (pid, number) in self._asked:

@@ -11,6 +11,7 @@ event loop. What needs them to check a configuration runs in a separate process 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import logging.config
 import os
@@ -126,19 +127,20 @@ class Supervisor:
         signals.dump_stacks_on_signal(chain=True)
         self._selector.register(self._wake, selectors.EVENT_READ, self._handle_signals)
         while not self.fleet.is_stopping or self.fleet.workers:
-            now = time.monotonic()
-            self.fleet.look(now)
-            self._accept_or_not(now)
-            self._operations.look(now)
-            self._reloading.look(now)
-            if self._ops is not None:
-                self._ops.close_late(now)
+            self._look(time.monotonic())
             for key, _ in self._selector.select(self._seconds_to_wait(time.monotonic())):
                 if self._is_registered(key.fileobj):  # an earlier call may have closed it
                     self._call(key.data)
         self._operations.limits.close()
         if self._operations.limits.shared is not None:
             self._operations.limits.shared.wait_until_closed()
+
+    def _look(self, now: float) -> None:
+        """Do what is due, part by part: a fault in one of them does not keep the others from it."""
+        for look in (self.fleet.look, self._accept_or_not, self._operations.look, self._reloading.look):
+            self._call(functools.partial(look, now))
+        if self._ops is not None:
+            self._call(functools.partial(self._ops.close_late, now))
 
     def _wake_up(self) -> None:
         with contextlib.suppress(OSError):  # it is full, and wakes the supervisor anyway

@@ -166,3 +166,18 @@ def test_connections_that_wait_while_another_redis_is_configured_are_counted_onc
     assert limits.connections == 0
     if isinstance(after, Redis):
         assert after.counts == {"a": 0}
+
+
+def test_a_redis_that_cannot_be_asked_for_want_of_a_thread_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host()
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    host.checked = dataclasses.replace(CHECKED, redis_url="redis://one")
+    monkeypatch.setattr(host_limits, "SharedCounts", fails)
+    with pytest.raises(RuntimeError):
+        host.limits.look()
+    monkeypatch.setattr(host_limits, "SharedCounts", Redis)
+    host.limits.look()
+    assert isinstance(host.limits.shared, Redis)
