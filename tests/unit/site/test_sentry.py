@@ -1,4 +1,4 @@
-"""What is said of a Sentry that cannot be reached, and that this is over."""
+"""A Sentry that cannot be reached is a problem, until it takes faults again."""
 
 from __future__ import annotations
 
