@@ -59,6 +59,7 @@ class Compression:
         if not chain.clients:
             del self._chains[chain.feed, chain.is_sse, chain.name]
             self._close(chain)
+            chain.feed.forget_steps()  # their forms are of this chain, and no next one continues them
 
     @property
     def windows(self) -> int:

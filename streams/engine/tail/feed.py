@@ -237,7 +237,8 @@ class Feed:
             oldest.chunk.grown = None
             self._step_bytes -= _step_bytes(oldest)
 
-    def _forget_steps(self) -> None:
+    def forget_steps(self) -> None:
+        """Drop the steps that are kept, with all that was made of them: who wants one has it made again."""
         for step in self._steps.values():
             step.chunk.grown = None
         self._steps.clear()
@@ -255,7 +256,7 @@ class Feed:
         """Add a block. Call `wake` afterwards."""
         self._blocks.append(block)
         if self._steps:
-            self._forget_steps()
+            self.forget_steps()
         self._bytes += block.held_bytes
         self._last_block_at = block.at
         if self._bytes > self._max_bytes:
@@ -288,7 +289,7 @@ class Feed:
             self._bytes -= blocks.pop(0).held_bytes
             self._first += 1
         if self._last_block_at < oldest:
-            self._forget_steps()
+            self.forget_steps()
 
     def keep_alive(self, now: float) -> None:
         """Send a comment to all followers if nothing was sent for the keep-alive time."""
@@ -307,7 +308,7 @@ class Feed:
         self._first += len(self._blocks)
         self._blocks.clear()
         self._bytes = 0
-        self._forget_steps()
+        self.forget_steps()
 
     def _evict(self) -> None:
         while self._bytes > self._max_bytes and len(self._blocks) > 1:

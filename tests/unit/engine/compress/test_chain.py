@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,14 +26,15 @@ SELECTION = Selection(frozenset({TP.topic}), frozenset(), Scope.STREAMS)
 def made_feed() -> LoneFeed:
     feed = LoneFeed(SELECTION)
     feed.place(TP, Mark(0, 0, 0))
+    feed.clients = 2  # it keeps steps where there are several
     return feed
 
 
-def add(feed: LoneFeed, count: int = 1, size: int = 300) -> None:
+def add(feed: LoneFeed, count: int = 1, pad: bytes = b"") -> None:
     """Add one block of events that are alike."""
     first = feed.vector[TP].offset
     json = b'{"meta":{"domain":"commons.wikimedia.org","dt":"2026-11-29T08:00:00Z"},"n":%d,"pad":"%b"}'
-    events = [Event(n, n, json % (n, bytes([97 + n % 26]) * size)) for n in range(first, first + count)]
+    events = [Event(n, n, json % (n, pad or bytes([97 + n % 26]) * 300)) for n in range(first, first + count)]
     feed.extend(TP, events, Mark(0, first + count, first + count), 100.0)
 
 
@@ -237,3 +240,19 @@ def test_a_quiet_window_is_given_back() -> None:
         add(feed)
         client.step()
     assert shared.windows == 1
+
+
+def test_who_comes_after_the_last_client_of_a_feed_gets_nothing_of_the_window_that_has_ended(coding: str) -> None:
+    """The feed still has the step that was made for those who have left: what follows continues another window."""
+    feed, shared = made_feed(), compression(compression_seconds=1e9)
+    pads = [bytes(random.Random(seed).choices(b"0123456789abcdef", k=300)) for seed in range(2)]
+    add(feed, pad=pads[0])
+    gone = CompressedClient(shared, feed, coding, feed.tip)
+    add(feed, pad=pads[1])
+    gone.step()
+    gone.end()
+    early, late = (CompressedClient(shared, feed, coding, feed.tip - back) for back in (2, 1))
+    for _ in range(3):
+        early.step(), late.step()
+        add(feed, pad=pads[0])  # which only the early one has had
+    early.end(), late.end()
