@@ -91,7 +91,8 @@ class Subscription:
             async for chunk in self._chunks():
                 if self._terms is not None and chunk.events:
                     self._terms.sent(chunk.events)
-                    self._terms.told(self.position)
+                    is_beyond = self._behind is not None and self._behind.merge.is_beyond
+                    self._terms.told({} if is_beyond else self.position)
                 yield chunk
                 self._last_chunk_at = time.monotonic()
         finally:

@@ -43,6 +43,8 @@ class Merge:
     def __init__(self, history: History, writer: IdWriter, wanted: Filter = NO_FILTER, *, is_sse: bool) -> None:
         self.position: dict[TopicPartition, Mark] = {}
         self.examined = 0
+        self.is_beyond = False
+        """Whether the position is beyond what the id of the last event says: what followed was none that is wanted."""
         self._wanted = wanted
         self._is_filtered = bool(wanted)
         self._history = history
@@ -109,6 +111,7 @@ class Merge:
         count = size = self.examined = 0
         oldest, tuning = self._oldest, self._tuning
         moved: dict[TopicPartition, _Held] = {}
+        told: tuple[TopicPartition, int] | None = None
         while oldest and size < tuning.chunk_bytes and self.examined < tuning.examined_bytes and count != most:
             _, tp, held = oldest[0]
             until = min(oldest[1][0], oldest[min(2, len(oldest) - 1)][0]) if len(oldest) > 1 else None
@@ -116,8 +119,10 @@ class Merge:
             if first == last:
                 break  # a large one, which goes alone
             if last - first >= tuning.shared_items and not parts and (shared := self._shared_chunk(held, last, most)):
+                item = held.block.items[last - 1]
                 self._leave(held, last, moved)
                 self._settle(moved)
+                self._note_told((tp, item.offset + 1) if isinstance(item, Event) and item.json else None)
                 return shared
             events = self._events(tp, held.block, first, last)
             if most is not None and count + len(events) >= most:
@@ -127,10 +132,12 @@ class Merge:
             parts += made
             size += sum(map(len, made))
             count += len(events)
+            told = (tp, events[-1].offset + 1) if events else None
             is_lacking = self._leave(held, last, moved)
             if is_lacking or (len(events) == 1 and len(events[0].json) > tuning.max_copied_bytes):
                 break
         self._settle(moved)
+        self._note_told(told)
         if size > tuning.max_copied_bytes:
             return Chunk(tuple(parts), count)
         return Chunk((b"".join(parts),) if parts else (), count)
@@ -158,6 +165,10 @@ class Merge:
         for tp, held in moved.items():
             item = held.block.items[held.index - 1]
             self.position[tp] = Mark(held.target.incarnation, item.offset + 1, item.timestamp + 1)
+
+    def _note_told(self, told: tuple[TopicPartition, int] | None) -> None:
+        """Note whether the position is that of the last event, after `told`; None if something else came after it."""
+        self.is_beyond = told is None or self.position[told[0]].offset != told[1]
 
     def _run_end(self, held: _Held, until: int | None, size: int) -> int:
         """The index up to which items may leave in one: none later than `until`, and not more than a chunk."""

@@ -24,7 +24,7 @@ class Checkpoints:
         self._due_at = time.monotonic() + self._seconds
 
     def told(self, position: Position) -> None:
-        """Note that the last id that was sent says this position."""
+        """Note that the last id that was sent says this position; an empty one: less than the client's."""
         self._told = dict(position)
 
     @property

@@ -45,7 +45,7 @@ class Terms:
             self._checkpoints.sent()
 
     def told(self, position: Position) -> None:
-        """Note that the id of the last event that was sent says this position."""
+        """Note that the id of the last event that was sent says this position; an empty one: less than the client's."""
         if self._checkpoints is not None:
             self._checkpoints.told(position)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from streams.core.filters import parse_filter
 from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from tests.support.engine import numbered
@@ -135,3 +136,28 @@ async def test_checkpoints_do_not_count_for_a_limit() -> None:
         assert got.end is not None
         assert got.end[1] == {"reason": "limit", "events": 2}
         assert (len(got.events), len(got.checkpoints)) == (2, 2)
+
+
+@SSE_OR_JSON
+async def test_history_that_a_filter_does_not_want_after_the_last_event_is_said(is_sse: bool) -> None:
+    """Nothing comes any more: without a checkpoint, every resumption would read it again."""
+    source = topic()
+    for number in (1, *[0] * 20):
+        source.append("a", numbered(number), 1_000)
+    async with open_stream(
+        source, last_event_id=FROM_THE_OLDEST, is_sse=is_sse, wanted=parse_filter(b"where=n=1")
+    ) as client:
+        got = await client.until(lambda got: got.checkpoints)
+        assert (len(got.events), [places_in(identifier) for identifier in got.checkpoints]) == (1, [{TP: 21}])
+
+
+@pytest.mark.parametrize("text", [b"", b"where=n=1"])
+async def test_history_whose_last_record_is_an_event_needs_no_checkpoint(text: bytes) -> None:
+    source = topic()
+    for number in (0, 0, 1):
+        source.append("a", numbered(number), 1_000)
+    async with open_stream(source, last_event_id=FROM_THE_OLDEST, wanted=parse_filter(text)) as client:
+        await client.until(lambda got: got.events)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.until(lambda got: got.checkpoints), 4 * SECONDS)
+        assert client.received.checkpoints == []
