@@ -183,7 +183,9 @@ class Feed:
         if 0 < index < len(blocks):
             after = blocks[index].after
             # Not before a partition was added or recreated: what lies between would be missed.
-            if len(after) == len(vector) and all(m.incarnation == vector[tp].incarnation for tp, m in after.items()):
+            if after.keys() == vector.keys() and all(
+                m.incarnation == vector[tp].incarnation for tp, m in after.items()
+            ):
                 return self._first + index, dict(after)
         return self.tip, dict(vector)
 
@@ -327,5 +329,5 @@ def behind(position: Position, target: Position) -> bool:
 
 
 def ahead(position: Position, target: Position) -> bool:
-    """Return whether `position` is anywhere beyond `target`."""
-    return any(position[tp][:2] > mark[:2] for tp, mark in target.items())
+    """Return whether `position` is anywhere beyond `target`, which may have partitions that have vanished since."""
+    return any(tp in position and position[tp][:2] > mark[:2] for tp, mark in target.items())

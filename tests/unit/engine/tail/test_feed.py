@@ -300,6 +300,22 @@ async def test_a_client_does_not_join_before_a_partition_was_added_or_began_anew
     assert of.entry({A: Mark(0, 9, 0), B: Mark(0, 3, 0)}) == (of.tip, of.vector)
 
 
+async def test_a_client_joins_a_feed_that_has_lost_a_partition_which_was_never_read() -> None:
+    """Blocks from before still name it, and the client's position does not."""
+    of = feed(A)
+    of.track.missing.add(B)
+    of.track.await_later(B, Mark(0, -1, 40))
+    for offset in (5, 6):
+        of.extend(A, [event(offset)], Mark(0, offset + 1, offset * 10 + 1), 100.0)
+    of.track.give_up(B)
+    for offset in (5, 6, 7):
+        assert of.entry({A: Mark(0, offset, 50)}) == (of.tip, {A: Mark(0, 7, 61)})
+    other = TopicPartition("c", 0)
+    of.place(other, Mark(0, 1, 10))
+    for offset in (5, 6, 7):
+        assert of.entry({A: Mark(0, offset, 50), other: Mark(0, 1, 10)}) == (of.tip, of.vector)
+
+
 def test_behind_and_ahead_look_at_every_partition_incarnation_first() -> None:
     at = {A: Mark(1, 5, 0), B: Mark(0, 5, 0)}
     assert not behind(at, at)
