@@ -10,7 +10,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from django.utils.http import parse_etags
 
 from streams.core.errors import EventStreamsError
+from streams.http.negotiation import admitted
 from streams.http.problems import problem_headers
 from streams.http.requests import FLOW_EXTENSION, Scope, header, request_uri
 
@@ -31,8 +31,6 @@ LONGEST_HEADER = 1_000
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
 SAME_ORIGIN = (("Referrer-Policy", "same-origin"), ("Cross-Origin-Opener-Policy", "same-origin"))
 """The same headers that Django's SecurityMiddleware sets in the admin."""
-
-_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -106,7 +104,7 @@ async def send_answer(scope: Scope, send: Callable[[Any], Awaitable[None]], give
         headers = [each for each in headers if each[0] != "Vary"] + [("Vary", ", ".join([*varies, "Accept-Encoding"]))]
         if _has_it(scope, content.etag):
             status, body = 304, b""
-        elif _GZIP.search(looked_at(scope, b"accept-encoding")):
+        elif admitted(looked_at(scope, b"accept-encoding"), ("gzip",)):
             body = content.gzipped
             headers.append(("Content-Encoding", "gzip"))
         else:
