@@ -343,7 +343,10 @@ class StreamConsumer(AsyncHttpConsumer):
         async with contextlib.aclosing(subscription.chunks()) as chunks:
             async for chunk in chunks:
                 if sink is None or not sink.try_write(chunk):
+                    # A large one leaves in slices: who takes it slowly must not hold a reader slot until the last.
+                    parking = asyncio.get_running_loop().call_later(PARK_SECONDS, subscription.park)
                     await self._write(chunk)
+                    parking.cancel()
                     if self._flow is not None:
                         self._flow.events += chunk.events
                 sent[0] += chunk.events
