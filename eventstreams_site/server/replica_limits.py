@@ -59,6 +59,8 @@ class ReplicaLimits(ConnectionLimits):
             refused = await answer
         except BaseException:
             self.give_back(ip)
+            if answer.done() and not answer.cancelled() and not answer.result():  # it left just when it was let in
+                self.shared.add(ip, -1)
             raise
         if refused:
             self.give_back(ip)
