@@ -343,7 +343,7 @@ class StreamConsumer(AsyncHttpConsumer):
         async with contextlib.aclosing(subscription.chunks()) as chunks:
             async for chunk in chunks:
                 if sink is None or not sink.try_write(chunk):
-                    # A large one leaves in slices: who takes it slowly must not hold a reader slot until the last.
+                    # A large one leaves in slices: a slow client must not hold a reader slot until the last one.
                     parking = asyncio.get_running_loop().call_later(PARK_SECONDS, subscription.park)
                     await self._write(chunk)
                     parking.cancel()
