@@ -17,7 +17,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
-from aiokafka.errors import InvalidConfigurationError, KafkaError, NoError, for_code
+from aiokafka.errors import IllegalOperation, InvalidConfigurationError, KafkaError, NoError, for_code
 
 from streams.core.positions import TopicPartition
 from streams.engine.kafka.create_topics import create_topics
@@ -196,18 +196,25 @@ class OwnKafka:
             (NEWEST_HEADER, b"%d" % newest),
         ]
         async with self._lock:
-            if not self._is_open:
-                await self._producer.begin_transaction()
-                self._is_open = True
-                self._begun = time.time()
-            sent = await self._producer.send(
-                event.topic,
-                event.value,
-                key=event.key,
-                partition=event.partition,
-                timestamp_ms=event.timestamp,
-                headers=headers,
-            )
+            try:
+                if not self._is_open:
+                    await self._producer.begin_transaction()
+                    self._is_open = True
+                    self._begun = time.time()
+                sent = await self._producer.send(
+                    event.topic,
+                    event.value,
+                    key=event.key,
+                    partition=event.partition,
+                    timestamp_ms=event.timestamp,
+                    headers=headers,
+                )
+            except (
+                AssertionError,
+                IllegalOperation,
+            ) as error:  # aiokafka's, where the transaction has failed meanwhile
+                self._check()
+                raise KafkaError(f"the transaction has failed: {error}") from None
             sent.add_done_callback(_look_at)
             self._writing.append(sent)
         if len(self._writing) >= IN_FLIGHT:
