@@ -9,6 +9,7 @@ first, and then looks where the end is (KIP-82: headers; KIP-98: transactions).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ LOOK_BACK = 2_000
 LOOK_SECONDS = 20.0
 STOP_SECONDS = 5.0
 """At a stop, what has been received has this time to be written; what is not is received again."""
+CLOSE_SECONDS = 1.0
+"""Maximum seconds for closing the connections afterwards."""
 IN_FLIGHT = 2_000
 """Maximum records of a transaction."""
 TRANSACTION_SECONDS = 60.0
@@ -285,9 +288,11 @@ async def _stop(producer: AIOKafkaProducer, seconds: float = STOP_SECONDS) -> No
         async with asyncio.timeout(seconds):
             await producer.stop()
     except (KafkaError, TimeoutError):
-        if producer._sender is not None:  # which `stop` has left running
-            await producer._sender.close()
-        await producer.client.close()
+        with contextlib.suppress(TimeoutError):  # what waits for a silent broker may not end either
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if producer._sender is not None:  # which `stop` has left running
+                    await producer._sender.close()
+                await producer.client.close()
     if (waiter := producer._txn_manager.wait_for_transaction_end()) is not None:
         _look_at(waiter)
 
