@@ -36,6 +36,7 @@ from streams.local.processes import HOST, free_port
 from tests.support.around import postgres as database_server
 from tests.support.around.chromium import skip
 from tests.support.around.postgres import Postgres
+from tests.support.around.redis import RedisServer
 
 # `make test` uses the first profile, `make test-slow` the second.
 settings.register_profile("quick", max_examples=30)
@@ -182,6 +183,22 @@ def make_topic(kafka: TestKafka) -> Iterator[Callable[..., str]]:
 def topic(make_topic: Callable[..., str]) -> str:
     """A new topic of one partition."""
     return make_topic()
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for all tests of a module."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> RedisServer:
+    """The module's Redis, empty."""
+    redis_server.client.flushall()
+    return redis_server
 
 
 @pytest.fixture(scope="session")

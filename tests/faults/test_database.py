@@ -21,7 +21,7 @@ from tests.support.around.tcp_proxy import TcpProxy, tcp_proxy
 from tests.support.client.reading import SSE, Crowd
 from tests.support.kafka.writing import writer
 from tests.support.site import Site
-from tests.support.site.serving import PATH, serving
+from tests.support.site.serving import PATH, readyz_says, serving
 
 CHANGE_SECONDS = 5.0
 DRAIN_SECONDS = 0.5
@@ -60,17 +60,6 @@ async def arrives(site: Site, version: int) -> float:
     return time.monotonic() - began
 
 
-async def says(site: Site, text: str, *, expected: bool = True) -> None:
-    """`/readyz` is a 200, and says it or no longer does."""
-    async with asyncio.timeout(30):
-        while True:
-            status, _, body = await asyncio.to_thread(site.get, "/readyz")
-            assert status == 200
-            if (text in body.decode()) is expected:
-                return
-            await asyncio.sleep(0.1)
-
-
 async def test_a_database_at_two_seconds_a_round_trip_gives_a_change_within_five(
     postgres: Postgres, kafka: Any, topic: str, tmp_path: Path
 ) -> None:
@@ -81,7 +70,7 @@ async def test_a_database_at_two_seconds_a_round_trip_gives_a_change_within_five
         for _ in range(2):
             took = await arrives(site, await asyncio.to_thread(raise_version, postgres, url))
             assert took < CHANGE_SECONDS
-        await says(site, "the database", expected=False)
+        await readyz_says(site, "the database", expected=False)
 
 
 async def test_a_database_that_no_longer_answers_is_reported_and_a_new_connection_is_made(
@@ -95,14 +84,16 @@ async def test_a_database_that_no_longer_answers_is_reported_and_a_new_connectio
     ):
         follower = await crowd.connect(site.port, PATH, SSE)
         proxy.swallows = True
-        await says(site, "the database is slow or does not answer, so changes by admins are late: the redaction list")
+        await readyz_says(
+            site, "the database is slow or does not answer, so changes by admins are late: the redaction list"
+        )
         await to.write(tp, [None] * 5)
         await follower.has({tp: 4})
         version = await asyncio.to_thread(raise_version, postgres, url)
         proxy.drop()  # what was swallowed never arrives: only new connections work
         proxy.swallows = False
         await arrives(site, version)
-        await says(site, "the database", expected=False)
+        await readyz_says(site, "the database", expected=False)
         log = site.log.read_text()
         assert "no answer from the database for" in log
         assert "The database can be used again" in log
@@ -115,14 +106,14 @@ async def test_a_question_that_waits_for_a_lock_is_given_up_in_the_server_too(
     async with with_database(postgres, tmp_path, kafka.bootstrap, topic) as (site, _, url):
         with psycopg.connect(url) as blocker:
             blocker.execute("LOCK TABLE streams_version IN ACCESS EXCLUSIVE MODE")
-            await says(site, "the database is slow or does not answer")
+            await readyz_says(site, "the database is slow or does not answer")
             for _ in range(30):
                 ((longest,),) = blocker.execute(LONGEST_WAIT).fetchall()
                 assert longest is None or longest < 3.0
                 await asyncio.sleep(0.1)
             assert "canceling statement due to" in site.log.read_text()
         await arrives(site, await asyncio.to_thread(raise_version, postgres, url))
-        await says(site, "the database", expected=False)
+        await readyz_says(site, "the database", expected=False)
 
 
 @pytest.mark.parametrize("hangs", ["in between", "the server"])
@@ -138,7 +129,7 @@ async def test_a_stop_does_not_wait_for_a_database_that_hangs(
         await asyncio.to_thread(pause)
         try:
             proxy.swallows = True
-            await says(site, "the database is slow or does not answer")
+            await readyz_says(site, "the database is slow or does not answer")
             began = time.monotonic()
             assert await asyncio.to_thread(site.stop) == 0
             assert time.monotonic() - began < STOP_SECONDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,9 @@ from tests.support.around.redis import RedisServer
 from tests.support.client import StreamClient
 from tests.support.client.reading import NDJSON
 from tests.support.site import SERVE, Site
-from tests.support.site.serving import PATH, serving, workers_of
+from tests.support.site.serving import PATH, readyz_says, serving, workers_of
 
 LIMIT, CLIENTS = 10, 200
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def redis(server: RedisServer) -> RedisServer:
-    server.client.flushall()
-    return server
 
 
 @asynccontextmanager
@@ -70,17 +56,6 @@ async def comes_in(site: Site, seconds: float = 30) -> StreamClient:
     return inside[0]
 
 
-async def state_says(site: Site, text: str, *, expected: bool = True) -> None:
-    """Wait until `/readyz` has a sentence, or no longer; it answers 200 all the time."""
-    async with asyncio.timeout(30):
-        while True:
-            status, _, body = await asyncio.to_thread(site.get, "/readyz")
-            assert status == 200
-            if (text in body.decode()) is expected:
-                return
-            await asyncio.sleep(0.1)
-
-
 @pytest.mark.slow  # a lease has to expire
 async def test_two_replicas_of_two_workers_let_in_exactly_the_limit(
     kafka: Any, topic: str, tmp_path: Path, redis: RedisServer
@@ -109,12 +84,12 @@ async def test_two_replicas_of_two_workers_let_in_exactly_the_limit(
         # Redis does not answer: each host counts for itself, soon, and says so; nobody loses a connection.
         redis.pause()
         try:
-            await state_says(first, "Redis cannot be asked")
+            await readyz_says(first, "Redis cannot be asked")
             more = [*await come(first, LIMIT + 5), *await come(second, LIMIT + 5)]
             assert len(clients) + len(more) == 2 * LIMIT
         finally:
             redis.resume()
-        await state_says(first, "Redis cannot be asked", expected=False)
+        await readyz_says(first, "Redis cannot be asked", expected=False)
         for client in more:
             client.abort()
 

@@ -50,6 +50,17 @@ async def all_workers_serve(site: Site) -> None:
             await asyncio.sleep(0.1)
 
 
+async def readyz_says(site: Site, text: str, *, expected: bool = True) -> None:
+    """Wait until `/readyz` has a sentence, or no longer; it answers 200 all the time."""
+    async with asyncio.timeout(30):
+        while True:
+            status, _, body = await asyncio.to_thread(site.get, "/readyz")
+            assert status == 200
+            if (text in body.decode()) is expected:
+                return
+            await asyncio.sleep(0.1)
+
+
 def freeze(site: Site, seconds: float) -> None:
     """Stop the process (SIGSTOP), and let it continue a while later."""
     os.kill(site.pid, signal.SIGSTOP)
