@@ -26,16 +26,22 @@ log = logging.getLogger(__name__)
 REREAD_SECONDS = 8.0
 """Seconds after which the rows are read again although the version is the same, since SQL does not raise it."""
 
+NO_VERSION = -1
+
 Pages = dict[Identity, tuple[str, str]]
 """Domain and title of each page, by what is compared."""
 
-# One statement: one moment of the database, and one round trip.
+# One statement: one moment of the database, and one round trip, also if the version shows that nothing is new. The
+# list is only read if the version is another one.
 _SNAPSHOT = """
-SELECT 'version', number, '', '', '' FROM streams_version WHERE name = %s
+WITH version AS (SELECT COALESCE((SELECT number FROM streams_version WHERE name = %(name)s), 0) AS number)
+SELECT 'version', number, '', '', '' FROM version
 UNION ALL SELECT 'page', 0, domain, title, key FROM redaction_redactedpage
+  WHERE (SELECT number FROM version) <> %(unless)s
 UNION ALL SELECT 'removed', MAX(id), domain, title, key FROM redaction_pagechange
-  WHERE what = 'removed' GROUP BY domain, title, key
+  WHERE what = 'removed' AND (SELECT number FROM version) <> %(unless)s GROUP BY domain, title, key
 UNION ALL SELECT 'hold', id, '', why, pages FROM redaction_hold
+  WHERE (SELECT number FROM version) <> %(unless)s
 """
 
 
@@ -75,9 +81,10 @@ def read(configured: Mapping[str, Sequence[str]], known: Listed | None = None) -
     """
     read_at = time.monotonic()
     is_recent = known is not None and read_at - known.read_at < REREAD_SECONDS
-    if known is not None and is_recent and Version.of(Version.REDACTED_PAGES) == known.version:
+    unless = known.version if known is not None and is_recent else NO_VERSION
+    now = _snapshot(unless)
+    if now.version == unless:
         return None
-    now = _snapshot()
     lost, why = _lost(known, now) if known is not None else ({}, "")
     version = now.version
     if why and known is not None and not _write_hold(known.version, lost, why):
@@ -103,10 +110,11 @@ def identities_of(domain: str, title: str, key: str = "") -> set[Identity]:
     return {page for page in found if page[1]}
 
 
-def _snapshot() -> _Snapshot:
+def _snapshot(unless: int = NO_VERSION) -> _Snapshot:
+    """Return what the database has; if it is version `unless`, nothing but the version."""
     now = _Snapshot()
     with connection.cursor() as cursor:
-        cursor.execute(_SNAPSHOT, [Version.REDACTED_PAGES])
+        cursor.execute(_SNAPSHOT, {"name": Version.REDACTED_PAGES, "unless": unless})
         rows = cursor.fetchall()
     for what, number, domain, text, key in rows:
         if what == "version":
