@@ -34,14 +34,13 @@ Pages = dict[Identity, tuple[str, str]]
 # One statement: one moment of the database, and one round trip, also if the version shows that nothing is new. The
 # list is only read if the version is another one.
 _SNAPSHOT = """
-WITH version AS (SELECT COALESCE((SELECT number FROM streams_version WHERE name = %(name)s), 0) AS number)
+WITH version AS (SELECT COALESCE((SELECT number FROM streams_version WHERE name = %(name)s), 0) AS number),
+  another AS (SELECT number FROM version WHERE number <> %(unless)s)
 SELECT 'version', number, '', '', '' FROM version
-UNION ALL SELECT 'page', 0, domain, title, key FROM redaction_redactedpage
-  WHERE (SELECT number FROM version) <> %(unless)s
-UNION ALL SELECT 'removed', MAX(id), domain, title, key FROM redaction_pagechange
-  WHERE what = 'removed' AND (SELECT number FROM version) <> %(unless)s GROUP BY domain, title, key
-UNION ALL SELECT 'hold', id, '', why, pages FROM redaction_hold
-  WHERE (SELECT number FROM version) <> %(unless)s
+UNION ALL SELECT 'page', 0, domain, title, key FROM another CROSS JOIN redaction_redactedpage
+UNION ALL SELECT 'removed', MAX(id), domain, title, key FROM another CROSS JOIN redaction_pagechange
+  WHERE what = 'removed' GROUP BY domain, title, key
+UNION ALL SELECT 'hold', id, '', why, pages FROM another CROSS JOIN redaction_hold
 """
 
 
