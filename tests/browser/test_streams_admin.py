@@ -14,6 +14,7 @@ from playwright.async_api import Page, expect
 
 from streams.core.positions import TopicPartition
 from tests.browser.kit import create_superuser, log_in
+from tests.support import SLACK_SECONDS
 from tests.support.client import SseEvent, StreamClient
 from tests.support.engine import cancel
 from tests.support.kafka.writing import meanwhile, writer
@@ -79,7 +80,7 @@ class Reader:
     async def ends(self, within_seconds_of: float) -> None:
         await asyncio.wait_for(asyncio.shield(self._task), 20)
         assert self.client.ended_cleanly
-        assert self.ended_at < within_seconds_of + SECONDS
+        assert self.ended_at < within_seconds_of + SECONDS + SLACK_SECONDS
 
     async def close(self) -> None:
         try:
@@ -170,7 +171,7 @@ async def test_denied_allowed_again_and_with_other_topics_while_clients_of_two_p
         allowed_at = await press(page, "Save")
         await expect(page.get_by_text("“one” was saved; it takes effect")).to_be_visible()
         await until(lambda: all(each.metric("eventstreams_catalogue_streams") == 2 for each in sites))
-        assert time.monotonic() < allowed_at + SECONDS
+        assert time.monotonic() < allowed_at + SECONDS + SLACK_SECONDS
         async with reading(sites, "one") as ones:
             for reader in ones:
                 await reader.has_more()

@@ -16,6 +16,7 @@ import pytest
 
 from streams.engine.kafka.create_topics import create_topics
 from streams.local.kafka import LocalKafka
+from tests.support import SLACK_SECONDS
 from tests.support.client import StreamClient
 from tests.support.client.reading import NDJSON, SSE, Crowd, CutReader, Follower, by_partition, from_the_beginning
 from tests.support.kafka.writing import Writer, meanwhile, partitions_of, writer
@@ -25,7 +26,6 @@ from tests.support.site.serving import PATH, serving
 TOPIC = "test.restart"
 CLIENTS = 20
 ANSWER_SECONDS = 3.0
-SLACK_SECONDS = 1.0
 """For a machine that is busy."""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from streams.core.positions import TopicPartition
+from tests.support import SLACK_SECONDS
 from tests.support.around.config_server import ConfigServer, document, silence
 from tests.support.around.postgres import Postgres
 from tests.support.around.redis import RedisServer
@@ -24,7 +25,6 @@ from tests.support.site.supervised import Ops, supervised
 
 DRAIN_SECONDS = 1.0
 STOP_SECONDS = DRAIN_SECONDS + 3.0
-SLACK_SECONDS = 4.0
 PROBE_SECONDS = 2.0
 """Maximum seconds of a probe on a busy machine; one that waited for a dependency would take longer."""
 PROBES = 15
@@ -39,7 +39,7 @@ async def probes_are_answered(site: Site, ops: Ops, what: str) -> None:
         assert (status, answer.status_code) == (200, 200), what
         await asyncio.to_thread(site.get, "/readyz")
         await asyncio.to_thread(site.get, "/metrics")
-        assert time.monotonic() - began < 4 * PROBE_SECONDS, what
+        assert time.monotonic() - began < PROBE_SECONDS + SLACK_SECONDS, what
         await asyncio.sleep(0.2)
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from redaction.listed.matches import WRITE_SECONDS
 from streams.core.positions import TopicPartition
+from tests.support import SLACK_SECONDS
 from tests.support.around.postgres import Postgres
 from tests.support.client import StreamClient
 from tests.support.client.reading import NDJSON
@@ -70,7 +71,7 @@ class Service:
                     break
                 took = time.monotonic() - began
                 # A reading of Kafka takes its time too on a busy machine.
-                assert took < seconds + 5, f"{site.url} redacts {sorted(now)}, not {sorted(titles)}"
+                assert took < seconds + SLACK_SECONDS, f"{site.url} redacts {sorted(now)}, not {sorted(titles)}"
 
     async def say(self, status: str, text: str, held: int, *, ready: int = 200) -> None:
         """Wait until `/readyz` of every process says this, and the metric counts as many held pages."""

@@ -9,3 +9,8 @@
 - `around/`: what is around the service: a database, servers of configuration and schemas, networks, a browser
 - `events/`: events as MediaWiki's streams carry them
 """
+
+from __future__ import annotations
+
+SLACK_SECONDS = 5.0
+"""How much longer than a bound of the contract a busy machine may take. What goes wrong takes longer than both."""
