@@ -25,10 +25,12 @@ async def open_documentation(page: Page, demo: Demo, fragment: str = "") -> None
     await expect(page.get_by_role("searchbox", name="Find a stream")).to_be_visible(timeout=SLOW_MACHINE_MS)
 
 
-async def try_out(page: Page, stream: str, media_type: str = "") -> Locator:
-    """Press the buttons; what came."""
+async def try_out(page: Page, stream: str, media_type: str = "", **query: str) -> Locator:
+    """Fill the fields and press the buttons; what came."""
     of_stream = operation(page, stream)
     await of_stream.get_by_role("button", name="Try it out").click()
+    for name, value in query.items():
+        await of_stream.get_by_placeholder(name, exact=True).fill(value)
     if media_type:
         await of_stream.locator(".response .content-type").first.select_option(media_type)
     await of_stream.get_by_role("button", name="Execute").click()
@@ -118,11 +120,7 @@ async def test_a_stream_that_is_tried_out_shows_its_events_within_seconds(
 async def test_much_is_cut_behind_a_whole_event_before_the_time_is_over(page: Page, demo: Demo) -> None:
     await demo.write_many("busy", [change(n, comment="x" * 1000) for n in range(2000)], 10_000)
     await open_documentation(page, demo, "#busy")
-    of_stream = operation(page, "busy")
-    await of_stream.get_by_role("button", name="Try it out").click()
-    await of_stream.get_by_placeholder("since", exact=True).fill("0")
-    await of_stream.get_by_role("button", name="Execute").click()
-    body = of_stream.locator(".live-responses-table .microlight").first
+    body = (await try_out(page, "busy", since="0")).locator(".microlight").first
     await expect(body).to_contain_text("the stream continues", timeout=SLOW_MACHINE_MS)
     text = (await body.inner_text()).strip()
     *_, last_event, said = re.split(r"\n\n(?=event: |: )", text)
@@ -162,8 +160,10 @@ async def test_on_a_phone_the_search_has_the_whole_width_and_a_result_is_in_view
     one = operation(page, "looked.at")
     await one.get_by_role("button", name="Try it out").click()
     await expect(one.locator(".responses-inner")).to_contain_text('"partition": 0')
+    await one.get_by_placeholder("limit", exact=True).fill("1")
     await one.get_by_role("button", name="Execute").click()
     await expect(one.locator(".loading-container")).to_be_in_viewport()
+    await demo.write("looked.at", Rec(change(1)))  # the result need not wait for the 5 seconds of a sample
     await expect(one.locator(".live-responses-table")).to_be_in_viewport()
     assert await page.locator("main").count() == 1
     assert await violations(page, axe) == []

@@ -45,8 +45,9 @@ def sites(kafka: Any, chromium: str, topics: Topics, tmp_path: Path) -> Iterator
     second = Site(tmp_path, kafka.bootstrap, streams, database=first.database, admin_topics=["*"])
     create_superuser(first)
     try:
-        first.start()
+        first.start(wait_ready=False)
         second.start()
+        first.wait_for(200)
         yield first, second
     finally:
         first.close()
@@ -264,7 +265,7 @@ async def test_who_guesses_passwords_is_locked_out_in_words(
     for number in range(5):
         await page.get_by_label("Username").fill("grace")
         await page.get_by_label("Password").fill(f"guess {number}")
-        await page.get_by_role("button", name="Log in").click()
-        await page.wait_for_load_state("load")
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Log in").click()
     await expect(page.get_by_role("alert")).to_have_text("Too many failed logins.")
     await expect(page.get_by_text("login is locked for 15 minutes")).to_be_visible()

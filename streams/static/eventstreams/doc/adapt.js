@@ -1,4 +1,4 @@
-// What Swagger UI draws and has no seam for: names of its selects, and what comes when something is tried out.
+// What Swagger UI draws and has no seam for: names of its selects, texts that scroll, and what comes when something is tried out.
 
 const RESULT = ".loading-container, .live-responses-table";
 
@@ -19,6 +19,8 @@ function name(root) {
   for (const field of root.querySelectorAll("select, textarea, .parameters input")) {
     if (!field.labels?.length && !field.ariaLabel) field.ariaLabel = nameOf(field);
   }
+  // A long command or result scrolls: also by keyboard.
+  for (const text of [root, ...root.querySelectorAll("pre")]) if (text.matches("pre")) text.tabIndex = 0;
 }
 
 function nameOf(field) {

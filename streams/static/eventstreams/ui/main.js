@@ -21,7 +21,7 @@ import { Wanted, endNow } from "./wanted.js";
 
 const RATES_MS = 30_000;
 const RETRY_MS = 5000;
-const APPLY_MS = 400;
+const APPLY_MS = 250;
 const REMEMBER_MS = 5000;
 const MINUTE_SECONDS = 60;
 const WIDE = matchMedia("(min-width: 900px)");
