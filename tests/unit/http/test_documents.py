@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from streams.core.catalogue import Catalogue, Layers, compile_catalogue
-from streams.http.openapi import documents as module
+from streams.http.openapi import document as module
 from streams.http.openapi.document import Generator
 from streams.http.openapi.documents import Documents
 
