@@ -10,7 +10,8 @@ In reading order:
 - `faults.py`: faults that only Twisted's log would have.
 - `options.py`: the options of `serve`.
 - `supervisor.py`: the process that accepts for several workers. `fleet.py`: starts, watches and replaces them.
-  `worker.py`: one of them, as the supervisor sees it. `worker_process.py`: a worker itself.
+  `fleet_trouble.py`: what is wrong with them. `slot.py`: the place of one of them. `worker.py`: one of them, as the
+  supervisor sees it. `worker_process.py`: a worker itself.
 - `spawn.py`: starts the supervisor's processes. `check.py`: one of them checks the configuration. `reloading.py`: loads
   a new one.
 - `handover.py`: connections to a worker, and its heartbeat; `supervisor_link.py`: its side of them. `control.py`: other

@@ -84,6 +84,7 @@ class StreamChannel(HTTPChannel):
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         """Clean up (Twisted)."""
         self._service.connections.discard(self.connection)
+        self.factory.server.connection_ended()
         self.connection.close()
         self._stop_clock()
         if self._reset_check is not None and self._reset_check.active():

@@ -9,28 +9,22 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from eventstreams_site.server import handover, signals
+from eventstreams_site.server import fleet_trouble, handover, signals
 from eventstreams_site.server.check import Checked
 from eventstreams_site.server.handover import State
 from eventstreams_site.server.options import WORKER
+from eventstreams_site.server.slot import MAX_RESTART_SECONDS, Slot
 from eventstreams_site.server.spawn import spawn
 from eventstreams_site.server.worker import SETTLED_SECONDS, Worker
 
 log = logging.getLogger(__name__)
 
-RESTART_SECONDS = 1.0
-MAX_RESTART_SECONDS = 60.0
-"""Seconds until a worker that has exited is restarted; they double up to the maximum while it exits soon after."""
-CRASH_LOOP = 3
-"""Exits in a row, each soon after the start, from which a slot counts as a crash loop."""
 SILENT_SECONDS = 3.0
 """Seconds without a report after which a worker gets no connections."""
 HUNG_SECONDS = 15.0
@@ -46,33 +40,9 @@ SIZE_SECONDS = 5.0
 STOP_SECONDS = 2.7
 """Seconds after the drain at which workers that still run write their stacks and are killed."""
 STOP_DUMP_SECONDS = 0.3
-_AGE = re.compile(r"\d+(?= s ago)")
-
-
-@dataclass
-class Slot:
-    """The place of one worker."""
-
-    number: int
-    worker: Worker | None = None
-    """The one that serves."""
-    successor: Worker | None = None
-    """Its successor, which is not ready yet."""
-    start_at: float | None = 0.0
-    """When a worker is to be started, if there is none (time.monotonic)."""
-    failures: int = 0
-    """Exits in a row, each soon after the start."""
-    restarts: int = 0
-
-    @property
-    def is_crash_loop(self) -> bool:
-        """Return whether its workers keep exiting soon after their start."""
-        return self.failures >= CRASH_LOOP
-
-    def next_wait(self, lived: float) -> float:
-        """Count an exit after `lived` seconds; return the seconds until the restart."""
-        self.failures = 1 if lived > SETTLED_SECONDS else self.failures + 1
-        return float(min(RESTART_SECONDS * 2 ** min(self.failures - 1, 16), MAX_RESTART_SECONDS))
+TOGETHER_SECONDS = 2.0
+"""Maximum seconds for which newcomers wait at the start until all workers are ready: a crowd that reconnects would all
+go to the first."""
 
 
 class Fleet:
@@ -101,12 +71,26 @@ class Fleet:
         """The worker that drains since its successor is ready: the next one is replaced after its end."""
         self._looked_at = self._sized_at = time.monotonic()
         self.is_stopping = False
+        self._first_heard_at: float | None = None
+        self._has_gathered = count < 2
+
+    def is_gathering(self, now: float) -> bool:
+        """Return whether the first workers are still starting, so that newcomers are to wait for all of them."""
+        if not self._has_gathered:
+            if self._first_heard_at is None and any(each.heard_at is not None for each in self.workers.values()):
+                self._first_heard_at = now
+            is_over = self._first_heard_at is not None and now >= self._first_heard_at + TOGETHER_SECONDS
+            workers = [slot.worker for slot in self.slots if slot.worker is not None]
+            self._has_gathered = is_over or self.is_stopping or (bool(workers) and all(w.is_ready for w in workers))
+        return not self._has_gathered
 
     def next_due(self) -> list[float]:
         """Return the times at which something is to be done (time.monotonic)."""
         due = [slot.start_at for slot in self.slots if slot.start_at is not None]
         for worker in self.workers.values():
             due += [each for each in (worker.kill_at, worker.stop_by) if each is not None]
+        if self._first_heard_at is not None and not self._has_gathered:
+            due.append(self._first_heard_at + TOGETHER_SECONDS)
         return due
 
     def look(self, now: float) -> None:
@@ -338,51 +322,13 @@ class Fleet:
 
     def unready(self) -> list[str]:
         """Return why the service is not ready; empty if it is."""
-        if self.is_stopping:
-            return ["draining"]
-        reasons = [
-            f"worker {slot.number} keeps exiting soon after its start ({slot.failures} times in a row): see the log"
-            for slot in self.slots
-            if slot.is_crash_loop
-        ]
-        if not any(slot.worker is not None and slot.worker.is_ready for slot in self.slots):
-            reasons += self._not_ready()
-        return reasons
+        return ["draining"] if self.is_stopping else fleet_trouble.unready(self.slots)
 
     def degraded(self) -> list[str]:
         """Return what is wrong while the service is ready."""
-        reasons = self._not_ready()
-        said: list[tuple[int, str]] = []
-        for slot in self.slots:
-            if slot.worker is not None:
-                if slot.worker.is_silent:
-                    reasons.append(f"worker {slot.number} does not report; it gets no connections")
-                said += [(slot.number, each) for each in slot.worker.degraded]
-        reasons += self._of_workers(said, ": ", ": ")
+        reasons = fleet_trouble.degraded(self.slots)
         if self.reload_problem:
             others = [str(each.number) for each in self._with_another_configuration()]
             still = f"; still with that configuration: {', '.join(others)}" if others else ""
             reasons.append(f"the last reload failed: {self.reload_problem}{still}")
         return reasons
-
-    def _not_ready(self) -> list[str]:
-        said: list[tuple[int, str]] = []
-        for slot in self.slots:
-            why: Sequence[str] = ["it has exited and is restarted"]
-            if slot.worker is not None:
-                why = ["it is starting"] if slot.worker.unready is None else slot.worker.unready
-            said += [(slot.number, each) for each in why]
-        return self._of_workers(said, " is not ready: ", " are not ready: ")
-
-    def _of_workers(self, said: Sequence[tuple[int, str]], one: str, several: str) -> list[str]:
-        """Return sentences, each once, after the workers that say it and the words between."""
-        by_sentence: dict[str, tuple[str, list[str]]] = {}
-        for number, sentence in said:
-            by_sentence.setdefault(_AGE.sub("", sentence), (sentence, []))[1].append(str(number))
-        found = []
-        for sentence, numbers in by_sentence.values():
-            who = f"worker {numbers[0]}"
-            if len(numbers) > 1:
-                who = "all workers" if len(numbers) == len(self.slots) else f"workers {', '.join(numbers)}"
-            found.append(f"{who}{one if len(numbers) == 1 else several}{sentence}")
-        return found

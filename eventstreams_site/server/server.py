@@ -147,6 +147,8 @@ class StreamServer(Server):
         self.endpoints: list[str] = []
         self.faults = FaultLog(process.service.metrics.faults.labels("serving connections").inc)
         self.service = process.service
+        self.connection_ended: Callable[[], None] = lambda: None
+        """Called after each end of a connection."""
         self.room = Room(places, lambda: len(self.service.connections))
         self.service.is_crowded = lambda: self.room.is_crowded
         self.accept_failures = AcceptFailures()

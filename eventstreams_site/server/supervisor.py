@@ -188,7 +188,9 @@ class Supervisor:
             handover.tell_of_failure(worker.channel, why)
 
     def _takers(self, now: float) -> list[Worker]:
-        """Return the workers that take connections, the one with the fewest first."""
+        """Return the workers that take connections, the one with the fewest first; none while they are to wait."""
+        if self.fleet.is_gathering(now):
+            return []
         workers = self.fleet.workers.values()
         takers = [worker for worker in workers if worker.takes(State.READY)]
         if not takers:  # no worker serves: newcomers are at least told why

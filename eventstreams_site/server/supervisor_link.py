@@ -19,6 +19,8 @@ REPORT_SECONDS = 0.5
 """Maximum seconds between two reports of a worker."""
 FULL_SECONDS = 0.05
 """Seconds between the reports of a worker without room: it gets no connections until it reports room."""
+ENDED_SECONDS = 0.02
+"""Maximum seconds until the supervisor learns that connections have ended."""
 MAX_TAKEN = 100
 """Maximum number of connections taken before anything else has its turn."""
 PAUSE_SECONDS = 0.2
@@ -48,7 +50,7 @@ class SupervisorLink:
         self._look = look
         self._failures = failures
         self._taken = 0
-        self._is_closed = self._is_paused = False
+        self._is_closed = self._is_paused = self._is_report_due = False
         self._next_log = float("-inf")
 
     def start(self) -> None:
@@ -79,6 +81,12 @@ class SupervisorLink:
             self._is_closed = True
             asyncio.get_running_loop().remove_reader(self._channel)
             self._report()
+
+    def connection_ended(self) -> None:
+        """Report soon, for all connections that end meanwhile."""
+        if not self._is_report_due and not self._is_closed:
+            self._is_report_due = True
+            asyncio.get_running_loop().call_later(ENDED_SECONDS, self._report)
 
     def _take(self) -> None:
         try:
@@ -111,6 +119,7 @@ class SupervisorLink:
         asyncio.get_running_loop().call_later(seconds, self._report_forever)
 
     def _report(self) -> State:
+        self._is_report_due = False
         state, connections, room = self._look()
         if self._is_closed:
             state = State.CLOSED

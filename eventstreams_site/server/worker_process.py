@@ -67,6 +67,7 @@ def serve_connections(config: Config, places: Places, channel: socket.socket, co
 
     reporting.on_message = receive
     link = SupervisorLink(channel, server.adopt, server.stop, look, server.accept_failures)
+    server.connection_ended = link.connection_ended
     # Ctrl-C reaches all processes of a terminal; the supervisor tells the workers to stop.
     server.run_with(_Intake(link, reporting), ignoring={signal.SIGINT})
 

@@ -40,6 +40,7 @@ def made_channel(clock: Clock, transport: Transport | None = None) -> StreamChan
         service=service,
         protocol_connected=ignore,
         protocol_disconnected=ignore,
+        connection_ended=ignore,
         faults=FaultLog(lambda: faults.append(None)),
         counted=faults,
     )
