@@ -218,7 +218,7 @@ async def test_after_a_kill_newcomers_go_to_the_new_worker_until_it_has_as_many(
 async def test_requests_that_are_answered_at_once_leave_the_balance_as_it_is(
     service: Callable[[int], Service],
 ) -> None:
-    """Refusals and probes come and go on one worker; what stays is spread."""
+    """Refusals and probes come and leave; what stays is spread."""
     it = service(2)
     it.begin(ready=[True, True])
     for round_ in range(10):
