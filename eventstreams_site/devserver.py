@@ -7,6 +7,7 @@ die with this process, however it ends.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -23,9 +24,11 @@ import yaml
 
 from eventstreams_site.config.config import FILE_VARIABLE, Config, ConfigError, load_config
 from streams.engine.kafka.options import IN_MEMORY, kafka_options
+from streams.http.about import VERSION
 from streams.local.kafka import LocalKafka, LocalKafkaError, answers
 from streams.local.kafka_jars import NoLocalKafkaError
 from streams.local.processes import HOST, free_port, last_lines, port_is_free, spawn, terminate
+from streams.mirror.upstream import Unavailable, Upstream, UpstreamError
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local"
@@ -37,6 +40,8 @@ MAX_PORT = 65_535
 READY_SECONDS = 60
 CONTACT_VARIABLE = "MIRROR_CONTACT"
 STOP_SECONDS = 10
+UPSTREAM_SECONDS = 20
+"""Maximum seconds for the service that is to be mirrored to open a stream."""
 
 _DEMO = ("demo_events", "--rate", "10", "--backfill", "1h")
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
@@ -168,22 +173,23 @@ def mirror_arguments(environ: Mapping[str, str], brokers: str) -> tuple[str, ...
     url = environ.get("UPSTREAM", "").strip()
     if not url:
         return ()
-    if not environ.get(CONTACT_VARIABLE, "").strip():
+    contact = environ.get(CONTACT_VARIABLE, "").strip()
+    if not contact or not contact.isascii() or not contact.isprintable():
         raise DevServerError(
-            f"{CONTACT_VARIABLE} is not set: a mail address or a page by which the operators of {url} can reach you"
+            f"{CONTACT_VARIABLE} is {repr(contact) if contact else 'not set'}: a mail address or a page, in ASCII, by "
+            f"which the operators of {url} can reach you"
         )
     if brokers == IN_MEMORY:
         _say(f"{url} cannot be mirrored without a Kafka to write to; the events are invented ones.")
         return ()
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/_info", timeout=10):
-            pass
-    except urllib.error.HTTPError as error:
-        error.close()  # it answers: what it has to say, the mirror hears
-    except (OSError, ValueError) as error:
-        _say(f"{url} cannot be reached ({error}); the events are invented ones.")
-        return ()
     names = environ.get("UPSTREAM_STREAMS", "").strip() or "recentchange,page_change"
+    upstream = Upstream(url, [name.strip() for name in names.split(",")], contact, VERSION)
+    try:
+        asyncio.run(asyncio.wait_for(upstream.check(), UPSTREAM_SECONDS))
+    except (Unavailable, UpstreamError, TimeoutError) as error:
+        said = str(error) or f"{url} does not answer within {UPSTREAM_SECONDS} s"
+        _say(f"{url} cannot be mirrored: {said.rstrip('.')}. The events are invented ones.")
+        return ()
     return ("mirror", url, "--stream", names)
 
 

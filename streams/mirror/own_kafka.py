@@ -35,10 +35,12 @@ NEWEST_HEADER = "mirror.newest"
 LOOK_BACK = 2_000
 """At the end of a partition, this number of records are searched for the newest that the mirror wrote."""
 LOOK_SECONDS = 20.0
+LOOK_WAIT_MS = 20
+"""Maximum milliseconds of one wait for records: at the end of a partition there may be none, and the next one waits."""
 STOP_SECONDS = 5.0
 """At a stop, what has been received has this time to be written; what is not is received again."""
 CLOSE_SECONDS = 1.0
-"""Maximum seconds for closing the connections afterwards."""
+"""Maximum seconds for ending what sends, and as many for closing the connections."""
 IN_FLIGHT = 2_000
 """Maximum records of a transaction."""
 TRANSACTION_SECONDS = 60.0
@@ -135,6 +137,7 @@ class OwnKafka:
             enable_auto_commit=False,
             isolation_level="read_committed",
             max_partition_fetch_bytes=4 << 20,
+            fetch_max_wait_ms=LOOK_WAIT_MS,
         )
         await consumer.start()
         try:
@@ -174,7 +177,7 @@ class OwnKafka:
         while await consumer.position(partition) < end:
             if loop.time() > deadline:
                 raise KafkaError(f"the end of {tp.topic} partition {tp.partition} could not be read")
-            for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
+            for record in (await consumer.getmany(partition, timeout_ms=LOOK_WAIT_MS)).get(partition, ()):
                 headers = dict(record.headers)
                 if OFFSET_HEADER in headers:
                     newest, timestamp = headers, record.timestamp
@@ -288,13 +291,17 @@ async def _stop(producer: AIOKafkaProducer, seconds: float = STOP_SECONDS) -> No
         async with asyncio.timeout(seconds):
             await producer.stop()
     except (KafkaError, TimeoutError):
-        with contextlib.suppress(TimeoutError):  # what waits for a silent broker may not end either
-            async with asyncio.timeout(CLOSE_SECONDS):
-                if producer._sender is not None:  # which `stop` has left running
-                    await producer._sender.close()
-                await producer.client.close()
+        # `stop` has left them open, and both wait for answers of brokers that may be silent.
+        for left in (producer._sender, producer.client):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    if left is not None:
+                        await left.close()
     if (waiter := producer._txn_manager.wait_for_transaction_end()) is not None:
         _look_at(waiter)
+    for batches in producer._message_accumulator._batches.values():
+        for batch in batches:
+            _look_at(batch._drain_waiter)
 
 
 def _look_at(done: asyncio.Future[Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
@@ -80,11 +81,23 @@ class Upstream:
             "User-Agent": f"eventstreams-mirror/{version} ({contact})",
         }
 
+    async def check(self) -> None:
+        """Open the streams once and close them. Raises as `read` does."""
+        async with self._opened("", ""):
+            pass
+
     async def read(self, last_event_id: str, since: str) -> AsyncIterator[list[Item]]:
         """Yield what comes on one connection, as it comes, until the service ends it.
 
         Raises Unavailable where it cannot be read now, and UpstreamError where trying again is no use.
         """
+        async with self._opened(last_event_id, since) as response:
+            parser = SseParser()
+            async for chunk in response.aiter_bytes():
+                yield parser.feed(chunk)
+
+    @asynccontextmanager
+    async def _opened(self, last_event_id: str, since: str) -> AsyncIterator[httpx.Response]:
         headers = self._headers | ({"Last-Event-ID": last_event_id} if last_event_id else {})
         url = self._path + (f"?since={quote(since)}" if since and not last_event_id else "")
         timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
@@ -101,11 +114,12 @@ class Upstream:
                         f"{self.site} answered with {kind[:80]} instead of events: is it the right address, and is "
                         "there a page in between, such as a login?"
                     )
-                parser = SseParser()
-                async for chunk in response.aiter_bytes():
-                    yield parser.feed(chunk)
+                yield response
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UpstreamError(f"{self.site} is not an address of a service: {error}") from None
+        except httpx.RemoteProtocolError as error:
+            # After a colon it quotes what came, which may be part of an event.
+            raise Unavailable(f"{self.site}: {str(error).partition(':')[0]}") from None
         except httpx.HTTPError as error:
             raise Unavailable(f"{self.site}: {str(error) or type(error).__name__}") from None
 

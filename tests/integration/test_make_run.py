@@ -9,11 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ import pytest
 from eventstreams_site import devserver
 from streams.local.processes import HOST, free_port, spawn, terminate
 from tests.support.around.chromium import skip
+from tests.support.around.fake_service import fake_service, head, problem
 from tests.support.client import StreamClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,18 +132,39 @@ def test_real_events_need_a_contact_a_kafka_and_a_way_to_them(bare_machine: dict
     assert "EventStreams is up" in said
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_a_service_is_mirrored_in_place_of_the_demo_if_it_can_be_reached(
-    answers: bool, capsys: pytest.CaptureFixture[str]
+LOGIN = "http://login.example/"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (head() + b":ok\n\n", ""),
+        (head("200 OK", "text/html") + b"<form>Log in", "answered with text/html instead of events"),
+        (head("302 Found", "text/html", f"Location: {LOGIN}"), f"redirects to {LOGIN}"),
+        (head("511 Network Authentication Required", "text/html") + b"Log in", "answered 511: Log in"),
+        (problem("404 Not Found", "no stream b"), "answered 404: {"),
+        (None, "connect"),
+    ],
+)
+async def test_a_service_is_mirrored_in_place_of_the_demo_if_it_sends_events(
+    answer: bytes | None, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ThreadingHTTPServer((HOST, 0), BaseHTTPRequestHandler) as upstream:  # answers 501, which is an answer
-        threading.Thread(target=upstream.serve_forever, daemon=True).start()
-        url = f"http://{HOST}:{upstream.server_port if answers else free_port()}"
-        environ = {"UPSTREAM": url, "MIRROR_CONTACT": "me@example.org", "UPSTREAM_STREAMS": "a,b"}
-        arguments = devserver.mirror_arguments(environ, "localhost:9092")
-        upstream.shutdown()
-    assert arguments == (("mirror", url, "--stream", "a,b") if answers else ())
-    assert (f"{url} cannot be reached" in capsys.readouterr().out) != answers
+    async with fake_service(answer or head()) as upstream:
+        url = upstream.url if answer else f"http://{HOST}:{free_port()}"
+        environ = {"UPSTREAM": url, "MIRROR_CONTACT": "me@example.org", "UPSTREAM_STREAMS": "a, b"}
+        arguments = await asyncio.to_thread(devserver.mirror_arguments, environ, "localhost:9092")
+    assert arguments == (() if said else ("mirror", url, "--stream", "a, b"))
+    output = capsys.readouterr().out
+    assert said in output
+    assert output.endswith("The events are invented ones.\n" if said else "")
+    if answer:
+        assert [asked.target for asked in upstream.asked] == ["/v2/stream/a,b"]
+
+
+def test_a_contact_that_no_request_can_carry_is_refused() -> None:
+    environ = {"UPSTREAM": "https://stream.example", "MIRROR_CONTACT": "Jürgen"}
+    with pytest.raises(devserver.DevServerError, match="MIRROR_CONTACT is 'Jürgen': a mail address"):
+        devserver.mirror_arguments(environ, "localhost:9092")
 
 
 def test_several_workers_are_refused_where_events_are_in_the_memory_of_one(tmp_path: Path) -> None:

@@ -36,14 +36,21 @@ class Proxy:
 
 
 @contextmanager
-def proxy(name: str, folder: Path, upstream: int, changes: Mapping[str, str] | None = None) -> Iterator[Proxy]:
-    """A proxy in front of the port `upstream`, for the time of a block; `changes` are made in its example."""
+def proxy(
+    name: str, folder: Path, upstream: int, changes: Mapping[str, str] | None = None, *, tls: bool = True
+) -> Iterator[Proxy]:
+    """A proxy in front of the port `upstream`, for the time of a block; `changes` are made in its example.
+
+    HAProxy can do without `tls`, as it does behind another proxy.
+    """
     program = shutil.which(PROGRAMS[name], path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
         skip(f"needs {name}: install it with `apt-get install {name}`, then run `make test` again")
     port = free_port()
     command = {"nginx": _nginx, "haproxy": _haproxy, "varnish": _varnish}[name](program, folder, port, upstream)
-    for example in folder.glob("eventstreams.*"):
+    if not tls:
+        changes = {f" ssl crt {folder}/pem alpn h2,http/1.1": "", **(changes or {})}
+    for example in (*folder.glob("eventstreams.*"), *folder.glob("haproxy.cfg")):
         example.write_text(_changed(example.name, example.read_text(), changes or {}))
     log = folder / f"{name}.log"
     process = spawn(command, log)
@@ -53,10 +60,11 @@ def proxy(name: str, folder: Path, upstream: int, changes: Mapping[str, str] | N
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{name} does not listen:\n{last_lines(log)}")
             time.sleep(0.05)
-        tls = None if name == "varnish" else ssl.create_default_context(cafile=str(folder / "cert"))
-        if tls is not None:
-            tls.check_hostname = False
-        yield Proxy(name, port, tls)
+        context = None
+        if tls and name != "varnish":
+            context = ssl.create_default_context(cafile=str(folder / "cert"))
+            context.check_hostname = False
+        yield Proxy(name, port, context)
     finally:
         terminate(process, 3)
 

@@ -14,6 +14,11 @@ Held = dict[int, list[tuple[int, bytes | None, bytes]]]
 """Timestamp, key and value of each record, by partition."""
 
 
+def _consumer(bootstrap: str) -> AIOKafkaConsumer:
+    """A reader of committed data; where there is none, it does not wait for as long as by default."""
+    return AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", fetch_max_wait_ms=50)
+
+
 async def partitions(bootstrap: str) -> dict[str, int]:
     """The number of partitions of each topic that exists."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -26,7 +31,7 @@ async def partitions(bootstrap: str) -> dict[str, int]:
 
 async def held(bootstrap: str, topic: str) -> Held:
     """What readers of committed data see of a topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
+    consumer = _consumer(bootstrap)
     await consumer.start()
     got: Held = {}
     try:
@@ -37,7 +42,7 @@ async def held(bootstrap: str, topic: str) -> Held:
             end = (await consumer.end_offsets([partition]))[partition]
             got[number] = []
             while await consumer.position(partition) < end:
-                for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
+                for record in (await consumer.getmany(partition, timeout_ms=50)).get(partition, ()):
                     got[number].append((record.timestamp, record.key, record.value))
     finally:
         await consumer.stop()
@@ -47,7 +52,7 @@ async def held(bootstrap: str, topic: str) -> Held:
 @asynccontextmanager
 async def reading(bootstrap: str, topic: str) -> AsyncIterator[Callable[[], Awaitable[Held]]]:
     """What is held so far, whenever it is asked for: one consumer reads on, from the time at which the topic exists."""
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed") as consumer:
+    async with _consumer(bootstrap) as consumer:
         got: Held = {}
 
         async def more() -> Held:

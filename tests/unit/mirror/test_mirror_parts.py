@@ -8,6 +8,7 @@ import json
 
 import httpx
 import pytest
+from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from streams.mirror.event import MirroredEvent, read_event
 from streams.mirror.positions import Positions, Verdict, Written
 from streams.mirror.progress import Counts, Progress
 from streams.mirror.upstream import Pauses, Refused, Unavailable, Upstream, UpstreamError
+from tests.support.around.fake_service import fake_service, head
 
 STREAM = (
     b':ok\n\n:gap [{"topic":"t"}]\nretry: 4000\n\nevent: message\nid: [1]\ndata: {"a":\ndata: 1}\n\n'
@@ -216,6 +218,27 @@ async def test_what_is_no_stream_of_events_is_said(
     with pytest.raises(error, match=said) as raised:
         await read(answering(status, headers, b"<html>event: message</html>"))
     assert type(raised.value) is error
+
+
+async def test_an_answer_that_breaks_http_is_not_quoted() -> None:
+    """What is read where a chunk should begin may be an event, with a name that another service redacts."""
+    chunked = head("200 OK", "text/event-stream", "Transfer-Encoding: chunked")
+    async with fake_service(chunked + b'data: {"user":"Secret"}\r\n') as service:
+        upstream = Upstream(service.url, ["s"], "me@example.org", "1")
+        with pytest.raises(Unavailable, match=r"illegal chunk header$"):
+            await read(upstream)
+
+
+def test_what_is_missing_or_wrong_is_said() -> None:
+    def said(*arguments: str) -> str:
+        with pytest.raises(CommandError) as raised:
+            call_command("mirror", "http://127.0.0.1:1", *arguments)
+        return str(raised.value)
+
+    assert "--contact is missing" in said("--stream", "a")
+    assert "--contact is missing" in said("--stream", "a", "--contact", "Jürgen")
+    assert "--stream is 'a,,b'" in said("--stream", "a,,b", "--contact", "me@example.org")
+    assert "since='soon' is neither" in said("--stream", "a", "--contact", "me@example.org", "--since", "soon")
 
 
 async def test_a_stream_that_is_compressed_unasked_is_read() -> None:
