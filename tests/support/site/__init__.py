@@ -25,7 +25,8 @@ from streams.local.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 60.0
-SERVE = ("manage.py", "serve")
+SERVE = ("manage.py", "serve", "--skip-checks")
+"""Without Django's checks, which are of the code: `tests/unit/test_migrations.py` runs them once."""
 
 
 class Site:
