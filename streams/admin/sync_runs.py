@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
@@ -102,13 +103,22 @@ def say(request: HttpRequest, result: SyncResult) -> None:
         messages.warning(request, f"Stream {name}: {reason}.")
 
 
+class StoredOutcomes(admin.ChoicesFieldListFilter):
+    """The outcomes that runs of the history can have: one that differs from what is stored is never written."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield the choices without that outcome (Django)."""
+        label = Outcome.DIFFERS.label
+        return (choice for choice in super().choices(changelist) if choice["display"] != label)
+
+
 @admin.register(SyncRun)
 class SyncRunAdmin(RunAdmin):
     """The history of synchronisations: read-only, except that a held one can be applied."""
 
     list_display = ("when", "result", "what", "by_whom", "took", "error")
     list_display_links = ("when",)
-    list_filter = ("outcome",)
+    list_filter = (("outcome", StoredOutcomes),)
     list_per_page = 50
     show_facets = admin.ShowFacets.NEVER
     actions = None

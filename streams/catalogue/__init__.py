@@ -3,7 +3,7 @@
 In reading order:
 
 - `fetch.py`: fetches a document from a path or URL, within bounds. `inflate.py`: decompresses it.
-  `hosts.py`: hosts that may be fetched from.
+  `hosts.py`: hosts that may be fetched from. `fetched.py`: what came of it.
 - `document.py`: turns the document into settings of streams, or an error. `duplicate_keys.py`: keys given twice.
 - `synchronise.py`: compares it with the database, and stores, holds or rejects the change. `judge.py`: which of these.
   `lease.py`: which of several replicas may store.

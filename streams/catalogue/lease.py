@@ -66,7 +66,7 @@ class Replica:
         """
         if self._differs is None or self._differs[0] != fingerprint:
             self._differs = fingerprint, time.monotonic()
-        if self._is_ours(lease) or lease is None or now >= lease.until:
+        if self.holds(lease) or lease is None or now >= lease.until:
             return 0.0
         if lease.wanted_since > self._started:
             return None
@@ -76,7 +76,7 @@ class Replica:
 
     def may_tell(self, lease: SourceLease | None, now: datetime) -> bool:
         """Return whether the history shows what this replica finds, such as that its source fails."""
-        return lease is None or not lease.holder or self._is_ours(lease) or now >= lease.until
+        return lease is None or not lease.holder or self.holds(lease) or now >= lease.until
 
     def is_due(self, lease: SourceLease | None, now: datetime) -> bool:
         """Return whether this replica, whose document is the stored one, is to take or to renew the lease."""
@@ -84,7 +84,7 @@ class Replica:
             return False
         if lease is None or not lease.holder:
             return True
-        share = RENEW_SHARE if self._is_ours(lease) else INHERIT_SHARE
+        share = RENEW_SHARE if self.holds(lease) else INHERIT_SHARE
         return lease.until - now < self._lease * share
 
     def take(self, lease: SourceLease | None, source: str, now: datetime, *, agrees: bool, asked: bool) -> None:
@@ -99,7 +99,7 @@ class Replica:
         """
         self.may_hold = bool(self._id)
         since = now if asked else self._started
-        if lease is not None and (agrees or self._is_ours(lease)):
+        if lease is not None and (agrees or self.holds(lease)):
             since = max(since, lease.wanted_since)
         SourceLease.objects.update_or_create(
             name=SourceLease.STREAMS,
@@ -110,7 +110,8 @@ class Replica:
         """Let others have the lease at once, at the end of the process; replicas with the same document come first."""
         SourceLease.objects.filter(name=SourceLease.STREAMS, holder=self._id).update(holder="")
 
-    def _is_ours(self, lease: SourceLease | None) -> bool:
+    def holds(self, lease: SourceLease | None) -> bool:
+        """Return whether the lease is this replica's."""
         return lease is not None and bool(self._id) and lease.holder == self._id
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections.abc import Callable
 from typing import Protocol
 
+from django.db import DatabaseError
+
 from streams.catalogue.database import StreamConfigSource
-from streams.catalogue.lease import Replica
-from streams.catalogue.synchronise import SyncResult, synchronise
+from streams.catalogue.fetched import Fetched, fetch_source
+from streams.catalogue.lease import LEASE_SECONDS, Replica
+from streams.catalogue.synchronise import SyncResult, keep_lease, store
 from streams.engine.metrics import Metrics
 from streams.engine.outage import Outage
 from streams.models import SyncRun
@@ -20,6 +24,10 @@ log = logging.getLogger(__name__)
 
 SYNC_RETRY_SECONDS = 10.0
 """Maximum seconds until the next refresh after a failure."""
+STORE_SECONDS = 10.0
+"""Maximum seconds for which a refresh waits for the database; until that answers, the source alone is asked."""
+KEEP_SECONDS = LEASE_SECONDS / 4
+"""Seconds between two looks at the lease of a configuration that is fetched once."""
 TELL_SECONDS = 60.0
 """Seconds between two lines of the log while the document differs from the stored one."""
 
@@ -52,6 +60,8 @@ class Refresh:
         self.replica = Replica(config.stream_config_ttl)
         self.last: SyncResult | None = None
         self.last_good_at: float | None = None
+        self.source_problem = ""
+        """Why the source could not be used when it was last asked; empty if it could."""
         self._metrics = metrics
         self._written = written
         self._synced = synced
@@ -59,20 +69,22 @@ class Refresh:
         self._told_at = float("-inf")
         self._outage, self._hold = (Outage(log, "The stream configuration was not refreshed") for _ in range(2))
         self._again: asyncio.Future[SyncResult] | None = None
+        self._storing: asyncio.Future[SyncResult] | None = None
 
     async def run(self, *, force: bool = False, by: str = "") -> SyncResult:
         """Refresh now; `by` is the user who asked for it.
 
         Raises:
             django.db.Error: The database failed.
+            TimeoutError: It does not answer.
         """
         async with self._one_at_a_time:
             known = self.last.document if self.last is not None else None
             began, outcome = time.time(), SyncRun.Outcome.FAILED.value
             try:
-                result = await asyncio.to_thread(
-                    synchronise, self.config, known, replica=self.replica, force=force, by=by
-                )
+                fetched = await asyncio.to_thread(fetch_source, self.config, known)
+                self.source_problem = fetched.error
+                result = await self._store(fetched, force, by)
                 outcome = result.outcome.value
             finally:
                 self._synced(began, outcome)
@@ -86,6 +98,16 @@ class Refresh:
         if result.recorded:
             self._written()
         return result
+
+    async def _store(self, fetched: Fetched, force: bool, by: str) -> SyncResult:
+        """Store what was fetched; a database that hangs does not keep the source from being asked again."""
+        if self._storing is None or self._storing.done():
+            storing = asyncio.to_thread(store, self.config, fetched, replica=self.replica, force=force, by=by)
+            self._storing = asyncio.ensure_future(storing)
+            self._storing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            if (await asyncio.wait({self._storing}, timeout=STORE_SECONDS))[0]:
+                return self._storing.result()
+        raise TimeoutError("the database does not answer")
 
     def _tell_difference(self, result: SyncResult) -> None:
         """Log at once, and every minute, that another replica's document is in force, and when that is over."""
@@ -116,14 +138,18 @@ class Refresh:
             self._again.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def run_forever(self) -> None:
-        """Refresh now, retry until it succeeds, then every `stream_config_ttl` seconds (±10 %; 0: never again)."""
+        """Refresh now, retry until it succeeds, then every `stream_config_ttl` seconds (±10 %).
+
+        0: never again, but keep the lease of what was fetched.
+        """
         ttl = self.config.stream_config_ttl
         while True:
             result = None
             try:
                 result = await self.run()
             except Exception as error:
-                self._outage.continues(f"{type(error).__name__}: {error}")
+                source = f"{self.source_problem}; " if self.source_problem else ""
+                self._outage.continues(f"{source}{type(error).__name__}: {error}")
             if result is None or result.outcome is SyncRun.Outcome.FAILED:
                 wait = min(ttl or SYNC_RETRY_SECONDS, SYNC_RETRY_SECONDS)
             elif result.wait:  # until this replica's document takes the place of another's
@@ -131,5 +157,15 @@ class Refresh:
             elif ttl:
                 wait = ttl * random.uniform(0.9, 1.1)
             else:
-                return
+                return await self._keep_lease()
             await asyncio.sleep(wait)
+
+    async def _keep_lease(self) -> None:
+        """Renew the lease from time to time: else a replica with another document would store that."""
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            document = self.last.document if self.last is not None else None
+            if document is None or self._one_at_a_time.locked():
+                continue
+            with contextlib.suppress(DatabaseError):  # those who follow the database say so
+                await asyncio.to_thread(keep_lease, self.config, document, self.replica)

@@ -10,14 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 
 from streams.catalogue.database import StreamConfigSource, layers_of, listed, read_rows
-from streams.catalogue.document import Described, DocumentError, described_streams
-from streams.catalogue.fetch import NOT_MODIFIED, FetchError, Validators, fetch, shown
+from streams.catalogue.fetched import Document, Fetched, fetch_source, source_name
 from streams.catalogue.json_text import canonical
 from streams.catalogue.judge import Judgement, compare, in_file, judge
 from streams.catalogue.lease import STAYS_SECONDS, Replica, stored_lease
@@ -38,14 +37,6 @@ Outcome = SyncRun.Outcome
 
 class NothingHeldError(Exception):
     """The run is not, or no longer, awaiting approval; the message says so."""
-
-
-class Document(NamedTuple):
-    """What was fetched last; given to the next synchronisation, it only asks the server for changes."""
-
-    uri: str
-    described: Described
-    validators: Validators | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +75,41 @@ class SyncResult:
         return self.outcome is Outcome.HELD
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the source could not be used."""
+        return self.outcome is Outcome.FAILED
+
+    @property
     def is_good(self) -> bool:
         """Whether the source was fetched and the database agrees with it."""
         return self.outcome not in {Outcome.FAILED, Outcome.HELD, Outcome.DIFFERS}
 
 
-def synchronise(
+def synchronise(config: StreamConfigSource, known: Document | None = None, **options: Any) -> SyncResult:
+    """Fetch the stream configuration and write what has changed, if anything; arguments as of `fetch_source`, `store`.
+
+    It blocks: call it in a thread if there is an event loop. Errors of the source are in the result.
+
+    Raises:
+        django.db.DatabaseError: The database failed.
+    """
+    return store(config, fetch_source(config, known), **options)
+
+
+def store(
     config: StreamConfigSource,
-    known: Document | None = None,
+    fetched: Fetched,
     *,
     replica: Replica | None = None,
     force: bool = False,
     dry_run: bool = False,
     by: str = "",
 ) -> SyncResult:
-    """Fetch the stream configuration and write what has changed, if anything.
-
-    It blocks: call it in a thread if there is an event loop. Errors of the source are in the result.
+    """Write what the fetched document changes, if anything. It blocks.
 
     Args:
         config: Says where the streams are defined.
-        known: The `document` of the last result in this process.
+        fetched: What came of asking the source.
         replica: This process among the replicas, if it is one of them.
         force: Apply also what would be held.
         dry_run: Write nothing.
@@ -113,8 +118,8 @@ def synchronise(
     Raises:
         django.db.DatabaseError: The database failed.
     """
-    at, started = timezone.now(), time.monotonic()
-    attempt = _fetched(config, known, replica, by, force=force)
+    attempt = _Attempt(config, fetched.source, fetched.document, fetched.error, replica, by, force)
+    known, at, started = fetched.known, fetched.at, fetched.started
     _close_old_connections()
     try:
         ruling, recorded = _rule(attempt, dry_run=dry_run), False
@@ -151,6 +156,25 @@ def apply_held(run: int, config: StreamConfigSource, by: str) -> SyncResult:
     result = _result(judgement, held.source, seconds, recorded=True)
     _log(result)
     return result
+
+
+def keep_lease(config: StreamConfigSource, document: Document, replica: Replica) -> None:
+    """Renew the lease, or take it over, if this document, fetched before, is the stored one or is held.
+
+    For a replica that fetches its source once. It blocks. Raises django.db.DatabaseError.
+    """
+    attempt = _Attempt(config, source_name(config), document, "", replica, "", force=False)
+    _close_old_connections()
+    try:
+        if replica.is_due(stored_lease(), replica.now()):
+            with transaction.atomic():
+                Version.lock(Version.STREAMS)
+                lease, now = stored_lease(), replica.now()
+                outcome = attempt.judge().outcome if replica.is_due(lease, now) else None
+                if outcome is Outcome.UNCHANGED or (outcome is Outcome.HELD and replica.holds(lease)):
+                    replica.take(lease, attempt.source, now, agrees=outcome is Outcome.UNCHANGED, asked=False)
+    finally:
+        _close_old_connections()
 
 
 class _Attempt(NamedTuple):
@@ -213,21 +237,6 @@ def _fingerprint(attempt: _Attempt, judgement: Judgement) -> str:
     return canonical([attempt.source, judgement.fetched, sorted(in_file(attempt.config))])
 
 
-def _fetched(
-    config: StreamConfigSource, known: Document | None, replica: Replica | None, by: str, *, force: bool
-) -> _Attempt:
-    uri = config.stream_config_uri
-    source = "stream_config_overrides" if uri is None else shown(uri)
-    document, error = None, ""
-    try:
-        document = _fetch(config, known)
-    except FetchError as failure:
-        error = str(failure)
-    except DocumentError as failure:
-        error = f"{source}: {failure}"
-    return _Attempt(config, source, document, error, replica, by, force)
-
-
 def _write_news(attempt: _Attempt, at: datetime, started: float) -> tuple[_Ruling, bool]:
     """Write the changes and a run, unless another process was faster; return the ruling, and whether there is a run."""
     with transaction.atomic():
@@ -263,19 +272,6 @@ def _result(
         recorded=recorded,
         document=document,
     )
-
-
-def _fetch(config: StreamConfigSource, known: Document | None) -> Document:
-    uri = config.stream_config_uri
-    if uri is None:
-        return Document("", Described({}, ()), None)
-    if known is not None and known.uri != uri:
-        known = None
-    answer = fetch(uri, config.stream_config_uri_options, known.validators if known is not None else None)
-    if answer is NOT_MODIFIED:
-        assert known is not None  # only then it was sent validators
-        return known
-    return Document(uri, described_streams(answer.text, config.stream_config_object_path), answer.validators)
 
 
 def _close_old_connections() -> None:

@@ -217,7 +217,8 @@ class Service:
         if self.draining:
             reasons.append("draining")
         if self.catalogue is None:
-            failed = self.refresh.last is not None and not self.refresh.last.is_good
+            last = self.refresh.last
+            failed = self.refresh.source_problem or (last is not None and not last.is_good)
             why = ": its source cannot be used (see the log or the admin)" if failed else ""
             reasons.append(f"no stream configuration yet{why}")
         if not self.hub.has_metadata:
@@ -264,7 +265,7 @@ class Service:
                 else "this server started later, and soon stores its own if it still differs"
             )
             reasons.append(f"this server's stream configuration differs from the stored one, which is in force; {then}")
-        elif last is not None and not last.is_good:
+        if self.refresh.source_problem or (last is not None and last.has_failed):
             reasons.append("the stream configuration could not be refreshed; the last good one is in force")
         if self.log_is_stuck():
             reasons.append("nothing reads the log (stderr), so lines are lost; check the log collector")

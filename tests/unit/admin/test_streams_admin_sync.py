@@ -156,6 +156,9 @@ def test_the_list_says_what_each_run_did_newest_first(ada: User) -> None:
     assert rows[1].startswith("changed 2 added, 1 removed grace 0.25 s")
     assert "<b>500" not in answer.content.decode()
     assert len(client_of(ada).get(RUNS, {"outcome__exact": "failed"}).context["cl"].result_list) == 1
+    (outcomes,) = answer.context["cl"].filter_specs
+    offered = {choice["display"] for choice in outcomes.choices(answer.context["cl"])}
+    assert offered == {"All", *Outcome.labels} - {Outcome.DIFFERS.label}, "no run ever has that one"
 
 
 def test_a_run_names_the_streams_and_cannot_be_edited(ada: User, admin_client: Client) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from streams.catalogue import lease as module
 from streams.catalogue.lease import Replica
-from streams.catalogue.synchronise import SyncResult, synchronise
+from streams.catalogue.synchronise import SyncResult, keep_lease, synchronise
 from streams.models import SourceLease, SyncRun
 from tests.support.around.stream_source import Written, rows, runs, some
 
@@ -191,6 +191,38 @@ def test_the_lease_is_renewed_rarely(tmp_path: Path) -> None:
     passes(module.LEASE_SECONDS * 0.3)
     server.sync()
     assert SourceLease.objects.get().until > timezone.now() + timedelta(seconds=module.LEASE_SECONDS * 0.9)
+
+
+def test_a_server_that_fetches_once_keeps_its_lease_and_another_one_inherits_it(tmp_path: Path) -> None:
+    """Else a server with another document would store that as soon as the lease has ended."""
+    once, same, other = (Server(tmp_path, name, *of) for name, of in (("a", "ab"), ("b", "ab"), ("c", "abc")))
+    known = {each.replica._id: each.sync().document for each in (once, same)}
+
+    def keeps(server: Server) -> None:
+        document = known[server.replica._id]
+        assert document is not None
+        keep_lease(server.source.config, document, server.replica)
+
+    keeps(once)
+    before = SourceLease.objects.get().until
+    keeps(once)
+    assert SourceLease.objects.get().until == before, "rarely"
+    for _ in range(5):
+        passes(module.LEASE_SECONDS * 0.3)
+        keeps(same)
+        keeps(once)
+    assert SourceLease.objects.get().holder == once.replica._id
+    assert other.sync().outcome == "differs"
+    once.replica.release()
+    keeps(same)
+    assert SourceLease.objects.get().holder == same.replica._id
+    other.stays()
+    assert other.sync().outcome == "changed", "it has started later"
+    passes(module.LEASE_SECONDS)
+    stored = rows()
+    keeps(same)
+    assert SourceLease.objects.get().holder == other.replica._id, "its document is no longer the stored one"
+    assert rows() == stored
 
 
 def test_replicas_with_the_same_document_look_in_time_for_a_lease_whose_holder_crashed() -> None:

@@ -21,7 +21,9 @@ def service() -> Service:
     """One that has all that it needs, for now."""
     health = SimpleNamespace(problems=list[str], reason="")
     feeds = SimpleNamespace(are_full=False, limit=7)
-    any_part: Any = SimpleNamespace(has_metadata=True, available=True, last=None, health=health, feeds=feeds)
+    any_part: Any = SimpleNamespace(
+        has_metadata=True, available=True, last=None, source_problem="", health=health, feeds=feeds
+    )
     made = Service(
         settings=any_part,
         hub=any_part,
@@ -68,6 +70,25 @@ def test_a_stream_configuration_that_cannot_be_refreshed_is_said(service: Servic
     assert service.unready() == []
     service.catalogue = None
     assert service.unready() == ["no stream configuration yet: its source cannot be used (see the log or the admin)"]
+
+
+def test_a_source_that_is_away_is_said_also_while_the_database_is(service: Service) -> None:
+    """The refresh has no result then; and what was found before it is said as well."""
+    service.refresh.source_problem = "http://secret/: no answer"
+    failed = "the stream configuration could not be refreshed; the last good one is in force"
+    assert service.degraded() == [failed]
+    held: Any = SyncResult(SyncRun.Outcome.HELD, "http://secret/", 1.0, "it would withdraw 5 of 8 streams")
+    service.refresh.last = held
+    assert service.degraded() == [
+        "a new stream configuration is held until somebody applies it in the admin",
+        failed,
+    ]
+    service.catalogue, service.redaction_read_at, service.refresh.last = None, None, None
+    service.behind = lambda: {"the redaction list": 5.0}
+    assert service.unready() == [
+        "no stream configuration yet: its source cannot be used (see the log or the admin)",
+        "the redaction list has not been read yet: the database does not answer (see the log)",
+    ]
 
 
 def test_a_stream_configuration_that_is_held_is_said_as_such(service: Service) -> None:
