@@ -72,8 +72,8 @@ def test_a_stream_configuration_that_cannot_be_refreshed_is_said(service: Servic
     assert service.unready() == ["no stream configuration yet: its source cannot be used (see the log or the admin)"]
 
 
-def test_a_source_that_is_away_is_said_also_while_the_database_is(service: Service) -> None:
-    """The refresh has no result then; and what was found before it is said as well."""
+def test_readyz_names_the_source_and_the_database_when_both_are_away(service: Service) -> None:
+    """The refresh has no result then; `/readyz` has what it found before, too."""
     service.refresh.source_problem = "http://secret/: no answer"
     failed = "the stream configuration could not be refreshed; the last good one is in force"
     assert service.degraded() == [failed]
