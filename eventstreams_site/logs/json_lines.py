@@ -9,7 +9,7 @@ import logging
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from eventstreams_site.logs.lines import LONGEST_LINE
+from eventstreams_site.logs.shortened import shortened
 
 LONGEST_TRACEBACK = 32_000
 """Maximum characters of a traceback; its end is kept."""
@@ -17,9 +17,7 @@ LONGEST_TRACEBACK = 32_000
 
 def _of_record(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
-    text = str(event["event"])
-    if len(text) > LONGEST_LINE:
-        event["event"] = f"{text[:LONGEST_LINE]} ({len(text)} characters in all)"
+    event["event"] = shortened(str(event["event"]))
     event["pid"] = record.process
     worker = getattr(record, "worker", "")
     if worker:

@@ -16,9 +16,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from eventstreams_site.logs.backlog import Backlog
-
-LONGEST_LINE = 8_000
-"""Maximum characters of a message: it may quote a request of up to 64 kB."""
+from eventstreams_site.logs.shortened import shortened
 
 FORMAT = "%(asctime)s %(levelname)s %(origin)s %(name)s: %(message)s"
 """`origin` is the worker's slot and the pid, as `0:4711`; only the pid where there are no workers."""
@@ -62,9 +60,7 @@ class LineFormatter(logging.Formatter):
         text = super().formatMessage(record)
         if fields := getattr(record, "fields", None):
             text += "".join(f" {name}={value}" for name, value in fields.items())
-        if len(text) > LONGEST_LINE:
-            text = f"{text[:LONGEST_LINE]} ({len(text)} characters in all)"
-        return text.replace("\r", "\\r").replace("\n", "\\n")
+        return shortened(text).replace("\r", "\\r").replace("\n", "\\n")
 
 
 class BriefFormatter(LineFormatter):

@@ -18,7 +18,7 @@ In reading order:
   messages between the two. `reporting.py`: what a worker reports.
 - `host_limits.py`: limits of connections over all workers. `worker_limits.py`: a worker asks for them.
   `redis_counts.py`: counts over all replicas. `shared_counts.py`: asks for them from a thread. `replica_limits.py`: the
-  same limits without a supervisor.
+  same limits without a supervisor. `refusals.py`: why a connection is refused.
 - `operations.py`: what the supervisor answers for all workers. `ops.py`: the small HTTP server for that.
   `merged_metrics.py`: the metrics of all workers as one. `status_answers.py`: asks all workers for the status page;
   `fleet_status.py`: a worker's question.

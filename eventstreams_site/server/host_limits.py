@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from eventstreams_site.server.control import Message
-from eventstreams_site.server.shared_counts import FULL, TOO_MANY, SharedCounts
+from eventstreams_site.server.refusals import FULL, TOO_MANY
+from eventstreams_site.server.shared_counts import SharedCounts
 
 if TYPE_CHECKING:
     from eventstreams_site.server.check import Checked

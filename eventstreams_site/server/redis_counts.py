@@ -23,7 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from eventstreams_site.server.shared_counts import FULL, TOO_MANY, Answered
+from eventstreams_site.server.refusals import FULL, TOO_MANY, Answered
 from streams.engine.outage import Outage
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ import asyncio
 import functools
 from collections.abc import Callable
 
-from eventstreams_site.server.shared_counts import FULL, SharedCounts
+from eventstreams_site.server.refusals import FULL
+from eventstreams_site.server.shared_counts import SharedCounts
 from streams.core.errors import Overloaded, TooManyRequests
 from streams.http.limits import ConnectionLimits
 

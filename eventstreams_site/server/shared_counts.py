@@ -13,10 +13,8 @@ from typing import Any
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-FULL, TOO_MANY = "overloaded", "too_many"
-"""Why a connection is refused."""
-Answered = Callable[[str], None]
-"""Takes why a connection is refused; empty if it is let in."""
+from eventstreams_site.server.refusals import Answered
+
 STOP_SECONDS = 0.7
 """Maximum seconds for ending the lease at a stop."""
 

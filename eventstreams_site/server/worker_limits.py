@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from eventstreams_site.config.config import Config
 from eventstreams_site.server.control import Message
-from eventstreams_site.server.shared_counts import FULL, TOO_MANY
+from eventstreams_site.server.refusals import FULL, TOO_MANY
 from streams.core.errors import Overloaded, TooManyRequests
 from streams.http.limits import ConnectionLimits
 

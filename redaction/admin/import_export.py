@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -15,6 +15,7 @@ from django.urls import reverse
 from redaction.admin.configured import configured_identities, configured_pages
 from redaction.admin.forms import ListForm, ReasonForm
 from redaction.entries.evidence import Evidence
+from redaction.entries.evidence_reader import EvidenceReader
 from redaction.entries.titles import Page
 from redaction.imports import lists
 from redaction.imports.csv_cells import escaped
@@ -25,7 +26,9 @@ from streams.admin.fields import admin_fields
 from streams.admin.texts import counted
 
 if TYPE_CHECKING:
-    from redaction.admin.pages import RedactedPageAdmin
+    ModelAdmin = admin.ModelAdmin[RedactedPage]
+else:
+    ModelAdmin = admin.ModelAdmin
 
 SHOWN = 50
 """Maximum entries of each kind that a preview names."""
@@ -41,7 +44,7 @@ IMPORT, IMPORT_SUGGESTED, IMPORT_ALL = "import", "import_suggested", "import_all
 """What the buttons of a preview do with doubtful pages: skip them, correct them, or take them as they are."""
 
 
-def import_view(model_admin: RedactedPageAdmin, request: HttpRequest, user: Any) -> HttpResponse:
+def import_view(model_admin: ModelAdmin, evidence: EvidenceReader, request: HttpRequest, user: Any) -> HttpResponse:
     """Answer one of three steps, each of which has in its form what it needs: the list, its preview, the import."""
     step = request.POST.get("step", "")
     if not step:
@@ -51,7 +54,7 @@ def import_view(model_admin: RedactedPageAdmin, request: HttpRequest, user: Any)
         return _ask(model_admin, request, form)
     listed, configured = changes.identities(), configured_identities(configured_pages(request))
     form.parsed.accept({*listed, *configured})
-    seen = model_admin.evidence.of(request)
+    seen = evidence.of(request)
     preview = lists.sort_out(form.parsed.entries, listed, configured, seen)
     is_import = step in (IMPORT, IMPORT_SUGGESTED, IMPORT_ALL)
     reason = ReasonForm(request.POST if is_import else None)
@@ -73,7 +76,7 @@ def _wanted(step: str, preview: lists.Preview) -> list[Page]:
     return wanted
 
 
-def _ask(model_admin: RedactedPageAdmin, request: HttpRequest, form: ListForm) -> HttpResponse:
+def _ask(model_admin: ModelAdmin, request: HttpRequest, form: ListForm) -> HttpResponse:
     context = {
         **model_admin.admin_site.each_context(request),
         "title": "Import pages",
@@ -86,7 +89,7 @@ def _ask(model_admin: RedactedPageAdmin, request: HttpRequest, form: ListForm) -
 
 
 def _show(
-    model_admin: RedactedPageAdmin,
+    model_admin: ModelAdmin,
     request: HttpRequest,
     form: ListForm,
     preview: lists.Preview,
@@ -131,7 +134,7 @@ def _shown(entries: list[Any]) -> tuple[list[Any], int]:
 
 
 def _report(
-    model_admin: RedactedPageAdmin,
+    model_admin: ModelAdmin,
     request: HttpRequest,
     added: int,
     step: str,

@@ -261,7 +261,7 @@ class RedactedPageAdmin(PageAdmin):
         """Show a step of the import."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        return import_view(self, request, self._user(request))
+        return import_view(self, self.evidence, request, self._user(request))
 
     def export_csv(self, request: HttpRequest) -> HttpResponse:
         """Answer with the list as CSV."""

@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.apps import apps
 from django.db import IntegrityError, models, transaction
@@ -15,9 +15,9 @@ from django.utils import timezone
 from streams.models import Version
 
 if TYPE_CHECKING:
-    from redaction.models import RedactedPage
+    from django.contrib.auth.models import User
 
-    PagesOf = models.QuerySet[RedactedPage]
+    PagesOf = models.QuerySet[Any]
 else:
     PagesOf = models.QuerySet
 
@@ -26,6 +26,27 @@ log = logging.getLogger(__name__)
 BATCH = 500
 """Maximum rows of one statement (SQLite bounds its parameters)."""
 NO_REASON = "no reason given: not changed in the admin"
+
+
+class ListedPage(Protocol):
+    """A `redaction.models.RedactedPage`; that module imports this one."""
+
+    pk: Any
+    domain: Any
+    title: Any
+    key: Any
+    reason: Any
+
+    @property
+    def added_by(self) -> User | None:
+        """Return who listed the page."""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Return what is the same for every spelling of the page."""
+
+    def normalise(self) -> None:
+        """Set domain and key from what was written."""
 
 
 class Why(NamedTuple):
@@ -52,8 +73,8 @@ class Change:
     """The pages that `changing` records as removed and added."""
 
     def __init__(self) -> None:
-        self.removed: list[RedactedPage] = []
-        self.added: list[RedactedPage] = []
+        self.removed: list[ListedPage] = []
+        self.added: list[ListedPage] = []
 
 
 @contextlib.contextmanager
@@ -67,7 +88,7 @@ def changing() -> Iterator[Change]:
         _record("added", change.added)
 
 
-def _record(what: str, pages: Sequence[RedactedPage]) -> None:
+def _record(what: str, pages: Sequence[ListedPage]) -> None:
     model = apps.get_model("redaction", "PageChange")
     lines = []
     for page in pages:
@@ -79,7 +100,7 @@ def _record(what: str, pages: Sequence[RedactedPage]) -> None:
         _forget_matches(pages)
 
 
-def _forget_matches(pages: Sequence[RedactedPage]) -> None:
+def _forget_matches(pages: Sequence[ListedPage]) -> None:
     """Drop the counts of pages: they begin again if a page is listed again."""
     matches = apps.get_model("redaction", "PageMatch").objects
     keys: dict[str, list[str]] = {}
@@ -93,7 +114,7 @@ def _forget_matches(pages: Sequence[RedactedPage]) -> None:
 class PageQuerySet(PagesOf):
     """Records what bypasses the models' own methods."""
 
-    def bulk_create(self, objs: Iterable[RedactedPage], *args: Any, **kwargs: Any) -> list[RedactedPage]:
+    def bulk_create(self, objs: Iterable[ListedPage], *args: Any, **kwargs: Any) -> list[ListedPage]:
         """List pages, recorded as every change."""
         pages = list(objs)
         with changing() as change:
@@ -132,19 +153,19 @@ class PageQuerySet(PagesOf):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
-def _rows(model: type[RedactedPage], numbers: Sequence[int]) -> Iterator[RedactedPage]:
+def _rows(model: type[Any], numbers: Sequence[int]) -> Iterator[ListedPage]:
     for start in range(0, len(numbers), BATCH):
         yield from model._base_manager.filter(pk__in=numbers[start : start + BATCH])
 
 
-def before_save(sender: type[RedactedPage], instance: RedactedPage, **_: Any) -> None:
+def before_save(sender: type[models.Model], instance: Any, **_: Any) -> None:
     """Receive the signal pre_save; `loaddata` sends it too, and calls no method of the model."""
     instance.normalise()
     instance.added_at = getattr(instance, "added_at", None) or timezone.now()  # a fixture may lack it
-    instance._before = sender._base_manager.filter(pk=instance.pk).first() if instance.pk else None  # type: ignore
+    instance._before = sender._base_manager.filter(pk=instance.pk).first() if instance.pk else None
 
 
-def after_save(instance: RedactedPage, raw: bool = False, **_: Any) -> None:
+def after_save(instance: ListedPage, raw: bool = False, **_: Any) -> None:
     """Receive the signal post_save."""
     before = instance.__dict__.pop("_before", None)
     if before is not None and before.identity == instance.identity:

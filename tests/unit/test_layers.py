@@ -165,8 +165,8 @@ def test_a_module_imports_nothing_of_a_layer_above_its_own(module: str, path: Pa
 
 
 @cache
-def uses(is_at_run_time: bool) -> dict[str, set[str]]:
-    """Our own modules, each with those of ours that it imports; `is_at_run_time`: only while it is imported itself."""
+def uses() -> dict[str, set[str]]:
+    """Our own modules, each with those of ours that it imports, wherever in it."""
     known = dict(modules())
 
     def module_of(name: str) -> str:
@@ -176,25 +176,9 @@ def uses(is_at_run_time: bool) -> dict[str, set[str]]:
 
     found = {}
     for module, path in known.items():
-        source = path.read_text()
-        if is_at_run_time:
-            source = ast.unparse(ast.Module(list(_run_on_import(ast.parse(source).body)), type_ignores=[]))
-        names = {module_of(name) for name in imports(module, source, path.name == "__init__.py")}
+        names = {module_of(name) for name in imports(module, path.read_text(), path.name == "__init__.py")}
         found[module] = names - {"", module}
     return found
-
-
-def _run_on_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    for statement in body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            yield statement
-        elif isinstance(statement, ast.If):
-            is_for_types = "TYPE_CHECKING" in ast.unparse(statement.test)
-            yield from _run_on_import(statement.orelse if is_for_types else [*statement.body, *statement.orelse])
-        elif isinstance(statement, ast.Try):
-            yield from _run_on_import([*statement.body, *(s for h in statement.handlers for s in h.body)])
-        elif isinstance(statement, ast.With):
-            yield from _run_on_import(statement.body)
 
 
 def reached(module: str, graph: dict[str, set[str]]) -> dict[str, str]:
@@ -210,7 +194,7 @@ def reached(module: str, graph: dict[str, set[str]]) -> dict[str, str]:
 
 
 def test_no_layer_is_reached_by_a_detour() -> None:
-    graph = uses(is_at_run_time=False)
+    graph = uses()
     for module in graph:
         layer = layer_of(module)
         if layer is not None:
@@ -225,13 +209,13 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_nothing_in_production_uses_what_development_needs() -> None:
-    for module, used in uses(is_at_run_time=False).items():
+    for module, used in uses().items():
         if not is_in(module, MAY_USE_DEVELOPMENT):
             assert [name for name in used if is_in(name, DEVELOPMENT.modules)] == [], module
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    direct = uses(is_at_run_time=True)
+    direct = uses()
     graph = {}
     for module, used in direct.items():
         # Importing a module of a package first runs the package itself.
@@ -251,7 +235,7 @@ def test_no_packages_import_each_other_in_a_circle() -> None:
         return WHERE_MODELS_ARE.get(module, ".".join(module.split(".")[:2]))
 
     graph: dict[str, set[str]] = {}
-    for module, used in uses(is_at_run_time=False).items():
+    for module, used in uses().items():
         if not is_in(module, PROCESS_ENTRIES) and ".migrations" not in module:
             package = package_of(module)
             graph.setdefault(package, set()).update({package_of(name) for name in used} - {package})

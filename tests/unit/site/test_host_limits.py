@@ -13,7 +13,8 @@ import pytest
 from eventstreams_site.config.settings import Config
 from eventstreams_site.server import host_limits, worker_limits
 from eventstreams_site.server.check import Checked
-from eventstreams_site.server.host_limits import TOO_MANY, HostLimits
+from eventstreams_site.server.host_limits import HostLimits
+from eventstreams_site.server.refusals import TOO_MANY
 from eventstreams_site.server.worker_limits import WorkerLimits
 from streams.core.errors import Overloaded, TooManyRequests
 

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from eventstreams_site.logs import json_lines, lines
-from eventstreams_site.logs.lines import FORMAT, LONGEST_LINE, BriefFormatter, LineFormatter, Style
+from eventstreams_site.logs.lines import FORMAT, BriefFormatter, LineFormatter, Style
+from eventstreams_site.logs.shortened import LONGEST_LINE
 
 
 @pytest.fixture(autouse=True)

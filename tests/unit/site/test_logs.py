@@ -15,7 +15,8 @@ from eventstreams_site.config.config import load_config
 from eventstreams_site.logs import lines
 from eventstreams_site.logs.backlog import Backlog
 from eventstreams_site.logs.configuration import configuration
-from eventstreams_site.logs.lines import FORMAT, LONGEST_LINE, LineFormatter, NotTheDatabase, RepeatLimit
+from eventstreams_site.logs.lines import FORMAT, LineFormatter, NotTheDatabase, RepeatLimit
+from eventstreams_site.logs.shortened import LONGEST_LINE
 from eventstreams_site.process import Process
 from streams.http.public import PublicRoutes
 from streams.http.service import SCOPE_KEY

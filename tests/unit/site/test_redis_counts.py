@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from eventstreams_site.server import redis_counts
-from eventstreams_site.server.host_limits import FULL, TOO_MANY
 from eventstreams_site.server.redis_counts import RedisCounts
+from eventstreams_site.server.refusals import FULL, TOO_MANY
 from eventstreams_site.server.shared_counts import SharedCounts
 from tests.support.around.redis import RedisServer
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from eventstreams_site.server import replica_limits
+from eventstreams_site.server.refusals import FULL
 from eventstreams_site.server.replica_limits import ReplicaLimits
-from eventstreams_site.server.shared_counts import FULL
 
 
 class Shared:
