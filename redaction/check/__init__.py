@@ -7,7 +7,7 @@ In reading order:
 - `raw_records.py`: reads the same time window from Kafka.
 - `page_filter.py`: finds the events of the page. `json_members.py`: JSON as it was written.
 - `verdict.py`: finds what in an event names somebody. These three share no code with `redaction.redactor`.
-- `proof.py`, `findings.py`: what the result proves, as sentences. `test_edit.py`: makes an edit for the test.
+- `proof.py`, `findings.py`: what the result proves, as sentences. `produced_edit.py`: makes an edit for the test.
 
 The page and its form are in `redaction/admin/`.
 Never imported here: `redaction.admin`, `redaction.redactor`, `streams.http`, Daphne, Twisted.

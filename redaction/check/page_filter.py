@@ -160,7 +160,7 @@ def _host(text: str) -> str:
 class About(NamedTuple):
     """What a person wants to know of an event; "" if the event does not say.
 
-    `is_test`: it is of a test edit (`redaction.check.test_edit`).
+    `is_test`: it is of a test edit (`redaction.check.produced_edit`).
     """
 
     revision: str

@@ -25,7 +25,7 @@ from redaction.admin.listing import listing
 from redaction.check.api_client import CheckError, is_loopback
 from redaction.check.check import Question, Raw, check, window_start
 from redaction.check.findings import Finding, Progress, Result, Verdict
-from redaction.check.test_edit import Edit, ProduceError, produce
+from redaction.check.produced_edit import Edit, ProduceError, produce
 from redaction.entries.slips import without_escapes
 from redaction.entries.titles import NotAPageError, Page, is_address
 from redaction.entries.typed import typed_domain, typed_page

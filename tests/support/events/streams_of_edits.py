@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from redaction.check.test_edit import SHAPES, Edit
+from redaction.check.produced_edit import SHAPES, Edit
 from streams.engine.kafka.create_topics import create_topics
 from tests.integration.kit import Broker, Rec
 from tests.support.site import SERVE, Site

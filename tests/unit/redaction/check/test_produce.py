@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from redaction.check.page_filter import is_of
-from redaction.check.test_edit import SHAPES, Edit, ProduceError, events_of, produce
+from redaction.check.produced_edit import SHAPES, Edit, ProduceError, events_of, produce
 from redaction.check.verdict import find_leaks, find_user_keys
 from redaction.redactor import Redactor
 from streams.core.catalogue import Stream
