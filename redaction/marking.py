@@ -1,4 +1,4 @@
-"""The mark of test edits (`redaction/check/produced_edit.py`): what tells them from the edits that people make. Pure."""
+"""The mark of test edits (`redaction/check/produced_edit.py`), which tells them from the edits of people. Pure."""
 
 from __future__ import annotations
 
