@@ -33,6 +33,7 @@ _AGREED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "eventstreams_hub_partitions_unread": max,
     "eventstreams_hub_partitions": max,
     "eventstreams_kafka_held_records": max,
+    "eventstreams_kafka_held_seconds": max,
     "eventstreams_catalogue_streams": min,
     "eventstreams_schemas": min,
     "eventstreams_redacted_pages": min,
@@ -42,6 +43,7 @@ _AGREED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "eventstreams_redaction_list_version": min,
     "eventstreams_redaction_list_read_timestamp_seconds": min,
     "eventstreams_stream_config_differs": max,
+    "eventstreams_stream_config_held": max,
     "eventstreams_stream_config_last_good_timestamp_seconds": min,
 }
 """Gauges that describe what all workers share, such as Kafka: a sum would mean nothing, so the worst value counts."""

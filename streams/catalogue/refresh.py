@@ -92,6 +92,7 @@ class Refresh:
             self._tell_failure(result)
             self.last = result
             self._metrics.syncs.labels(result.outcome.value).inc()
+            self._metrics.config_held.set(result.is_held)
             if result.is_good:
                 self.last_good_at = time.time()
                 self._metrics.last_good_sync.set(self.last_good_at)

@@ -82,6 +82,11 @@ class Metrics:
             "High watermark less last stable offset, all partitions: what open transactions keep from being read",
             registry=r,
         )
+        self.held_seconds = Gauge(
+            "eventstreams_kafka_held_seconds",
+            "For how long one open transaction has kept records from being read, of the partition where it is longest",
+            registry=r,
+        )
         self.faults = Counter("eventstreams_faults", "Faults of ours that were caught, by place", ["place"], registry=r)
         self.partitions = Gauge("eventstreams_hub_partitions", "Partitions that the hub reads", registry=r)
         self.feeds = Gauge("eventstreams_feeds", "Different subscriptions held in memory", registry=r)
@@ -174,6 +179,11 @@ class Metrics:
         )
         self.last_good_sync = Gauge(
             "eventstreams_stream_config_last_good_timestamp_seconds", "Of the last good refresh, Unix time", registry=r
+        )
+        self.config_held = Gauge(
+            "eventstreams_stream_config_held",
+            "1 while a new stream configuration waits for an admin, since it would withdraw many streams",
+            registry=r,
         )
         self.config_differs = Gauge(
             "eventstreams_stream_config_differs",

@@ -17,6 +17,7 @@ from streams.engine.metrics import Metrics
 from streams.local.processes import HOST, free_port, last_lines, spawn, terminate
 from streams.models import SyncRun
 from tests.support.around.prometheus import RULES, alerts, dashboard_queries, metrics_of, program
+from tests.support.around.redis import RedisServer
 from tests.support.site import Site
 from tests.support.site.supervised import supervised
 
@@ -38,8 +39,10 @@ def labels_of(registry: CollectorRegistry) -> dict[str, set[str]]:
     return found
 
 
-async def test_every_metric_and_label_that_is_asked_for_exists(kafka: Any, topic: str, tmp_path: Path) -> None:
-    async with supervised(tmp_path, kafka.bootstrap, topic, workers=1) as (_, ops):
+async def test_every_metric_and_label_that_is_asked_for_exists(
+    kafka: Any, topic: str, redis: RedisServer, tmp_path: Path
+) -> None:
+    async with supervised(tmp_path, kafka.bootstrap, topic, workers=1, redis_url=redis.url) as (_, ops):
         text = (await ops.get("/metrics")).text
     families = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
     assert len(families) > 40

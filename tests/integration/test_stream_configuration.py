@@ -143,6 +143,7 @@ async def test_the_last_good_configuration_stays_what_happened_is_said_and_a_goo
             ready = site.json("/readyz")
             assert ready["status"] == "degraded", what
             assert str(made.source.port) not in json.dumps(ready), "where our configuration is, is nobody's business"
+            assert site.metric("eventstreams_stream_config_held") == (outcome == "held")
             # In the log, failures that follow each other soon have one line; the history has each.
             await eventually(lambda said=said: said in last_run(site))
             assert site.metric("eventstreams_catalogue_streams") == len(STREAMS)

@@ -117,6 +117,7 @@ class Health:
         metrics.unread.set(len(unread))
         metrics.oldest_read.set(max((now - each.read_at for each in wanted), default=0.0))
         metrics.held.set(sum(each.held for each in placed))
+        metrics.held_seconds.set(max((each.held_seconds for each in placed), default=0.0))
         # Nobody knows how far Kafka is ahead while it cannot be asked; 0 would say that all is well.
         is_known = self.available and self._is_read
         metrics.hub_lag.set(lag if is_known else float("nan"))

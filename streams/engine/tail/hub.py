@@ -268,7 +268,7 @@ class Hub:
 
     def _take(self, partition: Partition, ring: Ring, batch: Batch, new: set[Feed]) -> None:
         """Take a batch into ring and feeds; those that have something `new` are to be woken."""
-        partition.end, partition.held = batch.bounds.end, batch.held
+        partition.saw(batch.bounds.end, batch.held)
         if batch.next_offset == ring.tip:
             return
         events = self._encoder.events(batch.records)

@@ -33,6 +33,8 @@ class Partition:
         self.end = 0
         self.held = 0
         """Offsets beyond `end` that an open transaction keeps from being read."""
+        self._held_at = 0.0
+        """Since when `end` has stood still with offsets held beyond it (time.monotonic)."""
         self.is_suspect = False
         self.was_away = False
         self.is_of_another_cluster = False
@@ -60,6 +62,17 @@ class Partition:
     def lag(self) -> int:
         """Return how many offsets Kafka is ahead, as it said last."""
         return max(0, self.end - self.ring.tip) if self.ring is not None else 0
+
+    def saw(self, end: int, held: int) -> None:
+        """Take what Kafka says of the end, and of offsets that are held beyond it."""
+        if not self.held or end != self.end:
+            self._held_at = time.monotonic()
+        self.end, self.held = end, held
+
+    @property
+    def held_seconds(self) -> float:
+        """Return for how many seconds one open transaction has kept records from being read."""
+        return time.monotonic() - self._held_at if self.held else 0.0
 
     def lag_seconds(self, now_ms: float) -> float:
         """Return the age of the last record read, in seconds, if Kafka has more; else 0."""

@@ -93,8 +93,11 @@ async def test_what_is_held_is_not_asked_for_again_until_the_streams_change(monk
     await until_it_keeps_its_lease(refresh, source)
     assert refresh.last is not None
     assert not refresh.last.is_good
+    held = "eventstreams_stream_config_held"
+    assert refresh._metrics.registry.get_sample_value(held) == 1, "an alert looks at it, as long as it takes"
     refresh.reconsider()
     await eventually(lambda: refresh.last and refresh.last.is_good)
+    assert refresh._metrics.registry.get_sample_value(held) == 0
     refresh.reconsider()
     await asyncio.sleep(0.05)
     assert len(source.known) == 2, "nothing is held any more"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import ClassVar
 
 import pytest
 
+from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import SourceUnavailableError
+from streams.engine.tail.partition import Partition
+from streams.engine.tuning import Tuning
 from tests.support.engine import eventually, whole
 from tests.support.engine.hub import HastyEngine, topic, write
 
@@ -177,3 +181,24 @@ async def test_many_topics_are_named_in_one_sentence_of_bounded_length() -> None
         assert problem == (
             "No events are read of topic.00, topic.01, topic.02, topic.03, topic.04 and 25 more: broker 2: no answer"
         )
+
+
+def test_one_transaction_holds_a_partition_for_long_and_one_after_the_other_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    partition = Partition(TopicPartition("t", 0), 0, Tuning(), from_beginning=True)
+    for end in range(60):  # each second, a transaction has ended and the next one has begun
+        partition.saw(end, 5)
+        now += 1
+    assert partition.held_seconds == 1
+    for more in range(60):
+        partition.saw(59, 5 + more)
+        now += 1
+    assert partition.held_seconds == 61
+    partition.saw(64, 0)
+    assert partition.held_seconds == 0
+    now += 60
+    partition.saw(64, 1)
+    assert partition.held_seconds == 0
