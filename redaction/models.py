@@ -122,8 +122,8 @@ class Hold(models.Model):
         ordering = ("id",)
         default_permissions = ()
         permissions = (("apply_hold", "Can apply a list of redacted pages that is held"),)
-        verbose_name = "what is held"
-        verbose_name_plural = "what is held"
+        verbose_name = "held redaction list"
+        verbose_name_plural = "held redaction lists"
 
     def __str__(self) -> str:
         """Return why the pages are held."""

@@ -61,7 +61,7 @@ class HoldAdmin(HoldsAdmin):
         held = holds.held()
         context = {
             **self.admin_site.each_context(request),
-            "title": "What is held",
+            "title": "Held redaction lists",
             "opts": self.opts,
             "held": held,
             "numbers": ",".join(str(hold.pk) for hold, _ in held),

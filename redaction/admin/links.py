@@ -43,17 +43,25 @@ def demo_stream(request: HttpRequest) -> str:
 
 
 def events_address(stream: str, domain: str, title: str) -> str:
-    """Return where the demo page shows the events of the page, from an hour ago."""
-    query = urlencode({"streams": stream, "since": "hour", "domain": domain, "title": title})
-    return f"{get_script_prefix()}{DEMO_PAGE}#/?{query}"
+    """Return where the demo page shows the events of the page at once, from an hour ago."""
+    query = {"streams": stream, "since": "hour", "domain": domain, **_filter_by(title), "run": "1"}
+    return f"{get_script_prefix()}{DEMO_PAGE}#/?{urlencode(query)}"
 
 
-def links_of(domain: str, title: str, stream: str) -> SafeString:
+def _filter_by(title: str) -> dict[str, str]:
+    """Return the filter for one title, also where the service would understand its first or last characters."""
+    if title.endswith("/*"):
+        return {"where": f'title="{title}"'}
+    return {"title": f"={title}" if title.startswith(("!", "=")) else title}
+
+
+def links_of(domain: str, title: str, stream: str, *, has_history: bool = True) -> SafeString:
     """Return links to the page's test, its events on the demo page (unless `stream` is empty), and its history."""
     links = [("Test", "Test {}", redaction_test_address(domain, title))]
     if stream:
         links.append(("Events", "Events of {}", events_address(stream, domain, title)))
-    links.append(("History", "Change history of {}", history_address(domain, title)))
+    if has_history:
+        links.append(("History", "Change history of {}", history_address(domain, title)))
     return format_html_join(
         " ", '<a href="{}" aria-label="{}">{}</a>', ((to, name.format(title), text) for text, name, to in links)
     )

@@ -11,8 +11,11 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from redaction.admin.configured import SERVICE_KEY, configured_pages, configured_pages_of
+from redaction.admin.links import links_of
+from redaction.entries.titles import Page
 from redaction.listed.matches import Match, matched, matches_of, never_matched
 from redaction.models import PageMatch, RedactedPage
 
@@ -55,14 +58,21 @@ def match_text(match: Match | None) -> str:
     return f"{match.last_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({events})"
 
 
-def with_match_texts(configured: Iterable[tuple[str, list[str]]]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the pages of the configuration file, each title with what it has matched."""
+def with_match_texts(
+    configured: Iterable[tuple[str, list[str]]], stream: str
+) -> list[tuple[str, list[tuple[str, str, SafeString]]]]:
+    """Return the pages of the configuration file: each title, what it has matched, and links.
+
+    `stream` is the one on which the demo page shows events of pages (`demo_stream`).
+    """
     grouped = [(domain, titles, configured_pages_of({domain: titles})) for domain, titles in configured]
     matches = matches_of(page.identity for _, _, pages in grouped for page in pages)
-    return [
-        (domain, [(page.title, match_text(matches.get(page.identity))) for page in pages])
-        for domain, _, pages in grouped
-    ]
+
+    def line(page: Page) -> tuple[str, str, SafeString]:
+        links = links_of(page.domain, page.title, stream, has_history=False)
+        return page.title, match_text(matches.get(page.identity)), links
+
+    return [(domain, [line(page) for page in pages]) for domain, _, pages in grouped]
 
 
 def never_matched_long(request: HttpRequest) -> tuple[int, int]:

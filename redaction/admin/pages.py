@@ -153,7 +153,7 @@ class RedactedPageAdmin(PageAdmin):
         more = {
             "title": "Redacted pages",
             "configured": configured,
-            "configured_matches": with_match_texts(configured),
+            "configured_matches": with_match_texts(configured, demo_stream(request)),
             "configured_doubtful": doubtful(configured, self.evidence.of(request)) if configured else [],
             "configured_count": sum(len(titles) for _, titles in configured),
         }

@@ -37,8 +37,8 @@ class Migration(migrations.Migration):
                 ('pages', models.TextField(default='[]', help_text='JSON: a list of domain and title.')),
             ],
             options={
-                'verbose_name': 'what is held',
-                'verbose_name_plural': 'what is held',
+                'verbose_name': 'held redaction list',
+                'verbose_name_plural': 'held redaction lists',
                 'ordering': ('id',),
                 'permissions': (('apply_hold', 'Can apply a list of redacted pages that is held'),),
                 'default_permissions': (),

@@ -77,10 +77,10 @@ def effect_of(overview: Overview, wanted: Mapping[str, Wanted]) -> Effect:
 
 
 def demo_address(name: str, overview: Overview) -> str:
-    """Return where the demo page shows the stream's events; "" if it is not exposed, or the page is disabled."""
+    """Return where the demo page shows the events at once; "" if the stream is not exposed or the page disabled."""
     if overview.process is None or not overview.process.settings.ui_enabled or name not in overview.catalogue.streams:
         return ""
-    return f"{get_script_prefix()}{DEMO_PAGE}#/?{urlencode({'streams': name})}"
+    return f"{get_script_prefix()}{DEMO_PAGE}#/?{urlencode({'streams': name, 'run': '1'})}"
 
 
 def redaction_test_address(name: str, overview: Overview, request: HttpRequest) -> str:

@@ -27,7 +27,7 @@ async def test_a_newcomer_needs_one_button_and_gets_figures_in_plain_words(page:
     assert await page.evaluate("performance.now()") < 10_000, "milliseconds since the page was opened"
     await expect(page.get_by_role("button", name="Watch recent changes")).to_be_hidden()
     await expect(page.get_by_role("button", name="Stop")).to_be_focused()
-    plain = re.compile(r"\d+ (edits|events) in the last (\d+ s|minute).*(all|most) on enwiki\.$")
+    plain = re.compile(r"\d+ (edits|events) in the last (\d+ s|second|minute).*(all|most) on enwiki\.$")
     await expect(page.locator("#summary")).to_have_text(plain)
 
 
@@ -47,6 +47,7 @@ async def test_what_came_is_summed_up_in_a_sentence(page: Page, demo: Demo) -> N
             say(60, { edit: 5, update: 0, new: 3, create: 1, log: 2 }, { enwiki: 11 }),
             say(60, { thanked: 7 }),
             say(60, {}),
+            say(1, { new: 2 }, { enwiki: 2 }),
           ];
         }""",
         f"{UI}/facts.js",
@@ -57,7 +58,30 @@ async def test_what_came_is_summed_up_in_a_sentence(page: Page, demo: Demo) -> N
         "11 events in the last minute: 5 edits, 4 new pages, 2 others; all on enwiki.",
         "7 events in the last minute.",
         "No events in the last minute.",
+        "2 new pages in the last second, all on enwiki.",
     ]
+
+
+async def test_an_event_counts_from_the_start_also_where_a_second_of_the_clock_ends_between(
+    page: Page, demo: Demo
+) -> None:
+    await open_page(page, demo)
+    totals = await page.evaluate(
+        """async (url) => {
+          const { Chart } = await import(url);
+          const chart = new Chart();
+          const real = Date.now;
+          const second = Math.floor(real() / 1000) * 1000;
+          Date.now = () => second + 900;
+          chart.add({ at: second, stream: "s", wiki: "w", type: "t" });
+          Date.now = () => second + 1500;
+          const totals = [second + 800, second + 1000].map((since) => chart.recent(since).total);
+          Date.now = real;
+          return totals;
+        }""",
+        f"{UI}/chart.js",
+    )
+    assert totals == [1, 0]
 
 
 async def test_by_keyboard_the_controls_come_first_and_the_list_of_streams_is_one_stop(page: Page, demo: Demo) -> None:

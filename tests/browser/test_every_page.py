@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,17 +13,33 @@ from playwright.async_api import Page, expect
 from tests.browser.demo import LIMIT, Demo, demo_site
 from tests.browser.kit import Complaints, create_superuser, log_in
 from tests.browser.test_demo_page_quality import violations
+from tests.support.site import Site
 
 WIDTHS = (390, 768, 1280, 1920)
 SCHEMES: tuple[Any, ...] = ("light", "dark")
 CUT = "Math.max(0, ...[...document.querySelectorAll('.results')].map((each) => each.scrollWidth - each.clientWidth))"
 """Pixels of a list in the admin that can only be seen by scrolling in it."""
+UNEVEN = """(() => {
+  const rows = new Map();
+  for (const each of document.querySelectorAll(".object-tools li")) {
+    const { top, left } = each.getBoundingClientRect();
+    rows.set(Math.round(top), Math.min(rows.get(Math.round(top)) ?? Infinity, Math.round(left)));
+  }
+  return new Set(rows.values()).size;
+})()"""
+"""Places at which lines of buttons begin."""
+DRESS = "document.styleSheets.length === 1 && document.styleSheets[0].href.endsWith('/error.css')"
 LISTED = """
+import json
 from django.contrib.auth.models import User
+from redaction.models import Hold
 from redaction.entries.titles import Page
 from redaction.listed import changes
 title = "Участник:HTriedman (WMF)/redacted page test"
 changes.add([Page("ru.wikipedia.org", title)], "T412: asked by the foundation, and decided by two", User.objects.get())
+held = [["ru.wikipedia.org", f"Участник:Held {number}"] for number in range(12)]
+Hold.objects.create(why="12 pages disappeared from the list without a removal in its history", pages=json.dumps(held))
+User.objects.create_user("ada", password="of-no-group-1815", is_staff=True)
 """
 NO_PAGE = re.compile(r"/admin/(logout|jsi18n|autocomplete)|export\.|\.json|/static/")
 KINDS = {
@@ -39,6 +55,7 @@ KINDS = {
         "redaction/redactedpage/import/",
         "redaction/redactedpage/test/",
         "redaction/pagechange/",
+        "redaction/hold/",
         "status/",
         "auth/user/N/change/",
         "auth/group/N/change/",
@@ -85,15 +102,67 @@ async def faults(page: Page, addresses: list[str], axe: str) -> list[str]:
         await page.goto(address)
         if address.endswith("?doc"):
             await expect(page.locator(".opblock").first).to_be_visible()
-        found += [f"{address}: {each}" for each in await violations(page, axe, least=5)]
-        for width in WIDTHS:
-            await page.set_viewport_size({"width": width, "height": 900})
-            wide = await page.evaluate("document.documentElement.scrollWidth")
-            if wide > width:
-                found.append(f"{address}: {wide} pixels wide at {width}")
-            if await page.evaluate(CUT) > 0 and "/auth/" not in address:  # Django's own lists are as Django has them
-                found.append(f"{address}: columns are cut off at {width}")
+        found += [f"{address}: {each}" for each in await faults_of_this(page, axe)]
     return found
+
+
+async def faults_of_this(page: Page, axe: str) -> list[str]:
+    """What is wrong with the page that is shown."""
+    found = await violations(page, axe, least=5)
+    is_djangos = "/auth/" in page.url  # its lists are as Django has them
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 900})
+        wide = await page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            found.append(f"{wide} pixels wide at {width}")
+        if await page.evaluate(CUT) > 0 and not is_djangos:
+            found.append(f"columns are cut off at {width}")
+        if await page.evaluate(UNEVEN) > 1 and not is_djangos:
+            found.append(f"buttons begin at several places at {width}")
+    return found
+
+
+async def error_pages(page: Page, site: Site) -> AsyncIterator[str]:
+    """Bring up one page of an error after the other, each as a person may see it, and yield its heading."""
+    await page.goto(f"{site.url}/v2/nothing")
+    yield "Not found"
+    await page.goto(f"{site.url}/admin/login/")
+    await page.context.clear_cookies()
+    await page.get_by_label("Username").fill("ada")
+    await page.get_by_label("Password").fill("of-no-group-1815")
+    await page.get_by_role("button", name="Log in").click()
+    yield "The form was rejected"
+    await log_in(page, site, "ada", "of-no-group-1815")
+    await page.goto(f"{site.url}/admin/auth/user/")
+    yield "Access denied"
+    await page.goto(f"{site.url}/admin/nothing/")
+    yield "Not found"
+    await page.context.clear_cookies()
+    await log_in(page, site)
+    await page.goto(f"{site.url}/admin/auth/user/?password__startswith=a")
+    yield "Bad request"
+    await page.context.clear_cookies()
+    await page.goto(f"{site.url}/admin/login/")
+    await page.get_by_label("Username").fill("ada")
+    await page.get_by_label("Password").evaluate("box => { box.value = 'x'.repeat(3e6); }")
+    await page.get_by_role("button", name="Log in").click()
+    yield "The upload is too large"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_every_page_of_an_error_has_the_sites_dress_and_a_way_back(
+    page: Page, service: Demo, axe: str, complaints: Complaints, scheme: Any
+) -> None:
+    complaints.allow("400|403|404|413")
+    await page.emulate_media(color_scheme=scheme)
+    async for heading in error_pages(page, service.site):
+        await expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        assert await page.evaluate(DRESS), heading
+        assert await faults_of_this(page, axe) == [], heading
+        back = page.get_by_role("link", name=re.compile("^Back to the (admin|start page)$"))
+        address = await back.evaluate("link => link.href")
+        assert (await page.request.get(address)).status == 200, heading
 
 
 @pytest.mark.slow
@@ -105,7 +174,7 @@ async def test_no_page_scrolls_sideways_and_axe_finds_nothing_serious(
     complaints.allow("Applying inline style")  # by axe, which measures so
     url = service.site.url
     await page.emulate_media(color_scheme=scheme)
-    paths = ("/v2/ui", "/?doc", "/v2/nothing", "/admin/nothing/", "/admin/login/")
+    paths = ("/v2/ui", "/?doc", "/admin/login/")
     found = await faults(page, [f"{url}{path}" for path in paths], axe)
     await log_in(page, service.site)
     of_admin = await walk(page, f"{url}/admin/")

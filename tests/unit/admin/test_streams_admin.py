@@ -133,7 +133,7 @@ def test_from_a_stream_one_click_leads_to_its_events_its_test_and_its_changes() 
     row, hidden = stream("a.b"), stream("hidden", allowed=NO)
     client = service_client(staff("ada", GROUP, REDACTION_GROUP), process())
     listing = client.get(STREAMS).content.decode()
-    demo = "/v2/ui/#/?streams=a.b"
+    demo = "/v2/ui/#/?streams=a.b&amp;run=1"
     for page in (listing, client.get(page_of(row)).content.decode()):
         assert f'href="{demo}"' in page
         assert 'href="/admin/redaction/redactedpage/test/?streams=a.b"' in page

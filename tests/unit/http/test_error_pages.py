@@ -15,7 +15,7 @@ START = '<a href="/">Back to the start page</a>'
     [
         ("400.html", {}, "Bad request", ADMIN),
         ("403.html", {}, "Access denied", ADMIN),
-        ("403_csrf.html", {"reason": "No cookie."}, "The form was rejected", ADMIN),
+        ("403_csrf.html", {}, "The form was rejected", ADMIN),
         ("404.html", {"path": "/v2/nothing"}, "Not found", START),
         ("404.html", {"path": "/admin/nothing/", "in_admin": True}, "Not found", ADMIN),
         ("413.html", {}, "The upload is too large", ADMIN),

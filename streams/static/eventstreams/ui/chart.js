@@ -56,10 +56,9 @@ export class Chart {
     }
   }
 
-  /** Counts of at most the last `seconds`, the current one among them: a total, Maps by type and wiki. */
-  recent(seconds) {
-    const now = Math.floor(Date.now() / 1000);
-    const recent = this.#seconds.filter(({ second }) => second > now - seconds);
+  /** Counts since `at` (ms, at most 3 minutes ago), with the whole second that has it: a total, Maps by type and wiki. */
+  recent(at) {
+    const recent = this.#seconds.filter(({ second }) => second >= Math.floor(at / 1000));
     const counts = { total: 0, type: new Map(), wiki: new Map() };
     for (const one of recent) {
       for (const count of one.stream.values()) counts.total += count;
@@ -201,7 +200,9 @@ export class Chart {
       context.fillText(text, left - LABEL_GAP, y(value));
     }
     context.textBaseline = "bottom";
-    for (const second of view.ticks) {
+    // In a span of few seconds the one in the middle may say the same as its neighbour.
+    const isNew = (second, place) => place !== 1 || view.label(second) !== view.label(view.ticks[0]);
+    for (const second of view.ticks.filter(isNew)) {
       context.textAlign = second === view.to ? "right" : second === view.from ? "left" : "center";
       context.fillText(view.label(second), x(second), height);
     }

@@ -15,7 +15,7 @@ const NAMED = 2;
 
 /** What came in the last seconds, such as "1,240 edits in the last minute, most on enwiki."; Maps count by type and wiki. */
 export function sentence({ total, seconds, types, wikis }) {
-  const span = seconds >= 60 ? "the last minute" : `the last ${seconds} s`;
+  const span = seconds >= 60 ? "the last minute" : seconds > 1 ? `the last ${seconds} s` : "the last second";
   if (!total) return `No events in ${span}.`;
   const named = new Map();
   for (const [type, count] of types) {

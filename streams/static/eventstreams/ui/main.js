@@ -23,7 +23,7 @@ const RATES_MS = 30_000;
 const RETRY_MS = 5000;
 const APPLY_MS = 250;
 const REMEMBER_MS = 5000;
-const MINUTE_SECONDS = 60;
+const MINUTE_MS = 60_000;
 const WIDE = matchMedia("(min-width: 900px)");
 
 const picker = new Picker(changed);
@@ -292,8 +292,9 @@ function showState() {
   $("retry").hidden = phase !== "waiting";
   wanted.show(state.phase === "open" ? inForce : null);
   list.isOpen = state.phase === "open";
-  const seconds = Math.min(MINUTE_SECONDS, Math.ceil((Date.now() - ledger.startedAt) / 1000));
-  showFacts(state, ledger, Boolean(silent), { seconds, ...chart.recent(seconds) });
+  const since = Math.max(ledger.startedAt, Date.now() - MINUTE_MS + 1000); // the current second is one of the minute
+  const seconds = Math.min(MINUTE_MS, Date.now() - ledger.startedAt) / 1000;
+  showFacts(state, ledger, Boolean(silent), { seconds: Math.ceil(seconds), ...chart.recent(since) });
   const id = connection?.lastId ?? "";
   $("last-id").textContent = id || "–";
   $("copy-id").hidden = !id;

@@ -339,7 +339,7 @@ def test_from_a_page_one_click_leads_to_its_test_its_events_and_its_history(admi
     changes.add([Page(RU, TEST_PAGE)], "T1", staff("bob", GROUP))
     stream("mediawiki.recentchange", {"topics": ["r"], "stream_aliases": ["recentchange"]}, allowed="yes")
     of_page = urlencode({"domain": RU, "title": TEST_PAGE}).replace("&", "&amp;")
-    events = f"/v2/ui/#/?streams=mediawiki.recentchange&amp;since=hour&amp;{of_page}"
+    events = f"/v2/ui/#/?streams=mediawiki.recentchange&amp;since=hour&amp;{of_page}&amp;run=1"
     history = f"{HISTORY}?{urlencode({'domain': RU, 'q': TEST_PAGE})}".replace("&", "&amp;")
     client = service_client(staff("eve", GROUP), process())
     for address in (LIST, HISTORY):
