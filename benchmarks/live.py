@@ -44,7 +44,7 @@ async def follow(
         "kb_per_client": report["rss_kb_per_client"],
         "keeps_up": report["client_events_min"] / sent,
         "bytes_per_delivery": report["bytes_per_delivery"],
-        "events_per_read": report["events_per_read"],
+        "events_per_write": report["events_per_chunk"],
     }
 
 

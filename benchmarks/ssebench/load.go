@@ -64,12 +64,13 @@ func (l *load) count(is func(*client) bool) int {
 
 func hasBegun(c *client) bool { return c.begun.Load() }
 
-func (l *load) counts() (events []int64, bytes int64) {
+func (l *load) counts() (events []int64, bytes, chunks int64) {
 	for _, c := range l.clients {
 		events = append(events, c.events.Load())
 		bytes += c.bytes.Load()
+		chunks += c.chunks.Load()
 	}
-	return events, bytes
+	return events, bytes, chunks
 }
 
 // summary is what every mode reports of its clients; they have ended.

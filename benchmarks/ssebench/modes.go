@@ -38,11 +38,11 @@ func live(l *load) (report, error) {
 	}
 
 	measuring.Store(true)
-	events0, bytes0 := l.counts()
+	events0, bytes0, chunks0 := l.counts()
 	cost0, begin := usage(l.pids), time.Now()
 	time.Sleep(*window)
 	seconds := time.Since(begin).Seconds()
-	events1, bytes1 := l.counts()
+	events1, bytes1, chunks1 := l.counts()
 	cost1 := usage(l.pids)
 	measuring.Store(false)
 	stop()
@@ -57,6 +57,7 @@ func live(l *load) (report, error) {
 	out["window_us"] = []int64{begin.UnixMicro(), begin.Add(time.Duration(seconds * 1e9)).UnixMicro()}
 	out["client_events_min"], out["client_events_max"] = slices.Min(events1), slices.Max(events1)
 	out["events_per_read"] = per(float64(total), float64(out["latency_samples"].(int)))
+	out["events_per_chunk"] = per(float64(total), float64(chunks1-chunks0))
 	out["bytes_per_delivery"] = per(float64(bytes1-bytes0), float64(total))
 	out["mb_per_s"] = float64(bytes1-bytes0) / seconds / 1e6
 	out["server_cpu_percent"] = (cost1.cpu - cost0.cpu) / seconds * 100

@@ -16,12 +16,14 @@ var (
 // An event's line ends with these two members, which are not longer.
 const tailBytes = 80
 
-// track follows the sequence of events of one client, over connections too.
+// track follows the sequence of events of one client, over connections too. It counts the chunks of HTTP/1.1 that bring
+// them, each of which is a write of the server (and the lines of the answer's head, before there are any).
 type track struct {
 	seq            int64 // of the last event; -1 before any
 	lost, repeated int64
 	id             []byte // of the event that comes, or came last
 	told           string // the type of an error that the stream ended with
+	chunks         atomic.Int64
 }
 
 // lines looks at every whole line of data: SSE's and NDJSON's events are one line each. It adds to count, and returns
@@ -35,6 +37,9 @@ func (t *track) lines(data []byte, count *atomic.Int64) (oldest, newest int64, r
 			return oldest, newest, data
 		}
 		line := bytes.TrimRight(data[:end], "\r")
+		if 0 < len(line) && len(line) < end { // of all lines that come with an event, only the head of a chunk ends in CR
+			t.chunks.Add(1)
+		}
 		data = data[end+1:]
 		if *save != "" && bytes.HasPrefix(line, idKey) {
 			t.id = append(t.id[:0], line[len(idKey):]...)
