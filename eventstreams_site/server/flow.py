@@ -11,6 +11,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -38,6 +39,7 @@ BYTES_ACKED = struct.Struct("120x Q")
 """What of the kernel's `struct tcp_info` says how many bytes the peer has acknowledged (tcpi_bytes_acked)."""
 
 
+Send = Callable[[bytes], int]
 _NO_HEADERS = Headers()
 
 
@@ -53,6 +55,7 @@ class Flow:
         "_is_open",
         "_request",
         "_resumed",
+        "_send",
         "events",
         "nbytes",
         "paused",
@@ -71,6 +74,8 @@ class Flow:
         self._ends_at: int | None = None
         self._resumed: asyncio.Future[None] | None = None
         self._direct: Connection | None = None
+        self._send: Send | None = None
+        """The socket's own `send`, while all earlier bytes have left this process, as far as is known."""
 
     def open(self) -> None:
         """Begin to observe the socket, and limit what the kernel buffers."""
@@ -92,6 +97,7 @@ class Flow:
         """End the observation; all but the last chunk is written."""
         if self._is_open:
             self._is_open = False
+            self._send = None
             self._ends_at = self._connection.expected
             if self._request.channel is not None:
                 self._request.unregisterProducer()
@@ -128,25 +134,44 @@ class Flow:
 
         What the socket does not take waits in the transport.
         """
-        transport = self._direct
-        if transport is None or self.paused or chunk.nbytes > MAX_WRITE_BYTES or not _is_empty(transport):
-            return False
-        if not self._is_chunked:
-            data = b"".join(chunk.parts)
-        elif (data := chunk.framed) is None:  # type: ignore[assignment]
-            data = chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
+        send, data = self._send, chunk.framed
+        if send is None or data is None:
+            if (found := self._prepare(chunk)) is None:
+                return False
+            send, data = found
         try:
-            sent = transport.socket.send(data)
+            sent = send(data)
         except OSError:  # full or closed: the pull loop finds out
             return False
         self.events += chunk.events
         self.nbytes += chunk.nbytes
-        if sent < len(data):
-            self._connection.expect(len(data) - sent)
-            try:
-                self._put(memoryview(data)[sent:])
-            except ClientGone:
-                return False
+        return sent == len(data) or self._put_rest(data, sent)
+
+    def _prepare(self, chunk: Chunk) -> tuple[Send, bytes] | None:
+        """Return how to write, and what: the chunk, framed for all clients; None if it cannot be written directly now.
+
+        How to write is kept, and what waits in the transport is not looked at again: while this is open, nobody else
+        writes there.
+        """
+        transport = self._direct
+        if transport is None or chunk.nbytes > MAX_WRITE_BYTES:
+            return None
+        if not self._is_open or self.paused or not _is_empty(transport):
+            return None
+        send: Send = transport.socket.send
+        if not self._is_chunked:
+            return send, b"".join(chunk.parts)
+        if chunk.framed is None:
+            chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
+        self._send = send
+        return send, chunk.framed
+
+    def _put_rest(self, data: bytes, sent: int) -> bool:
+        self._connection.expect(len(data) - sent)
+        try:
+            self._put(memoryview(data)[sent:])
+        except ClientGone:
+            return False
         return True
 
     @property
@@ -180,6 +205,7 @@ class Flow:
                 if sent == len(data):
                     return
                 data = data[sent:]
+        self._send = None
         try:
             channel.write(bytes(data))
         except RuntimeError:
@@ -192,6 +218,7 @@ class Flow:
     def pauseProducing(self) -> None:  # noqa: N802
         """Pause: the buffer is full."""
         self.paused = True
+        self._send = None
         self.paused_at = time.monotonic()
 
     def resumeProducing(self) -> None:  # noqa: N802

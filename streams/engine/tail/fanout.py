@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from streams.core.positions import Mark, TopicPartition
@@ -85,6 +85,10 @@ It is None at the feed's tip. Raises LookupError if the feed no longer has that.
 """
 
 
+def _nothing(_number: int, _is_sse: bool) -> None:
+    """What comes next for who is no follower any more."""
+
+
 class Follower:
     """One client that is live: it has had its feed up to block `number`, and stands at `position`."""
 
@@ -137,6 +141,7 @@ class Fanout:
         try:
             await follower.left
         finally:
+            follower.next_step = _nothing  # a round that is under way may still have it
             del self.followers[follower]
             self._rounds.followers -= 1
 
@@ -221,14 +226,63 @@ class Rounds:
         assert self._round is not None
         some = list(itertools.islice(self._round, self._slice))
         with self._faults.caught("writing to followers"):  # or no round would ever begin again
-            for follower in some:
-                _write(follower)
+            _write_all(some)
         if len(some) == self._slice:
             asyncio.get_running_loop().call_soon(self._write_slice)
             return
         self._round = None
         if self._waiting:
             self._book(min(map(self.due, self._waiting)), time.monotonic())
+
+
+def _write_all(followers: Iterable[Follower]) -> None:
+    """Write what is new to some followers, one after the other.
+
+    Nothing else runs meanwhile, so that the same comes next after a block of a feed: for those who have had the same
+    block, as nearly all have, it is looked up once, and counted once.
+    """
+    next_step: NextStep | None = None
+    sent: list[int] = []
+    step: Step | None = None
+    number, is_sse, written = -1, False, 0
+    for follower in followers:
+        if (
+            follower.number != number
+            or follower.next_step is not next_step
+            or follower.sent is not sent
+            or follower.is_sse is not is_sse
+        ):
+            if step is not None:
+                _count(sent, step.chunk, written)
+            next_step, number, is_sse, sent = follower.next_step, follower.number, follower.is_sse, follower.sent
+            step, written = _only_step(next_step, number, is_sse), 0
+        if step is None:
+            _write(follower)
+            continue
+        try:
+            if follower.sink.try_write(step.chunk):
+                follower.number, follower.position = step.number, step.after
+                written += 1
+            else:
+                follower.leave()
+        except Exception as fault:  # a fault of ours ends this one stream (invariant 7)
+            follower.leave(fault)
+    if step is not None:
+        _count(sent, step.chunk, written)
+
+
+def _only_step(next_step: NextStep, number: int, is_sse: bool) -> Step | None:
+    """Return what comes after block `number` if that is something to write, and all there is; else None."""
+    try:
+        step = next_step(number, is_sse)
+    except Exception:  # `_write` will have it too
+        return None
+    return step if step is not None and step.is_newest and step.chunk.parts else None
+
+
+def _count(sent: list[int], chunk: Chunk, times: int) -> None:
+    sent[0] += times * chunk.events
+    sent[1] += times * chunk.nbytes
 
 
 def _write(follower: Follower) -> None:

@@ -298,13 +298,13 @@ async def test_a_fault_outside_of_all_followers_is_counted_and_the_next_round_be
 ) -> None:
     live = Live(3)
     await asyncio.sleep(0)
-    write = fanout._write
+    write = fanout._write_all
 
     def fails(_: object) -> None:
-        monkeypatch.setattr(fanout, "_write", write)
+        monkeypatch.setattr(fanout, "_write_all", write)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(fanout, "_write", fails)
+    monkeypatch.setattr(fanout, "_write_all", fails)
     live.add()
     place = {"place": "writing to followers"}
     await eventually(lambda: live.metrics.registry.get_sample_value("eventstreams_faults_total", place) == 1)

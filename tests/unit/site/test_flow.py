@@ -1,0 +1,121 @@
+"""What a socket does not take waits in the transport, and nothing that is written directly overtakes it."""
+
+from __future__ import annotations
+
+import errno
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.tcp import Connection
+
+from eventstreams_site.server.connection import ClientConnection
+from eventstreams_site.server.flow import Flow
+from streams.engine.tail.fanout import Chunk
+
+
+class Socket:
+    """Takes `room` bytes."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        self.room = 1_000
+        self.sends = 0
+
+    def send(self, data: bytes) -> int:
+        self.sends += 1
+        if not self.room:
+            raise BlockingIOError(errno.EAGAIN, "full")
+        some = bytes(data[: self.room])
+        self.taken += some
+        self.room -= len(some)
+        return len(some)
+
+    def setsockopt(self, *_: object) -> None:
+        """Take any option."""
+
+
+class Transport(Connection):
+    """As Twisted's, without a reactor."""
+
+    def __init__(self, socket: Socket) -> None:
+        self.socket: Any = socket
+        self.connected = 1
+        self._tempDataBuffer: list[bytes] = []
+        self._tempDataLen = 0
+        self.dataBuffer = b""
+
+    def write(self, data: bytes) -> None:
+        self._tempDataBuffer.append(data)
+
+    def drain(self) -> None:
+        """Write what waits, as the reactor does once the socket has room."""
+        waiting = b"".join(self._tempDataBuffer)
+        self._tempDataBuffer.clear()
+        assert self.socket.send(waiting) == len(waiting)
+
+
+def opened(socket: Socket, *, chunked: bool = True) -> tuple[Flow, Transport]:
+    transport = Transport(socket)
+    channel = SimpleNamespace(write=transport.write)
+    request: Any = SimpleNamespace(
+        channel=channel,
+        chunked=chunked,
+        _disconnected=False,
+        registerProducer=lambda *_: None,
+        unregisterProducer=lambda: None,
+    )
+    flow = Flow(request, ClientConnection(transport, lambda: None))
+    flow.open()
+    return flow, transport
+
+
+def chunk(letter: bytes) -> Chunk:
+    """Return a chunk that another client has been written before."""
+    made = Chunk((letter * 10,), 1)
+    assert opened(Socket())[0].try_write(made)
+    return made
+
+
+def test_a_chunk_is_framed_once_for_all_clients_and_goes_into_the_socket() -> None:
+    sockets = [Socket(), Socket()]
+    flows = [opened(socket)[0] for socket in sockets]
+    for each in (chunk(b"a"), chunk(b"b")):
+        assert all(flow.try_write(each) for flow in flows)
+    assert [socket.taken for socket in sockets] == [b"a\r\naaaaaaaaaa\r\na\r\nbbbbbbbbbb\r\n"] * 2
+    assert [(flow.events, flow.nbytes) for flow in flows] == [(2, 20)] * 2
+
+
+def test_a_client_of_http_1_0_gets_no_chunks() -> None:
+    socket = Socket()
+    flow, _ = opened(socket, chunked=False)
+    assert flow.try_write(chunk(b"a"))
+    assert flow.try_write(chunk(b"b"))
+    assert socket.taken == b"a" * 10 + b"b" * 10
+
+
+def test_what_a_socket_does_not_take_is_not_overtaken() -> None:
+    socket = Socket()
+    flow, transport = opened(socket)
+    assert flow.try_write(chunk(b"a"))
+    socket.room = 4
+    assert flow.try_write(chunk(b"b"))  # the rest waits
+    socket.room = 1_000
+    assert not flow.try_write(chunk(b"c"))
+    transport.drain()
+    assert flow.try_write(chunk(b"d"))
+    assert socket.taken == b"a\r\naaaaaaaaaa\r\na\r\nbbbbbbbbbb\r\na\r\ndddddddddd\r\n"
+
+
+def test_a_client_that_is_paused_or_whose_response_ends_is_not_written_to() -> None:
+    socket = Socket()
+    flow, _ = opened(socket)
+    assert flow.try_write(chunk(b"a"))
+    flow.pauseProducing()
+    assert not flow.try_write(chunk(b"b"))
+    flow.resumeProducing()
+    assert flow.try_write(chunk(b"c"))
+    socket.room = 0
+    assert not flow.try_write(chunk(b"d"))  # full: nothing was written
+    flow.close()
+    assert not flow.try_write(chunk(b"e"))
+    assert socket.taken == b"a\r\naaaaaaaaaa\r\na\r\ncccccccccc\r\n"
