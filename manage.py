@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 
 if sys.argv[1:2] == ["serve"]:
@@ -23,10 +24,15 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+WITHOUT_THE_SITE = {"compare_services", "demo_events", "local_kafka", "mirror"}
+"""Commands that use nothing of Django but its command line, so that any key will do."""
+
 
 def main() -> None:
     """Run a command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "eventstreams_site.settings")
+    if (sys.argv[1:2] and sys.argv[1] in WITHOUT_THE_SITE) or {"--help", "-h"} & set(sys.argv[2:]):
+        os.environ.setdefault("DJANGO_SECRET_KEY", secrets.token_urlsafe())
     try:
         if sys.argv[1:2] not in ([], ["help"]):
             _ = settings.DEBUG  # they are read now: some commands would make a traceback of what is wrong with them

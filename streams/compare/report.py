@@ -33,5 +33,6 @@ def table(report: dict[str, Any]) -> str:
     if lag:
         lines.append(f"B after A, ms: p50 {lag['p50']}, p99 {lag['p99']} (below 0: B is first)")
     lines.append(f"reconnects: {report['reconnects']['a']} of A, {report['reconnects']['b']} of B")
-    lines.append("No difference." if report["equal"] else "There are differences.")
+    ends = {False: "There are differences.", True: "No difference."}
+    lines.append(ends[report["equal"]] if report["compared"] else "Nothing was compared.")
     return "\n".join(lines)

@@ -130,7 +130,9 @@ class Upstream:
             if len(body) > _MAX_PROBLEM_BYTES:
                 break
         status = response.status_code
-        said = f"{self.site} answered {status}: {body[:400].decode('utf-8', 'replace').strip()}"
+        text = body[:400].decode("utf-8", "replace").strip()
+        shown = "".join(each if each.isprintable() else " " for each in text)  # it goes to a terminal
+        said = f"{self.site} answered {status}: {shown}"
         if response.is_redirect:
             where = response.headers.get("location")
             if status in (httpx.codes.MOVED_PERMANENTLY, httpx.codes.PERMANENT_REDIRECT):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from argparse import SUPPRESS
 from pathlib import Path
 
@@ -28,3 +31,10 @@ def test_a_command_says_what_it_does_and_what_each_option_means(name: str) -> No
             assert len(words) > 2, f"{action.dest}: {action.help}"
             assert words[0] not in {"of", "its", "only"}, f"{action.dest} begins without a noun: {action.help}"
     assert SUPPRESS not in parser.format_help()
+
+
+def test_a_command_that_needs_nothing_of_the_site_starts_without_its_key(tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "DATABASE_"))}
+    command = [sys.executable, str(ROOT / "manage.py"), "mirror", "http://127.0.0.1:1", "--stream", "a"]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    assert "--contact is missing" in done.stderr

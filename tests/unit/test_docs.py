@@ -7,11 +7,12 @@ import builtins
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
 
 from eventstreams_site.config.settings import SETTINGS
 from streams.core import errors
@@ -77,15 +78,35 @@ def test_links_and_paths_lead_somewhere(document: str) -> None:
             assert found, f"{document} names {name}"
 
 
-def test_every_command_that_the_readme_names_exists() -> None:
-    commands = get_commands()
-    for command in re.findall(r"manage\.py (\w+)", README):
-        assert command in commands, command
+def _commands(text: str) -> list[list[str]]:
+    """What follows `manage.py` in code, up to the end of the command; lines that end with a backslash are one."""
+    found = re.findall(r"manage\.py (\w[^`\n|)]*)", re.sub(r"\\\n\s*", " ", text))
+    return [re.split(r"\s+", each.partition(" #")[0].strip()) for each in found]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_that_a_document_names_exists_and_knows_the_options(document: str) -> None:
+    text = (ROOT / document).read_text()
+    known = get_commands()
+    for name, *words in _commands(text):
+        assert name in known, name
+        app = known[name]
+        command = load_command_class(app, name) if isinstance(app, str) else app
+        options = command.create_parser("manage.py", name)._option_string_actions
+        for word in words:
+            if word.startswith("--"):
+                assert word.partition("=")[0] in options, f"{name} {word}"
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"(?:^    |`)make ([\w-]+)", README, re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    for module in re.findall(r"python -m ([\w.]+)", README):
-        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+    for targets in re.findall(r"(?:^    |`)make ((?:[\w-]+(?![\w=-]) ?)+)", text, re.MULTILINE):
+        for target in targets.split():
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists() or find_spec(module), module
+
+
+def test_an_option_on_the_next_line_is_an_option_of_the_command() -> None:
+    text = "    manage.py mirror URL \\\n      --stream a  # with no --option\nThen `manage.py serve --port 1` runs."
+    assert _commands(text) == [["mirror", "URL", "--stream", "a"], ["serve", "--port", "1"]]
 
 
 def test_the_readme_names_every_package_and_every_document() -> None:

@@ -56,17 +56,22 @@ class Command(BaseCommand):
         if not contact.strip() or not contact.isprintable() or not contact.isascii():
             raise CommandError(f"Say who you are, in ASCII: --contact, or {CONTACT_VARIABLE}", returncode=NOT_COMPARED)
         names = [name.strip() for name in stream.split(",")]
+        if not all(names):
+            raise CommandError(f"--stream is {stream!r}; expected names separated by commas", returncode=NOT_COMPARED)
         upstreams = (Upstream(a, names, contact.strip(), VERSION), Upstream(b, names, contact.strip(), VERSION))
         try:
             report = asyncio.run(Reading(upstreams, seconds, self._tell).run())
         except UpstreamError as error:
             raise CommandError(str(error), returncode=NOT_COMPARED) from None
+        except KeyboardInterrupt:
+            raise CommandError("Not compared: stopped before the end", returncode=NOT_COMPARED) from None
         except Exception as fault:  # its text may quote an event
             what = f"Not compared, by a fault of this command: {type(fault).__name__} (--traceback shows where)"
             raise CommandError(what, returncode=NOT_COMPARED) from fault
         self.stdout.write(json.dumps(report, indent=2) if options["json"] else table(report))
-        if not report["events"]["a"] or not report["events"]["b"]:
-            raise CommandError("Nothing was compared: a service has sent no event", returncode=NOT_COMPARED)
+        if not report["compared"]:
+            why = "a service has sent no event, or both have sent others in the last seconds alone"
+            raise CommandError(f"Nothing was compared: {why}", returncode=NOT_COMPARED)
         if not report["equal"]:
             sys.exit(DIFFERENT)
 

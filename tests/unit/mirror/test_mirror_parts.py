@@ -193,8 +193,8 @@ def test_progress_says_how_much_how_fast_how_far_behind_and_how_long_to_go_and_n
     ],
 )
 async def test_a_refusal_says_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    upstream = answering(503, headers, b"<html>Sorry</html>")
-    with pytest.raises(Unavailable, match="answered 503: <html>Sorry") as raised:
+    upstream = answering(503, headers, b"<html>\x1b[2J\nSorry</html>")
+    with pytest.raises(Unavailable, match=r"answered 503: <html> \[2J Sorry") as raised:
         await read(upstream)
     assert raised.value.seconds == seconds
 
