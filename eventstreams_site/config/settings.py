@@ -53,7 +53,7 @@ class Config:
         shown="none",
     )
     stream_config_ttl: float = _setting(
-        values.seconds,
+        values.seconds(lowest=0.1),
         0.0,
         "seconds between refreshes of the stream configuration and the schemas; 0: they are read once",
     )
@@ -152,7 +152,7 @@ class Config:
         shown="none",
     )
     keepalive_seconds: float = _setting(
-        values.seconds,
+        values.seconds(lowest=0.1),
         15.0,
         "idle seconds after which the server sends a sign of life; 0: never",
     )
@@ -174,7 +174,7 @@ class Config:
         shown="loopback and private networks",
     )
     redis_url: str | None = _setting(
-        values.matching(r"(?:rediss?|unix)://\S+", "a redis://, rediss:// or unix:// URL"),
+        values.url(r"rediss?://[^\s/?#]+(?:/\d*)?(?:\?\S*)?|unix://\S+", "a redis://, rediss:// or unix:// URL"),
         None,
         "a Redis in which all replicas count their connections together, so that `client_ip_connection_limit` and "
         "`max_connections` hold for all of them. While Redis is away, they hold for each host separately. Redis "
@@ -218,19 +218,19 @@ class Config:
         "events come first where the network or Kafka is slow; 0: any number",
     )
     gather_seconds: float = _setting(
-        values.seconds,
+        values.seconds(highest=10),
         0.03,
         "seconds for which events wait for each other, to share a write, if a process has more than 50 live "
         "clients; a lone event waits half as long again; 0: never",
     )
     stall_seconds: float = _setting(
-        values.seconds,
+        values.seconds(lowest=0.1),
         30.0,
         "seconds after which a client that takes nothing gives its place back while `max_connections` (or the limit of "
         "open files) is reached; 0: it keeps it, until the kernel closes the connection after 60 seconds",
     )
     max_connection_seconds: float = _setting(
-        values.seconds,
+        values.seconds(lowest=1),
         0.0,
         "seconds after which the server ends a stream, as it does when it stops: clients reconnect and resume; "
         "0: never",
@@ -242,12 +242,12 @@ class Config:
         "then the old one drains; 0: any number",
     )
     max_worker_seconds: float = _setting(
-        values.seconds,
+        values.seconds(lowest=1),
         0.0,
         "age from which a worker is replaced in the same way; 0: any age",
     )
     drain_seconds: float = _setting(
-        values.seconds,
+        values.seconds(highest=3_600),
         5.0,
         "seconds over which the server ends the streams when it stops",
     )
@@ -258,7 +258,7 @@ class Config:
         "with `DJANGO_DEBUG`, else `json`",
     )
     sentry_dsn: str | None = _setting(
-        values.matching(r"https?://[^\s/@]+@\S+/\d+", "a DSN such as https://key@sentry.example.org/1"),
+        values.url(r"https?://[^\s/@]+@\S+/\d+", "a DSN such as https://key@sentry.example.org/1"),
         None,
         "the Sentry that gets faults: their kind and where they arose, without variables, texts and requests "
         "([docs/operations.md](docs/operations.md#sentry-and-opentelemetry))",
@@ -266,7 +266,7 @@ class Config:
         secret=True,
     )
     otlp_endpoint: str | None = _setting(
-        values.matching(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", "an http:// or https:// URL"),
+        values.url(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", "an http:// or https:// URL"),
         None,
         "the OpenTelemetry collector that gets spans of requests and refreshes, by OTLP over HTTP, such as "
         "`http://collector:4318` ([docs/operations.md](docs/operations.md#sentry-and-opentelemetry))",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from redaction.entries.titles import NotAPageError, checked_domain, checked_title, is_address
 from streams.catalogue.hosts import read_host
@@ -33,6 +34,8 @@ PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
 
 MAX_SECONDS = 10**9
 """More than thirty years: beyond it, times could not be computed."""
+MAX_INTEGER = 10**15
+"""Of bytes, a petabyte: a larger number is a slip."""
 OWN = ("_info", "admin", "healthz", "metrics", "rc", "readyz", "robots.txt", "schema", "static", "v2")
 """First segments of the service's own paths: it could not tell a prefix that begins with one from them."""
 
@@ -83,16 +86,46 @@ def integer(lowest: int) -> Callable[[object, Path], int]:
     def parse(value: object, _: Path) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
             raise InvalidValueError(value, f"an integer, at least {lowest}")
+        if value > MAX_INTEGER:
+            raise InvalidValueError(value, f"an integer, at most {MAX_INTEGER:,}")
         return value
 
     return parse
 
 
-def seconds(value: object, _: Path) -> float:
-    """Take a duration in seconds, with or without a fraction."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SECONDS:
-        raise InvalidValueError(value, f"a number of seconds, at least 0 and at most {MAX_SECONDS:,}")
-    return float(value)
+def seconds(lowest: float = 0.0, highest: float = MAX_SECONDS) -> Callable[[object, Path], float]:
+    """Return a rule for durations in seconds, with or without a fraction: 0, or from `lowest` to `highest`."""
+    at_least = f"at least {lowest:g}, or 0" if lowest else "at least 0"
+
+    def parse(value: object, _: Path) -> float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not (value == 0 or lowest <= value <= highest):  # type: ignore[operator]
+            raise InvalidValueError(value, f"a number of seconds, at most {highest:,.10g} and {at_least}")
+        return float(value)  # type: ignore[arg-type]
+
+    return parse
+
+
+def url(pattern: str, expected: str) -> Callable[[object, Path], str]:
+    """Return a rule for URLs that the whole of `pattern` matches, with a host (but `unix:`) and a port that exists."""
+    matches = matching(pattern, expected)
+
+    def parse(value: object, folder: Path) -> str:
+        text = matches(value, folder)
+        if not text.startswith("unix:") and not names_host(text):
+            raise InvalidValueError(value, f"{expected}, with a host and a port that exists")
+        return text
+
+    return parse
+
+
+def names_host(text: str) -> bool:
+    """Return whether a URL has a host, no port that cannot be, and neither blanks nor control characters."""
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0 and text.isprintable() and " " not in text
+    except ValueError:
+        return False
 
 
 def boolean(value: object, _: Path) -> bool:
@@ -149,10 +182,14 @@ def uri(value: object, folder: Path) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidValueError(value, "a path, or a file:, http: or https: URL")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", value)
+    if "\0" in value:
+        raise InvalidValueError(value, "a path, or a file:, http: or https: URL, without a zero byte")
     if scheme is None:
         return str(folder / value)
     if scheme[1].lower() not in {"file", "http", "https"} or not re.match(r"[^:]+:/", value):
         raise InvalidValueError(value, "a path (without a scheme if it is relative), or a file:, http: or https: URL")
+    if scheme[1].lower() != "file" and not names_host(value):
+        raise InvalidValueError(value, "a URL without blanks, with a host and a port that exists")
     return value
 
 
@@ -216,8 +253,11 @@ def cors_origin(value: object, _: Path) -> str:
     """Take "*", one origin (WHATWG Fetch allows no list) or false, which becomes the empty text."""
     if value is None or value is False or value == "":
         return ""
-    if isinstance(value, str) and re.fullmatch(r"\*|https?://[^\s/,*]+", value, re.ASCII):
-        return value
+    if value == "*":
+        return "*"
+    origin = r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d+)?"
+    if isinstance(value, str) and re.fullmatch(origin, value, re.ASCII | re.IGNORECASE) and names_host(value):
+        return value.lower()  # browsers send it so
     raise InvalidValueError(value, '"*", one origin such as https://example.org, or false')
 
 

@@ -68,7 +68,10 @@ def read_yaml(text: str, origin: str, key: str | None) -> Any:
         problem = re.sub(r"'.*'", "...", error.problem or "")
         advice = "; quote text that begins with a sign" if key else ""
         raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML{place}: {problem}{advice}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except ValueError:
+        problem = "has a number or a date that cannot be read; quote it if it is text"
+        raise ConfigError(f"{key or FILE_VARIABLE}: {origin} {problem}") from None
+    except (yaml.YAMLError, RecursionError):
         raise ConfigError(f"{key or FILE_VARIABLE}: {origin} is not valid YAML") from None
 
 

@@ -50,7 +50,7 @@ def places_of(limit: int, history_readers: int) -> Places:
     if connections < MIN_CONNECTIONS:
         raise ListenError(
             f"A process may have only {limit} open files, and needs {reserve + MIN_CONNECTIONS}: raise the limit "
-            "(`ulimit -n`)"
+            "(`ulimit -n`) or lower history_readers"
         )
     return Places(limit, connections, connections - min(connections // 4, MAX_OTHERS))
 

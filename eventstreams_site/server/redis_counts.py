@@ -106,7 +106,7 @@ def check_url(url: str) -> None:
     try:
         pool: Any = Redis.from_url(url).connection_pool
         pool.make_connection()
-    except (TypeError, ValueError):  # their texts may quote a password
+    except (TypeError, ValueError, RedisError):  # their texts may quote a password
         raise ValueError(
             "redis_url: the value (not shown) cannot be used; expected redis://[user:password@]host:port/database, "
             "or the same with rediss:// or unix://"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventstreams_site.server import redis_counts
-from eventstreams_site.server.redis_counts import RedisCounts
+from eventstreams_site.server.redis_counts import RedisCounts, check_url
 from eventstreams_site.server.refusals import FULL, TOO_MANY
 from eventstreams_site.server.shared_counts import SharedCounts
 from tests.support.around.redis import RedisServer
@@ -196,3 +196,9 @@ async def test_who_asks_while_the_lease_ends_or_later_is_let_in_at_once(tmp_path
     await until(lambda: shared.is_closed)
     shared.take("a", said.append)
     await until(lambda: said == ["", ""])
+
+
+@pytest.mark.parametrize("option", ["ssl_cert_reqs=sometimes", "socket_timeout=long", "protocol=9"])
+def test_an_option_that_redis_does_not_take_is_refused_in_one_sentence(option: str) -> None:
+    with pytest.raises(ValueError, match="redis_url"):
+        check_url(f"rediss://:secret@h?{option}")
