@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 from eventstreams_site.config import values
 
 _MIB = 1024 * 1024
+_TIB = 1024 * 1024 * _MIB
+_MANY = 10_000_000
+"""More connections, and more redacted pages, than a service has."""
 
 
 def _setting(
@@ -53,7 +56,7 @@ class Config:
         shown="none",
     )
     stream_config_ttl: float = _setting(
-        values.seconds(lowest=0.1),
+        values.seconds(0.1, why="more often, it would only load its source", or_zero=True),
         0.0,
         "seconds between refreshes of the stream configuration and the schemas; 0: they are read once",
     )
@@ -107,7 +110,7 @@ class Config:
         shown="those of the configuration",
     )
     client_ip_connection_limit: int = _setting(
-        values.integer(0),
+        values.integer(0, _MANY),
         0,
         "concurrent connections of one client address (IPv6: of one /64), over all workers and, with `redis_url`, over "
         "all replicas; 0: any number",
@@ -119,7 +122,7 @@ class Config:
         "they are redacted in addition to those that admins list ([docs/redaction.md](docs/redaction.md))",
     )
     redacted_pages_min: int = _setting(
-        values.integer(0),
+        values.integer(0, _MANY),
         0,
         "redacted pages that the database must have: while it has fewer (the wrong database, a lost list) the "
         "server is not ready and new streams get the error `no_redaction_list`; pages that are held count as well "
@@ -152,12 +155,12 @@ class Config:
         shown="none",
     )
     keepalive_seconds: float = _setting(
-        values.seconds(lowest=0.1),
+        values.seconds(0.1, 3_600, "proxies close connections that are silent for a minute", or_zero=True),
         15.0,
         "idle seconds after which the server sends a sign of life; 0: never",
     )
     max_streams: int = _setting(
-        values.integer(1),
+        values.integer(1, 10_000),
         50,
         "streams that one request can join",
     )
@@ -183,71 +186,75 @@ class Config:
         secret=True,
     )
     max_connections: int = _setting(
-        values.integer(0),
+        values.integer(0, _MANY),
         10_000,
         "concurrent connections of the server, over all its workers and, with `redis_url`, over all replicas; 0: any "
         "number",
     )
     max_feeds: int = _setting(
-        values.integer(1),
+        values.integer(1, 1_000_000),
         5_000,
         "different subscriptions (a choice of streams and a filter) that the clients of one server process may have at "
         "the same time; beyond that, a client with a new filter gets the error `overloaded`",
     )
     history_readers: int = _setting(
-        values.integer(1),
+        values.integer(1, 1_000),
         8,
         "clients that may read, at the same time, events older than those in memory",
     )
     ring_bytes: int = _setting(
-        values.integer(1),
+        values.integer(1024, _TIB, "with less, it would hold no event"),
         8 * _MIB,
         "maximum bytes of the newest events of each partition in memory; what is kept ready to be sent to live "
         "clients may use the same amount again, over all partitions",
     )
     history_cache_bytes: int = _setting(
-        values.integer(0),
+        values.integer(1024, _TIB, "with less, it would hold no event", or_zero=True),
         8 * _MIB,
         "maximum bytes of recently read older events in memory; 0: none; clients that read them may use the "
         "same amount again",
     )
     history_bytes_per_second: int = _setting(
-        values.integer(0),
+        values.integer(
+            64 * 1024, _TIB, "with less, a client would wait for minutes for one read of older events", or_zero=True
+        ),
         0,
         "bytes a second that one server process reads from Kafka for clients that read older events, so that live "
-        "events come first where the network or Kafka is slow; 0: any number",
+        "events come first where the network or Kafka is slow; at least 65,536; 0: any number",
     )
     gather_seconds: float = _setting(
-        values.seconds(highest=10),
+        values.seconds(0, 1, "all events of live streams are late by about this time"),
         0.03,
         "seconds for which events wait for each other, to share a write, if a process has more than 50 live "
-        "clients; a lone event waits half as long again; 0: never",
+        "clients; a lone event waits half as long again; at most 1; 0: never",
     )
     stall_seconds: float = _setting(
-        values.seconds(lowest=0.1),
+        values.seconds(0.1, 3_600, "the kernel closes such connections after 60", or_zero=True),
         30.0,
         "seconds after which a client that takes nothing gives its place back while `max_connections` (or the limit of "
         "open files) is reached; 0: it keeps it, until the kernel closes the connection after 60 seconds",
     )
     max_connection_seconds: float = _setting(
-        values.seconds(lowest=1),
+        values.seconds(1, why="clients would do nothing but reconnect", or_zero=True),
         0.0,
         "seconds after which the server ends a stream, as it does when it stops: clients reconnect and resume; "
         "0: never",
     )
     max_worker_bytes: int = _setting(
-        values.integer(0),
+        values.integer(
+            64 * _MIB, _TIB, "a worker has more when it starts, and would be replaced again and again", or_zero=True
+        ),
         0,
         "bytes of memory from which a worker is replaced (`--workers` or `--ops-port`): the new one is ready first, "
         "then the old one drains; 0: any number",
     )
     max_worker_seconds: float = _setting(
-        values.seconds(lowest=1),
+        values.seconds(1, why="workers would be replaced again and again", or_zero=True),
         0.0,
         "age from which a worker is replaced in the same way; 0: any age",
     )
     drain_seconds: float = _setting(
-        values.seconds(highest=3_600),
+        values.seconds(0, 3_600, "a stop takes three seconds longer than this"),
         5.0,
         "seconds over which the server ends the streams when it stops",
     )

@@ -32,10 +32,8 @@ PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
 )
 
 
-MAX_SECONDS = 10**9
-"""More than thirty years: beyond it, times could not be computed."""
-MAX_INTEGER = 10**15
-"""Of bytes, a petabyte: a larger number is a slip."""
+MAX_SECONDS = 366 * 24 * 60 * 60
+"""Maximum seconds of a duration that is not shorter for its own reason: a year."""
 OWN = ("_info", "admin", "healthz", "metrics", "rc", "readyz", "robots.txt", "schema", "static", "v2")
 """First segments of the service's own paths: it could not tell a prefix that begins with one from them."""
 
@@ -80,28 +78,28 @@ def url_prefix(value: object, _: Path) -> str:
     return path
 
 
-def integer(lowest: int) -> Callable[[object, Path], int]:
-    """Return a rule for integers; true and false are none."""
+def integer(least: int, most: int, why: str = "", *, or_zero: bool = False) -> Callable[[object, Path], int]:
+    """Return a rule for integers within bounds, or 0; true and false are none. `why` explains the bounds."""
+    expected = _bounded("an integer", least, most, why, or_zero=or_zero)
 
     def parse(value: object, _: Path) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-            raise InvalidValueError(value, f"an integer, at least {lowest}")
-        if value > MAX_INTEGER:
-            raise InvalidValueError(value, f"an integer, at most {MAX_INTEGER:,}")
+        if isinstance(value, bool) or not isinstance(value, int) or not _is_within(value, least, most, or_zero):
+            raise InvalidValueError(value, expected)
         return value
 
     return parse
 
 
-def seconds(lowest: float = 0.0, highest: float = MAX_SECONDS) -> Callable[[object, Path], float]:
-    """Return a rule for durations in seconds, with or without a fraction: 0, or from `lowest` to `highest`."""
-    at_least = f"at least {lowest:g}, or 0" if lowest else "at least 0"
+def seconds(
+    least: float = 0.0, most: float = MAX_SECONDS, why: str = "", *, or_zero: bool = False
+) -> Callable[[object, Path], float]:
+    """Return a rule for a duration in seconds, with or without a fraction, within bounds, or 0."""
+    expected = _bounded("a number of seconds", least, most, why, or_zero=or_zero)
 
     def parse(value: object, _: Path) -> float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not (value == 0 or lowest <= value <= highest):  # type: ignore[operator]
-            raise InvalidValueError(value, f"a number of seconds, at most {highest:,.10g} and {at_least}")
-        return float(value)  # type: ignore[arg-type]
+        if isinstance(value, int | float) and not isinstance(value, bool) and _is_within(value, least, most, or_zero):
+            return float(value)
+        raise InvalidValueError(value, expected)
 
     return parse
 
@@ -126,6 +124,16 @@ def names_host(text: str) -> bool:
         return bool(parts.hostname) and parts.port != 0 and text.isprintable() and " " not in text
     except ValueError:
         return False
+
+
+def _is_within(value: float, least: float, most: float, or_zero: bool) -> bool:
+    return least <= value <= most or (or_zero and value == 0)
+
+
+def _bounded(what: str, least: float, most: float, why: str, *, or_zero: bool) -> str:
+    zero = "0, or " if or_zero else ""
+    because = f" ({why})" if why else ""
+    return f"{zero}{what} from {least:,} to {most:,}{because}; leave it out for the default"
 
 
 def boolean(value: object, _: Path) -> bool:

@@ -173,7 +173,7 @@ async def test_workers_that_keep_exiting_are_restarted_ever_later_and_make_unrea
         assert waits[-3:] == [1, 2, 4]
 
 
-@pytest.mark.parametrize("setting", [{"max_worker_bytes": 1}, {"max_worker_seconds": 4}], ids=["memory", "age"])
+@pytest.mark.parametrize("setting", [{"max_worker_bytes": 64 << 20}, {"max_worker_seconds": 4}], ids=["memory", "age"])
 async def test_a_worker_over_its_bounds_is_replaced_in_the_same_way(
     setting: Mapping[str, int], kafka: Any, topic: str, tmp_path: Path
 ) -> None:
