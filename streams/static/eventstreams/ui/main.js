@@ -3,10 +3,9 @@
 import { readAddress, toQuery, writeAddress } from "./address.js";
 import { Begin } from "./begin.js";
 import { Chart } from "./chart.js";
-import { MOST_COLUMNS, readColumns } from "./columns.js";
 import { hideCopy, offerCopies } from "./copies.js";
 import { Download } from "./download.js";
-import { Filter, REDACTED, item } from "./events.js";
+import { item } from "./events.js";
 import { showFacts } from "./facts.js";
 import { rememberId } from "./ids.js";
 import { Ledger } from "./ledger.js";
@@ -18,6 +17,7 @@ import { Silence, ask } from "./silence.js";
 import { Connection } from "./sse.js";
 import { $, copy, duration, isoSeconds, number } from "./text.js";
 import { Wanted, endNow } from "./wanted.js";
+import { Within } from "./within.js";
 
 const RATES_MS = 30_000;
 const RETRY_MS = 5000;
@@ -29,7 +29,12 @@ const WIDE = matchMedia("(min-width: 900px)");
 const picker = new Picker(changed);
 const begin = new Begin(changed, resume);
 const wanted = new Wanted(changed, lastHour);
-const list = new EventList(onlyThese, (path, value) => wanted.add(path, value), addColumn);
+const list = new EventList(
+  (field, value) => within.onlyThese(field, value),
+  (path, value) => wanted.add(path, value),
+  (path) => within.addColumn(path),
+);
+const within = new Within(list, keepInAddress);
 const chart = new Chart();
 let ledger = new Ledger();
 let silence = new Silence(ask);
@@ -62,8 +67,7 @@ async function loadStreams() {
 function choice() {
   return [
     ["streams", picker.chosen.join(",")],
-    ["look", $("filter").value.trim()],
-    ["columns", readColumns($("columns").value).paths.join(",")],
+    ...within.pairs,
     ...wanted.pairs,
   ];
 }
@@ -81,10 +85,7 @@ function takeFromAddress() {
   begin.read(query);
   wanted.read(query);
   $("compress").checked = query.has("compress");
-  $("filter").value = query.get("look") ?? "";
-  $("columns").value = query.get("columns") ?? "";
-  applyFilter();
-  applyColumns();
+  within.read(query);
   return query.get("run") === "1";
 }
 
@@ -120,7 +121,7 @@ function start() {
   silence = new Silence(ask);
   clear();
   pause(false);
-  if (wanted.isCanariesOnly) showCanaries(true);
+  if (wanted.isCanariesOnly) within.showCanaries(true);
   if (!isOverChosen) showOver(begin.kind === "now" ? "arrival" : "time");
   if (!WIDE.matches) {
     $("choice").open = false;
@@ -238,7 +239,7 @@ function take({ data, id }) {
   silence.event(Date.now(), one.at);
   if (wasSilent) showState();
   if (one.isCanary) ledger.canaries += 1;
-  if (!one.isCanary || $("canaries").checked) chart.add(one);
+  if (!one.isCanary || within.hasCanaries) chart.add(one);
   list.add(one, event);
   wanted.saw(event);
 }
@@ -298,54 +299,8 @@ function showState() {
   const id = connection?.lastId ?? "";
   $("last-id").textContent = id || "–";
   $("copy-id").hidden = !id;
-  const hidden = $("canaries").checked ? 0 : ledger.canaries;
+  const hidden = within.hasCanaries ? 0 : ledger.canaries;
   $("canary-count").textContent = hidden ? ` (${number(hidden)} hidden)` : "";
-}
-
-// The search within what came.
-
-function applyFilter() {
-  list.show({ filter: new Filter($("filter").value) });
-  $("redacted").checked = isTerm(REDACTED, "yes");
-}
-
-const termOf = (field) => new RegExp(`(^|\\s)${field}=("[^"]*"|\\S+)`);
-
-function isTerm(field, value) {
-  return termOf(field).exec($("filter").value)?.[2] === value;
-}
-
-/** Put `field=value` into the search in place of what it has of that field; take it out if the value is "". */
-function setTerm(field, value) {
-  const term = value && `${field}=${/\s/.test(value) ? `"${value}"` : value}`;
-  const others = $("filter").value.replace(termOf(field), "").trim();
-  $("filter").value = [others, term].filter(Boolean).join(" ");
-  applyFilter();
-  keepInAddress();
-}
-
-function onlyThese(field, value) {
-  setTerm(field, value);
-  $("filter").focus();
-}
-
-function applyColumns() {
-  const { paths, why } = readColumns($("columns").value);
-  list.columns = paths;
-  $("columns-said").textContent = why;
-}
-
-function addColumn(path) {
-  const { paths } = readColumns($("columns").value);
-  $("columns").value = [...new Set([...paths.slice(0, MOST_COLUMNS - 1), path])].join(", ");
-  applyColumns();
-  keepInAddress();
-  $("columns").focus();
-}
-
-function showCanaries(isShown) {
-  $("canaries").checked = isShown;
-  list.show({ showsCanaries: isShown });
 }
 
 function showOver(over) {
@@ -359,7 +314,7 @@ function replay() {
   const more = [];
   const asked = new Map(wanted.parameters);
   if (!asked.has("until") && !asked.has("limit")) more.push(["until", endNow()]);
-  if (!asked.has("canary") && !$("canaries").checked) more.push(["canary", "false"]);
+  if (!asked.has("canary") && !within.hasCanaries) more.push(["canary", "false"]);
   return [...wanted.parameters, ...more];
 }
 
@@ -378,16 +333,6 @@ $("toggle").addEventListener("click", () => (isRunning() ? stop() : start()));
 $("pause").addEventListener("click", () => pause(!list.isPaused));
 $("clear").addEventListener("click", clear);
 $("retry").addEventListener("click", () => connection?.retryNow());
-$("filter").addEventListener("input", () => {
-  applyFilter();
-  keepInAddress();
-});
-$("canaries").addEventListener("change", ({ target }) => showCanaries(target.checked));
-$("redacted").addEventListener("change", ({ target }) => setTerm(REDACTED, target.checked ? "yes" : ""));
-$("columns").addEventListener("change", () => {
-  applyColumns();
-  keepInAddress();
-});
 $("over").addEventListener("change", ({ target }) => {
   isOverChosen = true;
   showOver(target.value);
@@ -406,7 +351,7 @@ new Download({
   id: () => begin.id,
   span: () => [begin.sinceMs, wanted.untilMs ?? Date.now()],
   limit: () => wanted.limit,
-  columns: () => readColumns($("columns").value).paths,
+  columns: () => within.columns,
   shown: () => list.texts,
   silenceMs: () => keepaliveSeconds * 3000,
 });
@@ -435,7 +380,6 @@ setInterval(() => document.hidden || loadStreams(), RATES_MS);
 setInterval(remember, REMEMBER_MS);
 
 const wasRunning = takeFromAddress();
-list.show({ showsCanaries: $("canaries").checked });
 unfoldWhereThereIsRoom();
 showState();
 chart.draw();
