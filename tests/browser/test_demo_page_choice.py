@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -189,10 +190,21 @@ async def test_the_address_holds_what_the_page_shows(page: Page, demo: Demo) -> 
     await open_page(page, demo, "looked.at", "quiet")
     await page.get_by_label("Date and time, UTC").fill("2023-11-14T22:13")
     await page.get_by_role("searchbox", name="Search the events").fill('title="kept" user=grace')
+    await page.get_by_label("Columns").fill("n")
+    await page.get_by_label("Wiki", exact=True).fill("enwiki")
+    await page.get_by_text("More filters, and an end").click()
+    await page.get_by_role("combobox", name="End", exact=True).select_option("at a date (UTC)")
+    end = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() + 7200))
+    await page.get_by_label("Date and time of the end, UTC").fill(end)
+    await page.get_by_label("Maximum events").fill("1000")
+    await page.locator("#connection > summary").click()
+    await page.get_by_label("Compressed, from the next start on").check()
     await start(page)
     address = page.url
-    look = "look=title%3D%22kept%22%20user%3Dgrace"
-    assert address.endswith(f"#/?streams=looked.at,quiet&{look}&since=2023-11-14T22:13Z&run=1")
+    look = "look=title%3D%22kept%22%20user%3Dgrace&columns=n"
+    wanted = f"wiki=enwiki&until={end}Z&limit=1000"
+    began = "since=2023-11-14T22:13Z&compress=auto&run=1"
+    assert address.endswith(f"#/?streams=looked.at,quiet&{look}&{wanted}&{began}")
 
     async def shows_the_same(shown: Page) -> None:
         await expect(connected(shown)).to_be_visible()
@@ -201,6 +213,10 @@ async def test_the_address_holds_what_the_page_shows(page: Page, demo: Demo) -> 
         await expect(shown.get_by_role("radio", name="a date (UTC)")).to_be_checked()
         await expect(shown.get_by_role("searchbox", name="Search the events")).to_have_value('title="kept" user=grace')
         await expect(shown.get_by_role("checkbox", name="quiet")).to_be_checked()
+        await expect(shown.get_by_text(f"in force: wiki=enwiki, until {end}Z, at most 1,000 events")).to_be_visible()
+        await expect(shown.get_by_label("Date and time of the end, UTC")).to_have_value(end)
+        await expect(shown.locator("#list .more")).to_have_text("n 1")
+        await expect(shown.locator("#compress")).to_be_checked()
 
     await shows_the_same(page)
     await page.reload()

@@ -48,7 +48,7 @@ async def test_an_event_is_looked_at_more_closely(page: Page, demo: Demo) -> Non
     await expect(page.locator("#list .more")).to_have_text(["", "", re.compile("20000")])
     await columns.fill("length.new, meta.domain, a b")
     await columns.press("Enter")
-    await expect(page.locator("#columns-said")).to_contain_text("a b is no field.")
+    await expect(page.locator("#columns-said")).to_contain_text("“a b” is not a field.")
     await expect(page.locator("#list-head .more")).to_have_text(["length.new", "meta.domain"])
     await page.reload()
     await expect(columns).to_have_value("length.new,meta.domain")

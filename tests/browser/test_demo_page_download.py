@@ -74,8 +74,8 @@ async def test_a_whole_replay_is_saved_and_not_only_what_is_shown(page: Page, de
     assert (table[7][4], table[7][8]) == ("", "")
 
     # What is shown can be saved without the server, as it is shown.
-    await page.get_by_text("More, any field, and an end").click()
-    await page.get_by_label("At most, events").fill("3")
+    await page.get_by_text("More filters, and an end").click()
+    await page.get_by_label("Maximum events").fill("3")
     await page.get_by_role("button", name="Start", exact=True).click()
     await expect(rows(page)).to_have_count(3)
     assert len((await download(page, "Those shown")).splitlines()) == 4
@@ -92,7 +92,7 @@ async def test_a_file_that_somebody_chose_is_written_as_events_come_and_a_cancel
 
     # Without an end that has come it waits; how far it is can be seen, and it can be cancelled.
     until = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() + 7200))
-    await page.get_by_text("More, any field, and an end").click()
+    await page.get_by_text("More filters, and an end").click()
     await page.get_by_role("combobox", name="End", exact=True).select_option("at a date (UTC)")
     await page.get_by_label("Date and time of the end, UTC").fill(until)
     await page.get_by_role("button", name="All from start to end").click()

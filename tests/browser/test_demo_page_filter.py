@@ -105,7 +105,7 @@ async def test_every_filter_of_the_service_has_a_field(page: Page, demo: Demo) -
     async def shows(*titles: str) -> None:
         await expect(page.locator("#list .title")).to_have_text([*titles])
 
-    await page.get_by_text("More, any field, and an end").click()
+    await page.get_by_text("More filters, and an end").click()
     domain = page.get_by_label("Domain", exact=True)
     await domain.focus()
     suggested = "options => options.map(({ value }) => value)"
@@ -177,9 +177,9 @@ async def test_an_end_is_reached_and_said_and_copies_end_too(page: Page, demo: D
     await expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
 
     await choose_the_replay(page)
-    await page.get_by_text("Any field, and an end").click()
-    await page.get_by_label("At most, events").fill("3")
-    await page.get_by_label("At most, events").press("Enter")
+    await page.get_by_text("More filters, and an end").click()
+    await page.get_by_label("Maximum events").fill("3")
+    await page.get_by_label("Maximum events").press("Enter")
     await expect(page.get_by_role("alert")).to_have_text("The stream ended: 3 events, as many as you asked for.")
     await expect(rows(page)).to_have_count(3)
     await expect(fact(page, "Reconnects")).to_have_text("0")
@@ -196,12 +196,11 @@ async def test_an_end_is_reached_and_said_and_copies_end_too(page: Page, demo: D
 
     # An id at which the end lies behind already: 204.
     last = await page.locator("#last-id").text_content() or ""
-    await page.get_by_label("At most, events").fill("")
-    await page.get_by_role("combobox", name="End", exact=True).select_option("at a date (UTC)")
-    until = page.get_by_label("Date and time of the end, UTC")
-    await until.fill("2023-11-14T22:13")
+    await page.get_by_label("Maximum events").fill("")
     await page.get_by_role("radio", name="after an event id").check()
     await page.get_by_label("Event id", exact=True).fill(last)
+    await page.get_by_role("combobox", name="End", exact=True).select_option("at a date (UTC)")
+    await page.get_by_label("Date and time of the end, UTC").fill("2023-11-14T22:13")
     await expect(page.get_by_role("alert")).to_have_text(
         "The stream ended: nothing is left before the end that you chose; no event came."
     )
@@ -211,7 +210,7 @@ async def test_an_end_is_reached_and_said_and_copies_end_too(page: Page, demo: D
     ("field", "text", "said"),
     [
         ("Namespace", "Nowhere", "There is no namespace named Nowhere. Choose one from the list, or enter its number."),
-        ("Conditions on any field, one a line", "a b", "The server cannot use this filter: "),
+        ("Conditions on any field, one per line", "a b", "The server cannot use this filter: "),
     ],
 )
 async def test_a_filter_that_cannot_be_used_is_told_with_what_was_expected(
@@ -219,7 +218,7 @@ async def test_a_filter_that_cannot_be_used_is_told_with_what_was_expected(
 ) -> None:
     complaints.allow("400")
     await open_page(page, demo, "quiet")
-    await page.get_by_text("Any field, and an end").click()
+    await page.get_by_text("More filters, and an end").click()
     await page.get_by_label(field, exact=True).fill(text)
     await page.get_by_role("button", name="Start", exact=True).click()
     await expect(page.get_by_role("alert")).to_contain_text(said)

@@ -47,7 +47,7 @@ async def test_axe_finds_no_serious_violation(
     await demo.write("looked.at", *map(Rec, [*events, redacted]))
     await expect(rows(page)).to_have_count(8)
     await rows(page).first.get_by_role("button", name="Show details").click()
-    await page.get_by_text("Any field, and an end").click()
+    await page.get_by_text("More filters, and an end").click()
     await page.get_by_role("button", name="JavaScript").click()
     await page.get_by_text("Connection", exact=True).click()
     await page.get_by_label("by").select_option("wiki")
@@ -106,10 +106,10 @@ async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: in
     long = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
     await demo.write("looked.at", Rec(change(1, title=long, user=long, comment=long)))
     await rows(page).first.get_by_role("button", name="Show details").click()
-    for fold in ("Which events", "More, any field, and an end", "Connection", "Download"):
+    for fold in ("Which events", "More filters, and an end", "Connection", "Download"):
         if fold != "Which events" or width < 900:
             await page.get_by_text(fold, exact=True).click()
-    await page.get_by_label("Conditions on any field, one a line").fill(f'title="{long}"')
+    await page.get_by_label("Conditions on any field, one per line").fill(f'title="{long}"')
     await page.get_by_role("button", name="curl").click()
     await expect(page.locator("#code")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") == width

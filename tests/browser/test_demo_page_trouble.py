@@ -157,7 +157,7 @@ SILENCE = """async () => {
   return found;
 }"""
 WAITS = "This page stays connected and shows events as soon as they come."
-READY = f"Usually they come more often. The service reports no problem. {WAITS}"
+READY = f"Events usually come more often. The service reports no problem. {WAITS}"
 SAID = f"The service says: Kafka cannot be reached; the list is old. {WAITS}"
 
 

@@ -70,9 +70,9 @@ ERRORS: tuple[EventStreamsError, ...] = (
 
 EVENT_ID: dict[str, Any] = {
     "title": "Id of an event",
-    "description": "Where to resume: one entry for each topic-partition. Send it back unchanged. An id that you make "
-    "yourself has a `timestamp` or an `offset` (the next one to read; −1 is the end, −2 the oldest event) in each "
-    "entry, or is a list of topics.",
+    "description": "The client's position: one entry for each partition of a topic. Send it back unchanged. In an id "
+    "that you write yourself, each entry has a `timestamp` or an `offset` (the first one to read; −1 is the end, −2 "
+    "the oldest event). A list of topics is an id too.",
     "type": "array",
     "items": {
         "oneOf": [
@@ -84,7 +84,7 @@ EVENT_ID: dict[str, Any] = {
                     "partition": {"type": "integer", "minimum": 0},
                     "timestamp": {"type": "integer", "minimum": 0, "description": "Milliseconds since the epoch."},
                     "offset": {"type": "integer", "minimum": -2},
-                    "cursor": {"type": "string", "description": "The exact position, for the service that made it."},
+                    "cursor": {"type": "string", "description": "The exact position; only the service can read it."},
                 },
             },
             {"type": "string", "description": "A topic."},
@@ -99,7 +99,7 @@ _EVENT = {
     "properties": {
         "meta": {
             "type": "object",
-            "description": "What the producer put there, and where the event is in Kafka.",
+            "description": "What the producer wrote, and the event's place in Kafka.",
             "properties": {
                 "topic": {"type": "string"},
                 "partition": {"type": "integer"},
@@ -116,7 +116,7 @@ _EVENT = {
 class ProblemSerializer(serializers.Serializer[Any]):
     """An error (RFC 9457)."""
 
-    status = serializers.IntegerField(help_text="The status of the answer.")
+    status = serializers.IntegerField(help_text="The HTTP status.")
     type = serializers.CharField(help_text="Identifies the error; never changes.")
     title = serializers.CharField(help_text="The error in words.")
     detail = serializers.CharField(help_text="What went wrong.")
@@ -210,18 +210,22 @@ _GAP = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     response=[200],
-    description="Present if events that were asked for are missing: JSON, an array of `{topic, partition, asked, "
-    "served}`; offsets if one was asked for, else milliseconds.",
+    description="Present if requested events are missing: a JSON array of `{topic, partition, asked, served}`. "
+    "`asked` and `served` are offsets if the request named an offset, else milliseconds.",
 )
 _UNDERSTOOD = OpenApiParameter(
     "EventStreams-Since",
     {"type": "string", "examples": ["2026-11-28T18:00:00.000Z"]},
     OpenApiParameter.HEADER,
     response=[200],
-    description="Present if `since` decides the start: how it was understood, as an ISO 8601 time in UTC.",
+    description="Present if the stream starts at `since`: the time as the service understood it, in ISO 8601, UTC.",
 )
 _RETRY_AFTER = OpenApiParameter(
-    "Retry-After", int, OpenApiParameter.HEADER, response=[429, 503], description="Seconds."
+    "Retry-After",
+    int,
+    OpenApiParameter.HEADER,
+    response=[429, 503],
+    description="Seconds to wait before the next request.",
 )
 _ALLOW = OpenApiParameter(
     "Allow", {"type": "string", "const": ALLOWED_METHODS.decode()}, OpenApiParameter.HEADER, response=[405]
@@ -238,7 +242,7 @@ class StreamsView(APIView):
         operation_id="streams",
         tags=[TAG],
         summary="One or more streams, combined",
-        description="The events of all these streams, endless unless `until` or `limit` is given. "
+        description="The events of all these streams. The answer only ends if you give `until` or `limit`. "
         "`HEAD` returns only the headers. Unknown query parameters are ignored.",
         parameters=[
             *(_STREAMS, _SINCE, LAST_EVENT_ID, *CHOICES),
@@ -246,7 +250,7 @@ class StreamsView(APIView):
         ],
         responses={
             **{(200, media_type): OpenApiResponse(_EVENT) for media_type in FORMATS},
-            204: OpenApiResponse(description="The id is at or after `until` already: do not reconnect."),
+            204: OpenApiResponse(description="Nothing is left between the id and `until`. Do not reconnect."),
             **_errors(),
         },
     )

@@ -168,9 +168,9 @@ def _success(
     identifier = id_examples(stream.topics)["Id"]["value"]
     return {
         **general,
-        "description": "An endless stream of events. An event of `text/event-stream`, with its id:\n\n"
+        "description": "The events. In `text/event-stream`, an event comes with its id:\n\n"
         f"```\nevent: message\nid: {identifier}\ndata: {{…}}\n```\n\n"
-        "The other formats have only the data, one event per line."
+        "The other formats contain only the data, one event per line."
         + ("" if component else " The schema of this stream is unknown."),
         "content": dict.fromkeys(FORMATS, media),
     }

@@ -22,9 +22,11 @@ ADDED = ("meta.topic", "meta.partition", "meta.offset", "meta.key")
 """The fields that the service adds to every event."""
 
 _NAME = re.compile(r"[\w$@-]+")
-_EXCLUDES = "A value that begins with `!` excludes; `=` before a leading `!` or `=` makes it literal."
-_MANY = "Separate several values with commas, or repeat the parameter; an event needs one of them."
-_REPEATED = "Repeat the parameter for several values; an event needs one of them."
+_EXCLUDES = (
+    "`!` before a value excludes the events that match it. Before a value that itself begins with `!` or `=`, put `=`."
+)
+_MANY = "Separate several values with commas, or repeat the parameter; an event must match one of them."
+_REPEATED = "Repeat the parameter for several values; an event must match one of them."
 
 
 def _list(name: str, text: str, pattern: str, *examples: list[str]) -> OpenApiParameter:
@@ -40,7 +42,7 @@ def _repeated(name: str, text: str, *examples: list[str]) -> OpenApiParameter:
 
 def _flag(name: str, text: str) -> OpenApiParameter:
     schema = {"type": "string", "enum": ["true", "false", "!true", "!false"], "examples": ["false"]}
-    text += " `!true` and `!false` exclude, and also match events without the field."
+    text += " `!true` and `!false` exclude such events; events without the field are not excluded."
     return OpenApiParameter(name, schema, description=text)
 
 
@@ -59,21 +61,22 @@ _UNTIL = OpenApiParameter(
 _LIMIT = OpenApiParameter(
     "limit",
     {"type": "integer", "minimum": LIMITS[0], "maximum": LIMITS[1], "examples": [100]},
-    description="End after this number of events. With the id of the end the next request gets the next ones.",
+    description="End after this number of events. To get the next ones, send the id of the end.",
 )
 _CHECKPOINT = OpenApiParameter(
     "checkpoint",
     {"type": "integer", "minimum": CHECKPOINT_SECONDS[0], "maximum": CHECKPOINT_SECONDS[1], "examples": [60]},
-    description="Seconds without an event after which the client gets its position, if that has moved: `event: "
-    "checkpoint` with an id; in JSON an object with `last_event_id`. Its `meta.domain` is `canary`.",
+    description="After this number of seconds without an event, the client gets its position, if that has moved: in "
+    "Server-Sent Events an `event: checkpoint` with an id, in JSON an object with `last_event_id`. Its `meta.domain` "
+    "is `canary`, so clients that skip canary events skip it too.",
 )
 _COMPRESS = OpenApiParameter(
     "compress",
     {"type": "string", "enum": list(COMPRESSIONS), "examples": ["auto"]},
-    description="Send the stream compressed: about a sixth of the bytes. `auto`: the best that `Accept-Encoding` "
-    "admits, else uncompressed, as without this parameter; `zstd` or `gzip`: that, or the error "
-    "`invalid_compression` if `Accept-Encoding` excludes it. The answer says it in `Content-Encoding`. What has come "
-    "can be decoded at once.",
+    description="Compress the stream, to about a sixth of its bytes. `auto` chooses the best compression that "
+    "`Accept-Encoding` allows, or none. If `Accept-Encoding` excludes `zstd` or `gzip`, asking for it is the error "
+    "`invalid_compression`. `Content-Encoding` names the compression in use. A client can decode each event as soon as "
+    "it arrives.",
     examples=[
         OpenApiExample("None", summary="None: uncompressed", value=""),
         OpenApiExample("Auto", summary="What the client can decode", value="auto"),
@@ -83,7 +86,7 @@ _COMPRESS = OpenApiParameter(
 _CANARY = OpenApiParameter(
     "canary",
     {"type": "string", "enum": ["true", "false", "only"], "examples": ["false"]},
-    description="`false`: without canary events (`meta.domain` = `canary`); `only`: nothing else; `true`, the "
+    description="`false`: no canary (test) events, whose `meta.domain` is `canary`; `only`: only those; `true`, the "
     "default: all events.",
 )
 WHERE = OpenApiParameter(
@@ -96,10 +99,11 @@ WHERE = OpenApiParameter(
     },
     style="form",
     explode=True,
-    description="A condition on any field; repeat the parameter for further ones, which must all hold. `path` alone: "
-    "the field is there; `!path`: it is not; or `path`, one of `=` `!=` `<` `<=` `>` `>=` `^=` (begins with) `*=` "
-    "(contains), and a value: a JSON number, `true`, `false`, `null`, else text (in double quotes: always text). "
-    "`path` is names joined by dots; of an array, any element counts. Such as `where=length.new>10000`.",
+    description="A condition on any field, such as `where=length.new>10000`. Repeat the parameter for several "
+    "conditions, which must all hold. A condition is a path (names joined by dots; of an array, any element counts), "
+    "one of `=` `!=` `<` `<=` `>` `>=` `^=` (begins with) `*=` (contains), and a value. The value is a JSON number, "
+    "`true`, `false` or `null`, else text; in double quotes it is always text. A path alone means that the field is "
+    "present, `!path` that it is not.",
 )
 
 CHOICES = (
@@ -116,7 +120,8 @@ CHOICES = (
     ),
     _list(
         "domain",
-        "Host names (`meta.domain`, `server_name`), such as `en.wikipedia.org`; `*.wikipedia.org` is all hosts below.",
+        "Host names (`meta.domain`, `server_name`), such as `en.wikipedia.org` or, for all hosts below it, "
+        "`*.wikipedia.org`.",
         r"^!?(\*\.)?[\w.-]+$",
         ["*.wikipedia.org"],
     ),
@@ -129,7 +134,8 @@ CHOICES = (
     ),
     _repeated(
         "title",
-        f"A page's title in any spelling (`title`, `page.page_title`, `page_title`); `Foo/*` is all pages below Foo. "
+        f"A page's title in any spelling (`title`, `page.page_title`, `page_title`). `Foo/*` means all pages below "
+        "Foo. "
         f"{_REPEATED} {_EXCLUDES}",
         ["Main Page"],
         ["Wikipedia:Village pump/*"],
@@ -159,8 +165,8 @@ FILTER_HEADER = OpenApiParameter(
     {"type": "string", "examples": ["namespace=0&wiki=dewiki,enwiki"]},
     OpenApiParameter.HEADER,
     response=[200],
-    description="Present if events are filtered: the filter in force, as a query string. Long ones lack their last "
-    "parts; the comment `:filter` of a stream of Server-Sent Events has all.",
+    description="Present if the service filters the events: the filter in force, as a query string. If it is too "
+    "long, its last parts are missing here; in Server-Sent Events, the comment `:filter` has them all.",
 )
 
 

@@ -44,7 +44,10 @@ def _sse_event(schema: Mapping[str, Any]) -> dict[str, Any]:
         "type": "object",
         "required": ["data"],
         "properties": {
-            "event": {"type": "string", "description": "`message`, or what ends or interrupts the stream."},
+            "event": {
+                "type": "string",
+                "description": "`message` for an event of the stream; else `checkpoint`, `error` or `end`.",
+            },
             "id": {"type": "string", "description": "Where to resume, as JSON (the schema `EventId`)."},
             "retry": {"type": "integer", "minimum": 0, "description": "Milliseconds before reconnecting."},
             "data": {

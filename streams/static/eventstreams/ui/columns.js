@@ -9,7 +9,7 @@ export function readColumns(text) {
   const paths = [...new Set(text.split(",").map((one) => one.trim()).filter(Boolean))];
   const wrong = paths.find((path) => !PATH.test(path));
   const why = wrong
-    ? `${wrong} is no field. Enter names joined by dots, such as length.new.`
+    ? `“${wrong}” is not a field. Enter names joined by dots, such as length.new.`
     : paths.length > MOST_COLUMNS
       ? `The list has room for ${MOST_COLUMNS} columns.`
       : "";

@@ -6,15 +6,15 @@ const SAID = {
   unreachable: "The server cannot be reached.",
   broken: "The connection broke.",
   ended: "The server ended the connection.",
-  silent: "No data from the server for too long; the connection was closed.",
+  silent: "The server sent no data for too long, so this page closed the connection.",
   no_stream: "The server did not send an event stream.",
   too_many_requests: "Too many streams are open from your network address.",
   kafka_unavailable: "The server cannot reach Kafka at the moment.",
   no_topics_available: "These streams have no topics in Kafka yet, so there is nothing to send.",
-  no_stream_configuration: "The server does not know its streams yet.",
-  no_redaction_list: "The server is still loading its redaction list. No events until then.",
+  no_stream_configuration: "The server has not loaded its list of streams yet.",
+  no_redaction_list: "The server is still loading its redaction list. Until then it sends no events.",
   draining: "The server is about to stop; another one will take over.",
-  overloaded: "The server is full.",
+  overloaded: "The server has no room for another client.",
 };
 const WITHDRAWN = "No longer exposed";
 const WAITS = "This page stays connected and shows events as soon as they come.";
@@ -24,7 +24,7 @@ export function wordsOfSilence({ isLively, answer }) {
   if (!answer) return isLively ? "Asking the service why." : "";
   if (answer.said.length) return `The service says: ${answer.said.join("; ").replace(/\.$/, "")}. ${WAITS}`;
   if (answer.status === "unknown") return `The service does not say why. ${WAITS}`;
-  return isLively ? `Usually they come more often. The service reports no problem. ${WAITS}` : "";
+  return isLively ? `Events usually come more often. The service reports no problem. ${WAITS}` : "";
 }
 
 /** One or two sentences about a problem (see sse.js). */
@@ -38,7 +38,7 @@ export function words({ status, type, title, detail = "" }) {
   if (SAID[type]) return SAID[type];
   if (status === 429) return "The server received too many requests.";
   if (status >= 500) return `The server has a problem (${status}). ${detail}`.trim();
-  return `The server refused (${status}${title ? `, ${title}` : ""}). ${detail}`.trim();
+  return `The server refused the request (${status}${title ? `, ${title}` : ""}). ${detail}`.trim();
 }
 
 /** Why a stream ended that had an end (see sse.js), and after how many events. */
