@@ -42,7 +42,9 @@ def test_the_workflow_runs_what_ci_runs_on_every_supported_python() -> None:
 
 
 def test_no_module_is_large() -> None:
-    listed = subprocess.run(["git", "ls-files", "*.py", "*.js", "*.go", "*.html"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py", "*.js", "*.go", "*.html"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     paths = [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
     large = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in paths}
     assert {name: lines for name, lines in large.items() if lines > MAX_LINES} == {}, (

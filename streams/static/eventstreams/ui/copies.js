@@ -3,6 +3,7 @@
 import { SNIPPETS } from "./snippets.js";
 import { $, copy, h } from "./text.js";
 
+const CLICK_MS = 250;
 const COPIED = { curl: "curl command copied.", JavaScript: "JavaScript copied.", Python: "Python copied." };
 
 /** Make the buttons. `obstacle()` is why there is nothing to copy, "" if there is; `address()` the address to read. */
@@ -14,7 +15,16 @@ export function offerCopies(obstacle, address) {
   }
 }
 
-export function hideCopy() {
+let hiding = 0;
+
+/** Not at once: the page would move away below a pointer that presses something just now. */
+export function hideCopySoon() {
+  clearTimeout(hiding);
+  hiding = setTimeout(hideCopy, CLICK_MS);
+}
+
+function hideCopy() {
+  clearTimeout(hiding);
   $("snippet").hidden = true;
   for (const button of $("copy-as").querySelectorAll("button")) button.ariaPressed = "false";
 }

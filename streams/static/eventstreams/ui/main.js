@@ -3,7 +3,7 @@
 import { readAddress, toQuery, writeAddress } from "./address.js";
 import { Begin } from "./begin.js";
 import { Chart } from "./chart.js";
-import { hideCopy, offerCopies } from "./copies.js";
+import { hideCopySoon, offerCopies } from "./copies.js";
 import { Download } from "./download.js";
 import { item } from "./events.js";
 import { showFacts } from "./facts.js";
@@ -185,7 +185,7 @@ function stop(text = "") {
 /** A change of what is to be shown takes effect at once, as soon as the hand has come to rest. */
 function changed() {
   keepInAddress();
-  hideCopy();
+  hideCopySoon();
   clearTimeout(applying);
   if (!connection) {
     if (state.text) state = { phase: "stopped" };
@@ -195,7 +195,7 @@ function changed() {
   else if (begin.obstacle) begin.say(begin.obstacle + (isRunning() ? " Until then the stream continues as it was." : ""));
   else if (wanted.obstacle) showState();
   else {
-    begin.say("");
+    // The remark goes then, too: nothing may move away below a pointer that presses something just now.
     applying = setTimeout(() => connection && !obstacle() && start(), APPLY_MS);
   }
 }
