@@ -182,7 +182,7 @@ def mirror_arguments(environ: Mapping[str, str], brokers: str) -> tuple[str, ...
     if brokers == IN_MEMORY:
         _say(f"{url} cannot be mirrored without a Kafka to write to; the events are invented ones.")
         return ()
-    names = environ.get("UPSTREAM_STREAMS", "").strip() or "recentchange,page_change"
+    names = environ.get("UPSTREAM_STREAMS", "").strip() or "recentchange,mediawiki.page_change.v1"
     upstream = Upstream(url, [name.strip() for name in names.split(",")], contact, VERSION)
     try:
         asyncio.run(asyncio.wait_for(upstream.check(), UPSTREAM_SECONDS))

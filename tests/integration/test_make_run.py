@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from eventstreams_site import devserver
 from streams.local.processes import HOST, free_port, spawn, terminate
@@ -159,6 +160,18 @@ async def test_a_service_is_mirrored_in_place_of_the_demo_if_it_sends_events(
     assert output.endswith("The events are invented ones.\n" if said else "")
     if answer:
         assert [asked.target for asked in upstream.asked] == ["/v2/stream/a,b"]
+
+
+async def test_the_streams_that_are_mirrored_by_default_are_those_that_production_has() -> None:
+    production = yaml.safe_load((ROOT / "tests/data/config.production.yaml").read_text())
+    settings = production["stream_config_defaults"].values()
+    aliases = [alias for each in settings for alias in each.get("stream_aliases", ())]
+    async with fake_service(head() + b":ok\n\n") as upstream:
+        environ = {"UPSTREAM": upstream.url, "MIRROR_CONTACT": "me@example.org"}
+        *_, names = await asyncio.to_thread(devserver.mirror_arguments, environ, "localhost:9092")
+    composed = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["mirror"]["command"][-1]
+    assert names == composed
+    assert set(names.split(",")) <= {*production["allowed_streams"], *aliases}
 
 
 def test_a_contact_that_no_request_can_carry_is_refused() -> None:

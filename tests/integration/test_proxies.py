@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import ssl
 import statistics
 import time
@@ -188,6 +190,36 @@ async def test_the_address_that_counts_is_the_peers_whatever_a_client_claims(
                 assert answer.status == 429
             async with get(port, one.path, tls, f"127.0.3.{number}", **plain) as answer:
                 assert answer.status == 200
+
+
+async def test_a_later_request_of_a_connection_cannot_claim_another_address_either(before: Proxy, one: Feed) -> None:
+    address = f"127.0.4.{list(PROGRAMS).index(before.name) + 1}"
+    first, later = (
+        f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Client-IP: 10.1.1.1\r\n\r\n".encode()
+        for target in ("/v2/stream/no-such-stream", one.path)
+    )
+    opened, writers = 0, []
+    try:
+        async with asyncio.timeout(20):
+            for _ in range(LIMIT):
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", before.port, ssl=before.tls, local_addr=(address, 0)
+                )
+                writers.append(writer)
+                writer.write(first)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert b" 404 " in head
+                await reader.readexactly(int(re.findall(rb"(?i)\r\ncontent-length: (\d+)", head)[0]))
+                # A proxy may also take one request of a connection, and no more.
+                with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                    writer.write(later)
+                    opened += b" 200 " in await reader.readuntil(b"\r\n\r\n")
+        assert opened in (0, LIMIT)
+        async with get(before.port, one.path, before.tls, address, Accept="application/json") as answer:
+            assert answer.status == (429 if opened else 200)
+    finally:
+        for writer in writers:
+            writer.transport.abort()
 
 
 async def test_a_browser_has_more_than_six_streams_by_http_2(
