@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote
 
 _PATH = re.compile(r"/?wiki/|/wiki/", re.ASCII)
 _INDEX = re.compile(r"/?(?:w/)?index\.php\?(.*)", re.ASCII)
+_ADDRESS = re.compile(r"(?:https?:)?//[^/\s]+/(?:wiki/|w/index\.php\?)", re.IGNORECASE)
 _QUERY = re.compile(r"[?&][a-z_]+=\S*$", re.ASCII)
 _PARAMETER = re.compile(r"[?&]([a-z_]+)=", re.ASCII)
 _PARAMETERS = frozenset(
@@ -43,7 +44,8 @@ def find_slip(title: str, *, of_address: bool = False) -> Slip | None:
 
     A title that is `of_address` was copied and not typed: quotation marks and the like belong to it.
     """
-    for find in (_path, _query, _misread) if of_address else (_listed, _quoted, _path, _query, _misread):
+    always = (_address, _path, _query, _misread)
+    for find in always if of_address else (_listed, _quoted, *always):
         found = find(title)
         if found is not None:
             deeper = find_slip(found.meant)
@@ -69,6 +71,15 @@ def without_escapes(title: str) -> str:
 def _listed(title: str) -> Slip | None:
     mark = _BULLET.match(title)
     return mark and Slip("the mark of a list stands before the title: write", title[mark.end() :])
+
+
+def _address(title: str) -> Slip | None:
+    """Find an address inside a title: after `view-source:`, or that of a second line whose line break was lost."""
+    address = _ADDRESS.search(title)
+    meant = title[address.end() :].strip() if address else ""
+    if address is None or not meant:
+        return None
+    return Slip(f"“{address[0]}” begins an address inside the title: give one address alone, or the title,", meant)
 
 
 def _path(title: str) -> Slip | None:

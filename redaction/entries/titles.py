@@ -6,6 +6,7 @@ What this refuses could never match an event: listed, it would redact nothing, a
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -23,7 +24,7 @@ _PROJECTS = "wik(?:ipedia|tionary|ibooks|inews|iquote|isource|iversity|ivoyage|i
 WIKIMEDIA = re.compile(rf"(?:{HOST}|{_LABEL})\.(?:{_PROJECTS})\.org", re.IGNORECASE)
 _MOBILE = re.compile(rf"(?:({_LABEL})\.)?m\.((?:{_PROJECTS})\.org)")
 _SCHEME = re.compile("(?:https?:)?//", re.IGNORECASE)
-_ADDRESS = re.compile(rf"(?:https?:)?//|{HOST}(?::\d+)?/(?:wiki/|w/index\.php)", re.IGNORECASE)
+_ADDRESS = re.compile(rf"(?:https?:)?//|{HOST}\.?(?::\d+)?/(?:wiki/|w/index\.php)", re.IGNORECASE)
 # https://www.mediawiki.org/wiki/Page_title#Invalid_page_titles ("Manual:$wgLegalTitleChars")
 _ILLEGAL = re.compile("[#<>\\[\\]|{}\x00-\x1f\x7f\ufffd]")
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#?[A-Za-z0-9]+);")
@@ -76,9 +77,23 @@ def canonical_domain(text: str) -> str:
     return normalise_domain(text) or text
 
 
+def trimmed(text: str) -> str:
+    """Return the text without blanks and invisible format characters at its ends, which come along with a copy."""
+    start, end = 0, len(text)
+    while start < end and _is_invisible(text[start]):
+        start += 1
+    while start < end and _is_invisible(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_invisible(char: str) -> bool:
+    return char.isspace() or unicodedata.category(char) == "Cf"
+
+
 def checked_title(text: str) -> str:
-    """Return the title without blanks at its ends. Raises NotAPageError for a title that no page can have."""
-    title = text.strip()
+    """Return the title, trimmed. Raises NotAPageError for a title that no page can have."""
+    title = trimmed(text)
     if not normalise_title(title):
         raise NotAPageError("the title is missing")
     if len(title) > MAX_TITLE:
@@ -104,11 +119,12 @@ def checked_page(domain: str, title: str) -> Page:
 
 def is_address(text: str) -> bool:
     """Return whether a text is meant as the address of a page, with or without https."""
-    return _ADDRESS.match(text) is not None
+    return _ADDRESS.match(trimmed(text)) is not None
 
 
 def page_of_address(text: str) -> Page:
     """Return the page at …/wiki/Title or …/w/index.php?title=Title, percent-decoded. Raises NotAPageError."""
+    text = trimmed(text)
     try:
         parts = urlsplit(text if _SCHEME.match(text) else f"//{text}")
         path = unquote(parts.path, errors="strict")
@@ -117,11 +133,11 @@ def page_of_address(text: str) -> Page:
         raise NotAPageError("its percent-encoding is not of UTF-8 text") from None
     except ValueError:
         raise NotAPageError("it is not an address") from None
-    if not titles and path.startswith("/wiki/"):
-        titles = [path.removeprefix("/wiki/")]
+    if path.startswith("/wiki/") and (not titles or "://" in path):  # the parameter may be a second address's
+        titles = [path.removeprefix("/wiki/") + (f"?title={titles[-1]}" if titles else "")]
     if not titles:
         raise NotAPageError("it is not the address of a page, such as https://ru.wikipedia.org/wiki/Title")
-    return checked_page(parts.netloc.rpartition("@")[2], titles[0].replace("_", " "))
+    return checked_page(parts.netloc.rpartition("@")[2], titles[-1].replace("_", " "))  # as PHP takes the last
 
 
 def _named(character: str) -> str:

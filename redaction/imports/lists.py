@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from redaction.entries.evidence import Doubt, Evidence, judge
-from redaction.entries.titles import HOST, WIKIMEDIA, NotAPageError, Page, is_address
+from redaction.entries.titles import HOST, WIKIMEDIA, NotAPageError, Page, is_address, trimmed
 from redaction.entries.typed import page_in_list
 from redaction.imports.csv_cells import unescaped
 from redaction.imports.yaml_lists import YamlError, looks_like_yaml, yaml_titles
@@ -195,9 +195,9 @@ def sort_out(
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines with text, without blanks around it, and their numbers. A title cannot begin with #."""
+    """Yield the lines with text, trimmed, and their numbers. A title cannot begin with #."""
     for number, line in enumerate(_LINE_BREAK.split(text), 1):
-        if (line := line.strip()) and not line.startswith("#"):
+        if (line := trimmed(line)) and not line.startswith("#"):
             yield number, line
 
 
