@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_WORKERS = 256
+"""More is a slip: each takes 100 MB, and they would bring the machine down before anybody could stop them."""
 LONGEST_LIST = 5
 """Maximum number of migrations that a message names."""
 
@@ -74,8 +76,10 @@ def checked(options: Mapping[str, Any]) -> tuple[Config, str | None]:
             "nothing would be redacted. Set it, for example to postgres://user:password@host:5432/name or "
             "sqlite:////absolute/path. (For development, DJANGO_DEBUG=true works without it.)"
         )
-    if options["workers"] < 1:
-        raise CommandError(f"--workers is {options['workers']}; use 1 or more")
+    if not 1 <= options["workers"] <= MAX_WORKERS:
+        raise CommandError(
+            f"--workers is {options['workers']}; use 1 to {MAX_WORKERS}, about as many as there are cores"
+        )
     try:
         text = config_text(os.environ)
         config = load_config(os.environ, text)
