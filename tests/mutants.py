@@ -168,6 +168,20 @@ MUTANTS = [
         "tests/unit/engine/tail/test_fanout.py::"
         "test_a_fault_outside_of_all_followers_is_counted_and_the_next_round_begins_all_the_same",
     ),
+    Mutant(
+        "haproxy-holds-back",
+        "deploy/haproxy/haproxy.cfg",
+        "    option http-no-delay\n",
+        "",
+        "tests/integration/test_proxies.py::test_haproxy_holds_back_no_event_of_a_client_without_tls",
+    ),
+    Mutant(
+        "compare-shows-names",
+        "streams/compare/shape.py",
+        "shown = name if is_a_schemas(name) else",
+        "shown = name if name.islower() else",
+        "tests/unit/compare/test_compare_services.py::test_names_of_the_schemas_are_shown_and_no_other",
+    ),
 ]
 
 

@@ -18,7 +18,8 @@ def test_each_mutant_can_be_planted_and_its_test_exists(mutant: Mutant, tmp_path
     copy.write_text(text)
     plant(mutant, tmp_path)
     assert copy.read_text() != text
-    ast.parse(copy.read_text())
+    if copy.suffix == ".py":
+        ast.parse(copy.read_text())
     file, name = mutant.test.split("::")
     tree = ast.parse((ROOT / file).read_text())
     tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
