@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ def _secret_key() -> str:
 
 def _allowed_hosts() -> list[str]:
     hosts = [host.strip() for host in os.environ.get("DJANGO_ALLOWED_HOSTS", "").split(",") if host.strip()]
+    if wrong := [host for host in hosts if re.fullmatch(r"\*|\.?[\w.-]+|\[[0-9a-fA-F:.]+\]", host) is None]:
+        raise ImproperlyConfigured(
+            f"DJANGO_ALLOWED_HOSTS has {wrong[0]!r}; expected names such as example.org or .example.org, separated by "
+            "commas, without scheme, port and path"
+        )
     if hosts:
         return hosts
     # Only the admin checks the Host header; public routes accept any name.
@@ -68,13 +74,15 @@ def _database() -> dict[str, Any]:
     try:
         database: dict[str, Any] = dict(dj_database_url.parse(url))
     except ValueError:
-        # The parser's message may quote the password.
+        database = {"ENGINE": ""}
+    if database["ENGINE"] not in _DATABASE_OPTIONS:
+        # Neither the URL nor the parser's message: they may have the password.
         raise ImproperlyConfigured(
             "DATABASE_URL is not a database URL; expected one such as postgres://user:password@host:5432/name or "
             "sqlite:////absolute/path, with special characters in the password percent-encoded"
-        ) from None
+        )
     # A URL may set any of these itself (?connect_timeout=...).
-    database["OPTIONS"] = {**_DATABASE_OPTIONS.get(database["ENGINE"], {}), **database.get("OPTIONS", {})}
+    database["OPTIONS"] = {**_DATABASE_OPTIONS[database["ENGINE"]], **database.get("OPTIONS", {})}
     return database
 
 
