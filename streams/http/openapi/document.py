@@ -33,12 +33,13 @@ Events as they happen, over plain HTTP: live, from a point in the past, or from 
 `Accept` selects the format: Server-Sent Events (`text/event-stream`, `*/*` or none), with the event as JSON in \
 `data`; or one event per line, without ids (`application/json`, `application/x-ndjson` or `application/jsonl`).
 
-In both formats, a response continues until you close it. The response body in this document describes **one event**. \
-The service adds to each event where it is in Kafka: `meta.topic`, `meta.partition`, `meta.offset` and, if there is \
-one, `meta.key`; from events of redacted pages, it removes user information.
+In both formats, a response continues until you close it, or until the end that you asked for (`until`, `limit`). The \
+response body in this document describes **one event**. The service adds to each event its place in Kafka: \
+`meta.topic`, `meta.partition`, `meta.offset` and, if it has a key, `meta.key`. From events of redacted pages, the \
+service removes user information.
 
-After the response has begun, an error is sent as an event of the type `error`, without an id, and the stream ends: \
-reconnect with the last id that you received.
+After the response has begun, the service sends an error as an event of the type `error`, without an id, and ends the \
+stream. Reconnect with the last id that you received.
 """
 
 

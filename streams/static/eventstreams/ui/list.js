@@ -120,6 +120,7 @@ export class EventList {
   clear() {
     this.#all = new Kept();
     this.#matching = new Kept();
+    this.#readAt = -Infinity; // nobody reads what is gone, even if the pointer is where it was
     this.#redraw();
   }
 
