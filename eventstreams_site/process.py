@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import random
 import time
 import uuid
@@ -47,7 +48,9 @@ FINISH_SECONDS = 1.1
 """Maximum seconds for completing answers once no new client is let in; `draining` answers take nearly as long."""
 STALL_SECONDS = 3.0
 """Seconds without an answer after which a partition counts as unread, besides twice the time that Kafka may wait."""
-LAST_WRITE_SECONDS = 1.5
+LAST_BYTES_SECONDS = 0.8
+"""Maximum seconds after the drain for what is still unsent of streams."""
+LAST_WRITE_SECONDS = 1.1
 """Maximum seconds in which the counts of matched events are written at the end."""
 MEMORY_BYTES = 256_000_000
 """Maximum bytes of the records that are kept where there is no Kafka."""
@@ -194,8 +197,11 @@ class Process:
                 return await run()
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def drain(self) -> None:
-        """End all streams cleanly, spread over the drain time."""
+    async def drain(self, until: float = math.inf) -> None:
+        """End all streams cleanly, spread over the drain time.
+
+        `until` is the time, of the event loop, at which this part of a stop and all others are over, whatever stalls.
+        """
         service = self.service
         service.draining = True
         loop = asyncio.get_running_loop()
@@ -203,26 +209,26 @@ class Process:
             newcomer.turn_away()
         for client in list(service.clients):
             loop.call_later(random.uniform(0, self.drain_seconds), client.end)
-        deadline = loop.time() + self.drain_seconds + 1
+        deadline = min(loop.time() + self.drain_seconds + LAST_BYTES_SECONDS, until)
         while (service.clients or not all(each.is_clear for each in service.connections)) and loop.time() < deadline:
             await asyncio.sleep(0.05)
         for each in list(service.connections):
             if not each.is_clear:  # its client takes nothing
                 each.abort()
 
-    async def finish(self) -> None:
+    async def finish(self, until: float = math.inf) -> None:
         """Wait until all answers that have begun are complete, at most FINISH_SECONDS.
 
         Meanwhile, write the counts of matched events.
         """
-        writing = asyncio.ensure_future(self._write_last())
-        await self._answered()
+        writing = asyncio.ensure_future(self._write_last(until))
+        await self._answered(until)
         await writing
 
-    async def _answered(self) -> None:
+    async def _answered(self, until: float) -> None:
         service = self.service
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + FINISH_SECONDS
+        deadline = min(loop.time() + FINISH_SECONDS, until)
         while (
             service.answering or not all(each.is_flushed for each in service.connections)
         ) and loop.time() < deadline:
@@ -236,8 +242,8 @@ class Process:
             for task in self._tasks:
                 task.cancel()
             # Kafka or the database may hang; the process ends nevertheless.
-            await asyncio.wait([*self._tasks, asyncio.ensure_future(self.service.hub.close())], timeout=CLOSE_SECONDS)
-        await self._telemetry.close()
+            ending = [*self._tasks, asyncio.ensure_future(self.service.hub.close())]
+            await asyncio.gather(asyncio.wait(ending, timeout=CLOSE_SECONDS), self._telemetry.close())
 
     def _apply_list(self, listed: Listed) -> None:
         """Put a redaction list from the database in force, unless it has fewer pages than it must have."""
@@ -283,13 +289,13 @@ class Process:
         self.service.redaction_read_at = time.monotonic()
         self.service.metrics.redaction_read.set_to_current_time()
 
-    async def _write_last(self) -> None:
+    async def _write_last(self, until: float) -> None:
         """Write the last matches, and release the lease; a database that is away or hangs does not hold up the end."""
         self._count_matches()
         threads = DatabaseThreads("last writes")
         replica = self.service.refresh.replica
         try:
-            async with asyncio.timeout(LAST_WRITE_SECONDS):
+            async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + LAST_WRITE_SECONDS, until)):
                 if replica.may_hold and (released := threads.run(replica.release)) is not None:
                     await released
                 if (written := threads.run(self._matches.write_all)) is not None:

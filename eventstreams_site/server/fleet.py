@@ -8,6 +8,7 @@ none: those that have it already are replaced once more, by workers with the con
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -37,9 +38,9 @@ LOOK_SECONDS = 0.5
 """Seconds between two looks at the workers."""
 SIZE_SECONDS = 5.0
 """Seconds between two looks at their memory and age."""
-STOP_SECONDS = 2.7
+STOP_SECONDS = 2.5
 """Seconds after the drain at which workers that still run write their stacks and are killed."""
-STOP_DUMP_SECONDS = 0.3
+STOP_DUMP_SECONDS = 0.2
 TOGETHER_SECONDS = 2.0
 """Maximum seconds for which newcomers wait at the start until all workers are ready: a crowd that reconnects would all
 go to the first."""
@@ -71,6 +72,8 @@ class Fleet:
         """The worker that drains since its successor is ready: the next one is replaced after its end."""
         self._looked_at = self._sized_at = time.monotonic()
         self.is_stopping = False
+        self.stops_at = math.inf
+        """When the last worker has ended, at the latest (time.monotonic), once they are told to stop."""
         self._first_heard_at: float | None = None
         self._has_gathered = count < 2
 
@@ -305,6 +308,7 @@ class Fleet:
     def stop(self, now: float) -> None:
         """Have all of them drain and end, and start none."""
         self.is_stopping = True
+        self.stops_at = now + self.config.drain_seconds + STOP_SECONDS + STOP_DUMP_SECONDS
         for worker in self.workers.values():
             self.tell_to_stop(worker, now)
 

@@ -59,6 +59,8 @@ M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 256 * 1024
 STOP_SECONDS = 3.0
 """Maximum seconds from the end of the drain to the end of the process."""
+PARTS_SECONDS = 1.8
+"""Maximum seconds from the end of the drain to the last answer; what follows it takes less than a second."""
 LEFT_SECONDS = 0.1
 """Maximum seconds for cancelled applications to end."""
 LOG_SECONDS = 30.0
@@ -255,6 +257,7 @@ class StreamServer(Server):
         flow = self._flows.pop(protocol, None)
         if flow is not None:
             flow.stopProducing()
+            flow.gone()
         details = self.connections.get(protocol)
         if details is not None:
             super().protocol_disconnected(protocol)
@@ -323,12 +326,15 @@ class StreamServer(Server):
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._stop()))
 
     async def _stop(self) -> None:
-        signals.end_within(asyncio.get_running_loop(), self._process.drain_seconds + STOP_SECONDS)
+        loop, drain_seconds = asyncio.get_running_loop(), self._process.drain_seconds
+        signals.end_within(loop, drain_seconds + STOP_SECONDS)
+        until = loop.time() + drain_seconds + PARTS_SECONDS
         log.info("Stopping: ending %s streams", len(self.service.clients))
-        await self._process.drain()
+        await self._process.drain(until)
         self._intake.close()
-        await self._process.finish()
-        await self._process.close()
+        await self._process.finish(until)
+        # A Redis that hangs does not add to what Kafka and the collectors of telemetry take.
+        await asyncio.gather(self._process.close(), self._shared_ends())
         left = [
             application
             for details in self.connections.values()
@@ -338,16 +344,15 @@ class StreamServer(Server):
             application.cancel()
         if left:
             await asyncio.wait(left, timeout=LEFT_SECONDS)
-        if self._shared is not None:
-            await self._shared_ends(self._shared)
 
-    @staticmethod
-    async def _shared_ends(shared: SharedCounts) -> None:
-        shared.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SHARED_SECONDS):
-                while not shared.is_closed:
-                    await asyncio.sleep(0.01)
+    async def _shared_ends(self) -> None:
+        """End the lease of connections in Redis."""
+        if self._shared is not None:
+            self._shared.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHARED_SECONDS):
+                    while not self._shared.is_closed:
+                        await asyncio.sleep(0.01)
 
 
 def _use_origin_form(scope: MutableMapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from eventstreams_site.server.refusals import Answered
 
-STOP_SECONDS = 0.7
+STOP_SECONDS = 0.5
 """Maximum seconds for ending the lease at a stop."""
 
 
@@ -60,9 +60,9 @@ class SharedCounts(Collector):
         """Return whether the lease has ended."""
         return not self._thread.is_alive()
 
-    def wait_until_closed(self) -> None:
-        """Wait for the end of the lease, at most STOP_SECONDS, before the process ends."""
-        self._thread.join(STOP_SECONDS)
+    def wait_until_closed(self, seconds: float = STOP_SECONDS) -> None:
+        """Wait for the end of the lease, at most `seconds` and STOP_SECONDS, before the process ends."""
+        self._thread.join(max(0.0, min(seconds, STOP_SECONDS)))
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> bool:
         """Call a function in the thread; return False if that has ended."""

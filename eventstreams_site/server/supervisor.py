@@ -34,6 +34,7 @@ from eventstreams_site.server.handover import State
 from eventstreams_site.server.listening import AcceptFailures, Acceptor, ListenError, listen
 from eventstreams_site.server.operations import Operations
 from eventstreams_site.server.reloading import Reloading
+from eventstreams_site.server.shared_counts import STOP_SECONDS
 from eventstreams_site.server.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -133,10 +134,12 @@ class Supervisor:
                     self._call(key.data)
         self._operations.limits.close()
         if self._operations.limits.shared is not None:
-            self._operations.limits.shared.wait_until_closed()
+            self._operations.limits.shared.wait_until_closed(self.fleet.stops_at - time.monotonic())
 
     def _look(self, now: float) -> None:
         """Do what is due, part by part: a fault in one of them does not keep the others from it."""
+        if now > self.fleet.stops_at - STOP_SECONDS:  # after the last worker there may be no time
+            self._call(self._operations.limits.close)
         for look in (self.fleet.look, self._accept_or_not, self._operations.look, self._reloading.look):
             self._call(functools.partial(look, now))
         if self._ops is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CLOSE_SECONDS = 0.7
+CLOSE_SECONDS = 0.5
 """Maximum seconds for sending what is left when the process ends."""
 
 
