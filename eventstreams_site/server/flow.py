@@ -52,10 +52,12 @@ class Flow:
         "_direct",
         "_ends_at",
         "_is_chunked",
+        "_is_gone",
         "_is_open",
         "_request",
         "_resumed",
         "_send",
+        "_when_gone",
         "events",
         "nbytes",
         "paused",
@@ -70,7 +72,8 @@ class Flow:
         """Events, and bytes of the body, that were given to it."""
         self._request = request
         self._connection = connection
-        self._is_open = self._is_chunked = False
+        self._is_open = self._is_chunked = self._is_gone = False
+        self._when_gone: Callable[[], None] | None = None
         self._ends_at: int | None = None
         self._resumed: asyncio.Future[None] | None = None
         self._direct: Connection | None = None
@@ -85,6 +88,9 @@ class Flow:
         self._is_chunked = self._request.chunked
         self._request.registerProducer(self, True)
         self._request.requestHeaders = self._request.responseHeaders = _NO_HEADERS  # they have been read and sent
+        self._request.content = None
+        for each in (self._request, self._request.channel):
+            _shrink(each)
         self._direct = self._connection.tcp
         if self._direct is not None:
             self._direct.bufferSize = FULL_BYTES
@@ -106,6 +112,22 @@ class Flow:
         """From now on, treat the end of the client's input as its leaving; return False if that has already ended."""
         self._request.is_endless = True
         return self._request.channel is not None and not self._request.channel.input_has_ended
+
+    def when_gone(self, call: Callable[[], None] | None) -> None:
+        """Call this, soon, once the client has disconnected; None: nothing."""
+        self._when_gone = call
+        if self._is_gone:
+            self.gone()
+
+    def gone(self) -> None:
+        """Note that the client has disconnected, or has its whole answer."""
+        self._is_gone = True
+        asyncio.get_running_loop().call_soon(self._tell_gone)
+
+    def _tell_gone(self) -> None:
+        call, self._when_gone = self._when_gone, None
+        if call is not None:
+            call()
 
     async def resumed(self) -> None:
         """Wait until the client takes more."""
@@ -251,3 +273,9 @@ def _is_empty(transport: Connection) -> bool:
         and not transport.dataBuffer
         and not transport._tempDataBuffer
     )
+
+
+def _shrink(thing: Any) -> None:
+    """Drop the attributes that are as its class has them, and the room for more: a stream has them for days."""
+    kind = type(thing)
+    thing.__dict__ = {name: value for name, value in vars(thing).items() if getattr(kind, name, thing) is not value}

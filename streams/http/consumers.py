@@ -27,8 +27,6 @@ from streams.core.errors import (
     KafkaUnavailable,
     NoRedactionList,
     StreamWithdrawn,
-    TooManyRequests,
-    Unavailable,
 )
 from streams.core.filters import NO_FILTER
 from streams.core.plan import Plan, Start
@@ -43,9 +41,9 @@ from streams.engine.tail.partition import seconds_behind
 from streams.engine.terms.terms import Terms
 from streams.http.client_address import client_ip
 from streams.http.headers import encoding_header, stream_headers, told_headers, vary
-from streams.http.messages import disconnected, send_message
+from streams.http.messages import send_message, watch_for_leave
 from streams.http.opening import planned_start, requested_streams
-from streams.http.problems import problem_headers
+from streams.http.problems import may_be_told_by_event, problem_headers
 from streams.http.requests import FLOW_EXTENSION, StreamRequest
 from streams.http.service import SCOPE_KEY, ClientGone, Progress, Service
 from streams.http.stream_log import LoggedStream
@@ -67,9 +65,9 @@ class StreamConsumer(AsyncHttpConsumer):
     """Answers GET and HEAD /v2/stream/{streams}."""
 
     async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
-        """Answer one request, while another task waits for the client to disconnect.
+        """Answer one request, until the client disconnects.
 
-        Channels' own dispatch would start more of both, and go to a thread to close connections to the database, which
+        Channels' own dispatch would start more tasks, and go to a thread to close connections to the database, which
         no stream has.
         """
         self.scope = scope
@@ -88,20 +86,19 @@ class StreamConsumer(AsyncHttpConsumer):
         self._open_stream: tuple[LoggedStream, Subscription] | None = None
         self._ip = ""
         self._end_reason = "client"
-        self._writing = self._ending = self._is_turned_away = self._is_old = False
-        gone = asyncio.ensure_future(disconnected(receive))
-        gone.add_done_callback(self._leave)
+        self._writing = self._ending = self._is_turned_away = self._is_old = self._has_left = False
+        end_watch = await watch_for_leave(self._flow, receive, self._leave)
         try:
             await self._answer(StreamRequest.from_scope(scope))
         except asyncio.CancelledError:
-            if not gone.done() or gone.cancelled():
+            if not self._has_left:
                 raise
         finally:
-            gone.remove_done_callback(self._leave)
-            gone.cancel()
+            end_watch()
 
-    def _leave(self, _: asyncio.Future[None]) -> None:
+    def _leave(self) -> None:
         """Cancel the answer: the client has disconnected."""
+        self._has_left = True
         if self._task is not None:
             self._task.cancel()
 
@@ -309,6 +306,8 @@ class StreamConsumer(AsyncHttpConsumer):
         if subscription is None:
             await self.send_body(b"")
             return
+        if self._flow is not None:
+            self.scope["headers"] = ()  # they have been read
         service.metrics.gaps.inc(len(gaps))
         service.clients.add(self)
         try:
@@ -378,10 +377,7 @@ class StreamConsumer(AsyncHttpConsumer):
         """Answer with an error before any stream was opened."""
         self._service.metrics.errors.labels(error.type).inc()
         problem = error.problem(request.method, request.uri)
-        soft = request.may_be_told_by_event and (
-            isinstance(error, Unavailable) or (isinstance(error, TooManyRequests) and request.has_id)
-        )
-        if soft and request.method == "GET":
+        if may_be_told_by_event(error, request):
             await self.send_headers(headers=stream_headers(request))
             retry = formats.sse_error(problem, self._service.soft_retry_ms())
             await self.send_body(formats.SSE_START + retry, more_body=True)

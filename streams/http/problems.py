@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streams.core.errors import EventStreamsError
+from streams.core.errors import EventStreamsError, TooManyRequests, Unavailable
+from streams.http.requests import StreamRequest
 
 PROBLEM_TYPE = b"application/problem+json"
 ALLOWED_METHODS = b"GET, HEAD, OPTIONS"
@@ -28,3 +29,9 @@ def problem_headers(
     if error.status == 405:
         headers.append((b"Allow", ALLOWED_METHODS))
     return headers
+
+
+def may_be_told_by_event(error: EventStreamsError, request: StreamRequest) -> bool:
+    """Return whether a client that connects is told of the error by an event: it then reconnects."""
+    is_soft = isinstance(error, Unavailable) or (isinstance(error, TooManyRequests) and request.has_id)
+    return is_soft and request.may_be_told_by_event and request.method == "GET"

@@ -44,7 +44,7 @@ def made_channel(clock: Clock, transport: Transport | None = None) -> StreamChan
         faults=FaultLog(lambda: faults.append(None)),
         counted=faults,
     )
-    made.factory = SimpleNamespace(server=server)
+    made.factory = SimpleNamespace(server=server, log=ignore)
     made.requestFactory = Request
     made.makeConnection(transport or Transport())
     return made

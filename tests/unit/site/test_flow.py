@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from types import SimpleNamespace
+import sys
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 
 from eventstreams_site.server.connection import ClientConnection
 from eventstreams_site.server.flow import Flow
 from streams.engine.tail.fanout import Chunk
+from tests.support.site.channel import made_channel
 
 
 class Socket:
@@ -54,10 +57,17 @@ class Transport(Connection):
         assert self.socket.send(waiting) == len(waiting)
 
 
+class Part:
+    """One of Twisted's objects."""
+
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+
 def opened(socket: Socket, *, chunked: bool = True) -> tuple[Flow, Transport]:
     transport = Transport(socket)
-    channel = SimpleNamespace(write=transport.write)
-    request: Any = SimpleNamespace(
+    channel = Part(write=transport.write)
+    request: Any = Part(
         channel=channel,
         chunked=chunked,
         _disconnected=False,
@@ -119,3 +129,44 @@ def test_a_client_that_is_paused_or_whose_response_ends_is_not_written_to() -> N
     flow.close()
     assert not flow.try_write(chunk(b"e"))
     assert socket.taken == b"a\r\naaaaaaaaaa\r\na\r\ncccccccccc\r\n"
+
+
+async def test_who_waits_for_the_clients_leave_is_called_once_also_if_it_has_left_before() -> None:
+    flow, _ = opened(Socket())
+    called: list[str] = []
+    flow.when_gone(lambda: called.append("first"))
+    assert called == []
+    flow.gone()
+    flow.gone()
+    await asyncio.sleep(0)
+    assert called == ["first"]
+    flow.when_gone(lambda: called.append("late"))
+    await asyncio.sleep(0)
+    assert called == ["first", "late"]
+
+    flow, _ = opened(Socket())
+    flow.when_gone(lambda: called.append("never"))
+    flow.gone()
+    flow.when_gone(None)
+    await asyncio.sleep(0)
+    assert "never" not in called, "the answer had ended"
+
+
+def test_an_open_stream_keeps_little_of_its_request() -> None:
+    channel = made_channel(Clock())
+    channel.dataReceived(b"GET /v2/stream/a HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n")
+    (request,) = channel.requests
+    request._response_started = True
+    flow = Flow(request, channel.connection)
+    flow.open()
+    for part, most in ((channel, 500), (request, 900)):
+        assert sys.getsizeof(vars(part)) <= most
+    assert request.content is None
+    assert [*request.requestHeaders.getAllRawHeaders()] == []
+    request.write(b"data")
+    flow.close()
+    request.finish()
+    assert b"data" in channel.transport.value()  # type: ignore[attr-defined]
+    channel.dataReceived(b"GET /v2/stream/b HTTP/1.1\r\nHost: a\r\n\r\n")
+    (request,) = channel.requests
+    assert request.uri == b"/v2/stream/b", "a connection is as good as before"
