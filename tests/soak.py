@@ -47,7 +47,17 @@ SAMPLE_SECONDS = 5.0
 SETTLING_SECONDS = 25.0
 """Seconds after a change of workers in which no sample is taken."""
 WITHIN = 0.05
-PROVOKED = (r"Worker \d+ exited with -9; restarting in", r"stream configuration", r"Cannot read .* from .*http://127")
+MIN_SAMPLES = 3
+"""Minimum number of samples of a quarter for a verdict."""
+CALM_SECONDS = 50.0
+"""Seconds at the end of each of the last two quarters in which workers are left alone if the quarter lacks samples."""
+PROVOKED = (
+    r"Worker \d+ exited with -9; restarting in",
+    r"Worker \d+ exited with -9 before it was ready",  # a successor was killed: the reload fails, as it should
+    r"could not be replaced: its successor could not be started, or exited",
+    r"stream configuration",
+    r"Cannot read .* from .*http://127",
+)
 """Errors of the log that this run causes on purpose."""
 
 
@@ -127,13 +137,28 @@ class Soak:
             await what()
             self.done[what.__name__] += 1
 
+    async def calm(self) -> None:
+        """Wait while the present quarter, one of the last two, still needs samples of workers that are left alone."""
+        quarter = self.seconds / 4
+        for number in (2, 3):
+            end = (number + 1) * quarter
+            while end - CALM_SECONDS < self.elapsed < end and len(self.samples_of(number)) < MIN_SAMPLES:
+                await asyncio.sleep(0.5)
+
+    def samples_of(self, number: int) -> list[Sample]:
+        """Return the samples of a quarter, from 0 to 3."""
+        begin, end = (each * self.seconds / 4 for each in (number, number + 1))
+        return [each for each in self.samples if begin < each.at <= end]
+
     async def kill_a_worker(self) -> None:
         """As the kernel does when memory is short."""
+        await self.calm()
         os.kill(self.chance.choice(workers_of(self.site)), signal.SIGKILL)
         self._changed_at = time.monotonic()
 
     async def reload(self) -> None:
         """Replace all workers, by ones with another configuration."""
+        await self.calm()
         path = Path(self.site.django_env["EVENTSTREAMS_CONFIG"])
         settings = {**yaml.safe_load(path.read_text()), "max_streams": self.chance.randint(5, 50)}
         path.write_text(yaml.safe_dump(settings))
@@ -240,10 +265,8 @@ class Soak:
         """Return what was not well."""
         found = self.wrong[:20]
         found += [f"{what.__name__} never happened" for _, what in self.happenings if not self.done[what.__name__]]
-        second = [each for each in self.samples if each.at > self.seconds / 2]
-        third = [each for each in second if each.at <= self.seconds * 3 / 4]
-        fourth = [each for each in second if each.at > self.seconds * 3 / 4]
-        if len(third) < 2 or len(fourth) < 2:
+        third, fourth = self.samples_of(2), self.samples_of(3)
+        if min(len(third), len(fourth)) < MIN_SAMPLES:
             found.append(f"too few samples for a verdict on memory: {len(third)} and {len(fourth)}")
         else:
             for name in ("rss", "descriptors"):

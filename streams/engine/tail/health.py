@@ -34,7 +34,8 @@ class Health:
         metrics: Metrics,
         tuning: Tuning,
     ) -> None:
-        self.available = False
+        self.available = self.was_available = False
+        """Whether clients can be served now, and whether they could at any time."""
         self.reason = ""
         """Why Kafka did not answer the last time, if it did not."""
         self._source = source
@@ -62,7 +63,7 @@ class Health:
     def answered(self) -> None:
         """Note that Kafka has answered for the catalogue: from the first time on, it is there."""
         if not self.available and self._topics.has_metadata and not self._away.is_on:
-            self.available = True
+            self.available = self.was_available = True
 
     def problems(self) -> list[str]:
         """Return what is wrong with Kafka, as sentences; empty when all that clients follow is read."""
@@ -90,6 +91,7 @@ class Health:
                 failures = 0
                 self.reason = ""
                 self.available = self._topics.has_metadata
+                self.was_available |= self.available
                 self._away.is_over("Kafka answers again")
             self._metrics.kafka_up.set(self.available and self._is_read)
             await asyncio.sleep(self._tuning.ping_seconds)

@@ -111,8 +111,8 @@ class Hub:
 
     @property
     def has_metadata(self) -> bool:
-        """Whether Kafka has answered for the catalogue."""
-        return self._topics.has_metadata
+        """Whether Kafka has answered for the catalogue, so that clients could be served at some time."""
+        return self._topics.has_metadata and self.health.was_available
 
     # For clients.
 

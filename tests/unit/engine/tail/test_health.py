@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from typing import ClassVar
@@ -97,6 +98,28 @@ async def test_a_healthy_start_is_never_degraded_once_it_is_ready() -> None:
         assert refreshed[0] == (True, [])
     finally:
         await engine.hub.close()
+
+
+async def test_a_process_is_not_ready_before_it_would_serve_a_client() -> None:
+    """Kafka's answer to a client's own question comes before the next look at a Kafka that was away at the start."""
+    source = topic(100)
+    source.available = False
+    hub = Changing(source, ping_seconds=0.5).hub
+    hub.set_topics(["t"])
+    hub.start()
+    try:
+        await eventually(lambda: not hub.available and hub.health.problems())
+        await asyncio.sleep(0.05)
+        source.available = True
+        assert await hub.topics(["t"]) == {"t": 1}
+        assert hub.available or not hub.has_metadata, "it would refuse whom it is sent"
+        await eventually(lambda: hub.available)
+        assert hub.has_metadata
+        source.available = False
+        await eventually(lambda: not hub.available)
+        assert hub.has_metadata, "a later outage makes degraded, not unready"
+    finally:
+        await hub.close()
 
 
 async def test_a_broker_that_falls_silent_is_said_with_its_topics_though_kafka_answers(
