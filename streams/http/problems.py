@@ -32,6 +32,6 @@ def problem_headers(
 
 
 def may_be_told_by_event(error: EventStreamsError, request: StreamRequest) -> bool:
-    """Return whether a client that connects is told of the error by an event: it then reconnects."""
+    """Return whether a client that connects gets the error as an event: it then reconnects."""
     is_soft = isinstance(error, Unavailable) or (isinstance(error, TooManyRequests) and request.has_id)
     return is_soft and request.may_be_told_by_event and request.method == "GET"
