@@ -24,7 +24,7 @@ _PARAMETERS = frozenset(
 """Names of parameters in addresses that MediaWiki, or a link to it, uses."""
 _QUOTES = (('"', '"'), ("'", "'"), ("«", "»"), ("“", "”"), ("„", "“"), ("„", "”"), ("‘", "’"), ("”", "”"), ("`", "`"))
 _PERCENT = re.compile("%[0-9A-Fa-f]{2}")
-_BULLET = re.compile(r"[-*•–]\s+(?=\S)")
+_BULLET = re.compile(r"[-*•–—]\s+(?=\S)")
 _BOXES = re.compile("[\u2500-\u259f]")
 _CYRILLIC = re.compile("[\u0400-\u052f]+")
 _CERTAIN = "ÃÂÐÑ"

@@ -33,7 +33,9 @@ _DOMAIN_COLUMNS = frozenset({"domain", "wiki", "host", "server_name"})
 _TITLE_COLUMNS = frozenset({"title", "page", "page_title"})
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """YAML's line breaks too, so that line numbers agree."""
-_SEPARATED = re.compile(rf"({HOST})\.?(?::?[ \t]+|[ \t]*[,;][ \t]*|:?$)(.*)", re.IGNORECASE)
+_GAP = "[\\s\u200b-\u200f\u202a-\u202e\u2060\ufeff]"
+"""Blanks of all kinds, and the invisible characters that come along with a copy."""
+_SEPARATED = re.compile(rf"({HOST})\.?(?:{_GAP}*[,;]{_GAP}*|:?{_GAP}+|:?$)(.*)", re.IGNORECASE)
 _QUOTED_CELL = re.compile(r'^"|[,;\t]"', re.MULTILINE)
 
 
@@ -233,6 +235,7 @@ class _Columns(NamedTuple):
     delimiter: str
     domain: int
     title: int
+    width: int = 2
     is_escaped: bool = False
     """Whether cells may be escaped against spreadsheets, as the export's are."""
 
@@ -244,7 +247,7 @@ def _header(line: str) -> _Columns | None:
         domain = next((index for index, name in enumerate(names) if name in _DOMAIN_COLUMNS), None)
         title = next((index for index, name in enumerate(names) if name in _TITLE_COLUMNS), None)
         if domain is not None and title is not None:
-            return _Columns(delimiter, domain, title, is_escaped=True)
+            return _Columns(delimiter, domain, title, len(names), is_escaped=True)
     return None
 
 
@@ -276,6 +279,12 @@ def _csv_page(line: str, columns: _Columns, default_domain: str) -> Page:
         return _page(cells[0].strip(), default_domain)
     if len(cells) <= max(columns.domain, columns.title):
         raise NotAPageError(f"it has {len(cells)} columns: one for the title is missing")
+    is_title_whole = not columns.is_escaped and re.match(rf'"?{HOST}"?\s*[,;\t]\s*"', line, re.IGNORECASE)
+    if any(cells[columns.width :]) and not is_title_whole:  # the end of a title with a comma would be lost
+        raise NotAPageError(
+            f"it has {len(cells)} cells, not {columns.width}: put a title that has {columns.delimiter!r} in quotation "
+            "marks, and name further columns in the first line"
+        )
     domain, title = cells[columns.domain], cells[columns.title]
     if columns.is_escaped:
         domain, title = unescaped(domain), unescaped(title)

@@ -9,7 +9,7 @@ import pytest
 
 from redaction.entries.titles import NotAPageError, Page
 from redaction.entries.typed import page_in_list, typed_page
-from redaction.imports.lists import parse
+from redaction.imports.lists import Format, parse
 
 RU = "ru.wikipedia.org"
 
@@ -51,3 +51,33 @@ def test_an_address_inside_a_title_is_refused(text: str) -> None:
 
 def test_of_two_titles_in_an_address_the_wiki_takes_the_last() -> None:
     assert typed_page("", "https://ru.wikipedia.org/w/index.php?title=Foo&title=Bar") == Page(RU, "Bar")
+
+
+@pytest.mark.parametrize("gap", ["\u00a0", "\u3000", "\u200b ", " \u200e", ":\u00a0", " \ufeff,"])
+def test_a_domain_ends_at_any_kind_of_blank(gap: str) -> None:
+    parsed = parse(f"ru.wikipedia.org{gap}Foo", default_domain="de.wikipedia.org")
+    assert [entry.page for entry in parsed.entries] == [Page(RU, "Foo")]
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("domain,title\nru.wikipedia.org,Foo, Bar", None),
+        ("title;domain\nFoo;ru.wikipedia.org;Bar", None),
+        ("ru.wikipedia.org,Foo, Bar", Format.CSV),
+    ],
+)
+def test_a_row_with_more_cells_than_columns_is_not_cut(text: str, form: Format | None) -> None:
+    """The end of a title that has a comma would be lost, and another page would be redacted."""
+    parsed = parse(text, form)
+    assert parsed.entries == []
+    assert "it has 3 cells, not 2: put a title that has" in parsed.invalid[0].why
+
+
+def test_further_columns_that_the_header_names_or_that_are_empty_are_left_out() -> None:
+    text = "domain,title,note\nru.wikipedia.org,Foo,because\nru.wikipedia.org,Bar,,,"
+    assert [entry.page.title for entry in parse(text).entries] == ["Foo", "Bar"]
+
+
+def test_a_dash_between_domain_and_title_is_no_part_of_the_title() -> None:
+    assert "write “Foo”" in parse("ru.wikipedia.org — Foo").invalid[0].why
