@@ -46,6 +46,8 @@ EVENTS_PER_SECOND = 50
 SAMPLE_SECONDS = 5.0
 SETTLING_SECONDS = 25.0
 """Seconds after a change of workers in which no sample is taken."""
+LAST_SECONDS = 90.0
+"""Maximum seconds until all clients are connected in the end, and until they have all events."""
 WITHIN = 0.05
 MIN_SAMPLES = 3
 """Minimum number of samples of a quarter for a verdict."""
@@ -235,9 +237,16 @@ class Soak:
             for tp in partitions:
                 await to.write(tp, [None], pad)
             await asyncio.sleep(max(0.0, began + to.count / EVENTS_PER_SECOND - time.monotonic()))
-        for _ in range(TYPES):  # each type in each partition once more
+
+    async def write_last(self, to: Writer, partitions: list[TopicPartition], readers: list[ExactReader]) -> None:
+        """Write each type into each partition once more, when all can have it: one that came last has had no event."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                while not all(reader.is_open for reader in readers):
+                    await asyncio.sleep(0.1)
+        for _ in range(TYPES):
             for tp in partitions:
-                await to.write(tp, [None], pad)
+                await to.write(tp, [None], "x")
 
     async def run(self, to: Writer, partitions: list[TopicPartition]) -> None:
         """Run to the end."""
@@ -253,8 +262,9 @@ class Soak:
         await asyncio.gather(*beside, *clients, return_exceptions=True)
         readers = list(self.readers)
         reading = [asyncio.create_task(reader.read_forever()) for reader in readers]
+        await self.write_last(to, partitions, readers)
         newest = {tp: to.held[tp][-1][1] for tp in partitions}
-        self.wrong += await all_have(readers, newest, 90)
+        self.wrong += await all_have(readers, newest, LAST_SECONDS)
         for task in (*reading, *watching):
             task.cancel()
         failed = await asyncio.gather(*watching, *reading, return_exceptions=True)

@@ -38,6 +38,8 @@ class ExactReader:
         self.wrong: list[str] = []
         self.ends: Counter[str] = Counter()
         self.connections = 0
+        self.is_open = False
+        """It is connected: it gets what is written from now on."""
         self.last_id = last_id
         self._port, self._path, self._step = port, path, step
 
@@ -61,6 +63,7 @@ class ExactReader:
                 self.ends[str(client.status)] += 1
                 return
             self.connections += 1
+            self.is_open = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     async for chunk in client.chunks():
@@ -69,6 +72,7 @@ class ExactReader:
         except (OSError, asyncio.IncompleteReadError):
             self.ends["cut"] += 1
         finally:
+            self.is_open = False
             client.abort()
 
     def take(self, chunk: bytes) -> None:
