@@ -262,6 +262,8 @@ def _page_titles(event: Fields) -> list[str | None]:
     # with its page is logged at the new title, and has the old one there.
     if "log_params" in event and (_text(event, "log_type") == "move" or _text(event, "log_action") == "move_prot"):
         params = _decode_move_params(event["log_params"])
+        if isinstance(params, str) and params.startswith(("{", "[")):  # no title begins so: it is JSON once more
+            params = _decode_move_params(params)
         if isinstance(params, dict):
             # As MediaWiki stores it, a parameter's name has its number before it: "4::target".
             found += [_text(params, name) for name in params if name.rpartition(":")[2] in _MOVE_TITLES]

@@ -157,7 +157,7 @@ def test_an_event_of_a_listed_domain_that_has_no_listed_title_is_left_as_it_is(f
     assert not is_redacted({"meta": {"domain": RU}, "user": "Alice", **fields})
 
 
-MOVES = ["page-move", "page_change", "its_redirect", "redirect", "recentchange", "stored", "list", "text", "move_prot"]
+MOVES = "page-move page_change its_redirect redirect recentchange stored list text json move_prot".split()
 
 
 @pytest.mark.parametrize(("old", "new"), [(LISTED, "New"), ("Old", LISTED)])
@@ -172,6 +172,7 @@ MOVES = ["page-move", "page_change", "its_redirect", "redirect", "recentchange",
         lambda old, new: {"title": old, "log_type": "move", "log_params": {"4::target": new, "5::noredir": "0"}},
         lambda old, new: {"title": old, "log_type": "move", "log_action": "move_redir", "log_params": [new, "1"]},
         lambda old, new: {"title": old, "log_type": "move", "log_params": f"{new}\n1"},
+        lambda old, new: {"title": old, "log_type": "move", "log_params": json.dumps({"4::target": new})},
         lambda old, new: {
             "title": new,
             "log_type": "protect",
@@ -329,6 +330,7 @@ def test_a_list_that_is_not_made_of_texts_is_refused_by_name(pages: Any, named: 
         b'{"meta":{"domain":"ru.wikipedia.org"},"prior_state":["secret"]}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"log_type":"move","log_params":{"target":["secret"]}}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"log_type":"move","log_params":7}',
+        b'{"meta":{"domain":"ru.wikipedia.org"},"log_type":"move","log_params":"{cut"}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"title":"TUT.BY","a":"secret \xff"}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"title":"TUT.BY","a":{"secret \xff":1}}',
         b'{"meta":{"domain":"ru.wikipedia.org"},"title":"TUT.BY","a":[{"b":"secret \xff"}]}',
