@@ -157,7 +157,7 @@ def test_an_event_of_a_listed_domain_that_has_no_listed_title_is_left_as_it_is(f
     assert not is_redacted({"meta": {"domain": RU}, "user": "Alice", **fields})
 
 
-MOVES = "page-move page_change its_redirect redirect recentchange stored list text json move_prot".split()
+MOVES = ["move", "page_change", "its_redirect", "redirect", "recentchange", "stored", "list", "text", "json", "prot"]
 
 
 @pytest.mark.parametrize(("old", "new"), [(LISTED, "New"), ("Old", LISTED)])
