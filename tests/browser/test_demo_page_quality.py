@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.demo import Demo, change, open_page, rows, start
+from tests.browser.demo import Demo, change, connected, open_page, rows, start
 from tests.browser.kit import Complaints
 from tests.integration.kit import Rec
 from tests.support.events.edits import RU
@@ -116,6 +116,12 @@ async def test_nothing_is_cut_off_at_any_width(page: Page, demo: Demo, width: in
     if width < 900:  # the choice has made room, and is there again
         await expect(page.get_by_role("searchbox", name="Search the streams")).to_be_hidden()
         await page.get_by_text("Streams: 1 chosen").click()
+        await expect(page.get_by_role("searchbox", name="Search the streams")).to_be_visible()
+        # It stays while somebody changes it: the connection is another one, the fold is not.
+        await page.get_by_role("checkbox", name="quiet", exact=True).check()
+        async with page.expect_response("**/v2/stream/looked.at?*"):
+            await page.get_by_role("checkbox", name="quiet", exact=True).uncheck()
+        await expect(connected(page)).to_be_visible()
         await expect(page.get_by_role("searchbox", name="Search the streams")).to_be_visible()
 
 

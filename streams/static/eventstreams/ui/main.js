@@ -104,6 +104,7 @@ function streamUrl(more = [], parameters = wanted.parameters) {
 const obstacle = () => picker.obstacle || begin.obstacle || wanted.obstacle;
 
 function start() {
+  const isChange = isRunning();
   stop();
   const text = obstacle();
   if (text) {
@@ -123,7 +124,8 @@ function start() {
   pause(false);
   if (wanted.isCanariesOnly) within.showCanaries(true);
   if (!isOverChosen) showOver(begin.kind === "now" ? "arrival" : "time");
-  if (!WIDE.matches) {
+  // Make room for the events; but a person who changes the choice still needs it.
+  if (!WIDE.matches && !isChange) {
     $("choice").open = false;
     scrollTo(0, 0);
   }
