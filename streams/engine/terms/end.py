@@ -12,7 +12,7 @@ from typing import NamedTuple
 from streams.core.errors import KafkaUnavailable
 from streams.core.positions import Mark, Position, TopicPartition
 from streams.engine.lookups import Lookups
-from streams.engine.source import Found, answered
+from streams.engine.source import Found, NotAuthorizedError, answered
 from streams.engine.tail.hub import Hub
 
 
@@ -182,15 +182,24 @@ class End:
 async def is_nothing_left(
     lookups: Lookups, partitions: Collection[TopicPartition], position: Position, until: int
 ) -> bool:
-    """Return whether a position is at or beyond the time `until` (ms) in every partition, without reading.
+    """Return whether a position is at or beyond the time `until` (ms) in every partition that may be read.
 
-    Partitions that the position does not have are read from their end on.
+    Partitions that the position does not have are read from their end on. No partition is watched for that.
     """
     places = await places_before(lookups, partitions, until)
-    return all(
-        place is not None and (tp not in position or position[tp].offset >= place.offset)
+    left = [
+        tp
         for tp, place in ((tp, places.get(tp)) for tp in partitions)
-    )
+        if place is None or (tp in position and position[tp].offset < place.offset)
+    ]
+    if len(left) == len(partitions):
+        return False
+    for tp in left:
+        # Kafka tells offsets of what may not be read: only a read shows that.
+        read = await lookups.timestamps_before({tp: max(1, position[tp].offset if tp in position else 1)})
+        if not isinstance(read.get(tp), NotAuthorizedError):
+            return False
+    return True
 
 
 def _place(mark: Mark) -> int:

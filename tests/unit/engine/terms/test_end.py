@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
+import pytest
+
 from streams.core.filters import parse_filter
+from streams.core.plan import Start
 from streams.core.positions import OLDEST, TopicPartition
 from streams.engine.memory import MemorySource
+from streams.engine.resume import preview, resolve
 from streams.engine.source import PollResult
-from tests.support.engine import eventually
+from streams.engine.terms.end import End, is_nothing_left
+from tests.support.engine import eventually, whole
 from tests.support.engine.connection import TP, QuickEngine, connected, id_of
 from tests.support.engine.ends import (
     FROM_THE_OLDEST,
@@ -313,3 +318,28 @@ async def test_at_its_end_a_client_does_not_read_again_what_its_filter_did_not_w
             got = await client.to_the_end()
             assert (offsets(got), end_of(got), next_of(got)) == ([1], ("until", 1), {TP: 22})
         assert engine.count("eventstreams_history_reads_total") == 0
+
+
+@pytest.mark.parametrize("until", [T, T + 1_000], ids=["past", "future"])
+@pytest.mark.parametrize("offset", [1, 3])
+@pytest.mark.parametrize("denied", ["unreadable", "unseen", ""])
+async def test_whether_anything_is_left_is_the_same_for_who_reads_and_who_only_asks(
+    denied: str, offset: int, until: int, clock: Clock
+) -> None:
+    source = topic(-3, -1, -2, 5_000)
+    source.create("b")
+    for time in (-3, -1):
+        source.append("b", b"{}", T + time)
+    engine = QuickEngine(source, ready_seconds=0.5)
+    async with engine.running("a", "b"):
+        if denied:
+            getattr(source, denied).add("b")
+        starts = {TP: Start(offset=offset), TopicPartition("b", 0): Start(offset=1)}
+        async with engine.hub.feed(whole("a", "b"), list(starts)) as feed:
+            position, _ = await resolve(engine.hub, starts, list(starts))
+            end = End(engine.hub, until, None)
+            await end.look_up(end.unknown(feed.vector))
+            for_who_reads = end.is_past(position, feed.vector)
+        position, _ = await preview(engine.hub, starts)
+        assert await is_nothing_left(engine.hub.lookups, starts, position, until) == for_who_reads
+        assert for_who_reads == (bool(denied) and offset == 3), "at the end of all that may be read"
