@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from streams.core.errors import InvalidFilter
 from streams.core.filters import where
@@ -26,6 +26,9 @@ _LISTS = ("wiki", "domain", "type", "namespace")
 _SINGLES = ("title", "user", "bot", "minor", "patrolled")
 _UNESCAPED = "!*'()"
 """What `encodeURIComponent` leaves as it is and `quote` does not."""
+
+_ELLIPSIS = "%E2%80%A6"
+_PARTIAL_ESCAPE = re.compile("%[0-9A-F]?$")
 
 _WORD = re.compile(r"[^\s\x00-\x1f]+")
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*")
@@ -212,8 +215,15 @@ def _fail(parameter: str, element: str) -> Read:
 
 
 def shortened(text: str, max_bytes: int) -> str:
-    """Return a canonical form without its last parameters and values, so that it has at most `max_bytes`."""
+    """Return a canonical form without its last parameters and values, so that it has at most `max_bytes`.
+
+    If the first value alone is longer, it is cut, and ends with an ellipsis: something is in force, and it says what.
+    """
     if len(text) <= max_bytes:
         return text
     end = max(text.rfind(separator, 0, max_bytes + 1) for separator in "&,")
-    return text[: max(0, end)]
+    if end > 0:
+        return text[:end]
+    whole_escapes = _PARTIAL_ESCAPE.sub("", text[: max_bytes - len(_ELLIPSIS)])
+    parameter, _, value = whole_escapes.partition("=")
+    return f"{parameter}={_encoded(unquote(value, errors='ignore'))}{_ELLIPSIS}"

@@ -166,7 +166,8 @@ FILTER_HEADER = OpenApiParameter(
     OpenApiParameter.HEADER,
     response=[200],
     description="Present if the service filters the events: the filter in force, as a query string. If it is too "
-    "long, its last parts are missing here; in Server-Sent Events, the comment `:filter` has them all.",
+    "long, its last parts, or the end of a value (which then ends with an ellipsis), are missing here; in Server-Sent "
+    "Events, the comment `:filter` has them all.",
 )
 
 

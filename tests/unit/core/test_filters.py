@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.core.errors import InvalidFilter
-from streams.core.filters import NO_FILTER, FieldsInUse, FilterIndex, parse_filter
+from streams.core.filters import NO_FILTER, FieldsInUse, FilterIndex, parse_filter, shortened
 from streams.core.filters.query import MAX_CONDITIONS, MAX_VALUES
 
 CANARY = {"meta": {"domain": "canary"}}
@@ -257,6 +257,20 @@ def test_any_query_is_a_filter_or_an_error_and_a_canonical_form_is_its_own(
     again = parse_filter(wanted.text.encode())
     assert again.text == wanted.text
     assert wanted.text.isascii()
+
+
+@given(st.text("aü/!😀%", min_size=15, max_size=90), st.integers(40, 200))
+@example("ü" * 90, 42)
+def test_a_value_that_is_too_long_by_itself_is_cut_between_characters_and_says_so(title: str, most: int) -> None:
+    whole = parse_filter(f"title={quote(title)}&user=x".encode()).text
+    said = shortened(whole, most)
+    assert len(said) <= most
+    assert said
+    cut = unquote(said, errors="strict")
+    if said not in (whole, whole.removesuffix("&user=x")):
+        assert cut.endswith("…")
+        assert unquote(whole).startswith(cut.removesuffix("…"))
+        assert len(said) > most - len(quote("😀")), "no more is left out than has to be"
 
 
 @given(st.binary(max_size=60))
