@@ -2,7 +2,7 @@
 
 The floor is a loop of system calls (benchmarks/ssebench/floor.go): the same bytes in as many writes, as often, to as
 many sockets with the same options, read by the same clients. All CPU time of both processes counts. Ours has besides:
-Kafka (up to 60 fetches a second), decoding, redaction, ids, the event loop, and the looks of each second.
+Kafka (15 to 30 fetches a second), decoding, redaction, ids, the event loop, and the looks of each second.
 
 Two things were wrong with it. It wrote by `syscall.Write`, so that Go's scheduler took an eighth of its CPU time and
 moved it between threads: it cost more than the same loop in Python. And it was told how many events share a *read*:

@@ -240,6 +240,10 @@ class MemorySource:
             raise result
         return result
 
+    def be_patient(self, seconds: float) -> None:
+        """Note how long `poll` might wait for a second record; here it never does."""
+        self.patience = seconds
+
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
         """Return what is new; wait a short while for it."""
         if self.available:

@@ -171,6 +171,10 @@ class RecordSource(Protocol):
         """
         ...
 
+    def be_patient(self, seconds: float) -> None:
+        """Let `poll` wait for a second record, at most for these seconds; with 0, the first one ends the wait."""
+        ...
+
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
         """Return what is new at the tail of many partitions; waits a short while for that, and may be empty.
 

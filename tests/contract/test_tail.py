@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from streams.core.positions import TopicPartition
+from streams.engine.kafka.options import kafka_options
+from streams.engine.kafka.source import KafkaSource
 from streams.engine.source import (
     Batch,
     Bounds,
@@ -16,7 +19,7 @@ from tests.support.kafka.records import (
     poll_until,
     read_all,
 )
-from tests.support.kafka.sources import PATIENCE_SECONDS, Harness, New
+from tests.support.kafka.sources import PATIENCE_SECONDS, Harness, KafkaHarness, New
 
 
 async def test_a_poll_without_news_comes_back_empty_after_a_short_while(harness: Harness) -> None:
@@ -70,3 +73,23 @@ async def test_reads_and_polls_at_the_same_time_do_not_disturb_each_other(harnes
     assert offsets(found) == list(range(200, 205))
     for offset, records in zip(range(0, 200, 10), results, strict=True):
         assert offsets(records)[: 200 - offset] == list(range(offset, 200))
+
+
+async def test_a_patient_poll_brings_two_records_where_the_first_would_have_ended_it(
+    kafka: Any, on_kafka: KafkaHarness
+) -> None:
+    tp = await one_topic(on_kafka, *new(1))
+    source = KafkaSource(kafka_options({"metadata.broker.list": kafka.bootstrap, "fetch.wait.max.ms": 5_000}))
+    try:
+        await source.refresh([tp.topic])
+        await poll_until(source, {tp: 0}, lambda found, _: len(found) == 1)  # which tells how large a record is
+        source.be_patient(5.0)
+        polling = asyncio.ensure_future(source.poll({tp: 1}))
+        await on_kafka.write(tp.topic, new(1))
+        assert not (await asyncio.wait({polling}, timeout=0.5))[0]
+        await on_kafka.write(tp.topic, new(1))
+        result = (await asyncio.wait_for(polling, PATIENCE_SECONDS))[tp]
+        assert isinstance(result, Batch)
+        assert [record.offset for record in result.records] == [1, 2]
+    finally:
+        await source.close()

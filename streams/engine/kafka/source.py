@@ -27,6 +27,7 @@ from streams.engine.kafka.broker_trouble import BrokerOutages, failure, not_auth
 from streams.engine.kafka.brokers import LOOKUP, METADATA, TAIL, Brokers, Group, by_topic
 from streams.engine.kafka.damaged import Damaged
 from streams.engine.kafka.options import REQUEST_SECONDS, KafkaOptions
+from streams.engine.kafka.patience import Patience
 from streams.engine.metrics import Metrics
 from streams.engine.source import (
     Batch,
@@ -67,6 +68,7 @@ class KafkaSource:
         self._resting: dict[TopicPartition, float] = {}
         """Partitions that the tail leaves alone, and until when (time.monotonic)."""
         self._damaged = Damaged(metrics)
+        self._patience = Patience(options)
         self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
         self._asked_at: dict[int, float] = {}
         """When the fetch of each leader was sent (time.monotonic)."""
@@ -189,7 +191,7 @@ class KafkaSource:
         group = Group("history", number)
         try:
             # A record larger than max_bytes comes all the same, alone (KIP-74).
-            fetched = await self._fetch(leader, {partition: offset}, max_bytes, 0, group, REQUEST_SECONDS)
+            fetched = await self._fetch(leader, {partition: offset}, max_bytes, None, group, REQUEST_SECONDS)
             _, result = fetched.get(partition, (offset, None))
             if isinstance(result, Batch) and any(len(r.value or b"") > 2 * max_bytes for r in result.records):
                 # A small response takes the place of the large one.
@@ -204,6 +206,10 @@ class KafkaSource:
         if isinstance(result, SourceError):
             raise result
         return result
+
+    def be_patient(self, seconds: float) -> None:
+        """Let each leader wait at most `seconds` for a second record before it answers the next fetches of the tail."""
+        self._patience.seconds = seconds
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
         """Return what is new at the tail.
@@ -254,16 +260,10 @@ class KafkaSource:
     async def _tail_fetch(
         self, leader: int, wanted: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, tuple[int, PollResult]]:
-        options = self._options
+        max_bytes = self._options.max_partition_fetch_bytes
         try:
-            fetched = await self._fetch(
-                leader,
-                wanted,
-                options.max_partition_fetch_bytes,
-                options.fetch_max_wait_ms,
-                TAIL,
-                self._tail_seconds,
-            )
+            bounds = self._patience.bounds(leader)
+            fetched = await self._fetch(leader, wanted, max_bytes, bounds, TAIL, self._tail_seconds)
         except Exception as error:  # of any kind: it would end the poll of all other brokers too
             self._outages.fails(leader, str(error) or repr(error))
             self._silent[leader] = self._refreshes  # it may return as another one, of another cluster
@@ -277,11 +277,8 @@ class KafkaSource:
         for tp in wanted:  # also one whose batch is damaged, and not among the results
             _, result = fetched.get(tp, (0, None))
             if not isinstance(result, Batch):
-                pause = (
-                    self._tuning.denied_seconds
-                    if isinstance(result, NotAuthorizedError)
-                    else self._tuning.broker_retry_seconds
-                )
+                is_denied = isinstance(result, NotAuthorizedError)
+                pause = self._tuning.denied_seconds if is_denied else self._tuning.broker_retry_seconds
                 self._resting[tp] = time.monotonic() + pause
         return fetched
 
@@ -290,20 +287,22 @@ class KafkaSource:
         leader: int,
         wanted: Mapping[TopicPartition, int],
         max_bytes: int,
-        wait_ms: int,
+        patience: tuple[int, int] | None,
         group: Group,
         seconds: float,
     ) -> dict[TopicPartition, tuple[int, PollResult]]:
         options = self._options
+        wait_ms, min_bytes = patience or (0, options.fetch_min_bytes)
         request = FetchRequest(
             wait_ms,
-            options.fetch_min_bytes,
+            min_bytes,
             options.fetch_max_bytes,
             self._isolation,
             by_topic({tp: (offset, max_bytes) for tp, offset in wanted.items()}),
         )
         response = await self._brokers.send(leader, request, group, seconds)
         results: dict[TopicPartition, tuple[int, PollResult]] = {}
+        nbytes = records = 0
         for topic, partitions in response.topics:
             for partition, code, high_watermark, stable, begin, aborted, *_, data in partitions:
                 tp = TopicPartition(topic, partition)
@@ -316,10 +315,13 @@ class KafkaSource:
                     if batch is None:  # it stops its own partition, not all of this broker's
                         continue
                     result = batch
+                    nbytes, records = nbytes + len(data or b""), records + len(batch.records)
                 else:
                     result = failure(error, tp, wanted[tp])
                     self._is_stale |= isinstance(result, SourceUnavailableError)
                 results[tp] = wanted[tp], result
+        if patience:
+            self._patience.learn(leader, nbytes, records)
         return results
 
     async def _batch(

@@ -20,7 +20,8 @@ from streams.engine.metrics import Metrics
 from streams.engine.tuning import Tuning
 
 FETCH = 0.5
-"""Delay between fetches, as a multiple of `gather_seconds`. At 1.0, fetches and writes would wait for each other."""
+"""Delay between fetches that end with the first event, as a multiple of `gather_seconds`. At 1.0, fetches and writes
+would wait for each other."""
 ALONE = 1.5
 """Delay of a lone event, as a multiple of `gather_seconds`."""
 YOUNG = 0.5
@@ -172,18 +173,35 @@ class Rounds:
         self._booked = math.inf
         """For when a round is booked, if one is."""
         self._handle: asyncio.Handle | None = None
+        self.patience = 0.0
+        """Seconds that the next fetch may wait for a second event: as long as a lone event would wait here."""
+        self._answered_at = self._came_at = -math.inf
+        """When a fetch was last answered, and when one last brought events (time.monotonic)."""
+        self._asked_at = math.inf
+        """When the last fetch was sent, if it was patient: its events may have waited since then."""
 
-    def fetch_delay(self, fetched: float) -> float:
-        """Return the seconds before the next fetch; `fetched` is when a fetch was last answered (time.monotonic)."""
+    def fetched(self, asked_at: float, events: int) -> None:
+        """Decide on the next fetch: it is patient where events come faster than a lone one would wait for another."""
+        now, alone = time.monotonic(), ALONE * self._gather_seconds
+        self._asked_at = asked_at if self.patience else math.inf
+        is_busy = events > 1 or (events == 1 and now - self._came_at <= alone)
+        self.patience = alone if is_busy and self.followers > self._few else 0.0
+        self._answered_at = now
+        if events:
+            self._came_at = now
+
+    def fetch_delay(self) -> float:
+        """Return the seconds before the next fetch."""
         if self.followers <= self._few:
             return 0.0
-        return max(0.0, fetched + FETCH * self._gather_seconds - time.monotonic())
+        share = 1.0 if self.patience else FETCH
+        return max(0.0, self._answered_at + share * self._gather_seconds - time.monotonic())
 
     def wake(self, fanout: Fanout, events: int) -> None:
         """Write what is new of a feed, in a round that is due now or later."""
         now = time.monotonic()
         if not fanout.events:
-            fanout.since = now
+            fanout.since = min(now, self._asked_at)
             fanout.is_rare = now > fanout.written_at + RARE * self._gather_seconds
             self._waiting[fanout] = None
         fanout.events += events

@@ -56,8 +56,6 @@ class Hub:
         self._source = source
         self._encoder = encoder
         self._metrics = metrics
-        self._heard_at = float("-inf")
-        """When a fetch of the tail was last answered."""
         self._cluster_id = ""
         self._watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -201,7 +199,8 @@ class Hub:
     # The tail.
 
     async def _read_tail(self) -> None:
-        if delay := self.feeds.rounds.fetch_delay(self._heard_at):
+        rounds = self.feeds.rounds
+        if delay := rounds.fetch_delay():
             await asyncio.sleep(delay)  # what comes meanwhile is fetched at once
         began = time.monotonic()
         read = ((p.tp, p.ring) for p in self.partitions.values() if not p.is_suspect and p.retry_at <= began)
@@ -212,10 +211,12 @@ class Hub:
                 async with asyncio.timeout(self.tuning.retry_seconds):
                     await self._watching.wait()
             return
+        self._source.be_patient(rounds.patience)
         results = await self._source.poll(positions)
-        if any(isinstance(result, Batch) for result in results.values()):
-            self._heard_at = time.monotonic()
+        batches = [result for result in results.values() if isinstance(result, Batch)]
+        if batches:
             self.health.heard()
+            rounds.fetched(began, sum(len(batch.records) for batch in batches))
         has_moved = False
         new: set[Feed] = set()
         try:

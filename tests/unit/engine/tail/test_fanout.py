@@ -14,7 +14,7 @@ import pytest
 from streams.core.positions import Mark, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.tail import fanout
-from streams.engine.tail.fanout import RARE, YOUNG, Chunk, Fanout, Follower, Rounds, Step
+from streams.engine.tail.fanout import ALONE, RARE, YOUNG, Chunk, Fanout, Follower, Rounds, Step
 from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, eventually
 
@@ -236,11 +236,48 @@ def test_when_a_round_is_due(events: int, began: float, since: float, due: float
 
 def test_nothing_is_fetched_for_many_before_it_can_be_sent() -> None:
     rounds = Rounds(Tuning(gather_seconds=20.0), Metrics())
-    assert rounds.fetch_delay(time.monotonic()) == 0, "few get all at once"
+    assert rounds.fetch_delay() == 0, "nothing was fetched yet"
+    rounds.fetched(time.monotonic(), 0)
+    assert rounds.fetch_delay() == 0, "few get all at once"
     rounds.followers = 1_000
-    assert 9 < rounds.fetch_delay(time.monotonic()) <= 10
-    assert rounds.fetch_delay(time.monotonic() - 11) == 0
-    assert rounds.fetch_delay(-math.inf) == 0
+    assert 9 < rounds.fetch_delay() <= 10
+    rounds._answered_at -= 11
+    assert rounds.fetch_delay() == 0
+
+
+def test_a_fetch_waits_for_a_second_event_while_events_come_often_and_many_follow() -> None:
+    rounds = Rounds(Tuning(gather_seconds=20.0), Metrics())
+    rounds.fetched(0.0, 2)
+    assert rounds.patience == 0, "few get all at once"
+    rounds.followers = 1_000
+    rounds._came_at = -math.inf
+    rounds.fetched(0.0, 1)
+    assert rounds.patience == 0, "the first after a pause"
+    rounds.fetched(0.0, 1)
+    assert rounds.patience == ALONE * 20.0, "another soon after it"
+    assert 19 < rounds.fetch_delay() <= 20
+    rounds.fetched(0.0, 2)
+    assert rounds.patience == ALONE * 20.0
+    rounds._came_at -= ALONE * 20.0 + 1
+    rounds.fetched(0.0, 1)
+    assert rounds.patience == 0, "events are rarer now"
+    rounds.fetched(0.0, 2)
+    rounds.fetched(0.0, 0)
+    assert rounds.patience == 0, "none came"
+
+
+async def test_an_event_that_a_fetch_has_waited_with_does_not_wait_again() -> None:
+    live = Live(1, gather_seconds=20.0, few_followers=0)
+    await asyncio.sleep(0)
+    now = time.monotonic()
+    live.rounds._began = live.fanout.written_at = now - 25
+    for patience, due in ((0.0, now + ALONE * 20.0), (ALONE * 20.0, now)):
+        live.rounds.patience = patience
+        live.rounds.fetched(now - ALONE * 20.0, 1)
+        live.fanout.events = 0
+        live.fanout.wake(1)
+        assert due - 1 < live.rounds.due(live.fanout) < due + 10
+    await live.end()
 
 
 async def test_who_does_not_take_a_chunk_leaves_at_the_position_that_it_has_had() -> None:
