@@ -3,10 +3,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Most tests wait for something, so three processes run them, a file each, on one Kafka; one process runs all that need a
+# Most tests wait for something, so four processes run them, a file each, on one Kafka; one process runs all that need a
 # browser. Folders with the slowest files come first in the alphabet. Tests of faults load the machine themselves: they
 # run afterwards, three at a time.
-AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
+AT_ONCE := --numprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/faults
 FAULTS := --numprocesses 3 --dist load tests/faults
 AXE := tests/browser/node_modules/axe-core/axe.min.js
 GENERATOR_VERSION := 7.25.0

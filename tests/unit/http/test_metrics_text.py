@@ -11,21 +11,26 @@ import pytest
 from streams.http import views as module
 
 
-async def test_a_flood_has_few_texts_made_in_a_row_and_then_twenty_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("takes", "in_a_row"), [(0.006, 5), (0.0005, 56)])
+async def test_a_flood_has_a_tenth_of_the_time_spent_on_texts(
+    takes: float, in_a_row: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now, made = 100.0, []
 
     def text() -> bytes:
+        nonlocal now
+        now += takes
         made.append(now)
         return b"%f" % now
 
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now, thread_time=lambda: now))
     service: Any = SimpleNamespace(metrics=SimpleNamespace(text=text))
     asked = module.MetricsText()
-    for _ in range(1_000):
-        now += 0.001
+    while now < 102:
+        now += 0.0001
         answer = await asked({}, service)
         assert isinstance(answer.content, bytes)
-        assert now - float(answer.content) <= 0.051
-    assert len(made) == pytest.approx(20, abs=5)
-    assert made[3] < 100.05 < made[4], "four in a row"
-    assert min(after - before for before, after in pairwise(made[4:])) > 0.045
+        assert now - float(answer.content) <= 11 * takes
+    assert len(made) * takes < 0.1 * 2 + 0.025 + 2 * takes
+    pauses = [after - before > 2 * takes for before, after in pairwise(made)]
+    assert pauses.index(True) + 1 == pytest.approx(in_a_row, abs=3), "seconds in a row"
