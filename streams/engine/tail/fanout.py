@@ -305,7 +305,6 @@ def _count(sent: list[int], chunk: Chunk, times: int) -> None:
 
 def _write(follower: Follower) -> None:
     """Write everything that is new to one follower."""
-    sent = follower.sent
     if follower.left.done():
         return
     try:
@@ -314,8 +313,7 @@ def _write(follower: Follower) -> None:
             if chunk.parts:
                 if not follower.sink.try_write(chunk):
                     break
-                sent[0] += chunk.events
-                sent[1] += chunk.nbytes
+                _count(follower.sent, chunk, 1)
             follower.number = step.number
             follower.position = step.after
             if step.is_newest:

@@ -189,8 +189,8 @@ async def is_nothing_left(
     places = await places_before(lookups, partitions, until)
     left = [
         tp
-        for tp, place in ((tp, places.get(tp)) for tp in partitions)
-        if place is None or (tp in position and position[tp].offset < place.offset)
+        for tp in partitions
+        if (place := places.get(tp)) is None or (tp in position and position[tp].offset < place.offset)
     ]
     if len(left) == len(partitions):
         return False
