@@ -135,7 +135,7 @@ def framed(events: Sequence[Event]) -> Feed:
         own = events[number::PARTITIONS]
         for first in range(0, len(own), BATCH):
             some = own[first : first + BATCH]
-            track.extend(Run(tp, some, Mark(0, some[-1].offset + 1, some[-1].timestamp + 1), 0.0))
+            track.extend(Run(tp, some, Mark(0, some[-1].offset + 1, some[-1].timestamp + 1), 0.0), set())
             track.settle()
     return feed
 

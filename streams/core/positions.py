@@ -198,7 +198,7 @@ class IdWriter:
         self._places: dict[TopicPartition, int] = {}
         self._entries: list[bytes] = []
         self.nbytes = 0
-        """The length of all entries."""
+        """The length of all entries, as they were when `reset` or `set` was called last."""
 
     def reset(self, position: Position) -> None:
         """Take over a whole position, with just its partitions."""
@@ -223,10 +223,8 @@ class IdWriter:
 
     def put(self, tp: TopicPartition, entry: bytes) -> bytes:
         """Say of one partition what `entry` returned; return the ids."""
-        entries, place = self._entries, self._places[tp]
-        self.nbytes += len(entry) - len(entries[place])
-        entries[place] = entry
-        return b",".join(entries)
+        self._entries[self._places[tp]] = entry
+        return b",".join(self._entries)
 
     def ids(self) -> bytes:
         """Return the members of the JSON array, without its brackets."""

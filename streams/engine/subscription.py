@@ -166,7 +166,7 @@ class Subscription:
             return number, target
         if not terms.is_near_end:
             step = self._feed.next_step(number, self._is_sse)
-            if step is None or terms.admits(step.chunk.events):
+            if step is None or terms.admits(step.events):
                 return number, target
         return None, terms.target(self.position)
 
@@ -188,11 +188,11 @@ class Subscription:
                         return
                 step = feed.next_step(number, self._is_sse)
                 if step is not None:
-                    if terms is not None and not terms.admits(step.chunk.events):
+                    if terms is not None and not terms.admits(step.events):
                         return
-                    chunk, number, self.position, _ = step
-                    if chunk.parts:
-                        yield chunk
+                    number, self.position = step.number, step.after
+                    if step.parts:
+                        yield step
                 elif self._sink is None:
                     await (feed.changed() if terms is None else terms.feed_to_move())
                 else:

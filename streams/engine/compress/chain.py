@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from streams.engine.compress.codings import NO_SUMS, Coding, Sums, Window
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.fanout import Chunk, Parts, Step
 from streams.engine.tail.feed import Feed
 from streams.engine.tuning import Tuning
 
@@ -85,8 +85,8 @@ class Chain:
         form: Form | None = chunk.forms.get(self.name)
         if form is None:
             form = chunk.forms[self.name] = Form()
-            if chunk.span is not None:
-                self._find_stream(chunk, form, *chunk.span)
+            if isinstance(chunk, Step):
+                self._find_stream(chunk, form)
         return form
 
     def make_alone(self, chunk: Chunk, form: Form) -> Chunk:
@@ -97,9 +97,10 @@ class Chain:
         form.alone = _made(chunk, self.coding.alone(data))
         return form.alone
 
-    def _find_stream(self, chunk: Chunk, form: Form, first: int, last: int) -> None:
+    def _find_stream(self, chunk: Step, form: Form) -> None:
+        first, last = chunk.before, chunk.number
         if last > self._tip:
-            self._extend(first, last)
+            self._extend(chunk)
         pieces = [piece for piece in self._pieces if first < piece.number <= last]
         if len(pieces) == last - first:
             form.stream = _made(chunk, b"".join([piece.data for piece in pieces]))
@@ -108,8 +109,9 @@ class Chain:
         while self._bytes > self._piece_bytes and len(self._pieces) > 1:
             self._bytes -= len(self._pieces.popleft().data)
 
-    def _extend(self, first: int, last: int) -> None:
-        """Make the pieces up to block `last`: from the tip on, or from block `first` on if that is later."""
+    def _extend(self, step: Step) -> None:
+        """Make the pieces up to where the step leads: from the tip on, or from its beginning if that is later."""
+        first, last = step.before, step.number
         now = time.monotonic()
         if not self._may_open(self, now):
             self.close()
@@ -119,15 +121,22 @@ class Chain:
             self._renew_at = 0.0
             self._drop_pieces()
         for number in range(max(first, self._tip), last):
-            try:
-                block = self.feed.after(number)
-            except LookupError:
-                block = None
-            if block is None:
+            parts = step.parts if number == first == last - 1 else self._parts_after(number)
+            if parts is None:
                 self._renew_at = 0.0
                 self._drop_pieces()
                 return
-            self._add(number + 1, b"".join(block.sse() if self.is_sse else block.ndjson()), now)
+            self._add(number + 1, b"".join(parts), now)
+
+    def _parts_after(self, number: int) -> Parts | None:
+        """Return the block that follows block `number`; None if the feed no longer has it."""
+        try:
+            block = self.feed.after(number)
+        except LookupError:
+            return None
+        if block is None:
+            return None
+        return block.parts if self.is_sse else block.ndjson()
 
     def _add(self, number: int, data: bytes, now: float) -> None:
         start, piece, begins = self._sums, b"", False

@@ -12,7 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from streams.core.positions import Mark, TopicPartition
 from streams.engine.faults import Faults
@@ -36,19 +36,15 @@ class Chunk:
     """What a client is sent next: whole events or a comment, as parts that are shared where they can be.
 
     `framed` is for the edge: the same bytes as they go into a socket, made by the first client that writes them.
-    `forms` are the chunk as compressed clients get it, by coding (streams/engine/compress/). `span` is, of a step of a
-    feed, after which block it begins and with which it ends.
+    `forms` are the chunk as compressed clients get it, by coding (streams/engine/compress/).
     """
 
-    __slots__ = ("events", "form_bytes", "forms", "framed", "grown", "nbytes", "parts", "span")
+    __slots__ = ("events", "form_bytes", "forms", "framed", "grown", "nbytes", "parts")
 
-    def __init__(
-        self, parts: Parts, events: int, nbytes: int | None = None, span: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, parts: Parts, events: int, nbytes: int | None = None) -> None:
         self.parts = parts
         self.events = events
         self.nbytes = sum(map(len, parts)) if nbytes is None else nbytes
-        self.span = span
         self.framed: bytes | None = None
         self.forms: dict[str, Any] | None = None
         self.form_bytes = 0
@@ -62,14 +58,36 @@ class Chunk:
         if self.grown is not None:
             self.grown(nbytes)
 
+    def let_forms_go(self) -> None:
+        """Drop what was made of it: who wants that has it made again."""
+        self.framed = self.forms = None
+        self.form_bytes = 0
 
-class Step(NamedTuple):
-    """A chunk of a feed, and where it leads: to block `number`, which may be its newest, and the position `after`."""
 
-    chunk: Chunk
-    number: int
-    after: dict[TopicPartition, Mark]
-    is_newest: bool
+class Step(Chunk):
+    """A chunk of a feed that leads from block `before` to block `number`, which may be the newest.
+
+    `after` is the position there.
+    """
+
+    __slots__ = ("after", "before", "is_newest", "number")
+
+    def __init__(
+        self,
+        parts: Parts,
+        events: int,
+        nbytes: int | None,
+        after: dict[TopicPartition, Mark],
+        before: int,
+        number: int,
+        *,
+        is_newest: bool,
+    ) -> None:
+        super().__init__(parts, events, nbytes)
+        self.after = after
+        self.before = before
+        self.number = number
+        self.is_newest = is_newest
 
 
 class Sink(Protocol):
@@ -146,10 +164,18 @@ class Fanout:
             del self.followers[follower]
             self._rounds.followers -= 1
 
-    def wake(self, events: int) -> None:
-        """Write `events` new events and comments of the feed to its followers, in a round that is due now or later."""
-        if self.followers:
-            self._rounds.wake(self, events)
+    def wake(self, events: int, now: float) -> None:
+        """Write `events` new events and comments to all followers, in a round that is due `now` or later (s)."""
+        if not self.followers:
+            return
+        rounds = self._rounds
+        if not self.events:
+            self.since = min(now, rounds.asked_at)
+            self.is_rare = now > self.written_at + rounds.rare_seconds
+            rounds.waiting[self] = None
+        self.events += events
+        if rounds.booked > rounds.earliest:  # else it could not be earlier
+            rounds.book_for(self, now)
 
 
 class Rounds:
@@ -167,23 +193,26 @@ class Rounds:
         self._gather_seconds = tuning.gather_seconds
         self._slice = tuning.slice_followers
         self._faults = Faults(metrics, tuning)
-        self._waiting: dict[Fanout, None] = {}
+        self.rare_seconds = RARE * tuning.gather_seconds
+        self.waiting: dict[Fanout, None] = {}
+        """Those of which something is to be written."""
         self._round: Iterator[Follower] | None = None
-        self._began = -math.inf
-        self._booked = math.inf
+        self.earliest = -math.inf
+        """When the next round may begin, if there are many followers."""
+        self.booked = math.inf
         """For when a round is booked, if one is."""
         self._handle: asyncio.Handle | None = None
         self.patience = 0.0
         """Seconds that the next fetch may wait for a second event: as long as a lone event would wait here."""
         self._answered_at = self._came_at = -math.inf
         """When a fetch was last answered, and when one last brought events (time.monotonic)."""
-        self._asked_at = math.inf
+        self.asked_at = math.inf
         """When the last fetch was sent, if it was patient: its events may have waited since then."""
 
     def fetched(self, asked_at: float, events: int) -> None:
         """Decide on the next fetch: it is patient where events come faster than a lone one would wait for another."""
         now, alone = time.monotonic(), ALONE * self._gather_seconds
-        self._asked_at = asked_at if self.patience else math.inf
+        self.asked_at = asked_at if self.patience else math.inf
         is_busy = events > 1 or (events == 1 and now - self._came_at <= alone)
         self.patience = alone if is_busy and self.followers > self._few else 0.0
         self._answered_at = now
@@ -197,47 +226,42 @@ class Rounds:
         share = 1.0 if self.patience else FETCH
         return max(0.0, self._answered_at + share * self._gather_seconds - time.monotonic())
 
-    def wake(self, fanout: Fanout, events: int) -> None:
-        """Write what is new of a feed, in a round that is due now or later."""
-        now = time.monotonic()
-        if not fanout.events:
-            fanout.since = min(now, self._asked_at)
-            fanout.is_rare = now > fanout.written_at + RARE * self._gather_seconds
-            self._waiting[fanout] = None
-        fanout.events += events
-        if self._round is None and self._booked > now:
+    def book_for(self, fanout: Fanout, now: float) -> None:
+        """Begin a round for what waits of a feed: `now`, or when it is due."""
+        if self.booked > now and self._round is None:
             self._book(self.due(fanout), now)
 
     def due(self, fanout: Fanout) -> float:
         """Return when a round may begin for what waits of a feed."""
         if self.followers <= self._few:
             return fanout.since
-        earliest = self._began + self._gather_seconds
         if fanout.events > 1 or fanout.is_rare:
-            return max(earliest, fanout.since)
-        return max(earliest, fanout.since + ALONE * self._gather_seconds)
+            return max(self.earliest, fanout.since)
+        return max(self.earliest, fanout.since + ALONE * self._gather_seconds)
 
     def _book(self, due: float, now: float) -> None:
         """Begin a round then, or once what runs now is done: others may have something new by then."""
-        if due >= self._booked:
+        if due >= self.booked:
             return
         if self._handle is not None:
             self._handle.cancel()
-        self._booked = due
+        self.booked = due
         loop = asyncio.get_running_loop()
         self._handle = loop.call_soon(self._begin) if due <= now else loop.call_later(due - now, self._begin)
 
     def _begin(self) -> None:
-        now = max(time.monotonic(), self._booked)  # a timer may be early by its own resolution
-        self._booked, self._handle = math.inf, None
+        now = max(time.monotonic(), self.booked)  # a timer may be early by its own resolution
+        self.booked, self._handle = math.inf, None
         youngest = now if self.followers <= self._few else now - YOUNG * self._gather_seconds
-        ready = [f for f in self._waiting if f.events > 1 or f.is_rare or f.since <= youngest]
+        ready = [f for f in self.waiting if f.events > 1 or f.is_rare or f.since <= youngest]
+        followers: list[Follower] = []
         for fanout in ready:
-            del self._waiting[fanout]
+            del self.waiting[fanout]
             fanout.events = 0
             fanout.written_at = now
-        self._began = now
-        self._round = itertools.chain.from_iterable([list(fanout.followers) for fanout in ready])
+            followers += fanout.followers
+        self.earliest = now + self._gather_seconds
+        self._round = iter(followers)
         self._write_slice()
 
     def _write_slice(self) -> None:
@@ -249,8 +273,8 @@ class Rounds:
             asyncio.get_running_loop().call_soon(self._write_slice)
             return
         self._round = None
-        if self._waiting:
-            self._book(min(map(self.due, self._waiting)), time.monotonic())
+        if self.waiting:
+            self._book(min(map(self.due, self.waiting)), time.monotonic())
 
 
 def _write_all(followers: Iterable[Follower]) -> None:
@@ -271,14 +295,14 @@ def _write_all(followers: Iterable[Follower]) -> None:
             or follower.is_sse is not is_sse
         ):
             if step is not None:
-                _count(sent, step.chunk, written)
+                _count(sent, step, written)
             next_step, number, is_sse, sent = follower.next_step, follower.number, follower.is_sse, follower.sent
             step, written = _only_step(next_step, number, is_sse), 0
         if step is None:
             _write(follower)
             continue
         try:
-            if follower.sink.try_write(step.chunk):
+            if follower.sink.try_write(step):
                 follower.number, follower.position = step.number, step.after
                 written += 1
             else:
@@ -286,7 +310,7 @@ def _write_all(followers: Iterable[Follower]) -> None:
         except Exception as fault:  # a fault of ours ends this one stream (invariant 7)
             follower.leave(fault)
     if step is not None:
-        _count(sent, step.chunk, written)
+        _count(sent, step, written)
 
 
 def _only_step(next_step: NextStep, number: int, is_sse: bool) -> Step | None:
@@ -295,7 +319,7 @@ def _only_step(next_step: NextStep, number: int, is_sse: bool) -> Step | None:
         step = next_step(number, is_sse)
     except Exception:  # `_write` will have it too
         return None
-    return step if step is not None and step.is_newest and step.chunk.parts else None
+    return step if step is not None and step.is_newest and step.parts else None
 
 
 def _count(sent: list[int], chunk: Chunk, times: int) -> None:
@@ -309,11 +333,10 @@ def _write(follower: Follower) -> None:
         return
     try:
         while (step := follower.next_step(follower.number, follower.is_sse)) is not None:
-            chunk = step.chunk
-            if chunk.parts:
-                if not follower.sink.try_write(chunk):
+            if step.parts:
+                if not follower.sink.try_write(step):
                     break
-                _count(follower.sent, chunk, 1)
+                _count(follower.sent, step, 1)
             follower.number = step.number
             follower.position = step.after
             if step.is_newest:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from streams.core import formats
 from streams.core.filters import NO_FILTER, Filter
 from streams.core.positions import Mark, Position, Scope, TopicPartition
-from streams.engine.tail.fanout import Chunk, Fanout, Parts, Rounds, Step
+from streams.engine.tail.fanout import Fanout, Parts, Rounds, Step
 from streams.engine.tuning import Tuning
 
 MARK_BYTES = 60
@@ -39,41 +39,39 @@ class Selection(NamedTuple):
     filter: Filter = NO_FILTER
 
 
-class FeedBlock:
-    """Some whole events, or a comment, as shared bytes; `after` is the position after it, and `at` when it was made.
+class FeedBlock(Step):
+    """Some whole events, or a comment, as SSE: the step to it from the block before; `at` is when it was made.
 
-    An event is three parts: what is before its JSON, which is the ring's own, and what is after it. `nbytes` is the
-    size of all parts as SSE, and `held_bytes` what the block takes up in memory.
+    An event is three parts: what is before its JSON, which is the ring's own, and what is after it.
     """
 
-    __slots__ = ("_ndjson", "_sse", "after", "at", "count", "held_bytes", "nbytes")
+    __slots__ = ("_ndjson", "at")
 
     def __init__(
         self,
-        sse: Parts,
-        count: int,
+        parts: Parts,
+        events: int,
         nbytes: int,
         after: dict[TopicPartition, Mark],
         at: float,
         ndjson: Parts | None = None,
     ) -> None:
-        self.at = at
-        self._sse = sse
+        # Without a call: this is done for each block.
+        self.parts, self.events, self.nbytes, self.after, self.at = parts, events, nbytes, after, at
+        self.framed = self.forms = self.grown = None
+        self.form_bytes = 0
         self._ndjson = ndjson
-        self.count = count
-        self.after = after
-        self.nbytes = nbytes
-        self.held_bytes = nbytes + OBJECT_BYTES + EVENT_BYTES * count + MARK_BYTES * len(after)
 
-    def sse(self) -> Parts:
-        """Return the block as SSE."""
-        return self._sse
+    @property
+    def held_bytes(self) -> int:
+        """What the block takes up in memory, without what is made of it for sockets."""
+        return self.nbytes + OBJECT_BYTES + EVENT_BYTES * self.events + MARK_BYTES * len(self.after)
 
     def ndjson(self) -> Parts:
         """Return the block as NDJSON."""
         if self._ndjson is not None:
             return self._ndjson
-        return tuple([part for json in self._sse[1::3] for part in (json, b"\n")])
+        return tuple([part for json in self.parts[1::3] for part in (json, b"\n")])
 
 
 class Moved(Protocol):
@@ -106,6 +104,7 @@ class Feed:
         "_keepalive_seconds",
         "_last_block_at",
         "_max_bytes",
+        "_newest",
         "_step_bytes",
         "_steps",
         "_track",
@@ -129,10 +128,12 @@ class Feed:
         self._bytes = 0
         self._changed: asyncio.Event | None = None
         """What those wait for who wait for a change, if there are any."""
+        self._newest: FeedBlock | None = None
+        """The newest block, which is the step that nearly all who are live are given."""
         self._steps: dict[tuple[int, bool], Step] = {}
-        """What `next_step` made last, since the newest block came, where several clients ask for the same."""
+        """What else `next_step` made, since the newest block came, where several clients ask for the same."""
         self._step_bytes = 0
-        self.fanout = Fanout(self.next_step, rounds)
+        self.fanout = Fanout(self.take_step, rounds)
         self._keepalive_seconds = tuning.keepalive_seconds
         self._last_block_at = now
 
@@ -155,7 +156,9 @@ class Feed:
     @property
     def held_bytes(self) -> int:
         """What the feed takes up in memory: its blocks in both formats, and its steps."""
-        return self._bytes + self._step_bytes
+        newest = self._newest
+        made = 0 if newest is None else newest.form_bytes + (newest.nbytes if newest.framed else 0)
+        return self._bytes + self._step_bytes + made
 
     @property
     def tip(self) -> int:
@@ -196,12 +199,26 @@ class Feed:
         """
         if self._track.inbox:
             self._track.settle()  # or what was made before would pass for the newest
+        newest = self._newest
+        if newest is not None and newest.before == number and is_sse:
+            return newest
         made = self._steps.get((number, is_sse)) if self._steps else None
         if made is None:
             made = self._step_after(number, is_sse)
             if made is not None and self.clients > 1:
                 self._keep_step((number, is_sse), made)
         return made
+
+    def take_step(self, number: int, is_sse: bool) -> Step | None:
+        """Return the same for a follower, to which it is written at once.
+
+        What the only client is given is not kept: nobody else can need it, and memory that is free again at once is
+        the next feed's, still in the CPU's cache. If the client does not take it, it catches up from the rings.
+        """
+        step = self.next_step(number, is_sse)
+        if step is not None and step.is_newest and step.parts and self.clients == 1:
+            self._let_all_go()
+        return step
 
     def _step_after(self, number: int, is_sse: bool) -> Step | None:
         index, blocks = number + 1 - self._first, self._blocks
@@ -210,39 +227,39 @@ class Feed:
         if index >= len(blocks):
             return None
         block = blocks[index]
-        if index + 1 == len(blocks):  # as it is for nearly all who are live
-            shown, nbytes = (block.sse(), block.nbytes) if is_sse else (block.ndjson(), None)
-            chunk = Chunk(shown, block.count, nbytes, (number, number + 1))
-            return Step(chunk, number + 1, block.after, is_newest=True)
         parts: list[bytes] = []
         size = events = 0
         while index < len(blocks) and (not size or size + blocks[index].nbytes <= self._block_bytes):
             block = blocks[index]
-            parts += block.sse() if is_sse else block.ndjson()
+            parts += block.parts if is_sse else block.ndjson()
             size += block.nbytes
-            events += block.count
+            events += block.events
             index += 1
         last = self._first + index - 1
-        chunk = Chunk(tuple(parts), events, size if is_sse else None, (number, last))
-        return Step(chunk, last, block.after, index == len(blocks))
+        nbytes = size if is_sse else None
+        return Step(tuple(parts), events, nbytes, block.after, number, last, is_newest=index == len(blocks))
 
     def _keep_step(self, key: tuple[int, bool], step: Step) -> None:
         """Keep a step, and let older ones go: clients at different blocks would have one of each made."""
         self._steps[key] = step
-        step.chunk.grown = self._grow_steps
+        step.grown = self._grow_steps
         self._grow_steps(_step_bytes(step))
 
     def _grow_steps(self, nbytes: int) -> None:
         self._step_bytes += nbytes
         while self._step_bytes > self._max_bytes // STEP_SHARE and len(self._steps) > 1:
             oldest = self._steps.pop(next(iter(self._steps)))
-            oldest.chunk.grown = None
+            oldest.grown = None
             self._step_bytes -= _step_bytes(oldest)
 
     def forget_steps(self) -> None:
         """Drop the steps that are kept, with all that was made of them: who wants one has it made again."""
+        if self._newest is not None:
+            self._newest.let_forms_go()
+        if not self._steps:
+            return
         for step in self._steps.values():
-            step.chunk.grown = None
+            step.grown = None
         self._steps.clear()
         self._step_bytes = 0
 
@@ -256,9 +273,14 @@ class Feed:
 
     def append(self, block: FeedBlock) -> None:
         """Add a block. Call `wake` afterwards."""
-        self._blocks.append(block)
-        if self._steps:
+        blocks = self._blocks
+        if self._newest is not None:
             self.forget_steps()
+        self._newest = block
+        block.number = number = self._first + len(blocks)
+        block.before = number - 1
+        block.is_newest = True
+        blocks.append(block)
         self._bytes += block.held_bytes
         self._last_block_at = block.at
         if self._bytes > self._max_bytes:
@@ -275,14 +297,17 @@ class Feed:
         self._first += 1  # also who had the newest block is behind now
         self.coming += 1
 
-    def wake(self) -> None:
-        """Tell all followers what has been added: once for many partitions, so that it leaves in one write."""
+    def wake(self, now: float) -> None:
+        """Tell all followers what has been added: once for many partitions, so that it leaves in one write.
+
+        `now` is in seconds (time.monotonic).
+        """
         if self._changed is not None:
             self._changed.set()
             self._changed = None
-        if self.coming:
-            self.fanout.wake(self.coming)
+        if coming := self.coming:
             self.coming = 0
+            self.fanout.wake(coming, now)
 
     def evict_before(self, oldest: float) -> None:
         """Evict blocks that were made earlier, but for the newest, and what was made of it for sockets."""
@@ -299,7 +324,7 @@ class Feed:
             self._track.settle()
             if self._keepalive_seconds <= now - self._last_block_at:
                 self.comment(formats.SSE_KEEPALIVE, (formats.NDJSON_KEEPALIVE,), now)
-                self.wake()
+                self.wake(now)
 
     def forget(self) -> None:
         """Evict all blocks: clients that have not passed them catch up."""
@@ -310,7 +335,9 @@ class Feed:
         self._first += len(self._blocks)
         self._blocks.clear()
         self._bytes = 0
-        self.forget_steps()
+        if self._steps:
+            self.forget_steps()
+        self._newest = None
 
     def _evict(self) -> None:
         while self._bytes > self._max_bytes and len(self._blocks) > 1:
@@ -320,7 +347,7 @@ class Feed:
 
 def _step_bytes(step: Step) -> int:
     """What it may take up: once it is framed for a socket, its bytes are there a second time; and its forms."""
-    return step.chunk.nbytes + step.chunk.form_bytes + OBJECT_BYTES
+    return step.nbytes + step.form_bytes + OBJECT_BYTES
 
 
 def behind(position: Position, target: Position) -> bool:

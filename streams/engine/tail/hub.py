@@ -230,8 +230,9 @@ class Hub:
                 else:
                     self._take_trouble(partition, result)
         finally:
+            now = time.monotonic()
             for feed in new:
-                feed.wake()
+                feed.wake(now)
         if not has_moved:
             await asyncio.sleep(max(0.0, began + self.tuning.idle_round_seconds - time.monotonic()))
 
@@ -284,9 +285,7 @@ class Hub:
         fields = self._fields(partition.tp, events) if is_filtered else []
         matched = 0
         for track in partition.tracks:
-            moved, matches = track.extend(run, fields)
-            new.update(moved)
-            matched += matches
+            matched += track.extend(run, new, fields)
         if is_filtered:
             self._metrics.filtered(len(events), matched)
 

@@ -9,6 +9,7 @@ from several partitions meanwhile then becomes one block, and a track whose feed
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
 
@@ -34,22 +35,24 @@ class Run:
     `end` is where the partition stands after the last of the events, as its id has it.
     """
 
-    __slots__ = ("_entries", "at", "end", "events", "mark", "nbytes", "tp")
+    __slots__ = ("_entries", "at", "count", "end", "events", "mark", "nbytes", "tp")
 
     def __init__(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, at: float) -> None:
         self.tp = tp
         self.events = events
+        self.count = len(events)
         self.mark = mark
         self.at = at
         self.nbytes = sum([len(event.json) for event in events])
         self.end = self.mark_after(events[-1]) if events else mark
-        self._entries: dict[bytes, list[bytes]] = {}
+        self._entries: dict[bytes, list[tuple[bytes, bytes]]] = {}
 
-    def entries(self, writer: IdWriter) -> list[bytes]:
-        """Return what the id of each event says of the partition; it is the same for all writers of one form."""
+    def entries(self, writer: IdWriter) -> list[tuple[bytes, bytes]]:
+        """Return what the id of each event says of the partition, and its JSON: the same for writers of one form."""
         made = self._entries.get(writer.form)
         if made is None:
-            made = [writer.entry(self.tp, event.offset + 1, event.timestamp + 1) for event in self.events]
+            tp = self.tp
+            made = [(writer.entry(tp, e.offset + 1, e.timestamp + 1), e.json) for e in self.events]
             self._entries[writer.form] = made
         return made
 
@@ -82,6 +85,23 @@ class Track:
     in the inbox.
     """
 
+    __slots__ = (
+        "_block_bytes",
+        "_faults",
+        "_filtered",
+        "_head_bytes",
+        "_inbox_bytes",
+        "_inbox_events",
+        "_whole",
+        "_writer",
+        "feeds",
+        "has_filters",
+        "inbox",
+        "missing",
+        "selection",
+        "vector",
+    )
+
     def __init__(self, selection: Selection, cluster: str, faults: Faults, tuning: Tuning) -> None:
         self.selection = selection
         self.missing: set[TopicPartition] = set()
@@ -94,6 +114,8 @@ class Track:
         self.has_filters = False
         """Whether any of its feeds has a filter."""
         self._writer = IdWriter(cluster, selection.scope)
+        self._head_bytes = 0
+        """Maximum bytes of an event beside its JSON."""
         self._faults = faults
         self._block_bytes = tuning.block_bytes
         self.inbox: list[tuple[Run, list[Collection[Feed]] | None]] = []
@@ -132,28 +154,32 @@ class Track:
         self.settle()
         self.missing.discard(tp)
         self.vector[tp] = mark
-        self._writer.reset(self.vector)
+        self._reset_ids()
         self.wake()
 
     def await_later(self, tp: TopicPartition, mark: Mark) -> None:
         """Do without the place where the partition begins: ids say the mark's time, and no offset."""
         self.settle()
         self.vector[tp] = mark
-        self._writer.reset(self.vector)
+        self._reset_ids()
 
     def give_up(self, tp: TopicPartition) -> None:
         """Drop a partition that vanished before it was ever read: nobody waits for it any longer."""
         self.settle()
         self.missing.discard(tp)
         if self.vector.pop(tp, None) is not None:
-            self._writer.reset(self.vector)
+            self._reset_ids()
         self.wake()
+
+    def _reset_ids(self) -> None:
+        self._writer.reset(self.vector)
+        self._head_bytes = self._writer.nbytes + ENTRY_GROWTH * len(self.vector) + len(formats.SSE_ID)
 
     def name_cluster(self, cluster: str) -> None:
         """Write ids of another cluster from now on."""
         self.settle()
         self._writer = IdWriter(cluster, self.selection.scope)
-        self._writer.reset(self.vector)
+        self._reset_ids()
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:
         """Continue the partition from `mark`; all followers are told that what is between is missing."""
@@ -166,38 +192,37 @@ class Track:
 
     def wake(self) -> None:
         """Tell all who follow, or wait for a partition, that something has changed."""
+        now = time.monotonic()
         for feed in self.feeds:
-            feed.wake()
+            feed.wake(now)
 
-    def extend(self, run: Run, fields: Sequence[Fields | None] = ()) -> tuple[Collection[Feed], int]:
-        """Add new events of one partition.
+    def extend(self, run: Run, woken: set[Feed], fields: Sequence[Fields | None] = ()) -> int:
+        """Add new events of one partition, and the feeds that have something new to `woken`, who are to be woken.
 
         `fields` are those of the events, if any of the feeds has a filter; None for an event that no filter can be
-        applied to. Returns the feeds that have something new, which are to be woken, and how many matches there were
-        with filters.
+        applied to. Returns how many matches there were with filters.
         """
         takers: list[Collection[Feed]] | None = None
-        woken: Collection[Feed] = ()
         matches = 0
-        if run.events:
-            woken = whole = self._whole
-            if whole:
-                whole[0].coming += len(run.events)
+        if count := run.count:
+            whole = self._whole
+            for feed in whole:
+                feed.coming += count
+                woken.add(feed)
             if self.has_filters:
                 found = self._found(run, fields)
                 takers = [(*whole, *some) for some in found]
-                woken = dict.fromkeys(whole)
                 for some in found:
                     matches += len(some)
                     for feed in some:
                         feed.coming += 1
-                        woken[feed] = None
+                    woken.update(some)
         self.inbox.append((run, takers))
+        self._inbox_events += count
         self._inbox_bytes += run.nbytes
-        self._inbox_events += len(run.events)
         if self._inbox_bytes > self._block_bytes:
             self.settle()
-        return woken, matches
+        return matches
 
     def _found(self, run: Run, fields: Sequence[Fields | None]) -> list[list[Feed]]:
         """Return which feeds with a filter want each event; none of those whose filter fails on it."""
@@ -214,12 +239,12 @@ class Track:
         """Give the feeds what is in the inbox. After a fault, their clients read it from the ring."""
         if not self.inbox:
             return
-        head = self._writer.nbytes + ENTRY_GROWTH * len(self.vector) + len(formats.SSE_ID)
-        most_bytes = self._inbox_bytes + self._inbox_events * head
-        inbox, self.inbox, self._inbox_bytes, self._inbox_events = self.inbox, [], 0, 0
+        most_bytes = self._inbox_bytes + self._inbox_events * self._head_bytes
+        inbox, events = self.inbox, self._inbox_events
+        self.inbox, self._inbox_bytes, self._inbox_events = [], 0, 0
         try:
             if self._whole and not self.has_filters and most_bytes <= self._block_bytes:
-                self._take_whole(self._whole[0], inbox)
+                self._take_whole(self._whole[0], inbox, events)
                 return
             growing: dict[Feed, _Growing] = {}
             for run, takers in inbox:
@@ -229,30 +254,33 @@ class Track:
         except Exception as fault:
             self._faults.count("adding records to a feed", fault)
             self.vector |= {run.tp: run.mark for run, _ in inbox}
-            self._writer.reset(self.vector)
+            self._reset_ids()
             for feed in self.feeds:
                 feed.miss()
-                feed.wake()
+            self.wake()
 
-    def _take_whole(self, feed: Feed, inbox: Iterable[tuple[Run, object]]) -> None:
+    def _take_whole(self, feed: Feed, inbox: Iterable[tuple[Run, object]], events: int) -> None:
         """Frame events for the only feed, which wants all of them, as one block: the same as `_take`, for less."""
         writer, vector = self._writer, self.vector
         parts: list[bytes] = []
-        after, at = vector, 0.0
+        at, left = 0.0, events
+        after = vector
         for run, _ in inbox:
-            tp, events = run.tp, run.events
-            if events:
-                if not parts:
+            tp, mark = run.tp, run.mark
+            if count := run.count:
+                if left == events:
                     at = run.at
-                for event, entry in zip(events, run.entries(writer), strict=True):
-                    parts += (formats.SSE_ID % writer.put(tp, entry), event.json, formats.SSE_TAIL)
-                after = vector.copy()
-                after[tp] = run.end
-            vector[tp] = run.mark
-            if run.end is not run.mark or not events:
-                writer.set(tp, run.mark.offset, run.mark.timestamp)
+                for entry, json in run.entries(writer):
+                    parts += (formats.SSE_ID % writer.put(tp, entry), json, formats.SSE_TAIL)
+                left -= count
+                if not left:
+                    after = vector.copy()
+                    after[tp] = run.end
+            vector[tp] = mark
+            if run.end is not mark or not count:
+                writer.set(tp, mark.offset, mark.timestamp)
         if parts:
-            feed.append(FeedBlock(tuple(parts), len(parts) // 3, sum(map(len, parts)), after, at))
+            feed.append(FeedBlock(tuple(parts), events, sum(map(len, parts)), after, at))
 
     def _take(self, run: Run, takers: Iterable[Collection[Feed]], growing: dict[Feed, _Growing]) -> None:
         """Frame each event once, for all feeds that want it; a block that is full is added to its feed."""
@@ -260,10 +288,10 @@ class Track:
         writer = self._writer
         offset = timestamp = 0
         grown: dict[_Growing, None] = {}
-        for event, entry, feeds in zip(run.events, run.entries(writer), takers, strict=False):  # takers may have no end
+        for event, (entry, json), feeds in zip(run.events, run.entries(writer), takers, strict=False):
             if not feeds:
                 continue
-            offset, timestamp, json = event.offset + 1, event.timestamp + 1, event.json
+            offset, timestamp = event.offset + 1, event.timestamp + 1
             head = formats.SSE_ID % writer.put(tp, entry)
             nbytes = len(head) + len(json) + len(formats.SSE_TAIL)
             for feed in feeds:

@@ -38,15 +38,15 @@ class CompressedClient:
     def step(self) -> None:
         """Get what the feed has next, in a round if the socket takes it, else as the pull loop writes it."""
         try:
-            step = self._feed.next_step(self.number, self._is_sse)
+            step = self._feed.take_step(self.number, self._is_sse)
         except LookupError:
             self.number = self._feed.tip  # as one that has caught up from elsewhere
             return
         if step is None:
             return
         self.number = step.number
-        if step.chunk.parts:
-            self.get(step.chunk)
+        if step.parts:
+            self.get(step)
 
     def get(self, chunk: Chunk) -> None:
         """Get a chunk, and be able to read all of it at once."""

@@ -45,7 +45,7 @@ def received(feed: Feed) -> Received:
     """All that a client was sent that has followed the feed from its first block."""
     got = Received()
     for block in blocks(feed):
-        got.take(b"".join(block.sse()))
+        got.take(b"".join(block.parts))
     return got
 
 

@@ -30,7 +30,7 @@ class LoneFeed(Feed):
 
     def extend(self, tp: TopicPartition, events: Sequence[Event], mark: Mark, now: float) -> None:
         read = self.selection.filter.reader().read
-        self.track.extend(Run(tp, events, mark, now), [read(event.json) for event in events])
+        self.track.extend(Run(tp, events, mark, now), set(), [read(event.json) for event in events])
         self.track.settle()  # as if somebody looked at each event
 
     def restart(self, tp: TopicPartition, mark: Mark, gap: Gap, now: float) -> None:

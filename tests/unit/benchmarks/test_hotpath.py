@@ -57,7 +57,7 @@ def test_the_feed_has_framed_every_event_once(events: list[Event]) -> None:
     feed = hotpath.framed(events)
     body, number = b"", -1
     while block := feed.after(number):
-        body += b"".join(block.sse())
+        body += b"".join(block.parts)
         number += 1
     assert _sequence(body.split(b"\n")) == sorted(range(EVENTS), key=lambda seq: seq % hotpath.PARTITIONS)
 

@@ -111,7 +111,7 @@ def live(records: list[Record], wanted: Filter) -> list[int]:
     feed.extend(TP, Encoder(REDACTOR, Metrics()).events(records), Mark(0, 2, 1_002), 0.0)
     received, number = Received(), -1
     while (block := feed.after(number)) is not None:
-        received.take(b"".join(block.sse()))
+        received.take(b"".join(block.parts))
         number += 1
     return received.offsets.get(TP, [])
 

@@ -113,7 +113,7 @@ def step_to_everywhere(of: Feed, *formats: bool) -> None:
             except LookupError:  # as it is for clients: the other format has taken its place
                 continue
             assert step is not None
-            frame(step.chunk)
+            frame(step)
 
 
 @pytest.mark.parametrize("formats", [(True,), (False, True)])

@@ -256,3 +256,22 @@ def test_who_comes_after_the_last_client_of_a_feed_gets_nothing_of_the_window_th
         early.step(), late.step()
         add(feed, pad=pads[0])  # which only the early one has had
     early.end(), late.end()
+
+
+@pytest.mark.parametrize("coding", NAMES)
+@pytest.mark.parametrize("is_sse", [True, False])
+def test_the_only_client_of_a_feed_stays_in_its_window_although_the_feed_keeps_no_block(
+    coding: str, is_sse: bool
+) -> None:
+    sent = []
+    for clients in (1, 2):
+        feed = made_feed()
+        feed.clients = clients
+        client = CompressedClient(compression(), feed, coding, feed.tip, is_sse=is_sse)
+        for _ in range(30):
+            add(feed)
+            client.step()
+        client.end()
+        assert (feed.held_bytes == 0) == (clients == 1)
+        sent.append(client.sent)
+    assert sent[0] == sent[1]

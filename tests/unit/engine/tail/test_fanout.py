@@ -41,7 +41,7 @@ class Blocks:
             return None
         new = number + 1
         after = {TopicPartition("a", 0): Mark(0, new, 0)}
-        return self.made.setdefault(new, Step(Chunk((b"%d " % new,), 1), new, after, new == self.tip))
+        return self.made.setdefault(new, Step((b"%d " % new,), 1, None, after, number, new, is_newest=new == self.tip))
 
 
 class Socket:
@@ -76,7 +76,7 @@ class Live:
 
     def add(self, count: int = 1) -> None:
         self.blocks.tip += count
-        self.fanout.wake(count)
+        self.fanout.wake(count, time.monotonic())
 
     async def end(self) -> None:
         await cancel(*self.tasks)
@@ -111,11 +111,11 @@ class OneEach:
 
     def add(self, number: int, count: int = 1) -> None:
         self.feeds[number].tip += count
-        self.fanouts[number].wake(count)
+        self.fanouts[number].wake(count, time.monotonic())
 
     def begin(self) -> None:
         """Begin a round now, whenever one is booked."""
-        self.rounds._booked = -math.inf
+        self.rounds.booked = -math.inf
         self.rounds._begin()
 
     def texts(self) -> list[bytes]:
@@ -229,7 +229,7 @@ def test_when_a_round_is_due(events: int, began: float, since: float, due: float
     rounds = Rounds(Tuning(gather_seconds=1.0), Metrics())
     rounds.followers = 1_000
     fanout = Fanout(Blocks().next_step, rounds)
-    rounds._began = fanout.written_at = began
+    rounds.earliest, fanout.written_at = began + 1.0, began
     fanout.events, fanout.since, fanout.is_rare = events, since, since > began + RARE
     assert rounds.due(fanout) == due
 
@@ -270,12 +270,12 @@ async def test_an_event_that_a_fetch_has_waited_with_does_not_wait_again() -> No
     live = Live(1, gather_seconds=20.0, few_followers=0)
     await asyncio.sleep(0)
     now = time.monotonic()
-    live.rounds._began = live.fanout.written_at = now - 25
+    live.rounds.earliest, live.fanout.written_at = now - 25 + live.rounds._gather_seconds, now - 25
     for patience, due in ((0.0, now + ALONE * 20.0), (ALONE * 20.0, now)):
         live.rounds.patience = patience
         live.rounds.fetched(now - ALONE * 20.0, 1)
         live.fanout.events = 0
-        live.fanout.wake(1)
+        live.fanout.wake(1, now)
         assert due - 1 < live.rounds.due(live.fanout) < due + 10
     await live.end()
 
@@ -302,7 +302,7 @@ async def test_whom_the_feed_has_gone_past_leaves() -> None:
     await asyncio.sleep(0)
     live.blocks.floor = 5
     live.blocks.tip = 9
-    live.fanout.wake(1)
+    live.fanout.wake(1, time.monotonic())
     await asyncio.wait_for(live.tasks[0], 5)
     assert live.followers[0].number == 0
 

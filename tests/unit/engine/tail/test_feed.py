@@ -43,7 +43,7 @@ def blocks(of: Feed, after: int = -1) -> list[FeedBlock]:
 def ids(block: FeedBlock) -> list[dict[str, str]]:
     """For each event of a block: topic and partition → its timestamp and next offset, as the id has them."""
     found = []
-    for text in re.findall(rb"^id: (.*)$", b"".join(block.sse()), re.MULTILINE):
+    for text in re.findall(rb"^id: (.*)$", b"".join(block.parts), re.MULTILINE):
         entries = json.loads(text)
         assert all(e["cursor"].startswith("cluster-:") for e in entries)
         found.append({f"{e['topic']}{e['partition']}": f"{e['timestamp']}/{e['cursor'][9:]}" for e in entries})
@@ -60,19 +60,19 @@ async def test_events_that_come_together_share_a_block_and_each_has_the_id_of_it
     assert first.after == {A: Mark(0, 9, 81), B: Mark(0, 5, 50)}
     assert second.after == {A: Mark(0, 10, 81), B: Mark(0, 7, 61)}
     assert of.vector == second.after
-    assert (first.count, second.count) == (2, 1)
+    assert (first.events, second.events) == (2, 1)
 
 
 async def test_what_comes_from_several_partitions_before_somebody_looks_is_one_block() -> None:
     of = feed(A, B)
-    of.track.extend(Run(A, [event(5)], Mark(0, 6, 51), 100.0))
-    of.track.extend(Run(B, [event(6)], Mark(0, 7, 61), 100.0))
-    of.track.extend(Run(A, [], Mark(0, 9, 51), 100.0))
+    of.track.extend(Run(A, [event(5)], Mark(0, 6, 51), 100.0), set())
+    of.track.extend(Run(B, [event(6)], Mark(0, 7, 61), 100.0), set())
+    of.track.extend(Run(A, [], Mark(0, 9, 51), 100.0), set())
     (block,) = blocks(of)
     assert ids(block) == [{"a0": "51/6", "b1": "50/5"}, {"a0": "51/6", "b1": "61/7"}]
     assert block.after == {A: Mark(0, 6, 51), B: Mark(0, 7, 61)}, "as its last id has it"
     assert of.vector == {A: Mark(0, 9, 51), B: Mark(0, 7, 61)}
-    assert block.sse()[1] == event(5).json
+    assert block.parts[1] == event(5).json
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def test_what_comes_from_several_partitions_before_somebody_looks_is_one_b
 )
 async def test_who_looks_at_a_feed_sees_all_that_has_come(look: Callable[[LoneFeed], object]) -> None:
     of = feed(A)
-    of.track.extend(Run(A, [event(5)], Mark(0, 6, 51), 100.0))
+    of.track.extend(Run(A, [event(5)], Mark(0, 6, 51), 100.0), set())
     look(of)
     assert not of.track.inbox
     assert len(of._blocks) == 1
@@ -93,17 +93,17 @@ async def test_a_step_that_was_made_for_others_does_not_pass_for_the_newest_once
     before = of.next_step(-1, True)
     assert before is not None
     assert (before.number, before.is_newest) == (0, True)
-    of.track.extend(Run(A, [event(6)], Mark(0, 7, 61), 100.0))
+    of.track.extend(Run(A, [event(6)], Mark(0, 7, 61), 100.0), set())
     step = of.next_step(-1, True)
     assert step is not None
-    assert (step.number, step.is_newest, step.chunk.events) == (1, True, 2)
+    assert (step.number, step.is_newest, step.events) == (1, True, 2)
 
 
 async def test_what_waits_where_nobody_looks_is_bounded_and_counted() -> None:
     of = feed(A)
     before = of.track.held_bytes
     for offset in range(5, 105):
-        of.track.extend(Run(A, [event(offset, 1500)], Mark(0, offset + 1, 51), 100.0))
+        of.track.extend(Run(A, [event(offset, 1500)], Mark(0, offset + 1, 51), 100.0), set())
         assert of.track.held_bytes <= before + DEFAULT.block_bytes
     assert of.track.held_bytes > before
     assert of._blocks
@@ -114,10 +114,10 @@ async def test_a_block_is_the_same_bytes_in_either_format() -> None:
     of.extend(A, [event(5), event(8)], Mark(0, 9, 81), 100.0)
     (block,) = blocks(of)
     received = Received()
-    received.take(b"".join(block.sse()))
+    received.take(b"".join(block.parts))
     assert received.offsets == {A: [5, 8]}
     assert b"".join(block.ndjson()) == event(5).json + b"\n" + event(8).json + b"\n"
-    assert block.nbytes == len(b"".join(block.sse()))
+    assert block.nbytes == len(b"".join(block.parts))
 
 
 async def test_many_events_become_blocks_of_bounded_size_and_lose_nothing() -> None:
@@ -128,7 +128,7 @@ async def test_many_events_become_blocks_of_bounded_size_and_lose_nothing() -> N
     received = Received()
     for block in blocks(of):
         assert sum(len(line) for line in block.ndjson()) < DEFAULT.block_bytes + 1000
-        received.take(b"".join(block.sse()))
+        received.take(b"".join(block.parts))
         assert block.after[A].offset == received.offsets[A][-1] + 1
     assert received.offsets == {A: list(range(5, 305))}
     assert len(blocks(of)) > 5
@@ -140,13 +140,13 @@ async def test_a_very_large_event_stands_alone_and_is_not_copied() -> None:
     large = event(6, DEFAULT.max_copied_bytes)
     of.extend(A, [event(5), large, event(7)], Mark(0, 8, 71), 100.0)
     first, alone, last = blocks(of)
-    assert [block.count for block in (first, alone, last)] == [1, 1, 1]
-    assert any(part is large.json for part in alone.sse())
+    assert [block.events for block in (first, alone, last)] == [1, 1, 1]
+    assert any(part is large.json for part in alone.parts)
     assert any(part is large.json for part in alone.ndjson())
     assert [block.after[A].offset for block in (first, alone, last)] == [6, 7, 8]
     received = Received()
     for block in (first, alone, last):
-        received.take(b"".join(block.sse()))
+        received.take(b"".join(block.parts))
     assert received.offsets == {A: [5, 6, 7]}
 
 
@@ -200,7 +200,7 @@ async def test_a_feed_that_forgets_keeps_its_position_and_who_had_all_of_it_goes
     with pytest.raises(LookupError):
         of.after(tip - 1)
     of.extend(A, [event(8)], Mark(0, 9, 81), 100.0)
-    assert [block.count for block in blocks(of, tip)] == [1]
+    assert [block.events for block in blocks(of, tip)] == [1]
 
 
 async def test_a_partition_that_is_placed_later_is_in_every_id_from_then_on() -> None:
@@ -219,9 +219,9 @@ async def test_a_partition_that_began_anew_is_a_gap_for_sse_and_nothing_for_ndjs
     of = feed(A)
     of.restart(A, Mark(3, 0, 9), Gap("a", 0, 5, 0), 100.0)
     (block,) = blocks(of)
-    assert block.sse() == (b':gap [{"topic":"a","partition":0,"asked":5,"served":0}]\n',)
+    assert block.parts == (b':gap [{"topic":"a","partition":0,"asked":5,"served":0}]\n',)
     assert block.ndjson() == ()
-    assert (block.after, block.count) == ({A: Mark(3, 0, 9)}, 0)
+    assert (block.after, block.events) == ({A: Mark(3, 0, 9)}, 0)
     of.extend(A, [event(0)], Mark(3, 1, 1), 100.0)
     assert ids(blocks(of)[1]) == [{"a0": "1/1"}]
 
@@ -237,7 +237,7 @@ async def test_a_sign_of_life_comes_only_after_a_silence_and_only_where_somebody
     of.keep_alive(1015.1)
     of.keep_alive(1016.0)
     _, comment = blocks(of)
-    assert (comment.sse(), comment.ndjson(), comment.count) == ((b":\n",), (b"\n",), 0)
+    assert (comment.parts, comment.ndjson(), comment.events) == ((b":\n",), (b"\n",), 0)
     assert comment.after == of.vector
     of.keep_alive(1031.0)
     assert len(blocks(of)) == 3
@@ -255,7 +255,7 @@ async def test_all_who_wait_are_woken_by_one_change_and_wait_again_for_the_next(
     waiting = [asyncio.ensure_future(of.changed()) for _ in range(3)]
     await asyncio.sleep(0)
     of.extend(A, [event(5)], Mark(0, 6, 51), 100.0)
-    of.wake()
+    of.wake(100.0)
     await asyncio.wait_for(asyncio.gather(*waiting), 5)
     again = asyncio.ensure_future(of.changed())
     for _ in range(5):
@@ -268,12 +268,12 @@ async def test_all_who_wait_are_woken_by_one_change_and_wait_again_for_the_next(
 async def test_a_change_soon_after_another_is_not_missed_by_who_waits_only_then() -> None:
     of = feed(A)
     of.extend(A, [event(5)], Mark(0, 6, 51), 100.0)
-    of.wake()
+    of.wake(100.0)
     for offset in (6, 7):
         late = asyncio.ensure_future(of.changed())
         await asyncio.sleep(0)
         of.extend(A, [event(offset)], Mark(0, offset + 1, 51), 100.0)
-        of.wake()
+        of.wake(100.0)
         await asyncio.wait_for(late, 5)
 
 

@@ -89,7 +89,7 @@ async def test_each_feed_gets_what_its_filter_wants_in_the_same_bytes_and_ids_pa
         assert blocks(other) == []
         assert other.vector == everything.vector, "what it does not want moves its position on"
         assert received(german).ids[-1] == received(everything).ids[-1]
-        assert blocks(german)[-1].sse()[0] is blocks(both)[-1].sse()[0] is blocks(everything)[-1].sse()[0]
+        assert blocks(german)[-1].parts[0] is blocks(both)[-1].parts[0] is blocks(everything)[-1].parts[0]
         assert len(read) == 2, "decoded once for all filters"
         write(source, "dewiki", topic="b")
         await eventually(lambda: received(german).offsets == {TP: [1], TopicPartition("b", 0): [0]})
