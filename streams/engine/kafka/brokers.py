@@ -179,6 +179,8 @@ class Brokers:
                 raise SourceUnavailableError(why)
             task = self._connections[address, group] = asyncio.ensure_future(self._connect(address))
             task.add_done_callback(_looked_at)
+        elif task.done():
+            return task.result()
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

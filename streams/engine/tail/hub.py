@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
-from operator import attrgetter
 from typing import Any
 
 from streams.core.errors import KafkaUnavailable, NoTopicsAvailable
@@ -35,6 +34,7 @@ from streams.engine.tail.placing import Placing
 from streams.engine.tail.topics import Topics
 from streams.engine.tail.track import Run, Track
 from streams.engine.tuning import Tuning
+from streams.engine.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class Hub:
         self._cluster_id = ""
         self._watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = Turns()
         metrics.registry.register(PartitionMetrics(source, self.partitions))
         self._faults = Faults(metrics, tuning)
         self.feeds = Feeds(tuning, metrics, self._faults, self._watch_all, self._unwatch_all)
@@ -217,8 +218,7 @@ class Hub:
         if batches:
             self.health.heard()
             rounds.fetched(began, sum(len(batch.records) for batch in batches))
-        has_moved = False
-        new: set[Feed] = set()
+        has_moved, new = False, set[Feed]()
         try:
             for tp, result in results.items():
                 partition = self.partitions.get(tp)
@@ -240,10 +240,12 @@ class Hub:
         """Take a batch, with turns for the event loop; return whether the partition moved."""
         has_moved = False
         for part in parts(batch, self._turn_records):
+            await self._turns.before(len(part.records), self._turn_records)
+            if partition.ring is not ring or partition.is_of_another_cluster:
+                break
             has_moved |= part.next_offset != ring.tip
             self._take_or_retry(partition, ring, part, new)
-            await asyncio.sleep(0)  # encoding one after the other must not stop the loop for long
-            if partition.trouble is _FAULT or partition.ring is not ring:
+            if partition.trouble is _FAULT:
                 break
         return has_moved
 
@@ -277,7 +279,7 @@ class Hub:
         self._metrics.read(partition.tp.topic, len(events), ring.extend(events, batch.next_offset))
         if batch.records:
             partition.timestamp = batch.records[-1].timestamp + 1
-            partition.latest = max(partition.latest, *map(_timestamp, batch.records))
+            partition.latest = max(partition.latest, *[record.timestamp for record in batch.records])
             self.latest = max(self.latest, partition.latest)
         run = Run(partition.tp, events, partition.mark, time.monotonic())
         # Decoded once for all filters, and not at all where none can want it.
@@ -395,5 +397,4 @@ class Hub:
             await asyncio.sleep(self.tuning.retry_seconds)
 
 
-_timestamp = attrgetter("timestamp")
 _FAULT = SourceError("this service failed on its records; the log has the fault")
