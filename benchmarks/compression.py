@@ -6,9 +6,15 @@ The events are the demo's, with what the benchmarks add to theirs: those are all
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import statistics
+import sys
 import time
 import urllib.request
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from urllib.parse import urlsplit
 
 from benchmarks.events import Make, produce_history, producing
 from benchmarks.goals import Bench, Figures, Goal, Row
@@ -19,11 +25,19 @@ from streams.engine.compress.codings import NAMES
 from streams.local.demo.streams import RECENTCHANGE
 from streams.local.demo.world import DemoWorld
 
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdDecompressor
+else:
+    from backports.zstd import ZstdDecompressor
+
 CLIENTS = 500
 RATE = 30.0
 FIRST_SECONDS = 6
 """Seconds after which all clients are in a window: one begins every five."""
 HISTORY_EVENTS = 20_000
+JOINS = 60
+PHI = 0.618
+"""Its multiples are spread evenly between events and windows."""
 
 
 def like_recentchange() -> Make:
@@ -40,12 +54,99 @@ def like_recentchange() -> Make:
     return make
 
 
+async def _chunks(url: str) -> AsyncGenerator[bytes, None]:
+    """Connect, and yield the HTTP chunks of the body (RFC 9112, 7.1) as they come."""
+    target = urlsplit(url)
+    reader, writer = await asyncio.open_connection(target.hostname, target.port)
+    try:
+        writer.write(
+            f"GET {target.path}?{target.query} HTTP/1.1\r\nHost: {target.netloc}\r\n"
+            f"Accept: text/event-stream\r\nAccept-Encoding: {', '.join(NAMES)}\r\n\r\n".encode()
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        while size := int(await reader.readline(), 16):
+            yield (await reader.readexactly(size + 2))[:-2]
+    finally:
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def _first_client(url: str) -> AsyncIterator[None]:
+    """Have a client that reads all the time, for long enough that what all clients share is there already.
+
+    A common window takes up memory once, and must not count as memory of the clients that come next.
+    """
+
+    async def read() -> None:
+        async for _ in _chunks(url):
+            pass
+
+    reading = asyncio.create_task(read())
+    try:
+        await asyncio.sleep(FIRST_SECONDS)
+        yield
+    finally:
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+
+
+async def _first_event(url: str, coding: str) -> float:
+    """Return the milliseconds from connecting until the first event can be read, decoded."""
+    decode: Callable[[bytes], bytes] = bytes
+    if coding:
+        decode = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress if coding == "gzip" else _frames()
+    began, plain = time.perf_counter(), b""
+    async with contextlib.aclosing(_chunks(url)) as chunks:
+        async for chunk in chunks:
+            plain += decode(chunk)
+            if b"\n\n" in plain.partition(b"event: message")[2]:
+                return (time.perf_counter() - began) * 1000
+    raise BenchmarkError(f"The stream {url} ended before its first event")
+
+
+def _frames() -> Callable[[bytes], bytes]:
+    """Return what decodes zstd frames that come one after the other."""
+    decoder = ZstdDecompressor()
+
+    def decode(data: bytes) -> bytes:
+        nonlocal decoder
+        plain = decoder.decompress(data)
+        while decoder.eof:
+            rest, decoder = decoder.unused_data, ZstdDecompressor()
+            plain += decoder.decompress(rest)
+        return plain
+
+    return decode
+
+
+async def _join(bench: Bench) -> Figures:
+    """Connect without compression and with each coding at the same moment, again and again, in another order."""
+    codings = ["", *NAMES]
+    later: dict[str, list[float]] = {name: [] for name in NAMES}
+    async with ours(bench.rig) as subject, producing(subject.send, RATE, like_recentchange()):
+        urls = {coding: f"{subject.url}?compress={coding}" for coding in codings}
+        async with contextlib.AsyncExitStack() as stack:
+            for coding in codings:
+                await stack.enter_async_context(_first_client(urls[coding]))
+            for number in range(JOINS):
+                await asyncio.sleep(number * PHI % 1 / 4)
+                order = codings[number % 3 :] + codings[: number % 3]
+                took = await asyncio.gather(*[_first_event(urls[coding], coding) for coding in order])
+                found = dict(zip(order, took, strict=True))
+                for name, each in later.items():
+                    each.append(found[name] - found[""])
+    return {f"{name} ms later": statistics.median(each) for name, each in later.items()}
+
+
 async def _follow(bench: Bench, compress: str) -> Figures:
     """Measure clients of a server that is started for them; what they read is not decoded."""
     rig, seconds = bench.rig, 2 * bench.options.seconds
-    async with ours(rig) as subject, producing(subject.send, RATE, like_recentchange()) as produced:
-        url = f"{subject.url}?compress={compress}"
-        await rig.warm_up(url, subject.pid)
+    async with (
+        ours(rig) as subject,
+        producing(subject.send, RATE, like_recentchange()) as produced,
+        _first_client(url := f"{subject.url}?compress={compress}"),
+    ):
         report = await rig.load(url, subject.pid, n=CLIENTS, ramp="1ms", warm=f"{FIRST_SECONDS}s", window=f"{seconds}s")
     if "errors" in report:
         raise BenchmarkError(f"Not all of {CLIENTS} clients were served: {report['errors']} {report['statuses']}")
@@ -112,6 +213,13 @@ ROWS = [
             *(Goal(f"{name} more kb", "≤", 2, f"kB of RSS per client more, {name}", noise=1) for name in NAMES),
         ),
         "that what many are sent is compressed once, and that clients stay in its window",
+    ),
+    Row(
+        "compress-join",
+        "the first event after connecting, with compression, against the same moment without",
+        _join,
+        tuple(Goal(f"{name} ms later", "≤", 1, f"ms later, median, {name}", noise=1) for name in NAMES),
+        "that who comes in the middle of a window does not have to wait for the next one",
     ),
     Row(
         "compress-history",

@@ -26,8 +26,11 @@ from tests.support.site.serving import PATH, freeze, serving
 PARTITIONS = 3
 TYPES = 7
 WANTED = (0, 3)
-FILTERS = [pytest.param("", id="all"), pytest.param("?type=t0,t3", id="filtered")]
+PLAIN = [pytest.param("", id="all"), pytest.param("?type=t0,t3", id="filtered")]
+COMPRESSED = [pytest.param("?compress=zstd", id="zstd"), pytest.param("?type=t0,t3&compress=gzip", id="filtered-gzip")]
 """For a parameter: the query of the reader."""
+SMALLER = 5
+"""By what bytes are divided where they are compressed."""
 SEED = 2026
 
 
@@ -50,9 +53,16 @@ async def write_unevenly(
 
 def wanted(to: Writer, query: str) -> dict[TopicPartition, list[tuple[int, int]]]:
     """What a reader is to get of what has been written."""
+    is_filtered = "type=" in query
     return {
-        tp: [(offset, n) for offset, n in events if not query or n % TYPES in WANTED] for tp, events in to.held.items()
+        tp: [(offset, n) for offset, n in events if not is_filtered or n % TYPES in WANTED]
+        for tp, events in to.held.items()
     }
+
+
+def cut_reader(query: str, partitions: Sequence[TopicPartition]) -> CutReader:
+    """Return a reader with this query."""
+    return CutReader(PATH + query, from_the_beginning(partitions), query.partition("compress=")[2])
 
 
 def some_bytes(chance: random.Random) -> int:
@@ -61,11 +71,23 @@ def some_bytes(chance: random.Random) -> int:
 
 
 @pytest.mark.parametrize("beside", BESIDE)
-@pytest.mark.parametrize("query", FILTERS)
+@pytest.mark.parametrize("query", PLAIN)
 async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_restart_and_two_processes(
     query: str, beside: int, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
+    await cut_at_random(query, beside, kafka, make_topic, tmp_path)
+
+
+@pytest.mark.parametrize("query", COMPRESSED)
+async def test_a_compressed_reader_cut_at_random_bytes_gets_the_same(
+    query: str, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    await cut_at_random(query, 0, kafka, make_topic, tmp_path)
+
+
+async def cut_at_random(query: str, beside: int, kafka: Any, make_topic: Callable[..., str], tmp_path: Path) -> None:
     chance = random.Random(SEED)
+    smaller = SMALLER if "compress=" in query else 1
     cuts = 50 if query else 80
     topics = [make_topic(PARTITIONS) for _ in range(2)]
     partitions = partitions_of(topics, PARTITIONS)
@@ -78,7 +100,7 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
     ):
         to.types = TYPES
         watchers = [await crowd.connect(site.port, PATH, SSE) for site in (first, second)]
-        reader = CutReader(PATH + query, from_the_beginning(partitions))
+        reader = cut_reader(query, partitions)
         async with meanwhile(write_unevenly(to, partitions, 5_000, 9.0, chance)):
             for cut in range(cuts):
                 if cut == cuts // 2:
@@ -87,7 +109,8 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
                 elif cut % 10 == 5:
                     # Meanwhile the feed of the second falls behind; then it takes one partition after the other.
                     freeze(second, 0.3)
-                await reader.read(chance.choice([first, second]).port, some_bytes(chance), 0.4 if query else 1.0)
+                cut_at = some_bytes(chance) // smaller
+                await reader.read(chance.choice([first, second]).port, cut_at, 0.4 if query else 1.0)
                 await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
         right = wanted(to, query)
         await reader.read(second.port, 1 << 30, 20.0, sum(map(len, right.values())))
@@ -100,7 +123,7 @@ async def test_a_reader_cut_at_random_bytes_gets_every_event_once_across_a_resta
     assert orders[0] != orders[1], "the feeds of the two processes were to be interleaved otherwise"
 
 
-@pytest.mark.parametrize("query", FILTERS)
+@pytest.mark.parametrize("query", [*PLAIN, *COMPRESSED])
 async def test_a_reader_cut_within_the_first_events_every_time_gets_every_event_once(
     query: str, kafka: Any, make_topic: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -109,14 +132,15 @@ async def test_a_reader_cut_within_the_first_events_every_time_gets_every_event_
     partitions = partitions_of(topics, PARTITIONS)
     async with serving(tmp_path, kafka.bootstrap, topics) as site, writer(kafka.bootstrap) as to:
         to.types = TYPES
-        reader = CutReader(PATH + query, from_the_beginning(partitions))
+        reader, is_compressed = cut_reader(query, partitions), "compress=" in query
         cuts = 0
         async with meanwhile(write_unevenly(to, partitions, 400, 4.0, chance)) as writing:
             while not writing.done() or len(reader.seen) < sum(map(len, wanted(to, query).values())):
-                await reader.read(site.port, chance.randint(1_500, 5_000))
+                smallest, largest = (900, 1_800) if is_compressed else (1_500, 5_000)
+                await reader.read(site.port, chance.randint(smallest, largest))
                 cuts += 1
                 assert cuts < 2_000, "no progress"
-    assert cuts >= 50
+    assert cuts >= (10 if is_compressed else 50)
     assert by_partition(reader.seen) == wanted(to, query)
     assert not reader.errors
 

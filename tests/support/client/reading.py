@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from streams.core.positions import TopicPartition
 from tests.support.client import StreamClient
+from tests.support.client.compressed import decoder
 from tests.support.engine import cancel
 
 SSE = {"Accept": "text/event-stream"}
@@ -44,13 +45,16 @@ class Seen(NamedTuple):
 
 
 class CutReader:
-    """An SSE client that is cut off again and again, and resumes by the id of the last event that it has whole."""
+    """An SSE client that is cut off again and again, and resumes by the id of the last event that it has whole.
+
+    `coding` is that of the answer, if it asks for one.
+    """
 
     ACCEPT = "text/event-stream"
     MAY_BE_REFUSED = False
     """Whether a server that starts or stops may tell it so by a status, rather than by an event."""
 
-    def __init__(self, path: str, last_id: str) -> None:
+    def __init__(self, path: str, last_id: str, coding: str = "") -> None:
         self.seen: list[Seen] = []
         self.last_id = last_id
         self.comments: list[bytes] = []
@@ -60,6 +64,7 @@ class CutReader:
         self.is_told_to_stop = False
         """Whether it got 204."""
         self._path = path
+        self._coding = coding
 
     async def read(self, port: int, cut: int, seconds: float = 1.0, total: int | None = None) -> int:
         """Connect, and leave after `cut` bytes, or when nothing has come for `seconds`, or with `total` seen.
@@ -71,6 +76,8 @@ class CutReader:
         raw = b""
         try:
             head = f"GET {self._path} HTTP/1.1\r\nHost: test\r\nAccept: {self.ACCEPT}\r\n"
+            if self._coding:
+                head += f"Accept-Encoding: {self._coding}\r\n"
             writer.write(f"{head}Last-Event-ID: {self.last_id}\r\n\r\n".encode())
             while len(raw) < cut:
                 async with asyncio.timeout(seconds):
@@ -78,10 +85,11 @@ class CutReader:
                 raw += data
                 if not data or raw.endswith(_LAST_CHUNK) or (raw.startswith(_STOP) and raw.endswith(b"\r\n\r\n")):
                     break
-                heads = raw.count(_HEAD)
-                if total is None or before + heads < total:
+                if total is None:
                     continue
-                if not heads or b"\n\n" in raw[raw.rindex(_HEAD) :]:
+                come = self._body(raw.partition(b"\r\n\r\n")[2]) if self._coding else raw
+                heads = come.count(_HEAD)
+                if before + heads >= total and (not heads or b"\n\n" in come[come.rindex(_HEAD) :]):
                     break  # the last one is whole
         except TimeoutError:
             pass
@@ -96,7 +104,12 @@ class CutReader:
         if not rest or (self.MAY_BE_REFUSED and head.startswith(b"HTTP/1.1 503 ")):
             return
         assert head.startswith(b"HTTP/1.1 200 "), head
-        self._take_body(dechunk(rest))
+        self._take_body(self._body(rest))
+
+    def _body(self, rest: bytes) -> bytes:
+        """Return what can be read of an answer that may be cut off anywhere."""
+        body = dechunk(rest)
+        return decoder(self._coding).feed(body) if self._coding else body
 
     def _take_body(self, body: bytes) -> None:
         before, ends = len(self.seen), len(self.ends)
