@@ -4,6 +4,9 @@ The floor is a loop of system calls (benchmarks/ssebench/floor.go): the same byt
 many sockets with the same options, read by the same clients. All CPU time of both processes counts. Ours has besides:
 Kafka (15 to 30 fetches a second), decoding, redaction, ids, the event loop, and the looks of each second.
 
+Both have the same neighbours: the same events are produced to Kafka while the floor is measured, although it reads none
+of them. Producer and Kafka take turns with the writer on the same cores, and push what it needs out of their caches.
+
 Two things were wrong with it. It wrote by `syscall.Write`, so that Go's scheduler took an eighth of its CPU time and
 moved it between threads: it cost more than the same loop in Python. And it was told how many events share a *read*:
 where clients are late, a read takes several writes, so it wrote less often than the server. Now chunks are counted.
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import resource
 
+from benchmarks.events import producing, to_kafka
 from benchmarks.goals import Bench, Figures, Goal, Row
 from benchmarks.live import KEEPS_UP, follow
 from benchmarks.rig import BenchmarkError
@@ -31,8 +35,13 @@ async def _times_floor(bench: Bench, clients: int, rate: int) -> Figures:
     """CPU per delivery of ours, and of what writes the same bytes to the same number of sockets, as often."""
     our = await follow(bench, ours, clients, rate)
     together = max(1.0, our["events_per_write"])
-    async with bench.rig.floor(rate, our["bytes_per_delivery"], together) as floor:
-        report = await bench.rig.load(
+    rig, topics = bench.rig, await bench.rig.topics(prefix="beside")
+    async with (
+        to_kafka(rig.bootstrap, topics) as send,
+        producing(send, rate),
+        rig.floor(rate, our["bytes_per_delivery"], together) as floor,
+    ):
+        report = await rig.load(
             floor.url, floor.pid, n=clients, ramp="1ms", warm="2s", window=f"{bench.options.seconds}s"
         )
     if "errors" in report or report["client_events_min"] < 1:

@@ -20,7 +20,8 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from eventstreams_site.server.connection import ClientConnection
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
+from streams.engine.tail.cohort import Send, Share, Sink
 from streams.http.service import ClientGone
 from streams.http.stalls import CUT_SECONDS
 
@@ -39,12 +40,30 @@ BYTES_ACKED = struct.Struct("120x Q")
 """What of the kernel's `struct tcp_info` says how many bytes the peer has acknowledged (tcpi_bytes_acked)."""
 
 
-Send = Callable[[bytes], int]
 _NO_HEADERS = Headers()
 
 
+class ChunkedShare(Share):
+    """What is written to all sockets as the same HTTP chunks."""
+
+    __slots__ = ()
+
+    def fits(self, other: Share) -> bool:
+        """See Share."""
+        return isinstance(other, ChunkedShare)
+
+    def data(self, chunk: Chunk) -> bytes | None:
+        """See Share."""
+        return chunk.framed or (_framed(chunk) if chunk.nbytes <= MAX_WRITE_BYTES else None)
+
+    def sent(self, chunk: Chunk, _members: int) -> None:
+        """See Share."""
+        self.events += chunk.events
+        self.nbytes += chunk.nbytes
+
+
 @implementer(IPushProducer)
-class Flow:
+class Flow(Sink):
     """The streaming response of one Twisted request. Call `open` after its first chunk, `close` before its last."""
 
     __slots__ = (
@@ -54,12 +73,13 @@ class Flow:
         "_is_chunked",
         "_is_gone",
         "_is_open",
+        "_own_bytes",
+        "_own_events",
         "_request",
         "_resumed",
         "_send",
+        "_share",
         "_when_gone",
-        "events",
-        "nbytes",
         "paused",
         "paused_at",
     )
@@ -68,8 +88,9 @@ class Flow:
         self.paused = False
         self.paused_at = 0.0
         """When the client began to take nothing, if it is paused (time.monotonic)."""
-        self.events = self.nbytes = 0
-        """Events, and bytes of the body, that were given to it."""
+        self._own_events = self._own_bytes = 0
+        """What was given to it beside that which its share has counted."""
+        self._share: Share | None = None
         self._request = request
         self._connection = connection
         self._is_open = self._is_chunked = self._is_gone = False
@@ -79,6 +100,16 @@ class Flow:
         self._direct: Connection | None = None
         self._send: Send | None = None
         """The socket's own `send`, while all earlier bytes have left this process, as far as is known."""
+
+    @property
+    def events(self) -> int:
+        """Return the number of events that were given to it."""
+        return self._own_events + (self._share.events if self._share is not None else 0)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of its body that were given to it."""
+        return self._own_bytes + (self._share.nbytes if self._share is not None else 0)
 
     def open(self) -> None:
         """Begin to observe the socket, and limit what the kernel buffers."""
@@ -136,10 +167,11 @@ class Flow:
                 self._resumed = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._resumed)
 
-    async def write(self, parts: tuple[bytes, ...]) -> None:
+    async def write(self, parts: tuple[bytes, ...], events: int = 0) -> None:
         """Write one HTTP chunk; return once at most a slice of it waits in this process. Raises ClientGone."""
         size = sum(map(len, parts))
-        self.nbytes += size
+        self._own_events += events
+        self._own_bytes += size
         head, tail = (b"%x\r\n" % size, b"\r\n") if self._request.chunked else (b"", b"")
         self._connection.expect(len(head) + size + len(tail))
         if size <= MAX_WRITE_BYTES:
@@ -165,9 +197,26 @@ class Flow:
             sent = send(data)
         except OSError:  # full or closed: the pull loop finds out
             return False
-        self.events += chunk.events
-        self.nbytes += chunk.nbytes
-        return sent == len(data) or self._put_rest(data, sent)
+        self._own_events += chunk.events
+        self._own_bytes += chunk.nbytes
+        return sent == len(data) or self.put_rest(data, sent)
+
+    def share(self) -> Share | None:
+        """See Sink."""
+        return ChunkedShare() if self._send is not None else None
+
+    def join(self, share: Share) -> Send:
+        """See Sink."""
+        assert self._send is not None  # it has a share
+        self._share = share
+        self._own_events -= share.events
+        self._own_bytes -= share.nbytes
+        return self._send
+
+    def part(self) -> None:
+        """See Sink."""
+        self._own_events, self._own_bytes = self.events, self.nbytes
+        self._share = None
 
     def _prepare(self, chunk: Chunk) -> tuple[Send, bytes] | None:
         """Return how to write, and what: the chunk, framed for all clients; None if it cannot be written directly now.
@@ -183,15 +232,14 @@ class Flow:
         send: Send = transport.socket.send
         if not self._is_chunked:
             return send, b"".join(chunk.parts)
-        if chunk.framed is None:
-            chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
         self._send = send
-        return send, chunk.framed
+        return send, chunk.framed or _framed(chunk)
 
-    def _put_rest(self, data: bytes, sent: int) -> bool:
-        self._connection.expect(len(data) - sent)
+    def put_rest(self, data: bytes, taken: int) -> bool:
+        """See Sink."""
+        self._connection.expect(len(data) - taken)
         try:
-            self._put(memoryview(data)[sent:])
+            self._put(memoryview(data)[taken:])
         except ClientGone:
             return False
         return True
@@ -263,6 +311,12 @@ def reset_by_peer(request: Any) -> ClientGone:
     if request.channel is not None:
         request.channel.forceAbortClient()
     return ClientGone()
+
+
+def _framed(chunk: Chunk) -> bytes:
+    """Return the chunk as an HTTP chunk, which it keeps for all clients."""
+    chunk.framed = data = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
+    return data
 
 
 def _is_empty(transport: Connection) -> bool:

@@ -19,7 +19,8 @@ from streams.engine.metrics import Metrics
 from streams.engine.replay.catch_up import CatchUp
 from streams.engine.replay.history import History
 from streams.engine.replay.merge import Merge
-from streams.engine.tail.fanout import Chunk, Follower, Sink
+from streams.engine.tail.chunk import Chunk
+from streams.engine.tail.cohort import Follower, Sink
 from streams.engine.tail.feed import Feed, ahead, behind
 from streams.engine.tail.hub import Hub
 from streams.engine.terms.sink import follow_on_terms

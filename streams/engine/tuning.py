@@ -58,7 +58,7 @@ class Tuning:
     """Up to this number of followers in the process, every event is written at once."""
     gather_seconds: float = 0.03
     """Seconds between two rounds of writing where there are more followers."""
-    slice_followers: int = 64
+    slice_followers: int = 128
     """Number of followers that are written to before the event loop has a turn."""
 
     # Compression.

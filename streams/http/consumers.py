@@ -35,7 +35,7 @@ from streams.engine.compress.body import Body
 from streams.engine.faults import without_text
 from streams.engine.resume import preview, resolve
 from streams.engine.subscription import Subscription
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.tail.partition import seconds_behind
 from streams.engine.terms.terms import Terms
@@ -346,8 +346,6 @@ class StreamConsumer(AsyncHttpConsumer):
                     parking = asyncio.get_running_loop().call_later(PARK_SECONDS, subscription.park)
                     await self._write(chunk)
                     parking.cancel()
-                    if self._flow is not None:
-                        self._flow.events += chunk.events
                 sent[0] += chunk.events
                 sent[1] += chunk.nbytes
                 if self._ending:
@@ -367,7 +365,7 @@ class StreamConsumer(AsyncHttpConsumer):
         try:
             parts = chunk.parts if self._body is None else self._body.written(chunk).parts
             if self._flow is not None:
-                await self._flow.write(parts)
+                await self._flow.write(parts, chunk.events)
             else:
                 await self.send_body(b"".join(parts), more_body=True)
         finally:

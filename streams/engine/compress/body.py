@@ -4,22 +4,61 @@ from __future__ import annotations
 
 from streams.engine.compress.chain import NOWHERE, Chain, Form
 from streams.engine.compress.codings import NO_SUMS
-from streams.engine.tail.fanout import Chunk, Sink
+from streams.engine.tail.chunk import Chunk
+from streams.engine.tail.cohort import Send, Share, Sink
 
 
-class Body:
+class ChainShare(Share):
+    """What the clients of a chain get who have all had its pieces up to the block `place`.
+
+    `inner` is the share of their sockets. `counts` are the bytes before and after compression, of all clients.
+    """
+
+    __slots__ = ("_chain", "_counts", "inner", "place", "reached")
+
+    def __init__(self, chain: Chain, place: int, inner: Share, counts: list[int]) -> None:
+        super().__init__()
+        self.place = place
+        self.inner = inner
+        self.reached = NO_SUMS
+        """The sums of the chain there, if `place` has moved since the share was made."""
+        self._chain = chain
+        self._counts = counts
+
+    def fits(self, other: Share) -> bool:
+        """See Share."""
+        return isinstance(other, ChainShare) and other._chain is self._chain and other.place == self.place
+
+    def data(self, chunk: Chunk) -> bytes | None:
+        """See Share."""
+        form = self._chain.form(chunk)
+        if form.stream is None or form.before != self.place:
+            return None
+        return self.inner.data(form.stream)
+
+    def sent(self, chunk: Chunk, members: int) -> None:
+        """See Share."""
+        form = self._chain.form(chunk)
+        assert form.stream is not None  # that is what was sent
+        self.place, self.reached = form.after, form.end
+        self._counts[0] += members * chunk.nbytes
+        self._counts[1] += members * form.stream.nbytes
+        self.inner.sent(form.stream, members)
+
+
+class Body(Sink):
     """In front of a client's socket, if it has one that may be written to directly.
 
     `counts` are the bytes before and after compression, of all clients.
     """
 
-    __slots__ = ("_counts", "_entered", "_name", "_place", "_reached", "_sink", "_sums", "chain")
+    __slots__ = ("_counts", "_entered", "_place", "_reached", "_share", "_sink", "_sums", "chain")
 
     def __init__(self, chain: Chain, sink: Sink | None, counts: list[int]) -> None:
         self.chain = chain
-        self._name = chain.name
         self._sink = sink
         self._counts = counts
+        self._share: ChainShare | None = None
         self._place = NOWHERE
         """The block up to which the client has had all pieces of the window, if it has."""
         self._sums = self._entered = self._reached = NO_SUMS
@@ -37,7 +76,7 @@ class Body:
     def try_write(self, chunk: Chunk) -> bool:
         """Write the chunk to the socket, if that takes it now; see Sink."""
         forms = chunk.forms
-        form: Form | None = forms.get(self._name) if forms is not None else None
+        form: Form | None = forms.get(self.chain) if forms is not None else None
         if form is None or form.before != self._place:
             form, made = self._chosen(chunk)
             if self._sink is None or not self._sink.try_write(made):
@@ -53,6 +92,36 @@ class Body:
         counts[0] += chunk.nbytes
         counts[1] += made.nbytes
         return True
+
+    def share(self) -> Share | None:
+        """See Sink."""
+        if self._sink is None or self._place == NOWHERE:
+            return None
+        inner = self._sink.share()
+        if inner is None:
+            return None
+        share = ChainShare(self.chain, self._place, inner, self._counts)
+        share.reached = self._reached
+        return share
+
+    def join(self, share: Share) -> Send:
+        """See Sink."""
+        assert isinstance(share, ChainShare)  # it fits
+        assert self._sink is not None
+        self._share = share
+        return self._sink.join(share.inner)
+
+    def part(self) -> None:
+        """See Sink."""
+        assert self._share is not None  # it has joined
+        assert self._sink is not None
+        self._place, self._reached = self._share.place, self._share.reached
+        self._share = None
+        self._sink.part()
+
+    def put_rest(self, data: bytes, taken: int) -> bool:
+        """See Sink."""
+        return self._sink is not None and self._sink.put_rest(data, taken)
 
     def written(self, chunk: Chunk) -> Chunk:
         """Return the chunk as it is written next, whatever becomes of that."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from streams.engine.compress.codings import NO_SUMS, Coding, Sums, Window
-from streams.engine.tail.fanout import Chunk, Parts, Step
+from streams.engine.tail.chunk import Chunk, Parts, Step
 from streams.engine.tail.feed import Feed
 from streams.engine.tuning import Tuning
 
@@ -82,9 +82,9 @@ class Chain:
         """Return the form of a chunk, which the chunk then keeps."""
         if chunk.forms is None:
             chunk.forms = {}
-        form: Form | None = chunk.forms.get(self.name)
+        form: Form | None = chunk.forms.get(self)
         if form is None:
-            form = chunk.forms[self.name] = Form()
+            form = chunk.forms[self] = Form()
             if isinstance(chunk, Step):
                 self._find_stream(chunk, form)
         return form

@@ -11,7 +11,7 @@ from streams.engine.compress.body import Body
 from streams.engine.compress.chain import Chain
 from streams.engine.compress.codings import codings
 from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Sink
+from streams.engine.tail.cohort import Sink
 from streams.engine.tail.feed import Feed
 from streams.engine.tuning import Tuning
 

@@ -16,7 +16,7 @@ from streams.engine.replay.history import History, HistoryBlock, Log
 from streams.engine.replay.merge import Merge
 from streams.engine.replay.reader_slots import ReaderSlot
 from streams.engine.source import OutOfRangeError, SourceError, UnknownPartitionError, answered
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 from streams.engine.tail.hub import Hub
 from streams.engine.terms.terms import Terms
 

@@ -25,7 +25,7 @@ from streams.engine.metrics import Metrics
 from streams.engine.replay.pace import Pace
 from streams.engine.replay.reader_slots import ReaderSlots
 from streams.engine.source import Batch, RecordSource
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 from streams.engine.tuning import Tuning
 
 TURN_SHARE = 8

@@ -15,7 +15,7 @@ from streams.core.events import Event, Record
 from streams.core.filters import NO_FILTER, Filter
 from streams.core.positions import IdWriter, Mark, TopicPartition
 from streams.engine.replay.history import History, HistoryBlock
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 
 ID_BYTES = 250
 """Bytes of an id of two partitions: blocks are cut so that their events fit into a chunk with ids like that."""

@@ -9,6 +9,7 @@ In reading order:
 - `track.py`: the order of events and the ids of some partitions, which all feeds of these share.
 - `feeds.py`: which feeds there are. `feed.py`: one subscription as all its live clients share it: blocks of framed
   events.
+- `chunk.py`: what a client is sent next. `cohort.py`: live clients, and those of them that get the same bytes.
 - `fanout.py`: writes a feed's new events to all its followers.
 
 Never imported here: Django, `streams.http`, `redaction`.

@@ -8,15 +8,14 @@ up (invariant 3). Waking a task for each client and event would cost as much as 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
 
-from streams.core.positions import Mark, TopicPartition
 from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
+from streams.engine.tail.chunk import Step
+from streams.engine.tail.cohort import Cohort, Follower, NextStep, count, nothing
 from streams.engine.tuning import Tuning
 
 FETCH = 0.5
@@ -29,121 +28,19 @@ YOUNG = 0.5
 RARE = 3.0
 """An event that comes later than this multiple of `gather_seconds` after its feed's last round takes the next one."""
 
-Parts = tuple[bytes, ...]
-
-
-class Chunk:
-    """What a client is sent next: whole events or a comment, as parts that are shared where they can be.
-
-    `framed` is for the edge: the same bytes as they go into a socket, made by the first client that writes them.
-    `forms` are the chunk as compressed clients get it, by coding (streams/engine/compress/).
-    """
-
-    __slots__ = ("events", "form_bytes", "forms", "framed", "grown", "nbytes", "parts")
-
-    def __init__(self, parts: Parts, events: int, nbytes: int | None = None) -> None:
-        self.parts = parts
-        self.events = events
-        self.nbytes = sum(map(len, parts)) if nbytes is None else nbytes
-        self.framed: bytes | None = None
-        self.forms: dict[str, Any] | None = None
-        self.form_bytes = 0
-        """Bytes that its forms take up in memory."""
-        self.grown: Callable[[int], None] | None = None
-        """Tells who keeps the chunk how many bytes it takes up more."""
-
-    def grow(self, nbytes: int) -> None:
-        """Count bytes of a form."""
-        self.form_bytes += nbytes
-        if self.grown is not None:
-            self.grown(nbytes)
-
-    def let_forms_go(self) -> None:
-        """Drop what was made of it: who wants that has it made again."""
-        self.framed = self.forms = None
-        self.form_bytes = 0
-
-
-class Step(Chunk):
-    """A chunk of a feed that leads from block `before` to block `number`, which may be the newest.
-
-    `after` is the position there.
-    """
-
-    __slots__ = ("after", "before", "is_newest", "number")
-
-    def __init__(
-        self,
-        parts: Parts,
-        events: int,
-        nbytes: int | None,
-        after: dict[TopicPartition, Mark],
-        before: int,
-        number: int,
-        *,
-        is_newest: bool,
-    ) -> None:
-        super().__init__(parts, events, nbytes)
-        self.after = after
-        self.before = before
-        self.number = number
-        self.is_newest = is_newest
-
-
-class Sink(Protocol):
-    """Where a client's bytes go."""
-
-    def try_write(self, chunk: Chunk) -> bool:
-        """Write all of the chunk now; False if the client does not take it now, and nothing was written."""
-
-
-NextStep = Callable[[int, bool], Step | None]
-"""What comes after a block of a feed, by its number and whether as SSE.
-
-It is None at the feed's tip. Raises LookupError if the feed no longer has that.
-"""
-
-
-def _nothing(_number: int, _is_sse: bool) -> None:
-    """What comes next for who is no follower any more."""
-
-
-class Follower:
-    """One client that is live: it has had its feed up to block `number`, and stands at `position`."""
-
-    __slots__ = ("is_sse", "left", "next_step", "number", "position", "sent", "sink")
-
-    def __init__(
-        self, sink: Sink, number: int, position: dict[TopicPartition, Mark], *, is_sse: bool, sent: list[int]
-    ) -> None:
-        self.sink = sink
-        self.number = number
-        self.position = position
-        self.is_sse = is_sse
-        self.sent = sent
-        """Counts, shared by many, of events and bytes (`Metrics.sent`)."""
-        self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.next_step: NextStep
-
-    def leave(self, fault: Exception | None = None) -> None:
-        """Give the client back to its pull loop, which continues from `position`, or raises the fault."""
-        if self.left.done():
-            return  # its client has been cancelled
-        if fault is None:
-            self.left.set_result(None)
-        else:
-            self.left.set_exception(fault)
-
 
 class Fanout:
     """The followers of one feed, and what waits for them."""
 
-    __slots__ = ("_next_step", "_rounds", "events", "followers", "is_rare", "since", "written_at")
+    __slots__ = ("_next_step", "_rounds", "cohorts", "events", "followers", "is_rare", "since", "singles", "written_at")
 
     def __init__(self, next_step: NextStep, rounds: Rounds) -> None:
         self._next_step = next_step
         self._rounds = rounds
-        self.followers: dict[Follower, None] = {}
+        self.followers = 0
+        self.cohorts: list[Cohort] = []
+        """What most of many followers are members of; the others are `singles`."""
+        self.singles: dict[Follower, None] = {}
         self.events = 0
         """New events, or comments, that no round has taken up yet, and since when there are any (time.monotonic)."""
         self.since = 0.0
@@ -155,14 +52,59 @@ class Fanout:
     async def follow(self, follower: Follower) -> None:
         """Write to the follower, until its sink does not take a chunk or the feed has evicted what it needs."""
         follower.next_step = self._next_step
-        self.followers[follower] = None
+        self.singles[follower] = None
+        self.followers += 1
         self._rounds.followers += 1
         try:
             await follower.left
         finally:
-            follower.next_step = _nothing  # a round that is under way may still have it
-            del self.followers[follower]
+            if follower.cohort is not None:
+                follower.cohort.part(follower)
+            self.cohorts = [each for each in self.cohorts if each.members]
+            follower.next_step = nothing  # a round that is under way may still have it
+            del self.singles[follower]
+            self.followers -= 1
             self._rounds.followers -= 1
+
+    def take_up(self, now: float) -> Iterable[Cohort | Follower]:
+        """Return whom the round that begins `now` writes to, for what is new."""
+        self.events = 0
+        self.written_at = now
+        if self.followers > 1:
+            self._join_halves()
+            for follower in list(self.singles):
+                self._place(follower)
+        return [*self.cohorts, *self.singles]
+
+    def _join_halves(self) -> None:
+        """Make one of two cohorts that many have left."""
+        halves: list[Cohort] = []
+        cohorts, self.cohorts = self.cohorts, []
+        for cohort in cohorts:
+            if 2 * len(cohort.members) <= self._rounds.slice:
+                other = next((each for each in halves if each.is_like(cohort)), None)
+                if other is None:
+                    halves.append(cohort)
+                else:
+                    halves.remove(other)
+                    for follower in cohort.part_all():
+                        other.add(follower)
+            if cohort.members:
+                self.cohorts.append(cohort)
+
+    def _place(self, follower: Follower) -> None:
+        """Make a follower the member of a cohort, if it can be one, and is not ahead of all."""
+        share = None if follower.left.done() else follower.sink.share()
+        if share is None or (self.cohorts and all(each.number != follower.number for each in self.cohorts)):
+            return
+        for cohort in reversed(self.cohorts):
+            has_room = len(cohort.members) < self._rounds.slice
+            if has_room and cohort.is_as_far(follower) and cohort.share.fits(share):
+                break
+        else:
+            cohort = Cohort(share, follower, self.singles)
+            self.cohorts.append(cohort)
+        cohort.add(follower)
 
     def wake(self, events: int, now: float) -> None:
         """Write `events` new events and comments to all followers, in a round that is due `now` or later (s)."""
@@ -191,12 +133,12 @@ class Rounds:
         self.followers = 0
         self._few = tuning.few_followers
         self._gather_seconds = tuning.gather_seconds
-        self._slice = tuning.slice_followers
+        self.slice = tuning.slice_followers
         self._faults = Faults(metrics, tuning)
         self.rare_seconds = RARE * tuning.gather_seconds
         self.waiting: dict[Fanout, None] = {}
         """Those of which something is to be written."""
-        self._round: Iterator[Follower] | None = None
+        self._round: Iterator[Cohort | Follower] | None = None
         self.earliest = -math.inf
         """When the next round may begin, if there are many followers."""
         self.booked = math.inf
@@ -254,22 +196,33 @@ class Rounds:
         self.booked, self._handle = math.inf, None
         youngest = now if self.followers <= self._few else now - YOUNG * self._gather_seconds
         ready = [f for f in self.waiting if f.events > 1 or f.is_rare or f.since <= youngest]
-        followers: list[Follower] = []
+        units: list[Cohort | Follower] = []
         for fanout in ready:
             del self.waiting[fanout]
-            fanout.events = 0
-            fanout.written_at = now
-            followers += fanout.followers
+            with self._faults.caught("writing to followers"):
+                units += fanout.take_up(now)
         self.earliest = now + self._gather_seconds
-        self._round = iter(followers)
+        self._round = iter(units)
         self._write_slice()
 
     def _write_slice(self) -> None:
         assert self._round is not None
-        some = list(itertools.islice(self._round, self._slice))
+        written, is_over = 0, False
+        singles: list[Follower] = []
         with self._faults.caught("writing to followers"):  # or no round would ever begin again
-            _write_all(some)
-        if len(some) == self._slice:
+            for unit in self._round:
+                if isinstance(unit, Cohort):
+                    written += len(unit.members)
+                    singles += unit.write()
+                else:
+                    written += 1
+                    singles.append(unit)
+                if written >= self.slice:
+                    break
+            else:
+                is_over = True
+            _write_all(singles)
+        if not is_over:
             asyncio.get_running_loop().call_soon(self._write_slice)
             return
         self._round = None
@@ -295,7 +248,7 @@ def _write_all(followers: Iterable[Follower]) -> None:
             or follower.is_sse is not is_sse
         ):
             if step is not None:
-                _count(sent, step, written)
+                count(sent, step, written)
             next_step, number, is_sse, sent = follower.next_step, follower.number, follower.is_sse, follower.sent
             step, written = _only_step(next_step, number, is_sse), 0
         if step is None:
@@ -310,7 +263,7 @@ def _write_all(followers: Iterable[Follower]) -> None:
         except Exception as fault:  # a fault of ours ends this one stream (invariant 7)
             follower.leave(fault)
     if step is not None:
-        _count(sent, step, written)
+        count(sent, step, written)
 
 
 def _only_step(next_step: NextStep, number: int, is_sse: bool) -> Step | None:
@@ -322,11 +275,6 @@ def _only_step(next_step: NextStep, number: int, is_sse: bool) -> Step | None:
     return step if step is not None and step.is_newest and step.parts else None
 
 
-def _count(sent: list[int], chunk: Chunk, times: int) -> None:
-    sent[0] += times * chunk.events
-    sent[1] += times * chunk.nbytes
-
-
 def _write(follower: Follower) -> None:
     """Write everything that is new to one follower."""
     if follower.left.done():
@@ -336,7 +284,7 @@ def _write(follower: Follower) -> None:
             if step.parts:
                 if not follower.sink.try_write(step):
                     break
-                _count(follower.sent, step, 1)
+                count(follower.sent, step, 1)
             follower.number = step.number
             follower.position = step.after
             if step.is_newest:

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 from streams.core import formats
 from streams.core.filters import NO_FILTER, Filter
 from streams.core.positions import Mark, Position, Scope, TopicPartition
-from streams.engine.tail.fanout import Fanout, Parts, Rounds, Step
+from streams.engine.tail.chunk import Parts, Step
+from streams.engine.tail.fanout import Fanout, Rounds
 from streams.engine.tuning import Tuning
 
 MARK_BYTES = 60
@@ -216,8 +217,8 @@ class Feed:
         the next feed's, still in the CPU's cache. If the client does not take it, it catches up from the rings.
         """
         step = self.next_step(number, is_sse)
-        if step is not None and step.is_newest and step.parts and self.clients == 1:
-            self._let_all_go()
+        if self.clients == 1 and step is not None and step.is_newest and step.parts and step.number == number + 1:
+            self._let_all_go()  # of more blocks, compression asks for one after the other
         return step
 
     def _step_after(self, number: int, is_sse: bool) -> Step | None:

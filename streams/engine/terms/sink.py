@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 
 from streams.core.positions import Position
-from streams.engine.tail.fanout import Chunk, Follower
+from streams.engine.tail.chunk import Chunk
+from streams.engine.tail.cohort import Follower, Sink
 from streams.engine.tail.feed import Feed
 from streams.engine.terms.terms import Terms
 
@@ -22,8 +23,8 @@ async def follow_on_terms(feed: Feed, follower: Follower, terms: Terms) -> None:
         sink.close()
 
 
-class TermsSink:
-    """The sink of one follower, in front of its real one.
+class TermsSink(Sink):
+    """The sink of one follower, in front of its real one. It is in no cohort.
 
     It counts in the client's `Terms`, as the pull loop does, but notes a position later: the follower has that of a
     chunk only after the chunk was written.

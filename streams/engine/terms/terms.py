@@ -14,7 +14,7 @@ from collections.abc import Callable
 from streams.core import formats
 from streams.core.positions import IdWriter, Mark, Position, TopicPartition
 from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 from streams.engine.tail.feed import Feed
 from streams.engine.tail.hub import Hub
 from streams.engine.terms.checkpoints import Checkpoints

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from django.core.management import execute_from_command_line
 
 from streams.engine.subscription import Subscription
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 
 EVENTS = 3
 SECRET = "only for the log"

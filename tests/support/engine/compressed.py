@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from streams.engine.compress.compression import Compression
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
+from streams.engine.tail.cohort import Sink
 from streams.engine.tail.feed import Feed
 from tests.support.client.compressed import decoder
 
 
-class CompressedClient:
+class CompressedClient(Sink):
     """Takes steps of a feed, as followers and pull loops do; `plain` is what an uncompressed client would have."""
 
     def __init__(self, compression: Compression, feed: Feed, coding: str, number: int, *, is_sse: bool = True) -> None:

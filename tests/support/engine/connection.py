@@ -14,12 +14,14 @@ from streams.core.plan import plan
 from streams.core.positions import Gap, Mark, TopicPartition, parse_last_event_id
 from streams.engine.resume import resolve
 from streams.engine.subscription import Subscription
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
+from streams.engine.tail.cohort import Send, Share, Sink
 from streams.engine.tail.feed import Feed, Selection
 from streams.engine.terms.checkpoints import Checkpoints
 from streams.engine.terms.end import End
 from streams.engine.terms.terms import Terms
 from tests.support.engine import PATIENCE_SECONDS, Engine, Received, cancel
+from tests.support.engine.joint import TextShare
 
 STREAM = Stream("s", ("a", "b"), (), (), "", None, None, False, {})
 TP = TopicPartition("a", 0)
@@ -38,7 +40,7 @@ class QuickEngine(Engine):
     }
 
 
-class Connection:
+class Connection(Sink):
     """One open stream, and what it has been sent.
 
     `takes` makes it a client with a socket, which is written to directly while it is live: it says, for each chunk,
@@ -107,6 +109,22 @@ class Connection:
         self._take(chunk)
         return True
 
+    def share(self) -> Share | None:
+        return TextShare()
+
+    def join(self, _share: Share) -> Send:
+        return self._send
+
+    def part(self) -> None:
+        pass
+
+    def _send(self, data: bytes) -> int:
+        assert self._takes is not None
+        if not self._takes():
+            raise BlockingIOError
+        self._take_text(data)
+        return len(data)
+
     async def _pull(self) -> None:
         try:
             self._take(await anext(self._chunks))
@@ -114,15 +132,19 @@ class Connection:
             self.has_ended = True
 
     def _take(self, chunk: Chunk) -> None:
+        assert self._take_text(b"".join(chunk.parts)) == chunk.events
+
+    def _take_text(self, text: bytes) -> int:
         before = len(self.received.events)
         if self._is_sse:
-            self.received.take(b"".join(chunk.parts))
+            self.received.take(text)
         else:
-            for line in b"".join(chunk.parts).splitlines():
+            for line in text.splitlines():
                 self.received.take(b"event: message\nid: []\ndata: %s\n\n" % line if line else b":\n")
-        assert len(self.received.events) - before == chunk.events
-        self.versions += [self._engine.encoder.version] * chunk.events
+        events = len(self.received.events) - before
+        self.versions += [self._engine.encoder.version] * events
         self._has_come.set()
+        return events
 
     async def until(self, condition: Callable[[Received], object]) -> Received:
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -15,7 +15,7 @@ from streams.core.filters.query import parse_filter
 from streams.core.positions import Mark, Scope, TopicPartition
 from streams.core.ring import Ring
 from streams.engine.memory import MemorySource
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 from streams.engine.tail.feed import STEP_SHARE, Feed, Selection
 from streams.engine.tail.track import PARTITION_BYTES
 from streams.engine.tuning import DEFAULT

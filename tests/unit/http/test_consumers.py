@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 from streams.http import consumers
 from streams.http.consumers import StreamConsumer
 from tests.support.engine import eventually
@@ -41,8 +41,9 @@ class Flow:
     def try_write(self, _chunk: Chunk) -> bool:
         return False
 
-    async def write(self, _parts: tuple[bytes, ...]) -> None:
+    async def write(self, _parts: tuple[bytes, ...], events: int = 0) -> None:
         await self.room.wait()
+        self.events += events
 
 
 def consumer(flow: Flow) -> Any:

@@ -13,7 +13,7 @@ from streams.core.positions import Mark, Scope, TopicPartition
 from streams.engine.compress.codings import NAMES
 from streams.engine.compress.compression import Compression
 from streams.engine.metrics import Metrics
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 from streams.engine.tail.feed import Selection
 from streams.engine.tuning import Tuning
 from tests.support.engine.compressed import CompressedClient
@@ -260,8 +260,9 @@ def test_who_comes_after_the_last_client_of_a_feed_gets_nothing_of_the_window_th
 
 @pytest.mark.parametrize("coding", NAMES)
 @pytest.mark.parametrize("is_sse", [True, False])
+@pytest.mark.parametrize("blocks", [1, 2])
 def test_the_only_client_of_a_feed_stays_in_its_window_although_the_feed_keeps_no_block(
-    coding: str, is_sse: bool
+    coding: str, is_sse: bool, blocks: int
 ) -> None:
     sent = []
     for clients in (1, 2):
@@ -269,9 +270,10 @@ def test_the_only_client_of_a_feed_stays_in_its_window_although_the_feed_keeps_n
         feed.clients = clients
         client = CompressedClient(compression(), feed, coding, feed.tip, is_sse=is_sse)
         for _ in range(30):
-            add(feed)
+            for _ in range(blocks):
+                add(feed)
             client.step()
         client.end()
-        assert (feed.held_bytes == 0) == (clients == 1)
+        assert (feed.held_bytes == 0) == (clients == blocks == 1)
         sent.append(client.sent)
     assert sent[0] == sent[1]

@@ -12,7 +12,7 @@ from streams.engine.encoder import Encoder
 from streams.engine.memory import MemorySource
 from streams.engine.replay.history import History, HistoryBlock, Log
 from streams.engine.source import Batch, OutOfRangeError, SourceUnavailableError, UnknownPartitionError
-from streams.engine.tail.fanout import Chunk
+from streams.engine.tail.chunk import Chunk
 from streams.engine.tuning import DEFAULT
 from tests.support.engine import Engine, Stamp, cancel, numbered
 

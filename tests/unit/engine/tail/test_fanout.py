@@ -14,7 +14,9 @@ import pytest
 from streams.core.positions import Mark, TopicPartition
 from streams.engine.metrics import Metrics
 from streams.engine.tail import fanout
-from streams.engine.tail.fanout import ALONE, RARE, YOUNG, Chunk, Fanout, Follower, Rounds, Step
+from streams.engine.tail.chunk import Chunk, Step
+from streams.engine.tail.cohort import Follower, Sink
+from streams.engine.tail.fanout import ALONE, RARE, YOUNG, Fanout, Rounds
 from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, eventually
 
@@ -44,7 +46,7 @@ class Blocks:
         return self.made.setdefault(new, Step((b"%d " % new,), 1, None, after, number, new, is_newest=new == self.tip))
 
 
-class Socket:
+class Socket(Sink):
     def __init__(self) -> None:
         self.taken: list[Chunk] = []
         self.takes = True
