@@ -91,10 +91,10 @@ MUTANTS = [
     ),
     Mutant(
         "no-turn-in-the-tail",
-        "streams/engine/tail/hub.py",
-        "await asyncio.sleep(0)  # encoding",
-        "pass  # encoding",
-        TURNS + "test_the_tail_gives_the_loop_a_turn_after_each_partition_and_within_a_large_fetch",
+        "streams/engine/turns.py",
+        "await asyncio.sleep(0)",
+        "pass",
+        TURNS + "test_the_tail_gives_the_loop_a_turn_between_partitions_and_within_a_large_fetch",
     ),
     Mutant(
         "no-turn-in-catching-up",
@@ -163,8 +163,8 @@ MUTANTS = [
     Mutant(
         "fault-ends-the-rounds",
         "streams/engine/tail/fanout.py",
-        'with self._faults.caught("writing to followers"):',
-        "if True:",
+        'with self._faults.caught("writing to followers"):  # or no round',
+        "if True:  # or no round",
         "tests/unit/engine/tail/test_fanout.py::"
         "test_a_fault_outside_of_all_followers_is_counted_and_the_next_round_begins_all_the_same",
     ),

@@ -40,7 +40,7 @@ class Share:
         raise NotImplementedError
 
     def sent(self, chunk: Chunk, members: int) -> None:
-        """Note that so many members have had the `data` of the chunk."""
+        """Note that this number of members have had the `data` of the chunk."""
         raise NotImplementedError
 
 
@@ -222,6 +222,6 @@ class Cohort:
 
 
 def count(sent: list[int], chunk: Chunk, times: int) -> None:
-    """Count a chunk that was written so many times."""
+    """Count a chunk that was written this number of times."""
     sent[0] += times * chunk.events
     sent[1] += times * chunk.nbytes

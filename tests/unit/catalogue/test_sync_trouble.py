@@ -69,8 +69,6 @@ def test_whatever_the_source_does_the_last_good_stays_the_failure_is_recorded_on
     answer: does.Answer,
     error: str,
 ) -> None:
-    monkeypatch.setattr(fetch, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(fetch, "TOTAL_SECONDS", 1.5)
     config = Source(server.url)
     server.answer = does.document(some("a", "b"))
     document = synchronise(config).document
@@ -78,7 +76,10 @@ def test_whatever_the_source_does_the_last_good_stays_the_failure_is_recorded_on
 
     server.answer = answer
     for _ in range(2):
-        failed = synchronise(config, document, force=True)
+        with monkeypatch.context() as hurried:
+            hurried.setattr(fetch, "READ_SECONDS", 0.3)
+            hurried.setattr(fetch, "TOTAL_SECONDS", 1.5)
+            failed = synchronise(config, document, force=True)
         document = failed.document
         assert (failed.outcome, failed.is_good) == ("failed", False)
         assert failed.error.startswith(f"{server.url}: ")

@@ -1,4 +1,4 @@
-"""Cohorts: whoever joins, parts, is full or leaves at any moment gets each block of its feed once, in order, whole.
+"""Cohorts: a client that joins, is full or leaves at any moment gets each block of its feed once, in order, whole.
 
 Real responses and compressed bodies, on sockets whose room the test decides.
 """
