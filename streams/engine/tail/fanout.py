@@ -79,8 +79,7 @@ class Fanout:
     def _join_halves(self) -> None:
         """Make one of two cohorts that many have left."""
         halves: list[Cohort] = []
-        cohorts, self.cohorts = self.cohorts, []
-        for cohort in cohorts:
+        for cohort in self.cohorts:
             if 2 * len(cohort.members) <= self._rounds.slice:
                 other = next((each for each in halves if each.is_like(cohort)), None)
                 if other is None:
@@ -89,8 +88,7 @@ class Fanout:
                     halves.remove(other)
                     for follower in cohort.part_all():
                         other.add(follower)
-            if cohort.members:
-                self.cohorts.append(cohort)
+        self.cohorts = [each for each in self.cohorts if each.members]
 
     def _place(self, follower: Follower) -> None:
         """Make a follower the member of a cohort, if it can be one, and is not ahead of all."""
