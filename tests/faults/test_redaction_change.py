@@ -39,13 +39,15 @@ class Witness(Follower):
     """A client that knows when it last read the name.
 
     `pace`: seconds that it waits after each chunk. `connect` makes a new connection with an id: the server may abort
-    one that still has bytes unsent which were made with the old list, and the client then resumes.
+    one that still has bytes unsent which were made with the old list, and the client then resumes. Its id names all
+    `partitions`, also one of which nothing has come yet.
     """
 
     def __init__(self, client: StreamClient) -> None:
         super().__init__(client)
         self.pace = 0.0
         self.connect: Callable[[str], Awaitable[StreamClient]] | None = None
+        self.partitions: list[TopicPartition] = []
         self.named = 0
         self.last_named_at = 0.0
 
@@ -60,7 +62,8 @@ class Witness(Follower):
             except (OSError, asyncio.IncompleteReadError):
                 if self.connect is None:
                     raise
-            self.client = await self.connect(resume_at({tp: got[-1] + 1 for tp, got in self.offsets.items()}))
+            next_offsets = {tp: self.offsets[tp][-1] + 1 if self.offsets[tp] else 0 for tp in self.partitions}
+            self.client = await self.connect(resume_at(next_offsets))
             self._chunks = self.client.chunks()
 
     def _take(self, chunk: bytes) -> None:
@@ -145,13 +148,14 @@ async def test_three_seconds_after_a_page_is_listed_nobody_reads_a_name_and_no_e
                 live.append(await crowd.connect(port, PATH + COMPRESSIONS[number % 3], accept))
                 reader: Any = await crowd.connect(port, f"{PATH}?since=0", accept, read=False, **PACED)
                 reader.pace = 0.1
-                reader.connect = partial(again, port, accept)
+                reader.connect, reader.partitions = partial(again, port, accept), partitions
                 historical.append(reader)
             for reader in historical:
                 reader.read()
             for reader in (*live, *historical):
                 await reader.until(lambda reader=reader: reader.named > 10)
             listed_at = await asyncio.to_thread(list_page, one)
+            historical[0].client.abort()  # as the server may do to any of them
             assert all(reader.count < HISTORY for reader in historical), "they were to be in the middle of history"
             await asyncio.sleep(max(0.0, listed_at + SECONDS + 1 - time.time()))
             enough.set()
