@@ -128,7 +128,8 @@ async def test_a_new_configuration_cuts_nobody_and_a_wrong_one_changes_nothing(
         await asyncio.gather(*reading)
         for reader in readers:
             assert [seen.offset for seen in reader.seen] == list(range(total)), "nothing lost, nothing repeated"
-            assert reader.errors == []
+            # One that comes in the very moment in which a worker begins to drain is sent to another one.
+            assert all(b'"draining"' in error for error in reader.errors)
         assert "Traceback" not in site.log.read_text()
 
 
