@@ -90,7 +90,7 @@ async def test_readers_cut_at_random_bytes_get_every_event_before_their_end_once
         }
         assert not any(comment.startswith(b":gap") for comment in reader.comments), name
         assert all(b'"draining"' in error for error in reader.errors), name
-    # Who is cut may be cut just before it is told of its end; 204 tells it then.
+    # A client may be cut just before it gets its end; 204 says it then.
     assert [end["reason"] for end in whole.ends] == ["until"]
     assert by_partition(whole.seen) == by_partition(readers["filtered"].seen)
     reasons = Counter(end["reason"] for end in readers["pages"].ends)
