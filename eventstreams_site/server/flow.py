@@ -46,7 +46,11 @@ _NO_HEADERS = Headers()
 class ChunkedShare(Share):
     """What is written to all sockets as the same HTTP chunks."""
 
-    __slots__ = ()
+    __slots__ = ("events", "nbytes")
+
+    def __init__(self) -> None:
+        self.events = self.nbytes = 0
+        """What each member has had, if it was there from the beginning."""
 
     def fits(self, other: Share) -> bool:
         """See Share."""
@@ -54,7 +58,7 @@ class ChunkedShare(Share):
 
     def data(self, chunk: Chunk) -> bytes | None:
         """See Share."""
-        return chunk.framed or (_framed(chunk) if chunk.nbytes <= MAX_WRITE_BYTES else None)
+        return _framed(chunk) if chunk.nbytes <= MAX_WRITE_BYTES else None
 
     def sent(self, chunk: Chunk, _members: int) -> None:
         """See Share."""
@@ -90,7 +94,7 @@ class Flow(Sink):
         """When the client began to take nothing, if it is paused (time.monotonic)."""
         self._own_events = self._own_bytes = 0
         """What was given to it beside that which its share has counted."""
-        self._share: Share | None = None
+        self._share: ChunkedShare | None = None
         self._request = request
         self._connection = connection
         self._is_open = self._is_chunked = self._is_gone = False
@@ -208,6 +212,7 @@ class Flow(Sink):
     def join(self, share: Share) -> Send:
         """See Sink."""
         assert self._send is not None  # it has a share
+        assert isinstance(share, ChunkedShare)  # which this fits
         self._share = share
         self._own_events -= share.events
         self._own_bytes -= share.nbytes
@@ -233,7 +238,7 @@ class Flow(Sink):
         if not self._is_chunked:
             return send, b"".join(chunk.parts)
         self._send = send
-        return send, chunk.framed or _framed(chunk)
+        return send, _framed(chunk)
 
     def put_rest(self, data: bytes, taken: int) -> bool:
         """See Sink."""
@@ -315,8 +320,9 @@ def reset_by_peer(request: Any) -> ClientGone:
 
 def _framed(chunk: Chunk) -> bytes:
     """Return the chunk as an HTTP chunk, which it keeps for all clients."""
-    chunk.framed = data = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
-    return data
+    if chunk.framed is None:
+        chunk.framed = b"".join((b"%x\r\n" % chunk.nbytes, *chunk.parts, b"\r\n"))
+    return chunk.framed
 
 
 def _is_empty(transport: Connection) -> bool:

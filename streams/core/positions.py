@@ -198,7 +198,7 @@ class IdWriter:
         self._places: dict[TopicPartition, int] = {}
         self._entries: list[bytes] = []
         self.nbytes = 0
-        """The length of all entries, as they were when `reset` or `set` was called last."""
+        """The length of all entries, from `reset` until `put`, which does not count."""
 
     def reset(self, position: Position) -> None:
         """Take over a whole position, with just its partitions."""

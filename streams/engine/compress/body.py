@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.engine.compress.chain import NOWHERE, Chain, Form
-from streams.engine.compress.codings import NO_SUMS
+from streams.engine.compress.codings import NO_SUMS, Sums
 from streams.engine.tail.chunk import Chunk
 from streams.engine.tail.cohort import Send, Share, Sink
 
@@ -11,17 +11,16 @@ from streams.engine.tail.cohort import Send, Share, Sink
 class ChainShare(Share):
     """What the clients of a chain get who have all had its pieces up to the block `place`.
 
-    `inner` is the share of their sockets. `counts` are the bytes before and after compression, of all clients.
+    `reached` are the sums of the chain there, and `inner` is the share of their sockets. `counts` are the bytes before
+    and after compression, of all clients.
     """
 
     __slots__ = ("_chain", "_counts", "inner", "place", "reached")
 
-    def __init__(self, chain: Chain, place: int, inner: Share, counts: list[int]) -> None:
-        super().__init__()
+    def __init__(self, chain: Chain, place: int, reached: Sums, inner: Share, counts: list[int]) -> None:
         self.place = place
+        self.reached = reached
         self.inner = inner
-        self.reached = NO_SUMS
-        """The sums of the chain there, if `place` has moved since the share was made."""
         self._chain = chain
         self._counts = counts
 
@@ -75,22 +74,10 @@ class Body(Sink):
 
     def try_write(self, chunk: Chunk) -> bool:
         """Write the chunk to the socket, if that takes it now; see Sink."""
-        forms = chunk.forms
-        form: Form | None = forms.get(self.chain) if forms is not None else None
-        if form is None or form.before != self._place:
-            form, made = self._chosen(chunk)
-            if self._sink is None or not self._sink.try_write(made):
-                return False
-            self._note(chunk, form, made)
-            return True
-        # The same without further calls: this is what is done for each client and event.
-        made = form.stream  # type: ignore[assignment]
+        form, made = self._chosen(chunk)
         if self._sink is None or not self._sink.try_write(made):
             return False
-        self._place, self._reached = form.after, form.end
-        counts = self._counts
-        counts[0] += chunk.nbytes
-        counts[1] += made.nbytes
+        self._note(chunk, form, made)
         return True
 
     def share(self) -> Share | None:
@@ -100,9 +87,7 @@ class Body(Sink):
         inner = self._sink.share()
         if inner is None:
             return None
-        share = ChainShare(self.chain, self._place, inner, self._counts)
-        share.reached = self._reached
-        return share
+        return ChainShare(self.chain, self._place, self._reached, inner, self._counts)
 
     def join(self, share: Share) -> Send:
         """See Sink."""

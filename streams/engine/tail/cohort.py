@@ -8,6 +8,7 @@ memory which have long left the CPU's cache, and that would cost a tenth of the 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from streams.core.positions import Mark, TopicPartition
@@ -22,36 +23,32 @@ It is None at the feed's tip. Raises LookupError if the feed no longer has that.
 """
 
 
-class Share:
-    """What the sinks of a cohort get alike: which bytes, and how many events and bytes of the body these were."""
-
-    __slots__ = ("events", "nbytes")
-
-    def __init__(self) -> None:
-        self.events = self.nbytes = 0
-        """What each member has had, if it was there from the beginning."""
-
-    def fits(self, other: Share) -> bool:
-        """Return whether sinks of this and of the other one get the same from now on."""
-        raise NotImplementedError
-
-    def data(self, chunk: Chunk) -> bytes | None:
-        """Return the chunk as it goes into each socket; None if they do not get the same, or not directly."""
-        raise NotImplementedError
-
-    def sent(self, chunk: Chunk, members: int) -> None:
-        """Note that this number of members have had the `data` of the chunk."""
-        raise NotImplementedError
-
-
-class Sink:
-    """Where a client's bytes go. One that is alone with `try_write` is never in a cohort."""
+class Share(ABC):
+    """What the sinks of a cohort get alike."""
 
     __slots__ = ()
 
+    @abstractmethod
+    def fits(self, other: Share) -> bool:
+        """Return whether sinks of this and of the other one get the same from now on."""
+
+    @abstractmethod
+    def data(self, chunk: Chunk) -> bytes | None:
+        """Return the chunk as it goes into each socket; None if they do not get the same, or not directly."""
+
+    @abstractmethod
+    def sent(self, chunk: Chunk, members: int) -> None:
+        """Note that this number of members have had the `data` of the chunk."""
+
+
+class Sink(ABC):
+    """Where a client's bytes go. A sink that has no share is in no cohort, and needs `try_write` alone."""
+
+    __slots__ = ()
+
+    @abstractmethod
     def try_write(self, chunk: Chunk) -> bool:
         """Write all of the chunk now; False if the client does not take it now, and nothing was written."""
-        raise NotImplementedError
 
     def share(self) -> Share | None:
         """Return what the sink would get in a cohort; None if it cannot be in one now."""
@@ -72,10 +69,6 @@ class Sink:
 
 UNKNOWN: dict[TopicPartition, Mark] = {}
 """The position of a member, which its cohort knows."""
-
-
-def nothing(_number: int, _is_sse: bool) -> None:
-    """What comes next for who is no follower any more."""
 
 
 class Follower:
@@ -114,7 +107,7 @@ class Follower:
 class Cohort:
     """Followers of one feed that have had it up to the same block. It is written to without a turn for others."""
 
-    __slots__ = ("_next_step", "_sends", "_sent", "_singles", "is_sse", "members", "number", "position", "share")
+    __slots__ = ("_next_step", "_sends", "_singles", "is_sse", "members", "number", "position", "sent", "share")
 
     def __init__(self, share: Share, first: Follower, singles: dict[Follower, None]) -> None:
         self.share = share
@@ -123,26 +116,22 @@ class Cohort:
         self.number = first.number
         self.position = first.position
         self.is_sse = first.is_sse
+        self.sent = first.sent
         self.members: list[Follower] = []
         self._sends: list[Send] = []
-        self._sent = first.sent
         self._next_step = first.next_step
 
-    def is_as_far(self, follower: Follower) -> bool:
-        """Return whether the follower has had the same blocks, and is counted in the same place."""
-        return follower.number == self.number and follower.is_sse is self.is_sse and follower.sent is self._sent
-
-    def is_like(self, other: Cohort) -> bool:
-        """Return whether the members of both could be in one."""
+    def fits(self, other: Follower | Cohort, share: Share) -> bool:
+        """Return whether a follower, or the members of another cohort, could be members, with their share."""
         return (
             other.number == self.number
             and other.is_sse is self.is_sse
-            and other._sent is self._sent
-            and other.share.fits(self.share)
+            and other.sent is self.sent
+            and self.share.fits(share)
         )
 
     def add(self, follower: Follower) -> None:
-        """Add a follower that is as far, and whose share fits."""
+        """Add a follower that fits."""
         self._sends.append(follower.sink.join(self.share))
         del self._singles[follower]
         follower.cohort = self
@@ -210,7 +199,7 @@ class Cohort:
             self.part(follower)
             follower.leave()
         self.share.sent(step, len(self.members))
-        count(self._sent, step, len(self.members))
+        count(self.sent, step, len(self.members))
         self.number, self.position = step.number, step.after
         for follower, taken in cut:
             self.part(follower)

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
-from streams.engine.tail.chunk import Step
-from streams.engine.tail.cohort import Cohort, Follower, NextStep, count, nothing
+from streams.engine.tail.cohort import Cohort, Follower, NextStep, count
 from streams.engine.tuning import Tuning
 
 FETCH = 0.5
@@ -61,7 +60,7 @@ class Fanout:
             if follower.cohort is not None:
                 follower.cohort.part(follower)
             self.cohorts = [each for each in self.cohorts if each.members]
-            follower.next_step = nothing  # a round that is under way may still have it
+            follower.next_step = _nothing  # a round that is under way may still have it
             del self.singles[follower]
             self.followers -= 1
             self._rounds.followers -= 1
@@ -81,7 +80,7 @@ class Fanout:
         halves: list[Cohort] = []
         for cohort in self.cohorts:
             if 2 * len(cohort.members) <= self._rounds.slice:
-                other = next((each for each in halves if each.is_like(cohort)), None)
+                other = next((each for each in halves if each.fits(cohort, cohort.share)), None)
                 if other is None:
                     halves.append(cohort)
                 else:
@@ -97,7 +96,7 @@ class Fanout:
             return
         for cohort in reversed(self.cohorts):
             has_room = len(cohort.members) < self._rounds.slice
-            if has_room and cohort.is_as_far(follower) and cohort.share.fits(share):
+            if has_room and cohort.fits(follower, share):
                 break
         else:
             cohort = Cohort(share, follower, self.singles)
@@ -228,49 +227,14 @@ class Rounds:
             self._book(min(map(self.due, self.waiting)), time.monotonic())
 
 
+def _nothing(_number: int, _is_sse: bool) -> None:
+    """What comes next for who is no follower any more."""
+
+
 def _write_all(followers: Iterable[Follower]) -> None:
-    """Write what is new to some followers, one after the other.
-
-    Nothing else runs meanwhile, so that the same comes next after a block of a feed: for those who have had the same
-    block, as nearly all have, it is looked up once, and counted once.
-    """
-    next_step: NextStep | None = None
-    sent: list[int] = []
-    step: Step | None = None
-    number, is_sse, written = -1, False, 0
+    """Write what is new to some followers, one after the other."""
     for follower in followers:
-        if (
-            follower.number != number
-            or follower.next_step is not next_step
-            or follower.sent is not sent
-            or follower.is_sse is not is_sse
-        ):
-            if step is not None:
-                count(sent, step, written)
-            next_step, number, is_sse, sent = follower.next_step, follower.number, follower.is_sse, follower.sent
-            step, written = _only_step(next_step, number, is_sse), 0
-        if step is None:
-            _write(follower)
-            continue
-        try:
-            if follower.sink.try_write(step):
-                follower.number, follower.position = step.number, step.after
-                written += 1
-            else:
-                follower.leave()
-        except Exception as fault:  # a fault of ours ends this one stream (invariant 7)
-            follower.leave(fault)
-    if step is not None:
-        count(sent, step, written)
-
-
-def _only_step(next_step: NextStep, number: int, is_sse: bool) -> Step | None:
-    """Return what comes after block `number` if that is something to write, and all there is; else None."""
-    try:
-        step = next_step(number, is_sse)
-    except Exception:  # `_write` will have it too
-        return None
-    return step if step is not None and step.is_newest and step.parts else None
+        _write(follower)
 
 
 def _write(follower: Follower) -> None:

@@ -160,13 +160,14 @@ class CutLinesReader(CutReader):
 
 
 def dechunk(raw: bytes) -> bytes:
-    """The body of a chunked response that may be cut off anywhere."""
+    """The body of a chunked response that may be cut off anywhere (RFC 9112, 7.1)."""
     parts = []
     at = 0
     while (end := raw.find(b"\r\n", at)) >= 0:
         size = int(raw[at:end], 16)
         parts.append(raw[end + 2 : end + 2 + size])
         at = end + 2 + size + 2
+        assert b"\r\n".startswith(raw[at - 2 : at])
     return b"".join(parts)
 
 

@@ -25,6 +25,7 @@ from streams.engine.tail.fanout import Fanout
 from streams.engine.tail.feed import Selection
 from streams.engine.tuning import Tuning
 from tests.support.client.compressed import decoder
+from tests.support.client.reading import dechunk
 from tests.support.engine.lone_feed import LoneFeed
 from tests.support.site.socket import Socket, opened
 
@@ -150,7 +151,7 @@ class Client:
         if self.body is not None:
             await self.flow.write((self.body.end(),))
             self._stage.compression.give_back(self.body)
-        plain = content = unchunked(self.socket.taken)
+        plain = content = dechunk(self.socket.taken)
         if self._coding:
             reader = decoder(self._coding)
             reader.feed(content)
@@ -158,18 +159,6 @@ class Client:
             plain = reader.plain.removeprefix(START)
         assert plain == b"".join([self._stage.texts[number, self._is_sse] for number in self.passed])
         assert (self.flow.events, self.flow.nbytes) == (sum(self._stage.events[n] for n in self.passed), len(content))
-
-
-def unchunked(data: bytes) -> bytes:
-    """Return the body of HTTP chunks (RFC 9112, 7.1)."""
-    body = b""
-    while data:
-        size, _, data = data.partition(b"\r\n")
-        length = int(size, 16)
-        body += data[:length]
-        assert data[length : length + 2] == b"\r\n"
-        data = data[length + 2 :]
-    return body
 
 
 MOVES = st.lists(
