@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 
 
 def places() -> Iterator[str]:
-    """Every text, byte string and buffer that holds the name: reached from modules and threads, or only collectable.
+    """Every text, byte string and buffer that holds the name, once for each object that refers to it.
+
+    They are reached from modules and threads, or only collectable.
 
     Not looked at: aiokafka's connections, whose reader keeps the broker's last answer until the next one comes.
     """
@@ -43,12 +45,13 @@ def places() -> Iterator[str]:
     rest = gc.get_objects()
     todo: deque[tuple[Any, int]] = deque([(sys.modules, 0)])
     todo.extend((frame, 0) for thread, frame in sys._current_frames().items() if thread != threading.get_ident())
-    own = {id(seen), id(todo), id(rest), id(own_frame)}
+    holding: set[int] = set()
+    own = {id(seen), id(todo), id(rest), id(own_frame), id(holding)}
     while todo or rest:
         found, parent = todo.popleft() if todo else (rest.pop(), 0)
-        if id(found) in seen or id(found) in own:
+        if id(found) in own or (id(found) in seen and id(found) not in holding):
             continue
-        seen[id(found)] = found, parent
+        seen.setdefault(id(found), (found, parent))
         if isinstance(found, str):
             holds = text in found and found is not text
         elif isinstance(found, bytes | bytearray | memoryview | msgspec.Raw):
@@ -60,6 +63,7 @@ def places() -> Iterator[str]:
             elif not is_connection(found):
                 todo.extend((item, id(found)) for item in gc.get_referents(found))
         if holds:
+            holding.add(id(found))
             way = [type(found).__name__]
             while parent:
                 owner, parent = seen[parent]

@@ -199,11 +199,8 @@ async def test_many_topics_are_named_in_one_sentence_of_bounded_length() -> None
     engine = Changing(source, stall_seconds=0.2)
     async with engine.running("t", *names), engine.hub.feed(whole("t", *names)):
         source.silent.add(2)
-        await eventually(lambda: engine.hub.health.problems())
-        (problem,) = engine.hub.health.problems()
-        assert problem == (
-            "No events are read of topic.00, topic.01, topic.02, topic.03, topic.04 and 25 more: broker 2: no answer"
-        )
+        said = "No events are read of topic.00, topic.01, topic.02, topic.03, topic.04 and 25 more: broker 2: no answer"
+        await eventually(lambda: engine.hub.health.problems() == [said])  # some may count as unread a look later
 
 
 def test_one_transaction_holds_a_partition_for_long_and_one_after_the_other_does_not(
