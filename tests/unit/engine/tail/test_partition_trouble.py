@@ -141,9 +141,8 @@ async def test_a_topic_whose_read_is_denied_is_said_to_later_clients_too_and_to_
                 starts = {tp: Start(offset=END) for tp in (TP, U, TopicPartition("empty", 0))}
                 _, gaps = await resolve(engine.hub, starts)
                 assert {gap.topic for gap in gaps} == {"u", "empty"}
-        await eventually(lambda: engine.hub.health.problems())
-        (problem,) = engine.hub.health.problems()
-        assert problem == "Kafka does not authorise this service to read empty, u; grant it READ on them"
+        said = "Kafka does not authorise this service to read empty, u; grant it READ on them"
+        await eventually(lambda: engine.hub.health.problems() == [said])
         with pytest.raises(NoTopicsAvailable, match="does not authorise"):
             async with engine.hub.feed(whole("u")):
                 pass

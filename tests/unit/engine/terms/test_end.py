@@ -314,10 +314,11 @@ async def test_at_its_end_a_client_does_not_read_again_what_its_filter_did_not_w
         async with connected(engine, ONE, until=T, takes=takes, wanted=parse_filter(b"where=n=-8")) as client:
             write(source, -8)
             await client.until(lambda got: len(got.events) == 1)
+            reads = engine.count("eventstreams_history_reads_total")  # it may have come too late for the ring
             write(source, *[-7] * 20, 0)
             got = await client.to_the_end()
             assert (offsets(got), end_of(got), next_of(got)) == ([1], ("until", 1), {TP: 22})
-        assert engine.count("eventstreams_history_reads_total") == 0
+        assert engine.count("eventstreams_history_reads_total") == reads
 
 
 @pytest.mark.parametrize("until", [T, T + 1_000], ids=["past", "future"])
