@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-TICK_SECONDS = 0.1
-"""Seconds between two looks."""
+TICK_SECONDS = 0.5
+"""Seconds between two looks: each wakes an idle process. A delay is seen but for at most as much, a shorter one by chance."""
 WINDOW_SECONDS = 15.0
 """The worst of at least this many seconds is kept, and of at most twice as many: a scrape each 15 s misses none."""
 

@@ -12,7 +12,7 @@ import pytest
 from redaction import redactor
 from redaction.redactor import Redactor
 from streams.core.positions import TopicPartition
-from streams.engine.loop_lag import WINDOW_SECONDS, LoopLag
+from streams.engine.loop_lag import TICK_SECONDS, WINDOW_SECONDS, LoopLag
 from streams.engine.metrics import MAX_COMBINATIONS, Metrics
 from streams.engine.subscription import Subscription
 from streams.engine.tail.partition import Partition
@@ -121,11 +121,10 @@ def test_the_worst_delay_of_the_event_loop_is_kept_for_a_scrape_and_no_longer_th
 
 
 async def test_the_event_loops_delay_is_measured() -> None:
-
     lag = LoopLag()
     task = asyncio.ensure_future(lag.watch())
     await asyncio.sleep(0)
-    time.sleep(0.4)
+    time.sleep(TICK_SECONDS + 0.3)
     await eventually(lambda: lag.seconds > 0.25)
     task.cancel()
 
