@@ -6,7 +6,7 @@ import asyncio
 import time
 
 TICK_SECONDS = 0.5
-"""Seconds between two looks: each wakes an idle process. A delay is seen but for at most as much, a shorter one by chance."""
+"""Seconds between two looks, which wake an idle process. Of a delay, at most as much is missed."""
 WINDOW_SECONDS = 15.0
 """The worst of at least this many seconds is kept, and of at most twice as many: a scrape each 15 s misses none."""
 

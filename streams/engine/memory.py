@@ -241,7 +241,7 @@ class MemorySource:
         return result
 
     def be_patient(self, seconds: float) -> None:
-        """Note how long `poll` might wait for a second record; here it never does."""
+        """Note how long `poll` might hold a first record back; here it never does."""
         self.patience = seconds
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:

@@ -172,7 +172,7 @@ class RecordSource(Protocol):
         ...
 
     def be_patient(self, seconds: float) -> None:
-        """Let `poll` wait for a second record, at most for these seconds; with 0, the first one ends the wait."""
+        """Let `poll` hold a first record back to gather more, at most for these seconds; with 0, it ends the wait."""
         ...
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:

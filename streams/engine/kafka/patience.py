@@ -1,36 +1,65 @@
-"""How long a broker holds back a first record, so that one fetch brings two of them.
+"""How long brokers hold records back, so that one fetch brings all that one round of writing sends.
 
-A fetch costs the service as much as some hundred writes, and live clients get two events in a write anyway (see
-`Rounds`). Kafka counts bytes, not records: those that the last fetch brought say how many a record takes.
+A fetch costs the service as much as some hundred writes, and a timer before it nearly as much: it is waking up that
+costs. Live clients get events together anyway (see `Rounds`), so the brokers gather them, and their answer begins the
+round. Kafka counts bytes, not records: those that the last fetch brought say how many a record takes.
 """
 
 from __future__ import annotations
+
+import math
+import time
+from typing import NamedTuple
 
 from streams.engine.kafka.options import KafkaOptions
 
 SECOND_RECORD = 1.5
 """Bytes that a fetch waits for, as a multiple of those of a record: sizes differ, and one must not be enough."""
+FULL = 0.5
+"""Share of the bytes of an answer that ends any wait: more might not fit."""
+
+
+class _Answer(NamedTuple):
+    """The last answer of a leader that brought records: when (time.monotonic), bytes of a record, records a second."""
+
+    at: float
+    record_bytes: float
+    rate: float
 
 
 class Patience:
-    """What the fetches of the tail ask of each leader. `seconds` is how long it may wait for a second record."""
+    """What the fetches of the tail ask of each leader. `seconds` is how long a first record may be held back."""
 
-    def __init__(self, options: KafkaOptions) -> None:
+    def __init__(self, options: KafkaOptions, gather_seconds: float) -> None:
         self.seconds = 0.0
         self._options = options
-        self._record_bytes: dict[int, float] = {}
-        """By leader, the bytes of a record in its last fetch that brought any, as Kafka holds them."""
+        self._gather_seconds = gather_seconds
+        self._answers: dict[int, _Answer] = {}
+        self._answered_at = -math.inf
 
-    def bounds(self, leader: int) -> tuple[int, int]:
-        """Return how many milliseconds the leader may wait, and for how many bytes."""
-        options = self._options
-        record = self._record_bytes.get(leader)
-        if not self.seconds or record is None:
+    def pause(self, leaders: int) -> float:
+        """Return the seconds before the next fetches, given the number of leaders: several are asked at the same time."""
+        if not self.seconds or leaders == 1:
+            return 0.0
+        return max(0.0, self._answered_at + self._gather_seconds - time.monotonic())
+
+    def bounds(self, leader: int, leaders: int) -> tuple[int, int]:
+        """Return how many milliseconds a leader, one of `leaders`, may wait, and for how many bytes."""
+        options, answer = self._options, self._answers.get(leader)
+        if not self.seconds or answer is None:
             return options.fetch_max_wait_ms, options.fetch_min_bytes
-        wait_ms = min(options.fetch_max_wait_ms, round(self.seconds * 1000))
-        return wait_ms, max(options.fetch_min_bytes, round(SECOND_RECORD * record))
+        seconds, nbytes = self.seconds, SECOND_RECORD * answer.record_bytes
+        if leaders > 1:
+            seconds -= self._gather_seconds  # see `pause`
+        elif answer.rate * self._gather_seconds >= 2:
+            seconds = self._gather_seconds
+            nbytes = FULL * min(options.max_partition_fetch_bytes, options.fetch_max_bytes)
+        wait_ms = min(options.fetch_max_wait_ms, round(seconds * 1000))
+        return wait_ms, max(options.fetch_min_bytes, round(nbytes))
 
     def learn(self, leader: int, nbytes: int, records: int) -> None:
         """Note what a fetch has brought."""
+        now = self._answered_at = time.monotonic()
         if records:
-            self._record_bytes[leader] = nbytes / records
+            last = self._answers.get(leader)
+            self._answers[leader] = _Answer(now, nbytes / records, records / (now - last.at) if last else 0.0)

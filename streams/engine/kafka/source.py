@@ -68,7 +68,7 @@ class KafkaSource:
         self._resting: dict[TopicPartition, float] = {}
         """Partitions that the tail leaves alone, and until when (time.monotonic)."""
         self._damaged = Damaged(metrics)
-        self._patience = Patience(options)
+        self._patience = Patience(options, tuning.gather_seconds)
         self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
         self._asked_at: dict[int, float] = {}
         """When the fetch of each leader was sent (time.monotonic)."""
@@ -112,7 +112,6 @@ class KafkaSource:
         try:
             if not self._brokers.are_known:
                 await self._metadata([], self._tuning.ping_seconds, configured=True)
-            # Those that Kafka names must answer, not only those that are configured: nothing else can be read.
             await self._metadata([], self._tuning.ping_seconds, configured=False)
         except SourceUnavailableError:
             # Where the event loop itself was late, that says nothing about Kafka.
@@ -135,7 +134,6 @@ class KafkaSource:
             elif error is UnknownTopicOrPartitionError:
                 absent.add(topic)
             elif topic in self._partitions:
-                # A passing state of the broker; a topic that exists must not be taken for one that is gone.
                 is_stale = True
                 partitions[topic] = self._partitions[topic]
                 leaders |= {tp: leader for tp, leader in self._leaders.items() if tp.topic == topic}
@@ -208,7 +206,7 @@ class KafkaSource:
         return result
 
     def be_patient(self, seconds: float) -> None:
-        """Let each leader wait at most `seconds` for a second record before it answers the next fetches of the tail."""
+        """Let records be held back for at most `seconds`, so that the next fetches of the tail bring several."""
         self._patience.seconds = seconds
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
@@ -228,10 +226,7 @@ class KafkaSource:
                 results[tp] = self._leaderless(tp)
             elif tp not in self._resting and self._silent.get(leader) != self._refreshes:
                 by_leader[leader][tp] = offset
-        for leader, wanted in by_leader.items():
-            if leader not in self._fetches:
-                self._fetches[leader] = asyncio.create_task(self._tail_fetch(leader, wanted))
-                self._asked_at[leader] = now
+        await self._ask(by_leader)
         wait = self._options.fetch_max_wait_ms / 1000
         if not self._fetches:
             await asyncio.sleep(min(wait, self._tuning.broker_retry_seconds))
@@ -257,12 +252,20 @@ class KafkaSource:
         self._fetches.clear()
         await self._brokers.close()
 
+    async def _ask(self, by_leader: Mapping[int, Mapping[TopicPartition, int]]) -> None:
+        if pause := self._patience.pause(len(by_leader)):
+            await asyncio.sleep(pause)
+        for leader, wanted in by_leader.items():
+            if leader not in self._fetches:
+                self._fetches[leader] = asyncio.create_task(self._tail_fetch(leader, wanted, len(by_leader)))
+                self._asked_at[leader] = time.monotonic()
+
     async def _tail_fetch(
-        self, leader: int, wanted: Mapping[TopicPartition, int]
+        self, leader: int, wanted: Mapping[TopicPartition, int], leaders: int
     ) -> dict[TopicPartition, tuple[int, PollResult]]:
         max_bytes = self._options.max_partition_fetch_bytes
         try:
-            bounds = self._patience.bounds(leader)
+            bounds = self._patience.bounds(leader, leaders)
             fetched = await self._fetch(leader, wanted, max_bytes, bounds, TAIL, self._tail_seconds)
         except Exception as error:  # of any kind: it would end the poll of all other brokers too
             self._outages.fails(leader, str(error) or repr(error))
@@ -293,13 +296,8 @@ class KafkaSource:
     ) -> dict[TopicPartition, tuple[int, PollResult]]:
         options = self._options
         wait_ms, min_bytes = patience or (0, options.fetch_min_bytes)
-        request = FetchRequest(
-            wait_ms,
-            min_bytes,
-            options.fetch_max_bytes,
-            self._isolation,
-            by_topic({tp: (offset, max_bytes) for tp, offset in wanted.items()}),
-        )
+        topics = by_topic({tp: (offset, max_bytes) for tp, offset in wanted.items()})
+        request = FetchRequest(wait_ms, min_bytes, options.fetch_max_bytes, self._isolation, topics)
         response = await self._brokers.send(leader, request, group, seconds)
         results: dict[TopicPartition, tuple[int, PollResult]] = {}
         nbytes = records = 0

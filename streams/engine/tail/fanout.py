@@ -17,11 +17,10 @@ from streams.engine.metrics import Metrics
 from streams.engine.tail.cohort import Cohort, Follower, NextStep, count
 from streams.engine.tuning import Tuning
 
-FETCH = 0.5
-"""Delay between fetches that end with the first event, as a multiple of `gather_seconds`. At 1.0, fetches and writes
-would wait for each other."""
 ALONE = 1.5
 """Delay of a lone event, as a multiple of `gather_seconds`."""
+HELD = 1 + ALONE
+"""For how long a fetch may hold events back, as a multiple of `gather_seconds`: until the next round, then as above."""
 YOUNG = 0.5
 """A lone event that has waited for less than this multiple of `gather_seconds` is left to the next round."""
 RARE = 3.0
@@ -142,9 +141,9 @@ class Rounds:
         """For when a round is booked, if one is."""
         self._handle: asyncio.Handle | None = None
         self.patience = 0.0
-        """Seconds that the next fetch may wait for a second event: as long as a lone event would wait here."""
-        self._answered_at = self._came_at = -math.inf
-        """When a fetch was last answered, and when one last brought events (time.monotonic)."""
+        """Seconds for which the next fetch may hold events back, to gather some."""
+        self._came_at = -math.inf
+        """When a fetch last brought events (time.monotonic)."""
         self.asked_at = math.inf
         """When the last fetch was sent, if it was patient: its events may have waited since then."""
 
@@ -153,17 +152,9 @@ class Rounds:
         now, alone = time.monotonic(), ALONE * self._gather_seconds
         self.asked_at = asked_at if self.patience else math.inf
         is_busy = events > 1 or (events == 1 and now - self._came_at <= alone)
-        self.patience = alone if is_busy and self.followers > self._few else 0.0
-        self._answered_at = now
+        self.patience = HELD * self._gather_seconds if is_busy and self.followers > self._few else 0.0
         if events:
             self._came_at = now
-
-    def fetch_delay(self) -> float:
-        """Return the seconds before the next fetch."""
-        if self.followers <= self._few:
-            return 0.0
-        share = 1.0 if self.patience else FETCH
-        return max(0.0, self._answered_at + share * self._gather_seconds - time.monotonic())
 
     def book_for(self, fanout: Fanout, now: float) -> None:
         """Begin a round for what waits of a feed: `now`, or when it is due."""

@@ -201,8 +201,6 @@ class Hub:
 
     async def _read_tail(self) -> None:
         rounds = self.feeds.rounds
-        if delay := rounds.fetch_delay():
-            await asyncio.sleep(delay)  # what comes meanwhile is fetched at once
         began = time.monotonic()
         read = ((p.tp, p.ring) for p in self.partitions.values() if not p.is_suspect and p.retry_at <= began)
         positions = {tp: ring.tip for tp, ring in read if ring is not None}

@@ -31,10 +31,10 @@ async def test_each_broker_has_its_own_outage(
 
     monkeypatch.setattr(source, "_fetch", fetch)
     for leader in (1, 1, 1, 2, 3):
-        await source._tail_fetch(leader, {TP: 0})
+        await source._tail_fetch(leader, {TP: 0}, 1)
     silent.clear()
     for leader in (1, 2, 3):
-        await source._tail_fetch(leader, {TP: 0})
+        await source._tail_fetch(leader, {TP: 0}, 1)
     found = [(each.levelname, each.getMessage()) for each in caplog.records if each.name == module.__name__]
     assert found == [
         ("WARNING", "Kafka broker 1 does not answer, retrying: no answer within 1 s"),

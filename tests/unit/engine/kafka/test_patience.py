@@ -1,28 +1,93 @@
-"""A patient fetch waits for about one and a half records, and no longer than any other fetch."""
+"""A patient fetch gathers records: two of them, or all that come between two rounds of writing."""
 
 from __future__ import annotations
 
-from streams.engine.kafka.options import kafka_options
-from streams.engine.kafka.patience import Patience
+import time
+
+import pytest
+
+from streams.engine.kafka.options import KafkaOptions, kafka_options
+from streams.engine.kafka.patience import FULL, Patience
+
+GATHER_SECONDS = 0.03
+HELD = 0.075
 
 
-def test_what_is_asked_of_a_leader() -> None:
-    patience = Patience(kafka_options({"metadata.broker.list": "127.0.0.1:1", "fetch.wait.max.ms": 500}))
-    patience.seconds = 0.045
-    assert patience.bounds(1) == (500, 1), "nobody knows how large its records are"
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    return clock
+
+
+def options(**more: object) -> KafkaOptions:
+    return kafka_options({"metadata.broker.list": "127.0.0.1:1", "fetch.wait.max.ms": 500, **more})
+
+
+def patient(settings: KafkaOptions, seconds: float = HELD) -> Patience:
+    patience = Patience(settings, GATHER_SECONDS)
+    patience.seconds = seconds
+    return patience
+
+
+def test_while_events_are_rarer_than_rounds_a_fetch_waits_for_a_second_one(clock: Clock) -> None:
+    patience = patient(options())
+    assert patience.bounds(1, 1) == (500, 1), "nobody knows how large its records are"
     patience.learn(1, 3_000, 2)
-    assert patience.bounds(1) == (45, 2_250)
-    assert patience.bounds(2) == (500, 1), "another leader"
+    assert patience.bounds(1, 1) == (75, 2_250)
+    assert patience.bounds(2, 2) == (500, 1), "another leader"
+    clock.now += 0.066
+    patience.learn(1, 3_000, 2)
+    assert patience.bounds(1, 1) == (75, 2_250)
     patience.learn(1, 0, 0)
-    assert patience.bounds(1) == (45, 2_250), "an empty fetch says nothing of records"
+    assert patience.bounds(1, 1) == (75, 2_250), "an empty fetch says nothing of records"
     patience.seconds = 3.0
-    assert patience.bounds(1) == (500, 2_250)
+    assert patience.bounds(1, 1) == (500, 2_250)
     patience.seconds = 0.0
-    assert patience.bounds(1) == (500, 1)
+    assert patience.bounds(1, 1) == (500, 1)
+
+
+def test_while_several_come_between_two_rounds_a_fetch_brings_all_of_them(clock: Clock) -> None:
+    settings = options()
+    patience = patient(settings)
+    for took, records in ((1.0, 1), (0.010, 2), (0.030, 6)):
+        clock.now += took
+        patience.learn(1, 1_000 * records, records)
+    wait_ms, min_bytes = patience.bounds(1, 1)
+    assert wait_ms == 30
+    assert min_bytes == FULL * min(settings.max_partition_fetch_bytes, settings.fetch_max_bytes)
+    assert patience.pause(1) == 0, "the broker waits"
+    clock.now += 0.030
+    patience.learn(1, 1_000, 1)
+    assert patience.bounds(1, 1) == (75, 1_500)
+
+
+def test_several_leaders_are_asked_together(clock: Clock) -> None:
+    patience = patient(options())
+    assert patience.pause(2) == 0
+    for leader in (1, 2):
+        clock.now += 0.010
+        patience.learn(leader, 9_000, 9)
+    assert patience.pause(2) == pytest.approx(GATHER_SECONDS)
+    clock.now += 0.020
+    assert patience.pause(2) == pytest.approx(0.010)
+    assert patience.bounds(1, 2) == (45, 1_500)
+    clock.now += 0.020
+    assert patience.pause(2) == 0
+    patience.learn(1, 0, 0)
+    patience.seconds = 0
+    assert patience.pause(2) == 0
 
 
 def test_the_settings_say_the_least() -> None:
-    patience = Patience(kafka_options({"metadata.broker.list": "127.0.0.1:1", "fetch.min.bytes": 10_000}))
-    patience.seconds = 0.045
+    patience = patient(options(**{"fetch.min.bytes": 10_000}))
     patience.learn(1, 1_000, 1)
-    assert patience.bounds(1) == (45, 10_000)
+    assert patience.bounds(1, 1) == (75, 10_000)
