@@ -38,7 +38,7 @@ class Patience:
         self._answered_at = -math.inf
 
     def pause(self, leaders: int) -> float:
-        """Return the seconds before the next fetches, given the number of leaders: several are asked at the same time."""
+        """Return the seconds before the next fetches, given the number of leaders: several are asked together."""
         if not self.seconds or leaders == 1:
             return 0.0
         return max(0.0, self._answered_at + self._gather_seconds - time.monotonic())
