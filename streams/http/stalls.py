@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 LOOK_SECONDS = 1.0
-"""Seconds between two looks."""
+"""Seconds between two looks while places are scarce."""
+QUIET_LOOK_SECONDS = 5.0
+"""Seconds between two looks otherwise: each visits all clients, whose memory is cold."""
 CUT_SECONDS = 60.0
 """Seconds without an acknowledgement after which the kernel closes a connection in any case (TCP_USER_TIMEOUT)."""
-CUT_SLACK_SECONDS = 5.0
+CUT_SLACK_SECONDS = 2 * QUIET_LOOK_SECONDS
 """A connection that ends at most this long before CUT_SECONDS counts as closed by the kernel: looks are rare."""
 
 
@@ -57,7 +59,7 @@ class Stalls:
     async def run(self) -> None:
         """Look forever."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if self._is_scarce() else QUIET_LOOK_SECONDS)
             self.look()
 
     def look(self) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from streams.http.stalls import CUT_SECONDS, Stalls
+import asyncio
+
+import pytest
+
+from streams.http import stalls
+from streams.http.stalls import CUT_SECONDS, CUT_SLACK_SECONDS, LOOK_SECONDS, QUIET_LOOK_SECONDS, Stalls
 
 
 class Client:
@@ -66,6 +71,24 @@ def test_what_the_kernel_closes_counts_as_stalled_and_what_a_client_closes_does_
     world = World(client, other)
     world.pass_(10)
     assert not world.stalls.was_cut(client)
-    world.pass_(CUT_SECONDS - 5)
+    world.pass_(CUT_SECONDS - 10 - CUT_SLACK_SECONDS)
+    assert not world.stalls.was_cut(client)
+    world.pass_(10)
     assert world.stalls.was_cut(client)
     assert not world.stalls.was_cut(other)
+
+
+async def test_all_clients_are_looked_at_often_only_while_places_are_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(Client(5000))
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        world.is_scarce = not world.is_scarce
+        if len(slept) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(stalls.asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await world.stalls.run()
+    assert slept == [QUIET_LOOK_SECONDS, LOOK_SECONDS, QUIET_LOOK_SECONDS]
