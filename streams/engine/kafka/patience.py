@@ -13,18 +13,25 @@ from typing import NamedTuple
 
 from streams.engine.kafka.options import KafkaOptions
 
-SECOND_RECORD = 1.5
-"""Bytes that a fetch waits for, as a multiple of those of a record: sizes differ, and one must not be enough."""
+ROUND = 1.2
+"""How long a fetch is to gather, as a multiple of `gather_seconds`. With 1, what it brings would often come before the
+next round is due, and wait for a timer."""
+ENOUGH = 0.5
+"""Records fewer than it expects end a fetch: Kafka counts bytes, and records differ in size."""
 FULL = 0.5
 """Share of the bytes of an answer that ends any wait: more might not fit."""
 
 
 class _Answer(NamedTuple):
-    """The last answer of a leader that brought records: when (time.monotonic), bytes of a record, records a second."""
+    """The last answer of a leader that brought records.
+
+    When that was (time.monotonic), the bytes of a record, and how many records as long a time as a fetch is to gather
+    would have brought.
+    """
 
     at: float
     record_bytes: float
-    rate: float
+    expected: float
 
 
 class Patience:
@@ -34,6 +41,7 @@ class Patience:
         self.seconds = 0.0
         self._options = options
         self._gather_seconds = gather_seconds
+        self._max_bytes = FULL * min(options.max_partition_fetch_bytes, options.fetch_max_bytes)
         self._answers: dict[int, _Answer] = {}
         self._answered_at = -math.inf
 
@@ -48,13 +56,13 @@ class Patience:
         options, answer = self._options, self._answers.get(leader)
         if not self.seconds or answer is None:
             return options.fetch_max_wait_ms, options.fetch_min_bytes
-        seconds, nbytes = self.seconds, SECOND_RECORD * answer.record_bytes
-        if leaders > 1:
-            seconds -= self._gather_seconds  # see `pause`
-        elif answer.rate * self._gather_seconds >= 2:
-            seconds = self._gather_seconds
-            nbytes = FULL * min(options.max_partition_fetch_bytes, options.fetch_max_bytes)
+        seconds, records = self.seconds, 2
+        if leaders == 1:
+            records = max(records, round(answer.expected))
+        if leaders > 1 or records > 2:  # after the pause; or there will be some before
+            seconds -= self._gather_seconds
         wait_ms = min(options.fetch_max_wait_ms, round(seconds * 1000))
+        nbytes = min((records - ENOUGH) * answer.record_bytes, self._max_bytes)
         return wait_ms, max(options.fetch_min_bytes, round(nbytes))
 
     def learn(self, leader: int, nbytes: int, records: int) -> None:
@@ -62,4 +70,6 @@ class Patience:
         now = self._answered_at = time.monotonic()
         if records:
             last = self._answers.get(leader)
-            self._answers[leader] = _Answer(now, nbytes / records, records / (now - last.at) if last else 0.0)
+            took = now - last.at if last is not None else math.inf
+            expected = records * ROUND * self._gather_seconds / max(took, 0.001)
+            self._answers[leader] = _Answer(now, nbytes / records, expected)

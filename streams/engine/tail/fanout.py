@@ -108,7 +108,7 @@ class Fanout:
             return
         rounds = self._rounds
         if not self.events:
-            self.since = min(now, rounds.asked_at)
+            self.since = min(now, rounds.held_since)
             self.is_rare = now > self.written_at + rounds.rare_seconds
             rounds.waiting[self] = None
         self.events += events
@@ -144,13 +144,13 @@ class Rounds:
         """Seconds for which the next fetch may hold events back, to gather some."""
         self._came_at = -math.inf
         """When a fetch last brought events (time.monotonic)."""
-        self.asked_at = math.inf
-        """When the last fetch was sent, if it was patient: its events may have waited since then."""
+        self.held_since = math.inf
+        """Since when the events of the last fetch count as waiting, if it was patient: not before a round was due."""
 
     def fetched(self, asked_at: float, events: int) -> None:
         """Decide on the next fetch: it is patient where events come faster than a lone one would wait for another."""
         now, alone = time.monotonic(), ALONE * self._gather_seconds
-        self.asked_at = asked_at if self.patience else math.inf
+        self.held_since = asked_at + self._gather_seconds if self.patience else math.inf
         is_busy = events > 1 or (events == 1 and now - self._came_at <= alone)
         self.patience = HELD * self._gather_seconds if is_busy and self.followers > self._few else 0.0
         if events:

@@ -55,19 +55,25 @@ def test_while_events_are_rarer_than_rounds_a_fetch_waits_for_a_second_one(clock
     assert patience.bounds(1, 1) == (500, 1)
 
 
-def test_while_several_come_between_two_rounds_a_fetch_brings_all_of_them(clock: Clock) -> None:
+def test_while_several_come_between_two_rounds_a_fetch_brings_as_many(clock: Clock) -> None:
     settings = options()
     patience = patient(settings)
-    for took, records in ((1.0, 1), (0.010, 2), (0.030, 6)):
+    patience.learn(1, 1_000, 1)
+    for took, records, bounds in (
+        (1.0, 2, (75, 1_500)),
+        (0.010, 2, (45, 6_500)),  # in 36 ms, it would have been 7
+        (0.035, 7, (45, 6_500)),
+        (0.036, 4, (45, 3_500)),
+        (0.036, 2, (75, 1_500)),
+        (0.042, 2, (75, 1_500)),
+        (0.045, 1, (75, 1_500)),
+    ):
         clock.now += took
         patience.learn(1, 1_000 * records, records)
-    wait_ms, min_bytes = patience.bounds(1, 1)
-    assert wait_ms == 30
-    assert min_bytes == FULL * min(settings.max_partition_fetch_bytes, settings.fetch_max_bytes)
+        assert patience.bounds(1, 1) == bounds
     assert patience.pause(1) == 0, "the broker waits"
-    clock.now += 0.030
-    patience.learn(1, 1_000, 1)
-    assert patience.bounds(1, 1) == (75, 1_500)
+    patience.learn(1, 1_000_000, 1_000)  # at once
+    assert patience.bounds(1, 1) == (45, FULL * min(settings.max_partition_fetch_bytes, settings.fetch_max_bytes))
 
 
 def test_several_leaders_are_asked_together(clock: Clock) -> None:

@@ -261,9 +261,9 @@ async def test_an_event_that_a_fetch_has_waited_with_does_not_wait_again() -> No
     await asyncio.sleep(0)
     now = time.monotonic()
     live.rounds.earliest, live.fanout.written_at = now - 25 + live.rounds._gather_seconds, now - 25
-    for patience, due in ((0.0, now + ALONE * 20.0), (ALONE * 20.0, now)):
+    for patience, due in ((0.0, now + ALONE * 20.0), (HELD * 20.0, now)):
         live.rounds.patience = patience
-        live.rounds.fetched(now - ALONE * 20.0, 1)
+        live.rounds.fetched(now - HELD * 20.0, 1)
         live.fanout.events = 0
         live.fanout.wake(1, now)
         assert due - 1 < live.rounds.due(live.fanout) < due + 10
