@@ -87,22 +87,22 @@ async def _workers(bench: Bench) -> Figures:
     roomy = (os.cpu_count() or 1) >= 2 * WORKERS
     rate = BUSY_RATE if roomy else 30
     reports: dict[int, list[dict[str, Any]]] = {1: [], WORKERS: []}
+    furthest = 0
     for workers in (1, WORKERS, WORKERS, 1):
         report, held = await _served_by(bench, workers, workers * WORKER_CLIENTS, rate)
         reports[workers].append(report)
-        if workers > 1:
-            spread = max(abs(count - WORKER_CLIENTS) for count in held) / WORKER_CLIENTS * 100
+        furthest = max(furthest, *(abs(count - WORKER_CLIENTS) for count in held))
     divided, _ = await _served_by(bench, WORKERS, WORKER_CLIENTS, rate)
     one, both = (fmean(1 / each["deliveries_per_cpu_s"] for each in reports[workers]) for workers in reports)
     figures = {
-        "spread_percent": spread,
+        "spread_percent": furthest / WORKER_CLIENTS * 100,
         "times_per_cpu_s": one / both,
         "times_per_cpu_s_divided": one * divided["deliveries_per_cpu_s"],
         "latency_ms_p99": max(each["latency_ms_p99"] for each in reports[WORKERS]),
     }
     if roomy:
-        each, all_ = (fmean(report["deliveries_per_s"] for report in reports[workers]) for workers in reports)
-        figures["times_deliveries"] = all_ / each
+        alone, together = (fmean(each["deliveries_per_s"] for each in reports[workers]) for workers in reports)
+        figures["times_deliveries"] = together / alone
     return figures
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from streams.engine.kafka.options import KafkaOptions
@@ -37,8 +38,11 @@ class _Answer(NamedTuple):
 class Patience:
     """What the fetches of the tail ask of each leader. `seconds` is how long a first record may be held back."""
 
-    def __init__(self, options: KafkaOptions, gather_seconds: float) -> None:
+    def __init__(
+        self, options: KafkaOptions, gather_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.seconds = 0.0
+        self._clock = clock
         self._options = options
         self._gather_seconds = gather_seconds
         self._max_bytes = FULL * min(options.max_partition_fetch_bytes, options.fetch_max_bytes)
@@ -47,18 +51,17 @@ class Patience:
 
     def pause(self, leaders: int) -> float:
         """Return the seconds before the next fetches, given the number of leaders: several are asked together."""
-        if not self.seconds or leaders == 1:
+        if not self.seconds or leaders < 2:
             return 0.0
-        return max(0.0, self._answered_at + self._gather_seconds - time.monotonic())
+        return max(0.0, self._answered_at + self._gather_seconds - self._clock())
 
     def bounds(self, leader: int, leaders: int) -> tuple[int, int]:
         """Return how many milliseconds a leader, one of `leaders`, may wait, and for how many bytes."""
         options, answer = self._options, self._answers.get(leader)
         if not self.seconds or answer is None:
             return options.fetch_max_wait_ms, options.fetch_min_bytes
-        seconds, records = self.seconds, 2
-        if leaders == 1:
-            records = max(records, round(answer.expected))
+        seconds = self.seconds
+        records = 2 if leaders > 1 else max(2, round(answer.expected))
         if leaders > 1 or records > 2:  # after the pause; or there will be some before
             seconds -= self._gather_seconds
         wait_ms = min(options.fetch_max_wait_ms, round(seconds * 1000))
@@ -67,7 +70,7 @@ class Patience:
 
     def learn(self, leader: int, nbytes: int, records: int) -> None:
         """Note what a fetch has brought."""
-        now = self._answered_at = time.monotonic()
+        now = self._answered_at = self._clock()
         if records:
             last = self._answers.get(leader)
             took = now - last.at if last is not None else math.inf

@@ -7,16 +7,9 @@ import logging
 import pytest
 
 from streams.engine.outage import SOON_SECONDS, Outage
+from tests.support import Clock
 
 LOG = logging.getLogger(__name__)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

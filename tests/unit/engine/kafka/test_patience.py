@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from streams.engine.kafka.options import KafkaOptions, kafka_options
 from streams.engine.kafka.patience import FULL, Patience
+from tests.support import Clock
 
 GATHER_SECONDS = 0.03
 HELD = 0.075
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(time, "monotonic", clock.monotonic)
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 def options(**more: object) -> KafkaOptions:
     return kafka_options({"metadata.broker.list": "127.0.0.1:1", "fetch.wait.max.ms": 500, **more})
 
 
-def patient(settings: KafkaOptions, seconds: float = HELD) -> Patience:
-    patience = Patience(settings, GATHER_SECONDS)
-    patience.seconds = seconds
+def patient(settings: KafkaOptions, clock: Clock) -> Patience:
+    patience = Patience(settings, GATHER_SECONDS, clock)
+    patience.seconds = HELD
     return patience
 
 
 def test_while_events_are_rarer_than_rounds_a_fetch_waits_for_a_second_one(clock: Clock) -> None:
-    patience = patient(options())
+    patience = patient(options(), clock)
     assert patience.bounds(1, 1) == (500, 1), "nobody knows how large its records are"
     patience.learn(1, 3_000, 2)
     assert patience.bounds(1, 1) == (75, 2_250)
@@ -57,7 +46,7 @@ def test_while_events_are_rarer_than_rounds_a_fetch_waits_for_a_second_one(clock
 
 def test_while_several_come_between_two_rounds_a_fetch_brings_as_many(clock: Clock) -> None:
     settings = options()
-    patience = patient(settings)
+    patience = patient(settings, clock)
     patience.learn(1, 1_000, 1)
     for took, records, bounds in (
         (1.0, 2, (75, 1_500)),
@@ -77,7 +66,7 @@ def test_while_several_come_between_two_rounds_a_fetch_brings_as_many(clock: Clo
 
 
 def test_several_leaders_are_asked_together(clock: Clock) -> None:
-    patience = patient(options())
+    patience = patient(options(), clock)
     assert patience.pause(2) == 0
     for leader in (1, 2):
         clock.now += 0.010
@@ -93,7 +82,7 @@ def test_several_leaders_are_asked_together(clock: Clock) -> None:
     assert patience.pause(2) == 0
 
 
-def test_the_settings_say_the_least() -> None:
-    patience = patient(options(**{"fetch.min.bytes": 10_000}))
+def test_the_settings_say_the_least(clock: Clock) -> None:
+    patience = patient(options(**{"fetch.min.bytes": 10_000}), clock)
     patience.learn(1, 1_000, 1)
     assert patience.bounds(1, 1) == (75, 10_000)
