@@ -56,10 +56,14 @@ async def readyz(_scope: Scope, service: Service) -> Answer:
 
 
 class MetricsText:
-    """`/metrics`, which takes milliseconds to make: at most METRICS_SHARE of the time (a token bucket)."""
+    """`/metrics`, which takes milliseconds to make: at most METRICS_SHARE of the time (a token bucket).
+
+    A text that was made for an earlier request says so with its age (RFC 9111 section 5.1).
+    """
 
     def __init__(self) -> None:
         self._text = b""
+        self._made_at = 0.0
         self._left = METRICS_SECONDS
         """Seconds that making it may take from now on."""
         self._asked_at = time.monotonic()
@@ -69,8 +73,10 @@ class MetricsText:
         now = time.monotonic()
         self._left = min(METRICS_SECONDS, self._left + (now - self._asked_at) * METRICS_SHARE)
         self._asked_at = now
-        if self._left > 0:
-            began = time.thread_time()
-            self._text = service.metrics.text()
-            self._left -= time.thread_time() - began
+        if self._left <= 0:
+            return answer(self._text, METRICS_TYPE, ("Age", str(int(now - self._made_at))))
+        began = time.thread_time()
+        self._text = service.metrics.text()
+        self._made_at = now
+        self._left -= time.thread_time() - began
         return answer(self._text, METRICS_TYPE)

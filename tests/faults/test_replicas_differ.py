@@ -35,7 +35,7 @@ async def eventually(condition: Callable[[], object], seconds: float = 30.0) -> 
 
 
 def count(site: Site, outcome: str) -> float:
-    text = site.get("/metrics")[2].decode()
+    text = site.metrics_text()
     name = SYNCS.format(outcome)
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 

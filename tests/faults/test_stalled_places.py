@@ -40,7 +40,7 @@ async def test_a_full_server_gives_newcomers_the_places_of_clients_that_read_not
                 client.abort()
                 await asyncio.sleep(0.2)
         async with asyncio.timeout(60):
-            while STALLED not in site.get("/metrics")[2].decode():
+            while STALLED not in site.metrics_text():
                 await asyncio.sleep(0.1)
         async with asyncio.timeout(60):
             while "reason=stalled" not in site.log.read_text():

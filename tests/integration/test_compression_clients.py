@@ -94,7 +94,7 @@ def own_programs(folder: Path) -> dict[str, tuple[str, ...]]:
 
 def sent(site: Site) -> dict[str, float]:
     """Compressed bytes so far, by coding."""
-    text = site.get("/metrics")[2].decode()
+    text = site.metrics_text()
     return {
         coding: float(value)
         for coding, value in re.findall(

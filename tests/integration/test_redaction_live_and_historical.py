@@ -140,7 +140,7 @@ class Redacted(NamedTuple):
         return sum(self.topics[case.stream] == topic for case in CASES)
 
     def withheld(self) -> int:
-        lines = self.site.get("/metrics")[2].decode().splitlines()
+        lines = self.site.metrics_text().splitlines()
         name = 'eventstreams_records_skipped_total{reason="withheld"} '
         return next((int(float(line.removeprefix(name))) for line in lines if line.startswith(name)), 0)
 

@@ -168,7 +168,7 @@ def last_run(site: Site) -> str:
 
 def count(site: Site, sample: str) -> float:
     """One sample of a metric, 0 where it is not there yet."""
-    for line in site.get("/metrics")[2].decode().splitlines():
+    for line in site.metrics_text().splitlines():
         if line.startswith(f"{sample} "):
             return float(line.rpartition(" ")[2])
     return 0.0

@@ -128,10 +128,18 @@ class Site:
     def json(self, path: str) -> Any:
         return json.loads(self.get(path)[2])
 
+    def metrics_text(self) -> str:
+        """The metrics of now: a client that asks often gets those of an earlier request, with their age."""
+        deadline = time.monotonic() + 10
+        while "age" in (got := self.get("/metrics"))[1]:
+            assert time.monotonic() < deadline, "/metrics stays the text of an earlier request"
+            time.sleep(0.02)
+        return got[2].decode()
+
     def metric(self, name: str) -> float:
         """The sum of all samples of a metric."""
-        text = self.get("/metrics")[2].decode()
-        return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE))
+        values = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", self.metrics_text(), re.MULTILINE)
+        return sum(float(value) for value in values)
 
     def rss_mb(self) -> float:
         """Resident memory of the process."""

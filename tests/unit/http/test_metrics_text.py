@@ -1,4 +1,4 @@
-"""`/metrics` for who asks often: others wait for a few texts at most, and nobody gets an old one."""
+"""`/metrics` for who asks often: others wait for a few texts at most, and nobody gets an old one unknowingly."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ async def test_a_flood_has_a_tenth_of_the_time_spent_on_texts(
     asked = module.MetricsText()
     while now < 102:
         now += 0.0001
+        before = len(made)
         answer = await asked({}, service)
         assert isinstance(answer.content, bytes)
+        assert ("Age", "0") not in answer.headers if len(made) > before else ("Age", "0") in answer.headers
         assert now - float(answer.content) <= 11 * takes
     assert len(made) * takes < 0.1 * 2 + 0.025 + 2 * takes
     pauses = [after - before > 2 * takes for before, after in pairwise(made)]
