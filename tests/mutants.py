@@ -163,7 +163,7 @@ MUTANTS = [
     Mutant(
         "fault-ends-the-rounds",
         "streams/engine/tail/fanout.py",
-        'with self._faults.caught("writing to followers"):  # or no round',
+        "with self._faults.caught(_WRITING):  # or no round",
         "if True:  # or no round",
         "tests/unit/engine/tail/test_fanout.py::"
         "test_a_fault_outside_of_all_followers_is_counted_and_the_next_round_begins_all_the_same",

@@ -193,10 +193,14 @@ class Flow(Sink):
         What the socket does not take waits in the transport.
         """
         send, data = self._send, chunk.framed
-        if send is None or data is None:
+        if send is None:
             if (found := self._prepare(chunk)) is None:
                 return False
             send, data = found
+        elif data is None:
+            if chunk.nbytes > MAX_WRITE_BYTES:
+                return False
+            data = _framed(chunk)
         try:
             sent = send(data)
         except OSError:  # full or closed: the pull loop finds out

@@ -240,7 +240,7 @@ class MemorySource:
             raise result
         return result
 
-    def be_patient(self, seconds: float) -> None:
+    def be_patient(self, seconds: float, gathering: float) -> None:  # noqa: ARG002
         """Note how long `poll` might hold a first record back; here it never does."""
         self.patience = seconds
 

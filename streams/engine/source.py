@@ -171,8 +171,11 @@ class RecordSource(Protocol):
         """
         ...
 
-    def be_patient(self, seconds: float) -> None:
-        """Let `poll` hold a first record back to gather more, at most for these seconds; with 0, it ends the wait."""
+    def be_patient(self, seconds: float, gathering: float) -> None:
+        """Let `poll` hold a first record back to gather more, at most for `seconds`; with 0, it ends the wait.
+
+        Where many come, it is to gather those of about `gathering` seconds.
+        """
         ...
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:

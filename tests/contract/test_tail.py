@@ -83,7 +83,7 @@ async def test_a_patient_poll_brings_two_records_where_the_first_would_have_ende
     try:
         await source.refresh([tp.topic])
         await poll_until(source, {tp: 0}, lambda found, _: len(found) == 1)  # which tells how large a record is
-        source.be_patient(5.0)
+        source.be_patient(5.0, 0.03)
         polling = asyncio.ensure_future(source.poll({tp: 1}))
         await on_kafka.write(tp.topic, new(1))
         assert not (await asyncio.wait({polling}, timeout=0.5))[0]

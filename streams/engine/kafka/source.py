@@ -68,7 +68,7 @@ class KafkaSource:
         self._resting: dict[TopicPartition, float] = {}
         """Partitions that the tail leaves alone, and until when (time.monotonic)."""
         self._damaged = Damaged(metrics)
-        self._patience = Patience(options, tuning.gather_seconds)
+        self._patience = Patience(options)
         self._fetches: dict[int, asyncio.Task[dict[TopicPartition, tuple[int, PollResult]]]] = {}
         self._asked_at: dict[int, float] = {}
         """When the fetch of each leader was sent (time.monotonic)."""
@@ -205,9 +205,9 @@ class KafkaSource:
             raise result
         return result
 
-    def be_patient(self, seconds: float) -> None:
-        """Let records be held back for at most `seconds`, so that the next fetches of the tail bring several."""
-        self._patience.seconds = seconds
+    def be_patient(self, seconds: float, gathering: float) -> None:
+        """See Source: the brokers hold back what the next fetches of the tail ask for."""
+        self._patience.seconds, self._patience.gathering = seconds, gathering
 
     async def poll(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, PollResult]:
         """Return what is new at the tail.

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from streams.engine.faults import Faults
 from streams.engine.metrics import Metrics
-from streams.engine.tail.cohort import Cohort, Follower, NextStep, count
+from streams.engine.tail.cohort import Cohort, Follower, NextStep
 from streams.engine.tuning import Tuning
 
 ALONE = 1.5
@@ -23,8 +23,15 @@ HELD = 1 + ALONE
 """For how long a fetch may hold events back, as a multiple of `gather_seconds`: until the next round, then as above."""
 YOUNG = 0.5
 """A lone event that has waited for less than this multiple of `gather_seconds` is left to the next round."""
+OWN = 2.0
+"""For how long a fetch gathers, as a multiple of `gather_seconds`, where most clients share their feed with nobody, and
+get several events in this time: framing a block for one client costs as much as writing it."""
+SEVERAL = 1.5
+"""How many events of a feed count as several, on average."""
 RARE = 3.0
 """An event that comes later than this multiple of `gather_seconds` after its feed's last round takes the next one."""
+
+_WRITING = "writing to followers"
 
 
 class Fanout:
@@ -112,7 +119,7 @@ class Fanout:
             self.is_rare = now > self.written_at + rounds.rare_seconds
             rounds.waiting[self] = None
         self.events += events
-        if rounds.booked > rounds.earliest:  # else it could not be earlier
+        if rounds.booked > now and rounds.booked > rounds.earliest:  # else it could not be earlier
             rounds.book_for(self, now)
 
 
@@ -142,6 +149,9 @@ class Rounds:
         self._handle: asyncio.Handle | None = None
         self.patience = 0.0
         """Seconds for which the next fetch may hold events back, to gather some."""
+        self.gathering = tuning.gather_seconds
+        """For how many seconds it is to gather where many come."""
+        self._gathering_until = -math.inf
         self._came_at = -math.inf
         """When a fetch last brought events (time.monotonic)."""
         self.held_since = math.inf
@@ -158,7 +168,7 @@ class Rounds:
 
     def book_for(self, fanout: Fanout, now: float) -> None:
         """Begin a round for what waits of a feed: `now`, or when it is due."""
-        if self.booked > now and self._round is None:
+        if self._round is None:
             self._book(self.due(fanout), now)
 
     def due(self, fanout: Fanout) -> float:
@@ -185,19 +195,41 @@ class Rounds:
         youngest = now if self.followers <= self._few else now - YOUNG * self._gather_seconds
         ready = [f for f in self.waiting if f.events > 1 or f.is_rare or f.since <= youngest]
         units: list[Cohort | Follower] = []
+        clients = events = 0
+        seconds = 0.0
         for fanout in ready:
             del self.waiting[fanout]
-            with self._faults.caught("writing to followers"):
+            clients += fanout.followers
+            events += fanout.events
+            seconds += now - fanout.written_at
+            try:
                 units += fanout.take_up(now)
+            except Exception as fault:
+                self._faults.count(_WRITING, fault)
+        self._decide_on_gathering(now, len(ready), clients, events, seconds)
         self.earliest = now + self._gather_seconds
         self._round = iter(units)
         self._write_slice()
+
+    def _decide_on_gathering(self, now: float, feeds: int, clients: int, events: int, seconds: float) -> None:
+        """Let fetches gather for longer if a round writes to most clients, and most of these share no block.
+
+        Its feeds have this number of events, for which they have waited these seconds, all added up. A round of few
+        clients decides nothing, unless the others have had none for a while.
+        """
+        is_of_most = 2 * clients >= self.followers
+        longer = OWN * self._gather_seconds
+        if is_of_most and clients < 2 * feeds and events * longer >= SEVERAL * seconds:
+            self.gathering = longer
+            self._gathering_until = now + RARE * longer
+        elif is_of_most or now > self._gathering_until:
+            self.gathering = self._gather_seconds
 
     def _write_slice(self) -> None:
         assert self._round is not None
         written, is_over = 0, False
         singles: list[Follower] = []
-        with self._faults.caught("writing to followers"):  # or no round would ever begin again
+        with self._faults.caught(_WRITING):  # or no round would ever begin again
             for unit in self._round:
                 if isinstance(unit, Cohort):
                     written += len(unit.members)
@@ -237,7 +269,8 @@ def _write(follower: Follower) -> None:
             if step.parts:
                 if not follower.sink.try_write(step):
                     break
-                count(follower.sent, step, 1)
+                follower.sent[0] += step.events
+                follower.sent[1] += step.nbytes
             follower.number = step.number
             follower.position = step.after
             if step.is_newest:

@@ -63,6 +63,12 @@ class FeedBlock(Step):
         self.form_bytes = 0
         self._ndjson = ndjson
 
+    def follow(self, number: int) -> None:
+        """Become the newest block, after this one."""
+        self.before = number
+        self.number = number + 1
+        self.is_newest = True
+
     @property
     def held_bytes(self) -> int:
         """What the block takes up in memory, without what is made of it for sockets."""
@@ -87,6 +93,11 @@ class Moved(Protocol):
 
     def settle(self) -> None:
         """Take in what has come meanwhile."""
+        ...
+
+    def take(self) -> FeedBlock | None:
+        """Do the same, but return it if it is one block for one feed, which is not given the block."""
+        ...
 
 
 class Feed:
@@ -216,8 +227,17 @@ class Feed:
         What the only client is given is not kept: nobody else can need it, and memory that is free again at once is
         the next feed's, still in the CPU's cache. If the client does not take it, it catches up from the rings.
         """
+        if self.clients != 1:
+            return self.next_step(number, is_sse)
+        if is_sse and not self._blocks and number == self._first - 1 and self._track.inbox:
+            block = self._track.take()
+            if block is not None:
+                self._first += 1
+                self._last_block_at = block.at
+                block.follow(number)
+                return block
         step = self.next_step(number, is_sse)
-        if self.clients == 1 and step is not None and step.is_newest and step.parts and step.number == number + 1:
+        if step is not None and step.is_newest and step.parts and step.number == number + 1:
             self._let_all_go()  # of more blocks, compression asks for one after the other
         return step
 
@@ -278,9 +298,7 @@ class Feed:
         if self._newest is not None:
             self.forget_steps()
         self._newest = block
-        block.number = number = self._first + len(blocks)
-        block.before = number - 1
-        block.is_newest = True
+        block.follow(self._first + len(blocks) - 1)
         blocks.append(block)
         self._bytes += block.held_bytes
         self._last_block_at = block.at

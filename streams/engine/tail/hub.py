@@ -210,7 +210,7 @@ class Hub:
                 async with asyncio.timeout(self.tuning.retry_seconds):
                     await self._watching.wait()
             return
-        self._source.be_patient(rounds.patience)
+        self._source.be_patient(rounds.patience, rounds.gathering)
         results = await self._source.poll(positions)
         batches = [result for result in results.values() if isinstance(result, Batch)]
         if batches:

@@ -236,21 +236,31 @@ class Track:
         return found
 
     def settle(self) -> None:
-        """Give the feeds what is in the inbox. After a fault, their clients read it from the ring."""
-        if not self.inbox:
-            return
+        """Give the feeds what is in the inbox."""
+        if self.inbox:
+            self._settle()
+
+    def take(self) -> FeedBlock | None:
+        """Do the same, but return it if it is one block for one feed, which is not given the block."""
+        return self._settle(keeps=False)
+
+    def _settle(self, *, keeps: bool = True) -> FeedBlock | None:
+        """After a fault, the feeds' clients read from the ring what was in the inbox."""
         most_bytes = self._inbox_bytes + self._inbox_events * self._head_bytes
         inbox, events = self.inbox, self._inbox_events
         self.inbox, self._inbox_bytes, self._inbox_events = [], 0, 0
         try:
             if self._whole and not self.has_filters and most_bytes <= self._block_bytes:
-                self._take_whole(self._whole[0], inbox, events)
-                return
+                block = self._take_whole(inbox, events)
+                if block is None or not keeps:
+                    return block
+                self._whole[0].append(block)
+                return None
             growing: dict[Feed, _Growing] = {}
             for run, takers in inbox:
                 self._take(run, repeat(self._whole) if takers is None else takers, growing)
-            for feed, block in growing.items():
-                feed.append(block.block())
+            for feed, grown in growing.items():
+                feed.append(grown.block())
         except Exception as fault:
             self._faults.count("adding records to a feed", fault)
             self.vector |= {run.tp: run.mark for run, _ in inbox}
@@ -258,8 +268,9 @@ class Track:
             for feed in self.feeds:
                 feed.miss()
             self.wake()
+        return None
 
-    def _take_whole(self, feed: Feed, inbox: Iterable[tuple[Run, object]], events: int) -> None:
+    def _take_whole(self, inbox: Iterable[tuple[Run, object]], events: int) -> FeedBlock | None:
         """Frame events for the only feed, which wants all of them, as one block: the same as `_take`, for less."""
         writer, vector = self._writer, self.vector
         parts: list[bytes] = []
@@ -279,8 +290,7 @@ class Track:
             vector[tp] = mark
             if run.end is not mark or not count:
                 writer.set(tp, mark.offset, mark.timestamp)
-        if parts:
-            feed.append(FeedBlock(tuple(parts), events, sum(map(len, parts)), after, at))
+        return FeedBlock(tuple(parts), events, sum(map(len, parts)), after, at) if parts else None
 
     def _take(self, run: Run, takers: Iterable[Collection[Feed]], growing: dict[Feed, _Growing]) -> None:
         """Frame each event once, for all feeds that want it; a block that is full is added to its feed."""

@@ -22,8 +22,8 @@ def options(**more: object) -> KafkaOptions:
 
 
 def patient(settings: KafkaOptions, clock: Clock) -> Patience:
-    patience = Patience(settings, GATHER_SECONDS, clock)
-    patience.seconds = HELD
+    patience = Patience(settings, clock)
+    patience.seconds, patience.gathering = HELD, GATHER_SECONDS
     return patience
 
 
@@ -50,10 +50,11 @@ def test_while_several_come_between_two_rounds_a_fetch_brings_as_many(clock: Clo
     patience.learn(1, 1_000, 1)
     for took, records, bounds in (
         (1.0, 2, (75, 1_500)),
-        (0.010, 2, (45, 6_500)),  # in 36 ms, it would have been 7
+        (0.010, 4, (45, 6_500)),  # 200 a second now, and half as many on average: in 36 ms, 7
         (0.035, 7, (45, 6_500)),
-        (0.036, 4, (45, 3_500)),
-        (0.036, 2, (75, 1_500)),
+        (0.036, 7, (45, 6_500)),
+        (0.036, 2, (45, 4_500)),  # one that brings few does not make the next one bring many
+        (0.036, 2, (45, 2_500)),
         (0.042, 2, (75, 1_500)),
         (0.045, 1, (75, 1_500)),
     ):
@@ -62,7 +63,10 @@ def test_while_several_come_between_two_rounds_a_fetch_brings_as_many(clock: Clo
         assert patience.bounds(1, 1) == bounds
     assert patience.pause(1) == 0, "the broker waits"
     patience.learn(1, 1_000_000, 1_000)  # at once
-    assert patience.bounds(1, 1) == (45, FULL * min(settings.max_partition_fetch_bytes, settings.fetch_max_bytes))
+    most = FULL * min(settings.max_partition_fetch_bytes, settings.fetch_max_bytes)
+    assert patience.bounds(1, 1) == (45, most)
+    patience.gathering *= 2
+    assert patience.bounds(1, 1) == (75, most), "no record is held back for longer than that"
 
 
 def test_several_leaders_are_asked_together(clock: Clock) -> None:
@@ -75,6 +79,10 @@ def test_several_leaders_are_asked_together(clock: Clock) -> None:
     clock.now += 0.020
     assert patience.pause(2) == pytest.approx(0.010)
     assert patience.bounds(1, 2) == (45, 1_500)
+    for gathering, wait_ms in ((2, 15), (3, 0)):
+        patience.gathering = gathering * GATHER_SECONDS
+        assert patience.bounds(1, 2) == (wait_ms, 1_500), "the pause is the longer one"
+    patience.gathering = GATHER_SECONDS
     clock.now += 0.020
     assert patience.pause(2) == 0
     patience.learn(1, 0, 0)

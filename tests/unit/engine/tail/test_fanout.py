@@ -16,7 +16,7 @@ from streams.engine.metrics import Metrics
 from streams.engine.tail import fanout
 from streams.engine.tail.chunk import Chunk, Step
 from streams.engine.tail.cohort import Follower, Sink
-from streams.engine.tail.fanout import ALONE, HELD, RARE, YOUNG, Fanout, Rounds
+from streams.engine.tail.fanout import ALONE, HELD, OWN, RARE, YOUNG, Fanout, Rounds
 from streams.engine.tuning import DEFAULT, Tuning
 from tests.support.engine import cancel, eventually
 
@@ -254,6 +254,41 @@ def test_a_fetch_waits_for_a_second_event_while_events_come_often_and_many_follo
     rounds.fetched(0.0, 2)
     rounds.fetched(0.0, 0)
     assert rounds.patience == 0, "none came"
+
+
+@pytest.mark.parametrize(
+    ("clients", "events", "every", "others", "times"),
+    [
+        (1, 2, 0.6, 0, OWN),  # each gets four in the time of a longer fetch
+        (1, 1, 0.6, 0, OWN),
+        (1, 1, 1.5, 0, 1.0),  # they would come one by one all the same
+        (1, 3, 0.6, 110, 1.0),  # most clients are others
+        (3, 3, 0.6, 0, 1.0),  # three share what it costs to frame a block
+    ],
+)
+def test_fetches_gather_for_longer_where_most_clients_share_their_feed_with_nobody(
+    clients: int, events: int, every: float, others: int, times: float
+) -> None:
+    rounds = Rounds(Tuning(gather_seconds=1.0), Metrics())
+    rounds.followers = 100 * clients + others
+    for _ in range(100):
+        feed = Fanout(Blocks().next_step, rounds)
+        feed.followers, feed.events, feed.since = clients, events, -math.inf
+        feed.written_at = time.monotonic() - every
+        rounds.waiting[feed] = None
+    rounds.booked = -math.inf
+    rounds._begin()
+    assert rounds.gathering == times * 1.0
+
+
+def test_a_round_of_few_clients_does_not_decide_for_how_long_fetches_gather() -> None:
+    rounds = Rounds(Tuning(gather_seconds=20.0), Metrics())
+    rounds.followers = 100
+    rounds._decide_on_gathering(1000.0, 90, 90, 180, 90 * 40.0)
+    rounds._decide_on_gathering(1010.0, 5, 5, 5, 5 * 10.0)
+    assert rounds.gathering == OWN * 20.0
+    rounds._decide_on_gathering(1000.0 + RARE * OWN * 20.0 + 1, 5, 5, 5, 5 * 10.0)
+    assert rounds.gathering == 20.0, "the others have had none for a while"
 
 
 async def test_an_event_that_a_fetch_has_waited_with_does_not_wait_again() -> None:

@@ -12,6 +12,7 @@ from streams.core.positions import TopicPartition
 from streams.engine.memory import MemorySource
 from streams.engine.source import Batch, PollResult
 from streams.engine.tail.feed import Feed, FeedBlock
+from streams.engine.tail.track import Track
 from tests.support.engine import Engine, eventually, whole
 from tests.support.engine.connection import Connection
 from tests.support.engine.hub import TP, HastyEngine, received, tip, topic, write
@@ -59,15 +60,15 @@ async def test_a_fault_in_one_feed_takes_nothing_from_the_others_and_its_own_cli
         following = [asyncio.ensure_future(each.until(lambda got: len(got.events) == 4)) for each in clients]
         write(source, 200)
         await eventually(lambda: all(len(each.received.events) == 1 for each in clients))
-        append = Feed.append
+        frame = Track._take_whole
 
-        def fails(feed: Feed, block: FeedBlock) -> None:
-            if feed is broken:
-                monkeypatch.setattr(Feed, "append", append)
+        def fails(track: Track, *inbox: Any) -> FeedBlock | None:
+            if broken in track.feeds:
+                monkeypatch.setattr(Track, "_take_whole", frame)
                 raise RuntimeError
-            append(feed, block)
+            return frame(track, *inbox)
 
-        monkeypatch.setattr(Feed, "append", fails)
+        monkeypatch.setattr(Track, "_take_whole", fails)
         write(source, 300)
         await eventually(lambda: faults(engine, "adding records to a feed") == 1)
         write(source, 400, 500)
