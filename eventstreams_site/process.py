@@ -173,7 +173,11 @@ class Process:
             self._telemetry.start()
             service = self.service
             matches = Followed(
-                "which pages matched events", self._matches.write, lambda _: None, trouble=self._database
+                "which pages matched events",
+                self._matches.write,
+                lambda _: None,
+                trouble=self._database,
+                is_due=lambda: self._matches.is_due,
             )
             background: dict[str, Callable[[], Awaitable[None]]] = {
                 "following the database": self._watch.run,

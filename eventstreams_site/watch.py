@@ -17,6 +17,7 @@ from django.db import connections
 from eventstreams_site.database_threads import DatabaseThreads
 from streams.engine.metrics import Metrics
 from streams.engine.outage import Outage
+from streams.engine.ticks import until_next
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Followed(Generic[T]):
         on_change: Called in the event loop with each new value.
         on_success: Called in the event loop after each successful fetch.
         trouble: Told when the database fails; those who follow one database share it.
+        is_due: Called in the event loop: whether there is anything to ask. If not, no thread is woken.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Followed(Generic[T]):
         on_change: Callable[[T], None],
         on_success: Callable[[], None] = lambda: None,
         trouble: DatabaseTrouble | None = None,
+        is_due: Callable[[], bool] = lambda: True,
     ) -> None:
         self.what = what
         self.asked_at = time.monotonic()
@@ -79,8 +82,9 @@ class Followed(Generic[T]):
         """Seconds that the last answer took."""
         self.failures = 0
         """Queries that failed."""
-        self._is_due = False
+        self._is_overdue = False
         """No thread was free: the next query begins as soon as an answer has arrived."""
+        self._is_due = is_due
         self._fetch = fetch
         self._on_change = on_change
         self._on_success = on_success
@@ -99,18 +103,12 @@ class Followed(Generic[T]):
         try:
             while True:
                 self.wake.clear()
-                try:
-                    answer = threads.run(self._query(self._last))
-                except RuntimeError as error:  # no thread can be started
-                    self._trouble.fails(self.what, str(error))
-                    answer = None
-                self._is_due = answer is None
-                if answer is not None:
-                    task = asyncio.ensure_future(self._apply(answer, self._last, time.monotonic()))
-                    waits.add(task)
-                    task.add_done_callback(waits.discard)
+                if self._is_due():
+                    self._ask(threads, waits)
+                else:
+                    self.asked_at = time.monotonic()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
+                    async with asyncio.timeout(until_next(POLL_SECONDS)):
                         await self.wake.wait()
                 if self.behind > BEHIND_SECONDS:
                     self._trouble.fails(self.what, "no answer from the database for %.0f s" % self.behind)
@@ -118,6 +116,18 @@ class Followed(Generic[T]):
             for task in waits:
                 task.cancel()
             threads.close()
+
+    def _ask(self, threads: DatabaseThreads, waits: set[asyncio.Task[None]]) -> None:
+        try:
+            answer = threads.run(self._query(self._last))
+        except RuntimeError as error:  # no thread can be started
+            self._trouble.fails(self.what, str(error))
+            answer = None
+        self._is_overdue = answer is None
+        if answer is not None:
+            task = asyncio.ensure_future(self._apply(answer, self._last, time.monotonic()))
+            waits.add(task)
+            task.add_done_callback(waits.discard)
 
     def _query(self, last: T | None) -> Callable[[], T | None]:
         def fetch() -> T | None:
@@ -146,7 +156,7 @@ class Followed(Generic[T]):
             self._on_success()
             self._trouble.works(self.what)
         finally:
-            if self._is_due:
+            if self._is_overdue:
                 self.wake.set()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from eventstreams_site.status.last_hour import LastHour
 from eventstreams_site.status.whole import whole
+from streams.engine.ticks import until_next
 from streams.http.service import Service
 from streams.http.status import figures, report
 
@@ -28,7 +29,7 @@ class OwnStatus:
         while True:
             self._hour.note(0, figures(self._service))
             self._hour.look(time.monotonic())
-            await asyncio.sleep(FIGURES_SECONDS)
+            await asyncio.sleep(until_next(FIGURES_SECONDS))
 
     async def status(self) -> dict[str, Any]:
         """Return the status of this process."""

@@ -66,7 +66,10 @@ def _matches_of_outer_page() -> models.QuerySet[PageMatch]:
 
 
 class MatchWriter:
-    """Counts of one process that are not yet written. Call `add` in the event loop, the other methods in threads."""
+    """Counts of one process that are not yet written.
+
+    Call `add` in the event loop, and look at `is_due` there; call the other methods in threads.
+    """
 
     def __init__(self) -> None:
         self._added: deque[Mapping[Identity, int]] = deque()
@@ -74,6 +77,11 @@ class MatchWriter:
         self._next_write = time.monotonic() + 1.0
         self._writing = threading.Lock()
         self._outage = Outage(log, "Cannot write which redacted pages matched events, retrying", level=logging.WARNING)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `write` would write something now."""
+        return time.monotonic() >= self._next_write and bool(self._added or self._pending)
 
     def add(self, matches: Mapping[Identity, int]) -> None:
         """Take over how many events each page has matched."""

@@ -14,8 +14,8 @@ In reading order:
 - `lookups.py`: questions to Kafka about offsets and times, each asked once for all that want the answer.
 - `rates.py`: events per second of streams. `metrics.py`: the metrics for Prometheus. `counts.py`: counts
   without a lock. `loop_lag.py`: how late the event loop is. `faults.py`: faults that must not stop what runs for all.
-  `turns.py`: turns of the event loop within long work. `outage.py`: logs an outage at once, every minute, and at its
-  end.
+  `turns.py`: turns of the event loop within long work. `ticks.py`: regular looks wake the process together.
+  `outage.py`: logs an outage at once, every minute, and at its end.
 
 Never imported here: Django, `streams.http`, `redaction`. The redactor is an argument.
 """

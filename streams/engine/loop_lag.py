@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from streams.engine.ticks import until_next
+
 TICK_SECONDS = 0.5
 """Seconds between two looks, which wake an idle process. Of a delay, at most as much is missed."""
 WINDOW_SECONDS = 15.0
@@ -26,8 +28,9 @@ class LoopLag:
     async def watch(self) -> None:
         """Measure until the task is cancelled."""
         while True:
-            due = time.monotonic() + TICK_SECONDS
-            await asyncio.sleep(TICK_SECONDS)
+            pause = until_next(TICK_SECONDS)
+            due = time.monotonic() + pause
+            await asyncio.sleep(pause)
             self.note(time.monotonic() - due, due)
 
     def note(self, late: float, now: float) -> None:

@@ -33,6 +33,7 @@ from streams.engine.tail.partition_metrics import PartitionMetrics
 from streams.engine.tail.placing import Placing
 from streams.engine.tail.topics import Topics
 from streams.engine.tail.track import Run, Track
+from streams.engine.ticks import until_next
 from streams.engine.tuning import Tuning
 from streams.engine.turns import Turns
 
@@ -356,7 +357,7 @@ class Hub:
             self.check_for_restart(tp)
 
     async def _tick(self) -> None:
-        await asyncio.sleep(self.tuning.housekeeping_seconds)
+        await asyncio.sleep(until_next(self.tuning.housekeeping_seconds))
         now = time.monotonic()
         for feed in self.feeds:
             with self._faults.caught("sending keep-alive comments"):

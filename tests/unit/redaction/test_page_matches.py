@@ -49,6 +49,27 @@ def test_what_two_processes_count_is_added_up_at_most_every_half_minute(clock: l
     assert matches_of([A])[A].last_at > found[A].last_at
 
 
+def test_a_write_is_due_if_there_is_something_to_write(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(page: object, events: int) -> None:
+        raise DatabaseError("away")
+
+    writer = MatchWriter()
+    clock[0] += 60
+    assert not writer.is_due
+    writer.add({A: 2})
+    assert writer.is_due
+    with monkeypatch.context() as patched:
+        patched.setattr(matches, "_add", fail)
+        patched.setattr(matches.connection, "close", lambda: None)  # the test's own transaction
+        writer.write()
+    assert not writer.is_due, "so soon"
+    clock[0] += 31
+    assert writer.is_due, "it could not be written"
+    writer.write()
+    clock[0] += 31
+    assert not writer.is_due
+
+
 def test_what_cannot_be_written_is_written_later_and_harms_nobody(
     clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -102,6 +102,21 @@ async def test_what_could_not_be_taken_is_taken_the_next_time() -> None:
     assert tries == [1, 1]
 
 
+async def test_no_thread_is_woken_while_there_is_nothing_to_ask() -> None:
+    database, due = Database(), True
+    followed = Followed("the counts", database.read, database.taken.append, is_due=lambda: due)
+    task = asyncio.create_task(Watch(followed).run())
+    await eventually(lambda: database.taken == [1])
+    due, database.number = False, 2
+    await asyncio.sleep(0.02)  # what was asked before is answered
+    asked, at = len(database.asked), followed.asked_at
+    await eventually(lambda: followed.asked_at > at)
+    assert (len(database.asked), followed.behind < module.BEHIND_SECONDS) == (asked, True)
+    due = True
+    await eventually(lambda: database.taken == [1, 2])
+    await cancel(task)
+
+
 async def test_one_that_cannot_be_read_holds_up_no_other() -> None:
     broken, sound = Database(), Database()
     broken.error = ConnectionError("nobody there")
