@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,8 +12,11 @@ from typing import Any
 import pytest
 
 from streams.core.filters import parse_filter
-from streams.core.positions import TopicPartition
+from streams.core.positions import Position, TopicPartition
 from streams.engine.memory import MemorySource
+from streams.engine.tail.chunk import Chunk
+from streams.engine.terms.checkpoints import Checkpoints
+from streams.engine.terms.terms import Terms
 from tests.support.engine import numbered
 from tests.support.engine.connection import TP, Connection, QuickEngine, connected
 from tests.support.engine.ends import FROM_THE_OLDEST, ONE, PULLED_OR_WRITTEN, SSE_OR_JSON, places_in, topic
@@ -56,19 +61,35 @@ async def test_a_position_that_stands_still_is_not_said(is_sse: bool, takes: Cal
 
 
 @PULLED_OR_WRITTEN
-async def test_it_is_counted_from_the_last_event(takes: Callable[[], bool] | None) -> None:
+async def test_it_is_counted_from_the_last_event(
+    takes: Callable[[], bool] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = topic()
-    loop = asyncio.get_running_loop()
+    sent, waits = [-math.inf], []
+    note, checkpoint = Checkpoints.sent, Terms.checkpoint
+
+    def noted(self: Checkpoints) -> None:
+        sent.append(time.monotonic())
+        note(self)
+
+    def made(self: Terms, position: Position) -> tuple[Chunk, ...]:
+        last = sent[-1]
+        chunks = checkpoint(self, position)
+        if chunks:
+            waits.append(sent[-1] - last)
+        return chunks
+
+    monkeypatch.setattr(Checkpoints, "sent", noted)
+    monkeypatch.setattr(Terms, "checkpoint", made)
     async with open_stream(source, takes=takes) as client:
         for number in range(6):
             source.append("a", numbered(number), 1_000 + number)
             source.append("a", None, 1_000 + number)
             await client.until(lambda got, number=number: len(got.events) > number)  # type: ignore[misc]
-            last = loop.time()
             await asyncio.sleep(SECONDS / 4)
-        got = await client.until(lambda got: got.checkpoints)
-        assert (loop.time() - last > 0.9 * SECONDS, len(got.checkpoints)) == (True, 1)
-        assert places_in(got.checkpoints[0]) == {TP: 12}
+        got = await client.until(lambda got: got.checkpoints and places_in(got.checkpoints[-1]) == {TP: 12})
+        assert len(got.checkpoints) == len(waits)
+        assert min(waits) >= SECONDS
 
 
 async def test_a_catch_up_without_events_says_where_it_is() -> None:
