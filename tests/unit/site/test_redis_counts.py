@@ -17,6 +17,12 @@ from eventstreams_site.server.shared_counts import SharedCounts
 from tests.support.around.redis import RedisServer
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment has no Redis that is away."""
+    monkeypatch.setattr(redis_counts, "ANSWER_SECONDS", 10.0)
+
+
 class Host:
     """One host's counts."""
 
@@ -132,6 +138,7 @@ async def test_while_redis_is_silent_nobody_waits_long_and_later_its_counts_are_
 ) -> None:
     monkeypatch.setattr(redis_counts, "MAX_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(redis_counts, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(redis_counts, "ANSWER_SECONDS", 0.4)
     caplog.set_level(logging.WARNING, redis_counts.__name__)
     async with hosts(redis, of_one=2) as (first, second):
         assert await first.take() == ""
@@ -141,7 +148,7 @@ async def test_while_redis_is_silent_nobody_waits_long_and_later_its_counts_are_
                 assert await first.take_many(3) == [""] * 3  # each host's own limits have decided before
             assert "no answer within" in first.counts.reason
             first.leave()
-            async with asyncio.timeout(0.3):
+            async with asyncio.timeout(redis_counts.CONNECT_SECONDS / 2):
                 assert await first.take("b") == ""  # nobody waits any more
             assert first.counts.failures
         finally:
