@@ -65,8 +65,9 @@ async def test_two_replicas_of_two_workers_let_in_exactly_the_limit(
     async with replicas(tmp_path, kafka.bootstrap, topic, redis, [command] * 2, **limits) as (first, second):
         inside = await asyncio.gather(come(first, CLIENTS // 2), come(second, CLIENTS // 2))
         assert sum(map(len, inside)) == LIMIT
-        mine, other = (first, second) if inside[0] else (second, first)
-        clients = [*inside[0], *inside[1]] if inside[0] else [*inside[1], *inside[0]]
+        has_more = len(inside[0]) >= len(inside[1])  # one leaves, and its replica's share is to be free later
+        mine, other = (first, second) if has_more else (second, first)
+        clients = [*inside[0], *inside[1]] if has_more else [*inside[1], *inside[0]]
 
         clients.pop(0).abort()  # one of `mine` leaves
         clients.append(await comes_in(other))
