@@ -177,7 +177,7 @@ class Process:
                 self._matches.write,
                 lambda _: None,
                 trouble=self._database,
-                is_due=lambda: self._matches.is_due,
+                is_due=self._matches.is_due,
             )
             background: dict[str, Callable[[], Awaitable[None]]] = {
                 "following the database": self._watch.run,

@@ -68,7 +68,7 @@ def _matches_of_outer_page() -> models.QuerySet[PageMatch]:
 class MatchWriter:
     """Counts of one process that are not yet written.
 
-    Call `add` in the event loop, and look at `is_due` there; call the other methods in threads.
+    Call `add` and `is_due` in the event loop, the other methods in threads.
     """
 
     def __init__(self) -> None:
@@ -78,9 +78,8 @@ class MatchWriter:
         self._writing = threading.Lock()
         self._outage = Outage(log, "Cannot write which redacted pages matched events, retrying", level=logging.WARNING)
 
-    @property
     def is_due(self) -> bool:
-        """Whether `write` would write something now."""
+        """Return whether `write` would write something now."""
         return time.monotonic() >= self._next_write and bool(self._added or self._pending)
 
     def add(self, matches: Mapping[Identity, int]) -> None:

@@ -102,6 +102,8 @@ async def test_the_demo_runs_in_memory_with_history_and_exact_resume_and_says_wh
             offset = int(entry["cursor"].partition(":")[2])
             got = [origin["offset"] for origin in origins if origin["topic"] == entry["topic"]]
             assert got == [*range(offset, offset + len(got))]
+        assert {origin["topic"] for origin in origins} <= {entry["topic"] for entry in json.loads(events[99][0])}
+        assert len(again) == 200
         assert len({id_ for id_, _ in events}) == 300
         assert json.loads(events[0][1])["meta"]["stream"] == "mediawiki.recentchange"
 

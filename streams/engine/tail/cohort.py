@@ -199,8 +199,7 @@ class Cohort:
             self.part(follower)
             follower.leave()
         self.share.sent(step, len(self.members))
-        self.sent[0] += len(self.members) * step.events
-        self.sent[1] += len(self.members) * step.nbytes
+        count(self.sent, step, len(self.members))
         self.number, self.position = step.number, step.after
         for follower, taken in cut:
             self.part(follower)
@@ -209,3 +208,9 @@ class Cohort:
                     follower.leave()
             except Exception as fault:  # it ends this one stream
                 follower.leave(fault)
+
+
+def count(sent: list[int], chunk: Chunk, times: int) -> None:
+    """Count a chunk that was written this number of times."""
+    sent[0] += times * chunk.events
+    sent[1] += times * chunk.nbytes

@@ -55,19 +55,19 @@ def test_a_write_is_due_if_there_is_something_to_write(clock: list[float], monke
 
     writer = MatchWriter()
     clock[0] += 60
-    assert not writer.is_due
+    assert not writer.is_due()
     writer.add({A: 2})
-    assert writer.is_due
+    assert writer.is_due()
     with monkeypatch.context() as patched:
         patched.setattr(matches, "_add", fail)
         patched.setattr(matches.connection, "close", lambda: None)  # the test's own transaction
         writer.write()
-    assert not writer.is_due, "so soon"
+    assert not writer.is_due(), "so soon"
     clock[0] += 31
-    assert writer.is_due, "it could not be written"
+    assert writer.is_due(), "it could not be written"
     writer.write()
     clock[0] += 31
-    assert not writer.is_due
+    assert not writer.is_due()
 
 
 def test_what_cannot_be_written_is_written_later_and_harms_nobody(
