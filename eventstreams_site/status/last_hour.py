@@ -1,4 +1,4 @@
-"""The figures of the last hour: what a process reports each second becomes a point each 10 seconds. Bounded."""
+"""The figures of the last hour: what processes report becomes a point each 10 seconds. Bounded."""
 
 from __future__ import annotations
 
@@ -49,10 +49,14 @@ class LastHour:
         """Forget a process that has ended; its counts stay."""
         self._live.pop(pid, None)
 
+    def is_due(self, now: float) -> bool:
+        """Return whether it is time for a point."""
+        return now - self._point_at >= POINT_SECONDS
+
     def look(self, now: float) -> None:
         """Make a point if it is time."""
-        seconds = now - self._point_at
-        if seconds >= POINT_SECONDS:
+        if self.is_due(now):
+            seconds = now - self._point_at
             rates = {name: (self._totals[name] - self._before[name]) / seconds for name in RATES}
             self._points.append({**self.gauges(), **rates})
             self._point_at, self._before = now, Counter(self._totals)

@@ -13,8 +13,8 @@ from streams.engine.ticks import until_next
 from streams.http.service import Service
 from streams.http.status import figures, report
 
-FIGURES_SECONDS = 1.0
-"""Seconds between two notes of the figures."""
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at whether figures are due."""
 
 
 class OwnStatus:
@@ -25,11 +25,16 @@ class OwnStatus:
         self._hour = LastHour(time.monotonic())
 
     async def watch(self) -> None:
-        """Note the figures until the task is cancelled."""
+        """Note the figures for each point of the last hour, until the task is cancelled."""
         while True:
-            self._hour.note(0, figures(self._service))
-            self._hour.look(time.monotonic())
-            await asyncio.sleep(until_next(FIGURES_SECONDS))
+            now = time.monotonic()
+            if self._hour.is_due(now):
+                self._note()
+                self._hour.look(now)
+            await asyncio.sleep(until_next(LOOK_SECONDS))
+
+    def _note(self) -> None:
+        self._hour.note(0, figures(self._service))
 
     async def status(self) -> dict[str, Any]:
         """Return the status of this process."""
@@ -37,6 +42,7 @@ class OwnStatus:
 
     def alone(self, note: str) -> dict[str, Any]:
         """Return the status of this process, with a note on what is missing."""
+        self._note()
         service = self._service
         trouble = service.unready(), service.degraded()
         itself = {

@@ -1,4 +1,4 @@
-"""What one process reports of itself for the status page: figures each second, and more when somebody looks.
+"""What one process reports of itself for the status page: figures at regular times, and more when somebody looks.
 
 Never with an address in clear, a filter's values, or a part of an event: names, numbers and the sentences of `/readyz`.
 """
@@ -27,7 +27,7 @@ BEHIND_SECONDS = 1.0
 
 
 def figures(service: Service) -> dict[str, dict[str, float | None]]:
-    """Return what `LastHour` takes, once a second."""
+    """Return what `LastHour` takes."""
     metrics = service.metrics
     values = _values([*metrics.hub_lag_seconds.collect(), *metrics.readers.collect(), *metrics.reader_queue.collect()])
     counts: dict[str, float | None] = {

@@ -15,13 +15,14 @@ from eventstreams_site.process import Process
 from eventstreams_site.server import fleet_status
 from eventstreams_site.server.fleet_status import NO_ANSWER, FleetStatus
 from eventstreams_site.server.status_answers import ANSWER_SECONDS, StatusAnswers
+from eventstreams_site.status import own
 from eventstreams_site.status.last_hour import COUNT_SECONDS, MAX_NAMES, POINT_SECONDS, POINTS, Figures, LastHour
 from eventstreams_site.status.whole import whole
 from streams.core.filters import NO_FILTER
-from streams.http.service import Progress
+from streams.http.service import Progress, Service
 from streams.http.status import SLOWEST, figures, slowest
 from streams.http.stream_log import LoggedStream
-from tests.support.engine import eventually
+from tests.support.engine import cancel, eventually
 
 
 def said(clients: float = 1, lag: float | None = 0.0, sent: float = 0, **errors: float) -> Figures:
@@ -258,3 +259,32 @@ async def test_a_process_that_has_just_started_has_a_status_without_numbers_that
     counts = figures(process.service)["counts"]
     assert counts["errors.overloaded"] == 1
     assert status["workers"][0]["open"] == 0
+
+
+async def test_figures_are_collected_for_each_point_and_when_somebody_asks_but_not_each_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = Process(load_config({}))
+    clock, collected = [0.0], [0]
+
+    def until_next(_seconds: float) -> float:
+        clock[0] += 1
+        return 0.0
+
+    def collect(service: Service) -> Any:
+        collected[0] += 1
+        return figures(service)
+
+    monkeypatch.setattr(own, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(own, "until_next", until_next)
+    monkeypatch.setattr(own, "figures", collect)
+    status = own.OwnStatus(process.service)
+    task = asyncio.create_task(status.watch())
+    await eventually(lambda: clock[0] > 3.5 * POINT_SECONDS)
+    await cancel(task)
+    points, before = int(clock[0] // POINT_SECONDS), collected[0]
+    assert before == points
+    process.service.metrics.errors.labels("overloaded").inc()
+    found = await status.status()
+    assert len(found["hour"]["points"]["clients"]) == points
+    assert found["errors"]["overloaded"] == {"hour": 1, "all": 1}, "as it is now, not as it was at the last point"
