@@ -30,7 +30,7 @@ class OwnStatus:
             now = time.monotonic()
             if self._hour.is_due(now):
                 self._note()
-                self._hour.look(now)
+            self._hour.look(now)
             await asyncio.sleep(until_next(LOOK_SECONDS))
 
     def _note(self) -> None:

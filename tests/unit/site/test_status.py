@@ -261,15 +261,15 @@ async def test_a_process_that_has_just_started_has_a_status_without_numbers_that
     assert status["workers"][0]["open"] == 0
 
 
-async def test_figures_are_collected_for_each_point_and_when_somebody_asks_but_not_each_second(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    process = Process(load_config({}))
+async def watched(
+    process: Process, monkeypatch: pytest.MonkeyPatch, seconds: float, step: float
+) -> tuple[own.OwnStatus, float, int]:
+    """Watch for `seconds`, with a look each `step`; return the clock, too, and how often figures were taken."""
     clock, collected = [0.0], [0]
 
     def until_next(_seconds: float) -> float:
-        clock[0] += 1
-        return 0.0
+        clock[0] += step
+        return 0.0 if clock[0] <= seconds else 60.0
 
     def collect(service: Service) -> Any:
         collected[0] += 1
@@ -280,11 +280,24 @@ async def test_figures_are_collected_for_each_point_and_when_somebody_asks_but_n
     monkeypatch.setattr(own, "figures", collect)
     status = own.OwnStatus(process.service)
     task = asyncio.create_task(status.watch())
-    await eventually(lambda: clock[0] > 3.5 * POINT_SECONDS)
+    await eventually(lambda: clock[0] > seconds)
     await cancel(task)
-    points, before = int(clock[0] // POINT_SECONDS), collected[0]
-    assert before == points
+    return status, clock[0], collected[0]
+
+
+async def test_figures_are_collected_for_each_point_and_when_somebody_asks_but_not_each_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = Process(load_config({}))
+    status, clock, collected = await watched(process, monkeypatch, 3.5 * POINT_SECONDS, 1.0)
+    points = int(clock // POINT_SECONDS)
+    assert collected == points
     process.service.metrics.errors.labels("overloaded").inc()
     found = await status.status()
     assert len(found["hour"]["points"]["clients"]) == points
     assert found["errors"]["overloaded"] == {"hour": 1, "all": 1}, "as it is now, not as it was at the last point"
+
+
+async def test_counts_are_copied_each_minute_also_if_no_point_is_due_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, *_ = await watched(Process(load_config({})), monkeypatch, 5.2 * COUNT_SECONDS, 0.99)  # a point each 10.89 s
+    assert len(status._hour._copies) == 1 + 5, "else 60 of them would be more than an hour"
